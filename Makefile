@@ -1,0 +1,82 @@
+# `make lab` opens the course, `make test` checks all of it, `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Options for JupyterLab, e.g. make lab ARGS="--no-browser" PORT=9000
+PORT   ?= 8888
+ARGS   ?=
+# Which notebooks `make notebooks` executes, e.g. make notebooks NAMES="01 02_1"; all of them if empty
+NAMES  ?=
+JOBS   ?= 2
+
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/python
+PYTEST := $(RUN) -m pytest -p no:cacheprovider
+NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/notebooks/sanitize.cfg
+
+# The stamps stand for a finished installation. One made in a folder that has since been moved or renamed
+# points to the wrong place, so the folder's name is kept beside them.
+LAB_STAMP  := $(VENV)/.course-installed
+TEST_STAMP := $(VENV)/.course-installed-test
+ifneq ($(shell cat '$(VENV)/.course-folder' 2>/dev/null),$(CURDIR))
+MOVED := moved
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint unit browser nbval bench notebooks clean moved install install-test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile | expand -t 20
+
+lab: $(LAB_STAMP) ## install if need be, then open the course in JupyterLab (PORT=..., ARGS=...)
+	@$(RUN) -m jupyterlab --config=jupyter_lab_config.py --port=$(PORT) $(ARGS)
+
+test: $(TEST_STAMP) ## install if need be, then check everything: style, unit tests, browser, notebooks
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory nbval
+
+lint: $(TEST_STAMP) ## style only
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+unit: $(TEST_STAMP) ## unit tests only
+	$(PYTEST) -q -n $(JOBS) --dist loadscope -m "not browser and not benchmark" tests
+
+browser: $(TEST_STAMP) ## tests in a real JupyterLab only
+	$(PYTEST) -q -m browser tests/browser
+
+nbval: $(TEST_STAMP) ## notebooks only: run each and compare with its committed outputs
+	$(PYTEST) -q -n $(JOBS) --dist loadscope $(NBVAL) notebooks
+
+bench: $(TEST_STAMP) ## benchmarks (minutes; wants a quiet machine)
+	@status=0; for b in tests/benchmarks/bench_*.py; do \
+	    $(RUN) -m "tests.benchmarks.$$(basename "$$b" .py)" || status=1; done; exit $$status
+
+notebooks: $(TEST_STAMP) ## execute notebooks and write their outputs (NAMES="01 02_1")
+	$(RUN) -m tests.notebooks.refresh $(NAMES)
+
+clean: ## remove the environment and everything that can be made again
+	rm -rf '$(VENV)' build ./*.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
+
+install: $(LAB_STAMP)
+install-test: $(TEST_STAMP)
+
+moved:
+
+$(LAB_STAMP): pyproject.toml $(MOVED)
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(None if ok else \
+	    "The course needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is Python %d.%d: name another one, as in" \
+	    " make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing the course into $(VENV): a few minutes, about 5 GB, only this once."
+	@$(PYTHON) -m venv --clear '$(VENV)'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
+	@printf %s '$(CURDIR)' > '$(VENV)/.course-folder'
+	@touch $@
+
+$(TEST_STAMP): $(LAB_STAMP)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
