@@ -9,7 +9,7 @@ c = get_config()  # noqa: F821 (JupyterLab provides it)
 c.ServerApp.root_dir = str(Path(__file__).resolve().parent)
 c.LabApp.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 
-# A newcomer's first sight is the course, not a question about news; nothing is asked of the network.
+# A newcomer's first sight is the course, not a question about news; the network is asked nothing.
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 

@@ -6,5 +6,6 @@ from __future__ import annotations
 class CourseError(ValueError):
     """Something that the reader can put right.
 
-    Its text is one or two sentences: what is wrong, with the numbers, and what to do. Panels and exercises show it as it is.
+    Its text is one or two sentences: what is wrong, with the numbers, and what to do. Panels and
+    exercises show it as it is.
     """
