@@ -1,0 +1,200 @@
+"""Execute the notebooks and write their outputs, so that running it twice changes nothing.
+
+    python -m tests.notebooks.refresh            # all of them
+    python -m tests.notebooks.refresh 01 02_1    # those whose names begin so
+
+A notebook is written only when every cell ran as it should: no error except in cells tagged
+`raises-exception` (and there must be one), nothing on stderr, nothing that names this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+RAISES = "raises-exception"
+
+_KEPT_CELL_METADATA = ("tags", "slideshow")
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+
+
+def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks whose file names begin with one of `names`; all of them for no name, in order.
+
+    Raises:
+        FileNotFoundError: a name fits no notebook.
+    """
+    notebooks = sorted(folder.glob("*.ipynb"))
+    if not names:
+        return notebooks
+    chosen = set()
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        fitting = {path for path in notebooks if path.stem.startswith(stem)}
+        if not fitting:
+            raise FileNotFoundError(f"No notebook in {folder} begins with {stem!r}.")
+        chosen |= fitting
+    return sorted(chosen)
+
+
+def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> NotebookNode:
+    """Run all cells of a copy in a fresh kernel of this very Python, working in `folder`.
+
+    An error in a cell without the tag `raises-exception` raises nbclient's CellExecutionError.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    notebook = nbformat.from_dict(notebook)
+    # Without directories to search, "python3" can only be the Python that runs this line.
+    manager = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+    )
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=timeout,
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    with tempfile.TemporaryDirectory() as profile:
+        # Neither the maintainer's IPython start-up files nor their own data may leave a trace.
+        environment = {k: v for k, v in os.environ.items() if k != "COURSE_DATA_DIR"}
+        client.execute(env=environment | {"IPYTHONDIR": profile})
+    return notebook
+
+
+def tidy(notebook: NotebookNode) -> NotebookNode:
+    """A copy that keeps what a reader sees and drops what differs between runs and machines."""
+    notebook = nbformat.from_dict(notebook)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {name: cell.metadata[name] for name in _KEPT_CELL_METADATA if name in cell.metadata}
+        )
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams([tidy_output(output) for output in cell.outputs])
+    return notebook
+
+
+def tidy_output(output: NotebookNode) -> NotebookNode:
+    """One output without its dead widget, and a traceback without the files of this machine."""
+    output = nbformat.from_dict(output)
+    if output.output_type == "error":
+        # The reader needs the line of the cell and the message, not the inside of the library.
+        output.traceback = [
+            part for part in output.traceback if not _ANSI.sub("", part).startswith("File ")
+        ]
+    elif "data" in output and len(output.data) > 1:
+        # Where no kernel runs, a reference to a widget is shown as an error instead of the picture.
+        output.data.pop(_WIDGET, None)
+    return output
+
+
+def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Neighbouring pieces of one stream as one: where a stream is cut depends on time alone."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and output.output_type == last.output_type == "stream"
+            and output.name == last.name
+        ):
+            last.text += output.text
+        else:
+            merged.append(nbformat.from_dict(output))
+    return merged
+
+
+def problems(notebook: NotebookNode, private: Sequence[str] = ()) -> list[str]:
+    """What must not be committed, one line each; `private` are texts that name this machine."""
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code":
+            continue
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        may_raise = RAISES in cell.metadata.get("tags", [])
+        if errors and not may_raise:
+            found.append(f"cell {number}: {errors[0].ename}: {errors[0].evalue}")
+        if may_raise and not errors:
+            found.append(f"cell {number}: tagged {RAISES}, but it raised nothing")
+        for output in cell.outputs:
+            text = output_text(output)
+            if output.get("name") == "stderr":
+                found.append(f"cell {number}: on stderr: {text.strip()[:200]}")
+            if _ADDRESS.search(text):
+                found.append(f"cell {number}: shows a memory address: {text.strip()[:200]}")
+            found += [f"cell {number}: names {p!r}" for p in private if p in text]
+    return found
+
+
+def output_text(output: NotebookNode) -> str:
+    """All that an output says in letters."""
+    if output.output_type == "stream":
+        return output.text
+    if output.output_type == "error":
+        return _ANSI.sub("", "\n".join([*output.traceback, output.evalue]))
+    return "\n".join(
+        value
+        for kind, value in output.data.items()
+        if isinstance(value, str) and not kind.startswith("image/")
+    )
+
+
+def refresh(path: Path) -> tuple[bool, list[str]]:
+    """Execute one notebook and write it if all is well: (whether the file changed, problems)."""
+    from nbclient.exceptions import CellExecutionError
+
+    before = path.read_text(encoding="utf-8")
+    try:
+        notebook = tidy(execute(nbformat.reads(before, as_version=4), path.parent))
+    except CellExecutionError as error:
+        return False, [_ANSI.sub("", str(error))]
+    private = [text for text in (str(ROOT), str(Path.home()), sys.prefix) if len(text) > 1]
+    found = problems(notebook, private)
+    after = nbformat.writes(notebook) + "\n"
+    if found or after == before:
+        return False, found
+    path.write_text(after, encoding="utf-8")
+    return True, []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 1 if any notebook could not be written."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of file names; none for all notebooks")
+    status = 0
+    for path in find(parser.parse_args(arguments).names):
+        start = time.perf_counter()
+        changed, found = refresh(path)
+        state = "not written" if found else "written" if changed else "unchanged"
+        print(f"{path.name}: {state}, {time.perf_counter() - start:.0f} s", flush=True)
+        for line in found:
+            print(f"  {line}", flush=True)
+        status |= bool(found)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""What every committed notebook keeps to, checked without running it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import pairwise
+
+import nbformat
+import pytest
+
+from tests.notebooks import refresh
+
+# The course from its first notebook to its last; the later ones are still to come.
+COURSE = (
+    "00_start_here",
+    "01_cnn_and_pytorch",
+    "02_1_convolution",
+    "02_2_first_cnn",
+    "02_3_initialisation_and_regularisation",
+    "03_1_learning_rate",
+    "03_2_one_click_convolution",
+    "03_3_search",
+    "04_1_pruning_and_quantization",
+    "04_2_feature_pyramids",
+    "04_3_distillation_and_transfer",
+    "05_1_case_study",
+    "05_2_evaluation",
+    "05_3_summary_and_outlook",
+)
+MAX_LINES = 15
+MAX_BYTES = 1_500_000
+# Tags and comments by which nbval is told to look away.
+SKIPS = {"nbval-skip", "nbval-ignore-output"}
+SKIP_COMMENT = re.compile(r"^\s*#\s*(NBVAL_SKIP|NBVAL_IGNORE_OUTPUT)\b", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#|attachment:|mailto:)([^)\s#]+)")
+SHOWING = {"print", "display", "check", "hint", "solution"}
+
+PATHS = refresh.find([])
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem, scope="module")
+def path(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def lines(source: str) -> int:
+    """Lines of code: neither blank nor nothing but a comment."""
+    return sum(
+        1 for line in source.splitlines() if line.strip() and not line.strip().startswith("#")
+    )
+
+
+def skipped(cell) -> bool:
+    return bool(SKIPS & set(cell.metadata.get("tags", []))) or bool(
+        SKIP_COMMENT.search(cell.source)
+    )
+
+
+def must_show(source: str) -> bool:
+    """Whether a cell surely shows something: it ends in a bare value, or calls `print` or the like."""
+    if source.lstrip().startswith(("%", "!")):
+        return False
+    body = ast.parse(source).body
+    if not body or source.rstrip().endswith(";"):
+        return False
+    for statement in body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            function = statement.value.func
+            if isinstance(function, ast.Name) and function.id in SHOWING:
+                return True
+    last = body[-1]
+    return isinstance(last, ast.Expr) and not isinstance(last.value, (ast.Call, ast.Await))
+
+
+def test_is_valid(notebook):
+    nbformat.validate(notebook)
+
+
+def test_belongs_to_the_course(path):
+    assert path.stem in COURSE
+
+
+def test_begins_with_its_title(path, notebook):
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    title = first.source.splitlines()[0]
+    assert title.startswith("# ")
+    section = re.match(r"0(\d)(?:_(\d))?_", path.stem)
+    assert section, "the file's name begins with the number of its section"
+    if section[1] != "0":
+        assert title.startswith("# " + ".".join(filter(None, section.groups())))
+    assert re.search(r"\d+ minutes", first.source), "say how long it takes"
+
+
+def test_has_a_word_between_code_cells(notebook):
+    kinds = [cell.cell_type for cell in notebook.cells]
+    pairs = [i for i, pair in enumerate(pairwise(kinds)) if pair == ("code", "code")]
+    assert not pairs, f"two code cells in a row at {pairs}"
+
+
+def test_has_short_code_cells(notebook):
+    long = {
+        i: lines(c.source)
+        for i, c in enumerate(code_cells(notebook))
+        if lines(c.source) > MAX_LINES
+    }
+    assert not long, f"code cells of more than {MAX_LINES} lines: {long}"
+    assert all(lines(cell.source) for cell in code_cells(notebook)), "an empty code cell"
+
+
+def test_was_executed_from_top_to_bottom(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+    results = [
+        (cell.execution_count, output.execution_count)
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    ]
+    assert all(cell == output for cell, output in results)
+
+
+def test_has_its_outputs(notebook):
+    bare = [c.source for c in code_cells(notebook) if must_show(c.source) and not c.outputs]
+    assert not bare
+
+
+def test_shows_what_a_reader_may_see(notebook):
+    assert refresh.problems(notebook) == []
+
+
+def test_is_as_refresh_leaves_it(notebook):
+    """No timing, no widget state, no dead widget beside a picture, no kernel of one machine."""
+    assert refresh.tidy(notebook) == notebook
+
+
+def test_is_compared_and_not_skipped(notebook):
+    cells = code_cells(notebook)
+    assert sum(map(skipped, cells)) <= 0.05 * len(cells)
+
+
+def test_is_small(path):
+    assert path.stat().st_size <= MAX_BYTES
+
+
+def test_names_the_next_notebook(path, notebook):
+    after = COURSE[COURSE.index(path.stem) + 1 :]
+    if after:
+        number = after[0].split("_")[0].lstrip("0") + "." + after[0].split("_")[1]
+        last = notebook.cells[-1]
+        assert last.cell_type == "markdown"
+        assert after[0] in last.source or number in last.source
+
+
+def test_links_lead_somewhere(path, notebook):
+    links = [m for c in notebook.cells if c.cell_type == "markdown" for m in LINK.findall(c.source)]
+    dead = [link for link in links if not (path.parent / link).exists()]
+    assert not dead
+
+
+def test_the_checks_above_can_fail():
+    """The small tools of this file on examples."""
+    assert lines("a = 1\n\n# why\nb = 2\n") == 2
+    assert must_show("a = 1\na") and must_show("print(1)\na = 2") and must_show("check('x', 1)")
+    assert not must_show("a = 1") and not must_show("f(1)") and not must_show("a;")
+    skip = nbformat.v4.new_code_cell("# NBVAL_SKIP\nf()")
+    tagged = nbformat.v4.new_code_cell("f()", metadata={"tags": ["nbval-ignore-output"]})
+    assert skipped(skip) and skipped(tagged) and not skipped(nbformat.v4.new_code_cell("f()"))
+    assert LINK.findall("[a](01_x.ipynb#top), ![b](images/b.png), [c](https://c.org)") == [
+        "01_x.ipynb",
+        "images/b.png",
+    ]
