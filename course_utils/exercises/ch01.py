@@ -1,0 +1,335 @@
+"""Exercises of notebook 01: what weight sharing saves, gradients by hand, equivariance."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.exercises.answers import Answer, Case, Wrong, compare_numbers, number, same, shown
+from course_utils.exercises.base import exercise
+
+
+def _count(layer: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in layer.parameters())
+
+
+def _check_parameters(answer: Answer) -> str:
+    draw = random.Random(1)
+    cases = [
+        Case((1, 1, 3, False), "one kernel without bias", "a 3 × 3 kernel is 9 numbers"),
+        Case(
+            (3, 1, 3, False),
+            "several input channels",
+            "a filter has one kernel for each input channel",
+        ),
+        Case((3, 16, 3, False), "several output channels", "each of them has its own filter"),
+        Case((3, 16, 5, True), "with bias", "each of the 16 filters has one bias number"),
+        Case((16, 32, 3, False), "bias=False", "then there is nothing to add to the weights"),
+    ]
+    cases += [
+        Case((draw.randint(1, 64), draw.randint(1, 64), draw.randint(1, 7), draw.random() < 0.5))
+        for _ in range(10)
+    ]
+    compare_numbers(
+        answer,
+        cases,
+        lambda c_in, c_out, k, bias: _count(nn.Conv2d(c_in, c_out, k, bias=bias, device="meta")),
+        lambda c_in, c_out, k, bias: f"{c_in} → {c_out} channels, kernel {k}, bias={bias}",
+    )
+    return "The size of the picture plays no part: the same weights serve every place."
+
+
+@exercise(
+    "01.parameters",
+    check=_check_parameters,
+    hints=(
+        "Start with one filter on a picture with one channel. What is added when the picture has "
+        "three channels?",
+        "Every filter is a block of c_in × k × k numbers, and there are c_out filters.",
+        "c_out * c_in * k * k weights, and c_out bias numbers if bias is True.",
+    ),
+)
+def conv_parameters(c_in: int, c_out: int, k: int, bias: bool = True) -> int:
+    """Number of parameters of nn.Conv2d(c_in, c_out, k, bias=bias), by a formula.
+
+    c_in, c_out: channels of the input and of the output; k: side of the square kernel in pixels.
+    """
+    weights = c_out * c_in * k * k
+    return weights + c_out if bias else weights
+
+
+def _check_dense_parameters(answer: Answer) -> str:
+    draw = random.Random(2)
+    cases = [
+        Case((4, 4, 1, 1), "smallest case", "16 inputs, 16 outputs: 16 · 16 weights and 16 biases"),
+        Case((4, 6, 1, 1), "a picture that is not square", "it has height · width pixels"),
+        Case(
+            (5, 5, 3, 1),
+            "several input channels",
+            "each output number sees all pixels of all channels",
+        ),
+        Case(
+            (5, 5, 1, 8),
+            "several output channels",
+            "every channel of the output has height · width numbers, each with its own bias",
+        ),
+    ]
+    cases += [
+        Case((draw.randint(2, 20), draw.randint(2, 20), draw.randint(1, 4), draw.randint(1, 9)))
+        for _ in range(10)
+    ]
+    compare_numbers(
+        answer,
+        cases,
+        lambda height, width, c_in, c_out: _count(
+            nn.Linear(height * width * c_in, height * width * c_out, device="meta")
+        ),
+        lambda height, width, c_in, c_out: (
+            f"a {height} × {width} picture, {c_in} → {c_out} channels"
+        ),
+    )
+    dense, conv = _count(nn.Linear(28 * 28, 16 * 28 * 28, device="meta")), 160
+    return (
+        f"For 28 × 28 and 1 → 16 channels that is {shown(dense)} numbers; "
+        f"the 3 × 3 convolution needs {conv}."
+    )
+
+
+@exercise(
+    "01.dense_parameters_same_output",
+    check=_check_dense_parameters,
+    hints=(
+        "How many numbers does the flattened input have, and how many the flattened output?",
+        "nn.Linear(n_in, n_out) has n_in · n_out weights and n_out biases. The output map is as "
+        "high and as wide as the picture and has c_out channels.",
+        "n_in = height * width * c_in and n_out = height * width * c_out.",
+    ),
+)
+def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int) -> int:
+    """Number of parameters of the dense layer that gives as many numbers as a convolution.
+
+    The convolution turns a height × width picture with c_in channels into a map of the same height
+    and width with c_out channels. The dense layer (with biases) connects every number of the
+    flattened picture with every number of the flattened map.
+    """
+    n_in = height * width * c_in
+    n_out = height * width * c_out
+    return n_in * n_out + n_out
+
+
+def _bent(x: Tensor) -> Tensor:
+    y = x * x
+    if y > 4:
+        y = 3 * y - 8
+    return x * y
+
+
+def _slope(x: float) -> float:
+    point = torch.tensor(float(x), dtype=torch.float64, requires_grad=True)
+    _bent(point).backward()
+    return point.grad.item()
+
+
+def _check_gradient(answer: Answer) -> str:
+    draw = random.Random(3)
+    cases = [
+        Case((1.0,), "branch not taken", "there y = x², so f = x³"),
+        Case((3.0,), "branch taken", "there f = x · (3x² − 8), and both factors depend on x"),
+        Case((-3.0,), "negative x", "the branch asks for y = x² > 4, not for x > 2"),
+        Case((-1.5,), "negative x, branch not taken"),
+        Case((2.0,), "exactly at the bend", "y > 4 is false at y = 4: the other branch ran"),
+        Case((0.0,), "x = 0"),
+    ]
+    cases += [Case((round(draw.uniform(-5, 5), 2),)) for _ in range(12)]
+    compare_numbers(answer, cases, _slope, lambda x: f"x = {x}")
+    return "Autograd agrees: it follows the branch that ran, and forgets the other."
+
+
+@exercise(
+    "01.gradient",
+    check=_check_gradient,
+    hints=(
+        "Write f without y, once for each branch.",
+        "If the branch is not taken, f(x) = x · x² = x³. If it is, f(x) = x · (3x² − 8).",
+        "The slopes are 3x² and 9x² − 8. Which one holds depends on x * x > 4.",
+    ),
+)
+def gradient(x: float) -> float:
+    """The derivative of f at x, worked out by hand (without autograd).
+
+    def f(x):
+        y = x * x
+        if y > 4:
+            y = 3 * y - 8
+        return x * y
+    """
+    if x * x > 4:
+        return 9 * x * x - 8
+    return 3 * x * x
+
+
+class _Gain(nn.Module):
+    """Multiplies every place of the picture by its own number: not equivariant on purpose."""
+
+    def __init__(self, gain: Tensor) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return picture * self.gain
+
+
+def _measured(layer: nn.Module, picture: Tensor, shift: int, margin: int) -> float:
+    first = layer(torch.roll(picture, shift, dims=-1))
+    second = torch.roll(layer(picture), shift, dims=-1)
+    inner = slice(margin, -margin)
+    return (first - second)[..., inner, inner].abs().max().item()
+
+
+def _check_equivariance(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(4)
+    picture = torch.rand(1, 1, 20, 24, generator=generator)
+    falling = torch.linspace(2, 1, 24)
+    rows = torch.linspace(1, 2, 20)[:, None]
+    spots = torch.ones(20, 24)
+    spots[9, 12] = 3.0
+    edge = torch.ones(20, 24)
+    edge[:2] = torch.rand(2, 24, generator=generator)
+    edge[-2:] = torch.rand(2, 24, generator=generator)
+    edge[:, :2] = 5.0
+    conv = nn.Conv2d(1, 4, 3, padding=1)
+    # In every case the margin is wide enough that zeros may be pushed in instead of rolling round.
+    cases = [
+        (conv, 3, 5, "a convolution, away from the border", "a convolution only differs there"),
+        (
+            _Gain(falling),
+            2,
+            4,
+            "a layer that dims from left to right",
+            "the largest absolute difference is asked for, and here all differences are negative",
+        ),
+        (
+            _Gain(spots),
+            2,
+            4,
+            "a layer with one bright spot",
+            "the largest difference is asked for, not the mean",
+        ),
+        (
+            _Gain(rows),
+            3,
+            4,
+            "a layer that only changes from row to row",
+            "the shift runs along the width",
+        ),
+        (
+            _Gain(edge),
+            1,
+            4,
+            "a layer that differs within 2 pixels of the border",
+            "cut the margin off on all four sides",
+        ),
+        (_Gain(torch.rand(20, 24, generator=generator)), 4, 6, "a layer with random gains", ""),
+    ]
+    for layer, shift, margin, what, because in cases:
+        where = f"{what}: for shift {shift} and margin {margin}"
+        got = number(answer(layer, picture, shift, margin, where=where), where)
+        want = _measured(layer, picture, shift, margin)
+        if not same(float(got), want):
+            tail = f" ({because})" if because else ""
+            raise Wrong(f"{where} you gave {shown(float(got))}, it is {shown(want)}{tail}")
+    return "For the convolution it is zero up to rounding: shifting first or last is the same."
+
+
+@exercise(
+    "01.equivariance",
+    check=_check_equivariance,
+    hints=(
+        "Two ways lead to a result: shift the picture, then the layer; or the layer, then shift.",
+        "torch.roll(picture, shift, dims=-1) shifts along the width. What rolls in at "
+        "the border is "
+        "cut off afterwards: [..., margin:-margin, margin:-margin].",
+        "Take (a - b).abs().max() of the two cut results, and .item() to get a float.",
+    ),
+)
+def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: int) -> float:
+    """Largest |layer(shifted picture) − shifted layer(picture)|, away from the border.
+
+    picture: (1, C, H, W). Shift by `shift` pixels to the right, along the width. Before comparing,
+    cut `margin` pixels off on all four sides. The layer keeps height and width.
+    """
+    with torch.no_grad():
+        first = layer(torch.roll(picture, shift, dims=-1))
+        second = torch.roll(layer(picture), shift, dims=-1)
+    difference = (first - second)[..., margin:-margin, margin:-margin]
+    return difference.abs().max().item()
+
+
+def _first_cnn() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * 7 * 7, 10)),
+    )
+
+
+def _mlp(inputs: int, hidden: int, classes: int) -> int:
+    return inputs * hidden + hidden + hidden * classes + classes
+
+
+def _check_same_budget(answer: Answer) -> str:
+    norms = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 5))
+    frozen = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Conv2d(6, 12, 5), nn.Linear(12, 4))
+    frozen[0].requires_grad_(False)
+    draw = random.Random(5)
+    cases = [
+        (_first_cnn(), 784, 10, "round down"),
+        (
+            nn.Sequential(nn.Linear(20, 200), nn.Linear(200, 10)),
+            20,
+            10,
+            "a budget that is met exactly",
+        ),
+        (norms, 27, 5, "BatchNorm has parameters, too"),
+        (frozen, 36, 4, "frozen parameters are parameters, too"),
+    ]
+    cases += [
+        (nn.Conv2d(draw.randint(1, 9), draw.randint(9, 64), 3), draw.randint(2, 50), 3, "")
+        for _ in range(6)
+    ]
+    for cnn, inputs, classes, what in cases:
+        budget = _count(cnn)
+        where = f"for a CNN of {budget:,} parameters, {inputs} inputs and {classes} classes"
+        where = f"{what}: {where}" if what else where
+        got = number(answer(cnn, inputs, classes, where=where), where)
+        want = (budget - classes) // (inputs + 1 + classes)
+        if got == want:
+            continue
+        if got > want and got == int(got):
+            needs = f"{int(got):,} units need {_mlp(inputs, int(got), classes):,} parameters"
+        else:
+            needs = f"{want:,} units need {_mlp(inputs, want, classes):,} parameters"
+        raise Wrong(f"{where} you gave {shown(got)}, it is {want:,} ({needs})")
+    return "At 784 inputs the budget of the first CNN buys the MLP only 25 hidden units."
+
+
+@exercise(
+    "01.same_budget",
+    check=_check_same_budget,
+    hints=(
+        "sum(p.numel() for p in cnn.parameters()) is the budget. What does one hidden unit cost?",
+        "One hidden unit costs `inputs` weights coming in, 1 bias, and `classes` weights "
+        "going out. "
+        "The output layer's `classes` biases are paid once.",
+        "(budget - classes) // (inputs + 1 + classes)",
+    ),
+)
+def same_budget(cnn: nn.Module, inputs: int, classes: int) -> int:
+    """Most hidden units of an MLP that has at most as many parameters as the CNN.
+
+    The MLP is nn.Linear(inputs, hidden), ReLU, nn.Linear(hidden, classes), both with biases.
+    """
+    budget = sum(parameter.numel() for parameter in cnn.parameters())
+    return (budget - classes) // (inputs + 1 + classes)

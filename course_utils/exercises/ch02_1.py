@@ -1,0 +1,369 @@
+"""Exercises of notebook 02_1: the convolution itself, its sizes, kernels, receptive field."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.exercises.answers import (
+    Answer,
+    Case,
+    Wrong,
+    a_kind_of,
+    alike,
+    compare_numbers,
+    compare_tensors,
+    shown,
+    tensor,
+)
+from course_utils.exercises.base import exercise
+
+
+def _correlated(image: Tensor, kernel: Tensor, stride: int = 1) -> Tensor:
+    return nn.functional.conv2d(image[None, None], kernel[None, None], stride=stride)[0, 0]
+
+
+def _flipped(kernel: Tensor) -> Tensor:
+    return kernel.flip(0, 1)
+
+
+def _check_cross_correlate(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(11)
+    sizes = [
+        ((5, 5), (3, 3), 1, "the simplest case"),
+        ((5, 8), (3, 3), 1, "a picture that is not square"),
+        ((6, 7), (2, 4), 1, "a kernel that is not square"),
+        ((4, 3), (4, 3), 1, "a kernel as large as the picture"),
+        ((7, 7), (3, 3), 2, "stride 2"),
+        ((8, 9), (3, 2), 2, "stride 2 with a last window that does not fit"),
+        ((11, 10), (3, 3), 3, "stride 3"),
+        ((6, 6), (1, 1), 2, "kernel 1 × 1 with stride 2"),
+    ]
+    for picture_size, kernel_size, stride, what in sizes:
+        image = torch.randn(picture_size, generator=generator)
+        kernel = torch.randn(kernel_size, generator=generator)
+        where = (
+            f"{what}: for a picture of {picture_size}, a kernel of {kernel_size}, stride {stride}"
+        )
+        got = answer(image, kernel, stride, where=where)
+        want = _correlated(image, kernel, stride)
+        because = ""
+        read = tensor(got, where)
+        if alike(read, _correlated(image, _flipped(kernel), stride)):
+            because = "the kernel came out flipped, which is true convolution"
+        elif stride > 1 and alike(
+            read, _correlated(image, kernel)[: want.shape[0], : want.shape[1]]
+        ):
+            because = f"window number i starts at i · stride = {stride} · i"
+        compare_tensors(got, want, where, because)
+    return "Four lines of loops, and the same numbers as torch.nn.functional.conv2d."
+
+
+@exercise(
+    "02_1.cross_correlate",
+    check=_check_cross_correlate,
+    hints=(
+        "How many windows fit below each other? Make an output of that size first, with "
+        "torch.zeros, then fill it with two loops.",
+        "(H - h) // stride + 1 windows fit below each other. Window (i, j) starts at row "
+        "i * stride "
+        "and column j * stride.",
+        "output[i, j] = (image[r : r + h, c : c + w] * kernel).sum() with r = i * stride and "
+        "c = j * stride",
+    ),
+)
+def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) -> torch.Tensor:
+    """Cross-correlation of a picture (H, W) with a kernel (h, w), without padding.
+
+    Each number of the output is the sum of the products of the kernel with one window of the
+    picture. The window moves by `stride` pixels; it never leaves the picture.
+    """
+    height, width = kernel.shape
+    rows = (image.shape[0] - height) // stride + 1
+    columns = (image.shape[1] - width) // stride + 1
+    output = torch.zeros(rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            top, left = i * stride, j * stride
+            window = image[top : top + height, left : left + width]
+            output[i, j] = (window * kernel).sum()
+    return output
+
+
+def _check_convolve(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(12)
+    for picture_size, kernel_size, what in [
+        ((5, 5), (3, 3), "a square kernel"),
+        ((6, 9), (3, 3), "a picture that is not square"),
+        ((6, 8), (1, 3), "a kernel of one row"),
+        ((6, 8), (3, 1), "a kernel of one column"),
+        ((7, 8), (2, 4), "a kernel that is not square"),
+    ]:
+        image = torch.randn(picture_size, generator=generator)
+        kernel = torch.randn(kernel_size, generator=generator)
+        where = f"{what}: for a picture of {picture_size} and a kernel of {kernel_size}"
+        got = answer(image, kernel, _correlated, where=where)
+        read = tensor(got, where)
+        mistakes = [
+            (kernel, "the kernel was not flipped at all: this is the cross-correlation"),
+            (kernel.flip(0), "only the rows were flipped, the columns have to be, too"),
+            (kernel.flip(1), "only the columns were flipped, the rows have to be, too"),
+            (kernel.T, "the kernel was transposed; flipping is not transposing"),
+            (torch.rot90(kernel), "the kernel was turned by 90°; it has to be turned by 180°"),
+            (torch.rot90(kernel, -1), "the kernel was turned by 90°; it has to be turned by 180°"),
+        ]
+        want = _correlated(image, _flipped(kernel))
+        for used, because in mistakes:
+            if alike(read, _correlated(image, used)) and not alike(read, want):
+                raise Wrong(f"{where} {because}")
+        compare_tensors(got, want, where)
+    return "Both axes flipped: that is F∗G. A network learns its kernel, so PyTorch skips the flip."
+
+
+@exercise(
+    "02_1.convolve",
+    check=_check_convolve,
+    hints=(
+        "In ΣΣ F(m, n) · G(i − m, j − n) the kernel is read backwards. Along which axes?",
+        "kernel.flip(0) turns the rows round, kernel.flip(1) the columns. Both are needed.",
+        "cross_correlate(image, kernel.flip(0, 1))",
+    ),
+)
+def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torch.Tensor:
+    """True convolution of a picture (H, W) with a kernel (h, w), made out of cross-correlation.
+
+    cross_correlate(image, kernel) is given. Only places where the whole kernel fits are asked for.
+    """
+    return cross_correlate(image, kernel.flip(0, 1))
+
+
+def _size(n: int, k: int, s: int, p: int, d: int) -> int:
+    line, kernel = torch.zeros(1, 1, n), torch.zeros(1, 1, k)
+    return nn.functional.conv1d(line, kernel, stride=s, padding=p, dilation=d).shape[-1]
+
+
+def _check_output_size(answer: Answer) -> str:
+    cases = [
+        Case((28, 3, 1, 0, 1), "no padding", "26 windows of 3 start at 0, 1, …, 25"),
+        Case((28, 1, 1, 0, 1), "kernel 1", "a window of one pixel fits everywhere"),
+        Case(
+            (28, 3, 2, 0, 1),
+            "stride 2 on an even size",
+            "a last window that does not fit whole is left out: round down",
+        ),
+        Case((28, 5, 1, 2, 1), "padding", "p pixels are added on both sides"),
+        Case((28, 4, 1, 0, 1), "an even kernel"),
+        Case((7, 7, 1, 0, 1), "a kernel as large as the picture", "one window fits"),
+        Case((28, 3, 1, 0, 2), "dilation 2", "the kernel then spans d · (k − 1) + 1 = 5 pixels"),
+        Case((29, 3, 3, 1, 2), "stride, padding and dilation at once"),
+    ]
+    draw = random.Random(13)
+    while len(cases) < 60:
+        n, k, d = draw.randint(1, 64), draw.randint(1, 7), draw.randint(1, 3)
+        s, p = draw.randint(1, 4), draw.randint(0, 3)
+        if n + 2 * p >= d * (k - 1) + 1:  # only settings that PyTorch accepts
+            cases.append(Case((n, k, s, p, d)))
+    compare_numbers(
+        answer,
+        cases,
+        _size,
+        lambda n, k, s, p, d: f"size {n}, kernel {k}, stride {s}, padding {p} and dilation {d}",
+    )
+    return f"All {len(cases)} settings give PyTorch's own size."
+
+
+@exercise(
+    "02_1.output_size",
+    check=_check_output_size,
+    hints=(
+        "Take stride 1 first: at how many places can a window of k pixels start in n + 2p pixels?",
+        "With dilation d the window spans d · (k − 1) + 1 pixels. With stride s only every s-th "
+        "start counts, and the first one always does.",
+        "(n + 2 * p - d * (k - 1) - 1) // s + 1",
+    ),
+)
+def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
+    """Side of a convolution's output in pixels.
+
+    n: side of the picture, k: side of the kernel, s: stride, p: padding on each side, d: dilation.
+    """
+    return (n + 2 * p - d * (k - 1) - 1) // s + 1
+
+
+def _check_same_padding(answer: Answer) -> str:
+    cases = [
+        Case((3, 1), "kernel 3", "one pixel is lost on each side"),
+        Case((1, 1), "kernel 1", "nothing is lost at the border"),
+        Case((7, 1), "kernel 7", "three pixels are lost on each side"),
+        Case((3, 2), "dilation 2", "the kernel spans d · (k − 1) + 1 = 5 pixels"),
+        Case((5, 3), "dilation 3", "the kernel spans d · (k − 1) + 1 = 13 pixels"),
+        Case((1, 4), "kernel 1 with dilation", "one pixel has no gaps"),
+    ]
+    cases += [Case((k, d)) for k in (9, 11, 13) for d in (1, 2, 5)]
+    compare_numbers(
+        answer,
+        cases,
+        # Measured on PyTorch: half of what is lost without padding.
+        lambda k, d: (64 - _size(64, k, 1, 0, d)) // 2,
+        lambda k, d: f"kernel {k} and dilation {d}",
+    )
+    return "This is what padding='same' fills in."
+
+
+@exercise(
+    "02_1.same_padding",
+    check=_check_same_padding,
+    hints=(
+        "With stride 1 and without padding, how many pixels does the output lose?",
+        "It loses d · (k − 1) pixels, half of them on each side.",
+        "d * (k - 1) // 2",
+    ),
+)
+def same_padding(k: int, d: int = 1) -> int:
+    """Padding on each side with which a convolution of stride 1 keeps the size.
+
+    k: side of the kernel, an odd number; d: dilation.
+    """
+    return d * (k - 1) // 2
+
+
+def _check_edge_kernel(kernel: Any) -> str:
+    if callable(kernel) and not isinstance(kernel, Tensor):
+        raise Wrong(f"the kernel itself is wanted, you gave {a_kind_of(kernel)}")
+    read = tensor(kernel)
+    while read.dim() > 2 and read.shape[0] == 1:  # nn.Conv2d's own shape (1, 1, 3, 3) will do
+        read = read[0]
+    if read.shape != (3, 3):
+        raise Wrong(f"you gave {a_kind_of(kernel)}; 3 rows of 3 numbers are wanted")
+    if not bool(read.any()):
+        raise Wrong("a kernel of zeros answers nothing: on a dark→bright edge it gives 0")
+    flat = _correlated(torch.ones(3, 3).double(), read).item()
+    if abs(flat) > 1e-5:
+        raise Wrong(
+            f"on an area that is 1 everywhere it answers {shown(flat)}, it should answer 0: "
+            f"its nine numbers have to add up to 0"
+        )
+    step = torch.zeros(3, 6).double()
+    step[:, 3:] = 1
+    vertical = _correlated(step, read)
+    for picture, what in [(step.T, "dark above, bright below"), (1 - step.T, "bright above")]:
+        horizontal = _correlated(picture.contiguous(), read)
+        worst = horizontal.flatten()[horizontal.abs().argmax()].item()
+        if abs(worst) > 1e-5:
+            turned = (
+                " (transposed, your kernel would be right)" if vertical.abs().max() < 1e-5 else ""
+            )
+            raise Wrong(f"on a horizontal edge ({what}) it answers {shown(worst)}, not 0{turned}")
+    lowest, highest = vertical.min().item(), vertical.max().item()
+    if highest <= 1e-5:
+        raise Wrong(
+            f"on a vertical edge, dark left and bright right, it answers {shown(lowest)}: "
+            "the sign is "
+            "that of a bright→dark edge (nn.Conv2d does not flip the kernel)"
+        )
+    if lowest < -1e-5:
+        raise Wrong(
+            f"around one dark→bright edge it answers {shown(highest)} and {shown(lowest)}: "
+            "both signs; it should nowhere be negative there"
+        )
+    return f"It answers a dark→bright edge with {shown(highest)}, and constant areas with 0."
+
+
+@exercise(
+    "02_1.edge_kernel",
+    check=_check_edge_kernel,
+    is_value=True,
+    hints=(
+        "The response is large where the right part of the window is brighter than the left part. "
+        "Which signs do the columns need?",
+        "Negative numbers on the left, positive ones on the right. Each row has to add up to 0, "
+        "then constant areas and horizontal edges cancel out.",
+        "Put -1, 0, 1 into every row.",
+    ),
+)
+def edge_kernel() -> list[list[float]]:
+    """A 3 × 3 kernel that finds vertical edges, as three rows of three numbers.
+
+    Applied as nn.Conv2d does (no flip) it answers with positive numbers where dark on the left
+    meets bright on the right, with 0 on constant areas, and with 0 along horizontal edges.
+    """
+    return [
+        [-1.0, 0.0, 1.0],
+        [-2.0, 0.0, 2.0],
+        [-1.0, 0.0, 1.0],
+    ]
+
+
+def _field(kernels: list[int], strides: list[int]) -> int:
+    # Walk back from one output pixel: n outputs are seen by (n − 1) · s + k inputs.
+    size = 1
+    for k, s in zip(reversed(kernels), reversed(strides), strict=True):
+        size = (size - 1) * s + k
+    return size
+
+
+def _check_receptive_field(answer: Answer) -> str:
+    cases = [
+        Case(([3], [1]), "one layer", "one output pixel sees its window"),
+        Case(([3, 3], [1, 1]), "two layers", "the second adds one pixel on each side: 3 + 2"),
+        Case(([5, 3, 7], [1, 1, 1]), "three layers without stride", "1 + 4 + 2 + 6"),
+        Case(
+            ([3, 3], [2, 1]),
+            "stride 2 in the first layer",
+            "the second layer's pixels are 2 input pixels apart: 3 + 2 · 2",
+        ),
+        Case(
+            ([3, 3], [1, 2]),
+            "stride 2 in the last layer",
+            "a layer's own stride does not widen its own window",
+        ),
+        Case(([1, 3], [2, 1]), "kernel 1 with stride 2", "1 + 0 + 2 · 2"),
+        Case(
+            ([3, 2, 3, 2], [1, 2, 1, 2]),
+            "two blocks of convolution and pooling",
+            "strides of all earlier layers multiply",
+        ),
+        Case(([7, 3, 3, 3], [2, 2, 2, 2]), "four strides of 2"),
+    ]
+    draw = random.Random(14)
+    for _ in range(15):
+        depth = draw.randint(1, 6)
+        cases.append(
+            Case(
+                (
+                    [draw.randint(1, 7) for _ in range(depth)],
+                    [draw.randint(1, 3) for _ in range(depth)],
+                )
+            )
+        )
+    compare_numbers(
+        answer, cases, _field, lambda kernels, strides: f"kernels {kernels}, strides {strides}"
+    )
+    return "Two 3 × 3 layers see as far as one 5 × 5, with 18 weights instead of 25."
+
+
+@exercise(
+    "02_1.receptive_field",
+    check=_check_receptive_field,
+    hints=(
+        "Start with one pixel. Each layer adds k − 1 pixels, but how far apart are they "
+        "in the input?",
+        "Keep two numbers: the size (starts at 1) and the jump (starts at 1), the "
+        "distance in input "
+        "pixels of two neighbours. A stride multiplies the jump for the layers that follow.",
+        "For each layer: size += (k - 1) * jump, and after that jump *= s.",
+    ),
+)
+def receptive_field(kernels: list[int], strides: list[int]) -> int:
+    """Side of the input area in pixels that one output pixel depends on.
+
+    kernels, strides: one number for each layer, the first layer first (pooling counts as a layer).
+    """
+    size, jump = 1, 1
+    for k, s in zip(kernels, strides, strict=True):
+        size += (k - 1) * jump
+        jump *= s
+    return size

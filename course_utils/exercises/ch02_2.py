@@ -1,0 +1,395 @@
+"""Exercises of notebook 02_2: the first network, its training step, and an honest accuracy."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.exercises.answers import (
+    Answer,
+    Case,
+    Unsolved,
+    Wrong,
+    compare_numbers,
+    number,
+    same,
+    shown,
+)
+from course_utils.exercises.base import exercise
+from course_utils.exercises.networks import (
+    WANTED_PARAMETERS,
+    built,
+    check_blocks,
+    check_gradients,
+    check_parameter_count,
+    run,
+)
+
+
+def _flat(height: int, width: int, channels: int) -> int:
+    blocks = nn.Sequential(
+        *(nn.Conv2d(1, 1, 3, padding=1, device="meta"), nn.MaxPool2d(2)),
+        *(nn.Conv2d(1, channels, 3, padding=1, device="meta"), nn.MaxPool2d(2)),
+    )
+    return blocks(torch.zeros(1, 1, height, width, device="meta")).numel()
+
+
+def _check_flat_features(answer: Answer) -> str:
+    cases = [
+        Case((28, 28, 32), "the size of Fashion-MNIST", "28 → 14 → 7, and 7 · 7 · 32"),
+        Case((32, 32, 1), "one channel", "32 → 16 → 8, and 8 · 8"),
+        Case((28, 40, 32), "a picture that is not square", "28 → 14 → 7 and 40 → 20 → 10"),
+        Case(
+            (30, 30, 32), "an odd size after the first pooling", "30 → 15 → 7: pooling rounds down"
+        ),
+        Case((31, 31, 32), "an odd size", "31 → 15 → 7: pooling rounds down, twice"),
+        Case((27, 34, 8), "odd in one direction", "27 → 13 → 6 and 34 → 17 → 8"),
+    ]
+    draw = random.Random(21)
+    cases += [
+        Case((draw.randint(4, 99), draw.randint(4, 99), draw.randint(1, 64))) for _ in range(20)
+    ]
+    compare_numbers(
+        answer,
+        cases,
+        _flat,
+        lambda height, width, channels: f"a {height} × {width} picture and {channels} channels",
+    )
+    return "So nn.Linear fits whatever the size of your pictures."
+
+
+@exercise(
+    "02_2.flat_features",
+    check=_check_flat_features,
+    hints=(
+        "A 3 × 3 convolution with padding 1 keeps the size. What does nn.MaxPool2d(2) do "
+        "to 7 pixels?",
+        "It makes 3 of them: the last one is left out. Halve twice with //, height and "
+        "width apart.",
+        "channels * (height // 2 // 2) * (width // 2 // 2)",
+    ),
+)
+def flat_features(height: int, width: int, channels: int = 32) -> int:
+    """How many numbers of each picture reach the linear layer.
+
+    The picture passes two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2); the
+    second block has `channels` output channels. Any height and width, odd ones too.
+    """
+    return channels * (height // 2 // 2) * (width // 2 // 2)
+
+
+def _check_build_cnn(answer: Answer) -> str:
+    model = built(answer)
+    pictures = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(22))
+    logits = run(model, pictures)
+    run(model, pictures[:1])
+    check_parameter_count(model)
+    if not bool((logits < 0).any()):
+        total = logits.sum(dim=1)
+        if torch.allclose(total, torch.ones_like(total), atol=1e-4):
+            raise Wrong(
+                "each row of the output adds up to 1: leave the softmax out, cross_entropy does it"
+            )
+        raise Wrong("no output is below zero: leave out what follows the linear layer (logits)")
+    if torch.allclose(logits.logsumexp(dim=1), torch.zeros(len(logits)), atol=1e-4):
+        raise Wrong("the output went through log_softmax: leave it out, cross_entropy does it")
+    check_blocks(model, pictures)
+    check_gradients(model, pictures)
+    return f"{WANTED_PARAMETERS:,} parameters, of which 15,690 sit in the last layer."
+
+
+@exercise(
+    "02_2.build_cnn",
+    check=_check_build_cnn,
+    hints=(
+        "nn.Sequential takes the layers in order. Each block is convolution, ReLU, pooling.",
+        "Two poolings leave 7 × 7 pixels of 32 channels. nn.Flatten() comes before nn.Linear.",
+        "nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), the same with 16 → 32 "
+        "channels, then nn.Flatten(), nn.Linear(32 * 7 * 7, 10), and nothing after it.",
+    ),
+)
+def build_cnn() -> nn.Module:
+    """The first network: pictures (N, 1, 28, 28) in, logits (N, 10) out.
+
+    Two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2), with 1 → 16 → 32
+    channels; then one linear layer for the 10 classes. No softmax: the loss takes the logits.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 10),
+    )
+
+
+def _weights(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).clone()
+
+
+def _check_training_step(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(23)
+    for rate, what in [
+        (0.1, "the first step"),
+        (0.5, "a step after other gradients were left over"),
+    ]:
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3))
+        images = torch.randn(12, 1, 4, 4, generator=generator)
+        labels = torch.randint(0, 3, (12,), generator=generator)
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        before = _weights(model)
+        loss = nn.functional.cross_entropy(model(images), labels)
+        slopes = torch.autograd.grad(loss, list(model.parameters()))
+        slope = torch.cat([part.flatten() for part in slopes])
+        rubbish = torch.zeros_like(slope)
+        if rate == 0.5:
+            rubbish = torch.randn(slope.shape, generator=generator)
+            parts = rubbish.split([parameter.numel() for parameter in model.parameters()])
+            for parameter, part in zip(model.parameters(), parts, strict=True):
+                parameter.grad = part.view_as(parameter).clone()
+        where = f"{what} (SGD, learning rate {rate}):"
+        returned = answer.run(model, optimizer, images, labels, where=where)
+        moved = _weights(model) - before
+        _check_movement(moved, slope, rubbish, rate, where, returned is None)
+        _check_returned_loss(returned, loss.item(), where)
+    return "The gradients of one step never leak into the next."
+
+
+def _check_movement(
+    moved: Tensor, slope: Tensor, rubbish: Tensor, rate: float, where: str, silent: bool
+) -> None:
+    """Compare how far the parameters went with one SGD step."""
+    if not bool(moved.any()):
+        if silent:
+            raise Unsolved("training_step moves no parameter and returns nothing so far")
+        raise Wrong(
+            f"{where} no parameter moved: is there loss.backward(), then optimizer.step(), and "
+            "zero_grad() before both of them, not between?"
+        )
+    if not bool(torch.isfinite(moved).all()):
+        raise Wrong(f"{where} a parameter became nan or infinite")
+    if torch.allclose(moved, -rate * slope, rtol=1e-3, atol=1e-6):
+        return
+    if bool(rubbish.any()) and torch.allclose(
+        moved, -rate * (slope + rubbish), rtol=1e-3, atol=1e-5
+    ):
+        raise Wrong(
+            f"{where} the gradients were added to those left over from before: "
+            "optimizer.zero_grad() is missing"
+        )
+    if bool(rubbish.any()) and torch.allclose(moved, -rate * rubbish, rtol=1e-3, atol=1e-5):
+        raise Wrong(f"{where} only the gradients left over from before were used")
+    ratio = (moved @ slope / (slope @ slope)).item() / -rate
+    if torch.allclose(moved, -rate * ratio * slope, rtol=1e-2, atol=1e-5):
+        raise Wrong(
+            f"{where} the parameters moved {shown(ratio)} times as far as one SGD step on the mean "
+            "cross-entropy would move them"
+        )
+    farthest = moved.abs().max().item()
+    raise Wrong(
+        f"{where} the parameters moved by up to {shown(farthest)} and not along the "
+        "gradient of the "
+        f"mean cross-entropy of the logits (up to {shown((rate * slope).abs().max().item())})"
+    )
+
+
+def _check_returned_loss(returned: Any, want: float, where: str) -> None:
+    if returned is None or returned is Ellipsis:
+        raise Unsolved("training_step moves the parameters rightly, but returns no loss so far")
+    if isinstance(returned, Tensor) and returned.requires_grad:
+        raise Wrong(
+            f"{where} the loss is returned as a tensor that keeps the whole graph in memory: "
+            "return loss.item()"
+        )
+    got = number(returned, where)
+    if not same(float(got), want):
+        raise Wrong(
+            f"{where} you returned the loss {shown(float(got))}, it was {shown(want)} "
+            "(before the step, mean over the batch)"
+        )
+
+
+@exercise(
+    "02_2.training_step",
+    check=_check_training_step,
+    hints=(
+        "Four things happen: forget the old gradients, measure the loss, get the new "
+        "gradients, move.",
+        "optimizer.zero_grad(), then the loss with nn.functional.cross_entropy, then "
+        "loss.backward(), "
+        "then optimizer.step().",
+        "loss.item() turns the loss into a float that no longer holds on to the graph.",
+    ),
+)
+def training_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> float:
+    """One step of training on one batch; returns the loss (cross-entropy, mean) before the step.
+
+    images: (N, C, H, W); labels: (N,), whole numbers. Gradients left over from before must not
+    count.
+    """
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(images), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _share(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(dim=1) == labels).double().mean().item()
+
+
+def _check_accuracy(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(24)
+
+    def batch(pictures: int, classes: int, right: float) -> tuple[Tensor, Tensor]:
+        logits = torch.randn(pictures, classes, generator=generator)
+        labels = logits.argmax(dim=1)
+        wrong = torch.rand(pictures, generator=generator) >= right
+        return logits, torch.where(wrong, (labels + 1) % classes, labels)
+
+    cases = [
+        Case(batch(7, 3, 0.6), "7 pictures", "a share between 0 and 1, no count and no percentage"),
+        Case(batch(40, 10, 0.7), "10 classes"),
+        Case(batch(10, 10, 0.5), "as many pictures as classes", "the classes run along dim 1"),
+        Case(batch(9, 4, 1.1), "all right"),
+        Case(batch(9, 4, 0.0), "all wrong"),
+        Case(batch(1, 5, 1.1), "a single picture"),
+    ]
+    logits, labels = batch(30, 5, 0.5)
+    cases.append(Case((logits - 100, labels), "all logits negative", "only their order counts"))
+    logits, labels = batch(30, 5, 0.5)
+    cases.append(Case((logits * 50, labels), "large logits", "only their order counts"))
+    compare_numbers(
+        answer,
+        cases,
+        _share,
+        lambda logits, labels: f"{len(logits)} pictures and {logits.shape[1]} classes",
+    )
+    return "Logits need no softmax for this: it keeps their order."
+
+
+@exercise(
+    "02_2.accuracy",
+    check=_check_accuracy,
+    hints=(
+        "The network's choice is the class with the largest logit. Along which dimension are the "
+        "classes?",
+        "logits.argmax(dim=1) has the shape (N,), like the labels.",
+        "Compare with ==, turn True and False into numbers with .float(), take the mean.",
+    ),
+)
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Share of pictures whose largest logit belongs to the right class, between 0 and 1.
+
+    logits: (N, classes); labels: (N,), whole numbers.
+    """
+    return (logits.argmax(dim=1) == labels).float().mean().item()
+
+
+class _Watched(nn.Module):
+    """A classifier that notes in which state it is asked, and answers otherwise while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+        self.asked_in_training = False
+        self.asked_with_grad = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.asked_in_training |= self.training
+        self.asked_with_grad |= torch.is_grad_enabled()
+        logits = self.linear(images.flatten(1))
+        return logits.flip(1) if self.training else logits
+
+
+def _check_evaluate_whole(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(25)
+    # Each list: how many pictures a batch has, and how many of them the network gets right.
+    for plan, what in [
+        (((8, 5), (8, 7), (3, 0)), "a last batch that is smaller"),
+        (((10, 4), (10, 9)), "batches of one size"),
+        (((6, 3),), "a single batch"),
+        (((16, 16), (16, 15), (16, 16), (1, 0)), "a last batch of one picture"),
+    ]:
+        model = _Watched().train()
+        batches = [_planned(model, size, right, generator) for size, right in plan]
+        before = _weights(model)
+        sizes = [size for size, _ in plan]
+        where = f"{what}: for batches of {sizes} pictures"
+        model.asked_in_training = model.asked_with_grad = False
+        got = number(answer(model, batches, where=where), where)
+        if not torch.equal(before, _weights(model)):
+            raise Wrong(f"{where} the parameters changed: evaluating must not train")
+        if model.asked_in_training:
+            raise Wrong(
+                f"{where} the model was in training mode (dropout and BatchNorm would spoil the "
+                "result): call model.eval() first"
+            )
+        want = sum(right for _, right in plan) / sum(sizes)
+        shares = [right / size for size, right in plan]
+        wrong_ways = [
+            (sum(shares) / len(shares), "that is the mean of the batches' accuracies"),
+            (shares[-1], "that is the accuracy of the last batch alone"),
+            (sum(shares), "that is the sum of the batches' accuracies"),
+            (100 * want, "a share between 0 and 1 is wanted"),
+        ]
+        if not same(float(got), want):
+            because = next((why for value, why in wrong_ways if same(float(got), value)), "")
+            because = f"; {because}" if because else ""
+            raise Wrong(f"{where} you gave {shown(float(got))}, it is {shown(want)}{because}")
+        if model.asked_with_grad:
+            raise Wrong(
+                f"{where} the accuracy is right, but gradients were recorded all the "
+                "time: wrap the "
+                "loop in `with torch.no_grad():`"
+            )
+    return "Count the right ones over all batches and divide once, at the end."
+
+
+def _planned(
+    model: _Watched, size: int, right: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A batch of `size` pictures of which the model, in eval mode, gets exactly `right` right."""
+    images = torch.randn(size, 1, 2, 3, generator=generator)
+    with torch.no_grad():
+        labels = model.eval()(images).argmax(dim=1)
+    model.train()
+    labels[right:] = (labels[right:] + 1) % 4
+    return images, labels
+
+
+@exercise(
+    "02_2.evaluate_whole",
+    check=_check_evaluate_whole,
+    hints=(
+        "If the last batch has 3 pictures and the others 64, should it count as much as they do?",
+        "Count right answers and pictures over all batches, and divide once at the end. The model "
+        "belongs into eval mode: model.eval().",
+        "with torch.no_grad(): for images, labels in batches: "
+        "right += (model(images).argmax(dim=1) == labels).sum().item(); total += len(labels)",
+    ),
+)
+def evaluate_whole(model: nn.Module, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Accuracy of the model over all batches together, between 0 and 1.
+
+    batches: pairs of images (N, C, H, W) and labels (N,); the last batch may be smaller. The
+    model has to be in eval mode, and no gradients are to be recorded.
+    """
+    model.eval()
+    right, total = 0, 0
+    with torch.no_grad():
+        for images, labels in batches:
+            right += (model(images).argmax(dim=1) == labels).sum().item()
+            total += len(labels)
+    return right / total

@@ -1,0 +1,391 @@
+"""Exercises of notebook 02_3: He's initialisation, and the pieces of regularisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.exercises.answers import (
+    Answer,
+    Unsolved,
+    Wrong,
+    a_kind_of,
+    compare_tensors,
+    error_sentence,
+    number,
+    same,
+    shown,
+    tensor,
+)
+from course_utils.exercises.base import exercise
+from course_utils.exercises.weights import (
+    check_weights,
+    he,
+    misread,
+    other_penalty,
+    sample_model,
+    weighted_layers,
+)
+
+
+def _check_he_std(answer: Answer) -> str:
+    layers = [
+        (nn.Linear(1568, 10), "a linear layer"),
+        (nn.Conv2d(1, 16, 3), "a convolution on one channel"),
+        (nn.Conv2d(16, 32, 3), "a convolution on several channels"),
+        (nn.Conv2d(8, 12, (3, 5)), "a kernel that is not square"),
+        (nn.Conv2d(16, 32, 3, groups=2), "a convolution in 2 groups"),
+        (nn.Conv2d(24, 24, 3, groups=24), "a depthwise convolution"),
+        (nn.Conv2d(64, 10, 1, bias=False), "a 1 × 1 convolution without bias"),
+        (nn.Linear(7, 900), "a linear layer with more outputs than inputs"),
+    ]
+    for layer, what in layers:
+        where = f"{what}: for {layer}"
+        got = float(number(answer(layer, where=where), where))
+        want = he(layer)
+        if not same(got, want):
+            because = misread(layer, got) or f"n_in is {layer.weight[0].numel():,}"
+            raise Wrong(f"{where} you gave {shown(got)}, it is {shown(want)} ({because})")
+    return "n_in is what one output number sees: layer.weight[0].numel()."
+
+
+@exercise(
+    "02_3.he_std",
+    check=_check_he_std,
+    hints=(
+        "How many input numbers are added up for one output number? That is n_in.",
+        "For nn.Linear it is in_features. For nn.Conv2d it is kernel height · kernel width · "
+        "the channels that one filter sees: in_channels / groups.",
+        "layer.weight[0] holds the weights of one output: n_in = layer.weight[0].numel(), and the "
+        "standard deviation is (2 / n_in) ** 0.5.",
+    ),
+)
+def he_std(layer: nn.Module) -> float:
+    """He's standard deviation √(2 / n_in) for the weights of an nn.Conv2d or an nn.Linear.
+
+    n_in: how many input numbers one output number is computed from. Mind kernels that are not
+    square, and groups.
+    """
+    n_in = layer.weight[0].numel()
+    return (2 / n_in) ** 0.5
+
+
+def _check_initialise(answer: Answer) -> str:
+    model = sample_model()
+    with torch.no_grad():
+        for _, layer in weighted_layers(model):
+            layer.weight.fill_(0.5)
+            if layer.bias is not None:
+                layer.bias.fill_(0.25)
+    answer.run(model, where="for a network with convolutions, norms and a linear layer")
+    if all(bool((layer.weight == 0.5).all()) for _, layer in weighted_layers(model)):
+        raise Unsolved("initialise has not changed a weight so far")
+    for name, layer in weighted_layers(model):
+        weight = layer.weight.detach()
+        if bool((weight == 0.5).all()):
+            raise Wrong(
+                f"{name}: the weights were not touched; model.modules() reaches nested layers"
+            )
+        check_weights(name, layer, weight)
+        if layer.bias is not None and bool(layer.bias.any()):
+            raise Wrong(
+                f"{name}: a bias is {shown(layer.bias.flatten()[0].item())}, it should be 0"
+            )
+        if not layer.weight.requires_grad:
+            raise Wrong(f"{name}: the weights no longer require a gradient and would never learn")
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm)) and bool((layer.weight != 1).any()):
+            raise Wrong(
+                f"layer {name} ({type(layer).__name__}): its weight has to stay 1, it became "
+                f"{shown(layer.weight[0].item())}"
+            )
+    if torch.equal(model[2][2][0].weight, model[3].weight):
+        raise Wrong("two layers of the same size got the same weights: draw anew for each layer")
+    return "Every layer now passes the signal on about as strong as it came."
+
+
+@exercise(
+    "02_3.initialise",
+    check=_check_initialise,
+    hints=(
+        "model.modules() gives every layer, however deeply nested. isinstance tells which are "
+        "nn.Conv2d or nn.Linear.",
+        "nn.init.kaiming_normal_ and nn.init.zeros_ change a parameter in place. Beware: "
+        "some layers "
+        "have no bias (it is None).",
+        'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu"), and '
+        "nn.init.zeros_(layer.bias) "
+        "if layer.bias is not None",
+    ),
+)
+def initialise(model: nn.Module) -> None:
+    """He's initialisation of the whole model, in place.
+
+    Weights of every nn.Conv2d and nn.Linear: normal with mean 0 and standard deviation √(2 / n_in).
+    Their biases: 0. BatchNorm and other layers stay as they are.
+    """
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _check_l1_penalty(answer: Answer) -> str:
+    tiny = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    bare = nn.Sequential(nn.Linear(5, 4, bias=False))
+    for model, what in [
+        (bare, "a linear layer without bias"),
+        (tiny, "layers with biases"),
+        (sample_model(), "a nested network with BatchNorm"),
+    ]:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        where = f"{what}:"
+        got = answer(model, where=where)
+        if isinstance(got, Tensor) and got.numel() != 1:
+            raise Wrong(f"{where} you gave {a_kind_of(got)}, one number (their sum) is wanted")
+        read = float(number(got, where))
+        weights = [layer.weight for _, layer in weighted_layers(model)]
+        want = sum(weight.abs().sum().item() for weight in weights)
+        if not math.isclose(read, want, rel_tol=1e-4):
+            because = other_penalty(model, weights, read)
+            raise Wrong(f"{where} you gave {shown(read)}, it is {shown(want)}{because}")
+        if not isinstance(got, Tensor) or not got.requires_grad:
+            raise Wrong(
+                f"{where} the value {shown(want)} is right, but no gradient flows back from it: "
+                "return the tensor, without .item(), .data, float() or no_grad"
+            )
+        slopes = torch.autograd.grad(got, list(model.parameters()), allow_unused=True)
+        by_id = {id(p): slope for p, slope in zip(model.parameters(), slopes, strict=True)}
+        for weight in weights:
+            slope = by_id[id(weight)]
+            compare_tensors(
+                torch.zeros_like(weight) if slope is None else slope,
+                weight.detach().sign(),
+                f"{where} the penalty's gradient:",
+                "the slope of |w| is the sign of w",
+            )
+    return "Its gradient is the sign of each weight: the same pull, however small the weight."
+
+
+@exercise(
+    "02_3.l1_penalty",
+    check=_check_l1_penalty,
+    hints=(
+        "Which layers have weights that multiply pixels? Only those are pulled towards 0.",
+        "Go through model.modules(), keep nn.Conv2d and nn.Linear, and add up "
+        "layer.weight.abs().sum().",
+        "sum(layer.weight.abs().sum() for layer in model.modules() "
+        "if isinstance(layer, (nn.Conv2d, nn.Linear)))",
+    ),
+)
+def l1_penalty(model: nn.Module) -> torch.Tensor:
+    """Sum of |w| over the weights of all nn.Conv2d and nn.Linear layers of the model.
+
+    Biases and normalisation layers do not count. The result is a tensor that gradients flow
+    through: loss + 1e-5 * l1_penalty(model) is what will be minimised.
+    """
+    return sum(
+        layer.weight.abs().sum()
+        for layer in model.modules()
+        if isinstance(layer, (nn.Conv2d, nn.Linear))
+    )
+
+
+def _check_decay_groups(answer: Answer) -> str:
+    small = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+    for model, decay in [(small, 0.05), (sample_model(), 0.3)]:
+        where = f"for weight_decay {decay}"
+        groups = answer(model, decay, where=where)
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(g, dict) for g in groups):
+            raise Wrong(f"{where} you gave {a_kind_of(groups)}; a list of dicts is wanted")
+        default = 0.0123  # stands for the optimizer's own default, to see who relies on it
+        try:
+            optimizer = torch.optim.AdamW([dict(group) for group in groups], weight_decay=default)
+        except Exception as error:
+            raise Wrong(f"{where} torch.optim.AdamW says {error_sentence(error)}") from None
+        given = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+        _check_each_parameter(model, decay, given, default, where)
+    return "Biases and norms only shift and scale: pulling them to 0 regularises nothing."
+
+
+def _check_each_parameter(
+    model: nn.Module, decay: float, given: dict[int, Any], default: float, where: str
+) -> None:
+    weights = {id(layer.weight) for _, layer in weighted_layers(model)}
+    owners = dict(model.named_modules())
+    for name, parameter in model.named_parameters():
+        owner = type(owners[name.rpartition(".")[0]]).__name__
+        label = f"{name} ({owner})"
+        if id(parameter) not in given:
+            raise Wrong(f"{where} {label} is in no group: the optimizer would never move it")
+        got, want = given.pop(id(parameter)), decay if id(parameter) in weights else 0.0
+        if got == default:
+            raise Wrong(
+                f"{where} the group of {label} has no weight_decay of its own: AdamW would use its "
+                "default, 0.01"
+            )
+        if not isinstance(got, (int, float)) or not same(float(got), want):
+            raise Wrong(f"{where} {label} gets the weight decay {got}, it should get {want}")
+    if given:
+        raise Wrong(f"{where} the groups hold tensors that are no parameters of the model")
+
+
+@exercise(
+    "02_3.decay_groups",
+    check=_check_decay_groups,
+    hints=(
+        "Sort model.parameters() into two lists. What tells the weight of a convolution "
+        "or of a linear "
+        "layer from a bias or a BatchNorm weight?",
+        "Its dimensions: weights of convolutions have 4 and of linear layers 2, biases "
+        "and norms 1. "
+        "parameter.dim() tells.",
+        '[{"params": decayed, "weight_decay": weight_decay}, {"params": others, '
+        '"weight_decay": 0.0}]',
+    ),
+)
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Parameter groups for torch.optim.AdamW: decay for weights, none for biases and norms.
+
+    Returns a list of dicts with the keys "params" and "weight_decay". The weights of nn.Conv2d and
+    nn.Linear get `weight_decay`; biases and all parameters of BatchNorm and its like get 0.0. Every
+    parameter belongs to exactly one group.
+    """
+    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _check_mean_std(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(35)
+    for size, what in [
+        ((60, 1, 28, 28), "grey pictures"),
+        ((60, 3, 32, 32), "pictures in colour"),
+        ((50, 3, 20, 36), "pictures that are not square"),
+    ]:
+        channels = size[1]
+        # Pictures of different brightness, and a different range for each channel.
+        light = torch.rand(size[0], 1, 1, 1, generator=generator) * 0.8 + 0.2
+        ranges = torch.linspace(255, 120, channels).view(1, channels, 1, 1)
+        images = (torch.rand(size, generator=generator) * light * ranges).to(torch.uint8)
+        where = f"{what}: for images of the shape {size}"
+        got = answer(images, where=where)
+        if isinstance(got, Tensor):
+            got = tuple(got)
+        if not isinstance(got, (tuple, list)) or len(got) != 2:
+            raise Wrong(f"{where} you gave {a_kind_of(got)}; two tensors are wanted, mean and std")
+        scaled = images.double() / 255
+        for word, value, want in [
+            ("mean", got[0], scaled.mean(dim=(0, 2, 3))),
+            ("std", got[1], scaled.std(dim=(0, 2, 3))),
+        ]:
+            read = tensor(value, f"{where}, {word}:", (channels,))
+            if torch.allclose(read, want, rtol=1e-3):
+                continue
+            per_picture = scaled.std(dim=(2, 3)).mean(dim=0)
+            channel = int((read - want).abs().argmax())
+            because = ""
+            if torch.allclose(read, want * 255, rtol=1e-3):
+                because = " (scale 0 … 255 to 0 … 1)"
+            elif word == "std" and torch.allclose(read, want**2, rtol=1e-3):
+                because = " (that is the variance)"
+            elif word == "std" and torch.allclose(read, per_picture, rtol=1e-3):
+                because = " (that is the mean of each picture's own std)"
+            raise Wrong(
+                f"{where} the {word} of channel {channel} is "
+                f"{shown(float(read[channel]))}, it should "
+                f"be {shown(float(want[channel]))}{because}"
+            )
+    return "Computed from your own pictures, not copied from ImageNet."
+
+
+@exercise(
+    "02_3.mean_std",
+    check=_check_mean_std,
+    hints=(
+        "uint8 holds whole numbers from 0 to 255: first make them floats between 0 and 1.",
+        "One number for each channel: take the mean over pictures, rows and columns at once.",
+        "scaled = images.float() / 255, then scaled.mean(dim=(0, 2, 3)) and "
+        "scaled.std(dim=(0, 2, 3))",
+    ),
+)
+def mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each channel, of pixels scaled to 0 … 1.
+
+    images: uint8 (N, C, H, W). Returns two tensors of the shape (C,), over all pixels of all
+    pictures.
+    """
+    scaled = images.float() / 255
+    return scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
+
+
+def _check_random_flip(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(36)
+    count = 400
+    images = torch.randint(0, 256, (count, 3, 6, 9), generator=generator, dtype=torch.uint8)
+    where = f"for {count} images of the shape (3, 6, 9)"
+    coins = [_coins(answer, images, seed, where) for seed in (1, 1, 2)]
+    share = coins[0].double().mean().item()
+    if not bool(coins[0].any()):
+        raise Wrong(f"{where} not one picture was flipped")
+    if bool(coins[0].all()) or not bool(coins[2].any()) or bool(coins[2].all()):
+        raise Wrong(f"{where} all pictures share one coin: draw one number for each picture")
+    if not 0.35 < share < 0.65:
+        raise Wrong(f"{where} {share:.0%} of them were flipped, about half are wanted")
+    if not torch.equal(coins[0], coins[1]):
+        raise Wrong(f"{where} the same seed flipped other pictures: draw with generator=generator")
+    if torch.equal(coins[0], coins[2]):
+        raise Wrong(f"{where} seeds 1 and 2 flipped the same pictures: draw with the generator")
+    return "Flipped pictures are new pictures to the network, and their labels stay right."
+
+
+def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
+    """Which pictures the answer mirrored (N,); checks that it did nothing else."""
+    handed, generator = images.clone(), torch.Generator().manual_seed(seed)
+    got = answer(handed, generator, where=where, copy=False)
+    flat = tensor(got, where, tuple(images.shape))
+    if not torch.equal(handed, images):
+        raise Wrong(
+            f"{where} the images handed over were changed themselves: the data set would stay "
+            "flipped; work on a copy"
+        )
+    if not isinstance(got, Tensor) or got.dtype != torch.uint8:
+        raise Wrong(f"{where} the result should stay torch.uint8, like the images")
+    kept = (flat == images).flatten(1).all(dim=1)
+    mirrored = (flat == images.flip(-1)).flatten(1).all(dim=1)
+    if not bool((kept | mirrored).all()):
+        first = int((~(kept | mirrored)).nonzero()[0])
+        upside = torch.equal(flat[first], images[first].flip(-2).double())
+        because = "it stands upside down: the width is the last axis" if upside else "left ↔ right"
+        raise Wrong(f"{where} picture {first} is neither itself nor its mirror image ({because})")
+    return mirrored
+
+
+@exercise(
+    "02_3.random_flip",
+    check=_check_random_flip,
+    hints=(
+        "Draw N random numbers at once: torch.rand(len(images), generator=generator).",
+        "coins < 0.5 tells which pictures to mirror; images.flip(-1) mirrors all of "
+        "them, left ↔ right.",
+        "torch.where(coins[:, None, None, None], images.flip(-1), images) picks for each "
+        "picture, and "
+        "leaves `images` alone.",
+    ),
+)
+def random_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mirror each picture, left ↔ right, with probability one half; every picture has its own coin.
+
+    images: uint8 (N, C, H, W), must stay unchanged. All random numbers come from `generator`.
+    """
+    coins = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(coins[:, None, None, None], images.flip(-1), images)
