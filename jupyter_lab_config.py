@@ -10,8 +10,16 @@ c.ServerApp.root_dir = str(Path(__file__).resolve().parent)
 c.LabApp.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 
 # A newcomer's first sight is the course, not a question about news; the network is asked nothing.
-c.LabApp.news_url = None
-c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+# The address alone (`news_url = None`) does not stop the question.
+_ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"
+
+
+def _without_announcements(handler, page_config):
+    disabled = page_config.get("disabledExtensions", [])
+    return page_config | {"disabledExtensions": [*disabled, _ANNOUNCEMENTS]}
+
+
+c.ServerApp.tornado_settings = {"page_config_hook": _without_announcements}
 
 # In a container one often is root, and JupyterLab refuses to start without this.
 c.ServerApp.allow_root = hasattr(os, "geteuid") and os.geteuid() == 0

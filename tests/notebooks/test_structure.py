@@ -67,7 +67,7 @@ def skipped(cell) -> bool:
 
 
 def must_show(source: str) -> bool:
-    """Whether a cell surely shows something: it ends in a bare value, or calls `print` or the like."""
+    """Whether a cell surely shows something: it ends in a bare value, or prints."""
     if source.lstrip().startswith(("%", "!")):
         return False
     body = ast.parse(source).body

@@ -1,0 +1,46 @@
+"""A JupyterLab in a browser for each test module that asks for one; skipped without a browser."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.browser import lab as lab_module
+
+
+def pytest_collection_modifyitems(items):
+    folder = str(lab_module.ROOT / "tests" / "browser")
+    for item in items:
+        if str(item.path).startswith(folder) and "open_lab" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def course_copy(tmp_path_factory):
+    """A copy of what the reader sees: what the page saves must not reach the repository."""
+    copy = tmp_path_factory.mktemp("course")
+    notebooks = lab_module.ROOT / "notebooks"
+    if notebooks.is_dir():
+        ignored = shutil.ignore_patterns(".ipynb_checkpoints")
+        shutil.copytree(notebooks, copy / "notebooks", ignore=ignored)
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(lab_module.ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def open_lab(course_copy):
+    """Function that starts a `Lab` on the copy of the course, until the module's last test."""
+    reason = lab_module.why_not()
+    if reason:
+        pytest.skip(reason)
+    started = []
+
+    def start(**options):
+        started.append(lab_module.Lab(course_copy, **options))
+        return started[-1]
+
+    yield start
+    for lab in started:
+        lab.close()

@@ -1,0 +1,92 @@
+"""Notebook 02_1 in a real JupyterLab: it runs, and its panels follow the keyboard and the mouse."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+
+from tests.browser.lab import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "02_1_convolution.ipynb"
+PANELS = ".jp-OutputArea >> .course-panel"
+
+
+def panel(n: int) -> str:
+    return f"{PANELS} >> nth={n}"
+
+
+@pytest.fixture(scope="module")
+def lab(open_lab):
+    if not NOTEBOOK.exists():
+        pytest.skip(f"notebooks/{NOTEBOOK.name} is not written yet")
+    lab = open_lab()
+    lab.open(f"notebooks/{NOTEBOOK.name}")
+    lab.run_all()
+    return lab
+
+
+def first_slider(lab) -> tuple[str, int]:
+    """The first panel with a slider, as a selector, and its first slider whose move shows."""
+    for n in range(lab.page.locator(PANELS).count()):
+        if lab.sliders(panel(n)).count():
+            return panel(n)
+    raise AssertionError("no panel with a slider")
+
+
+def test_every_cell_ran(lab):
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    meant = [c for c in cells if "raises-exception" in c.metadata.get("tags", [])]
+    assert len(lab.failed_cells()) == len(meant)
+    code = sum(cell.cell_type == "code" for cell in cells)
+    prompts = [
+        text for text in lab.page.locator(".jp-InputPrompt").all_inner_texts() if "[" in text
+    ]
+    assert sorted(prompts) == sorted(f"[{i}]:" for i in range(1, code + 1))
+
+
+def test_every_panel_is_alive(lab):
+    panels = lab.page.locator(PANELS).count()
+    assert panels >= 2
+    for n in range(panels):
+        assert lab.pictures(panel(n)).count() >= 1
+        assert lab.page.locator(f"{panel(n)} >> .course-summary").inner_text().strip()
+
+
+def test_a_slider_moves_by_keyboard(lab):
+    within = first_slider(lab)
+    before, value = lab.picture(0, within), lab.slider_value(0, within)
+    [there] = lab.press(0, "ArrowRight", within=within)
+    assert there is not None, "no new picture came"
+    assert lab.slider_value(0, within) != value
+    assert lab.changed_picture(before, 0, within)
+    lab.press(0, "ArrowLeft", within=within)
+    assert lab.slider_value(0, within) == value
+    assert lab.picture(0, within) == before, "the same setting gives the same picture"
+
+
+def test_a_slider_moves_by_mouse(lab):
+    within = first_slider(lab)
+    before, value = lab.picture(0, within), lab.slider_value(0, within)
+    lab.drag(0, 1.0, within=within)
+    assert lab.slider_value(0, within) > value
+    assert lab.changed_picture(before, 0, within)
+
+
+def test_both_ends_of_every_slider_give_a_picture_or_a_sentence(lab):
+    for n in range(lab.page.locator(PANELS).count()):
+        for slider in range(lab.sliders(panel(n)).count()):
+            value = lab.slider_value(slider, panel(n))
+            for key in ("End", "Home"):
+                lab.press(slider, key, within=panel(n), settle=0.05, timeout=0.5)
+                error = lab.page.locator(f"{panel(n)} >> .course-error").inner_text()
+                assert "Unexpected" not in error and "Traceback" not in error
+                summary = lab.page.locator(f"{panel(n)} >> .course-summary").inner_text()
+                assert (error + summary).strip()
+            steps = 0
+            while lab.slider_value(slider, panel(n)) < value and steps < 200:
+                lab.press(slider, "ArrowRight", within=panel(n), settle=0, timeout=0.05)
+                steps += 1
+
+
+def test_nothing_was_wrong_in_the_browser(lab):
+    assert lab.errors == []
