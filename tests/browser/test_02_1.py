@@ -25,8 +25,8 @@ def lab(open_lab):
     return lab
 
 
-def first_slider(lab) -> tuple[str, int]:
-    """The first panel with a slider, as a selector, and its first slider whose move shows."""
+def first_slider(lab) -> str:
+    """The first panel that has a slider, as a selector."""
     for n in range(lab.page.locator(PANELS).count()):
         if lab.sliders(panel(n)).count():
             return panel(n)
@@ -75,17 +75,12 @@ def test_a_slider_moves_by_mouse(lab):
 def test_both_ends_of_every_slider_give_a_picture_or_a_sentence(lab):
     for n in range(lab.page.locator(PANELS).count()):
         for slider in range(lab.sliders(panel(n)).count()):
-            value = lab.slider_value(slider, panel(n))
             for key in ("End", "Home"):
                 lab.press(slider, key, within=panel(n), settle=0.05, timeout=0.5)
                 error = lab.page.locator(f"{panel(n)} >> .course-error").inner_text()
                 assert "Unexpected" not in error and "Traceback" not in error
                 summary = lab.page.locator(f"{panel(n)} >> .course-summary").inner_text()
                 assert (error + summary).strip()
-            steps = 0
-            while lab.slider_value(slider, panel(n)) < value and steps < 200:
-                lab.press(slider, "ArrowRight", within=panel(n), settle=0, timeout=0.05)
-                steps += 1
 
 
 def test_nothing_was_wrong_in_the_browser(lab):

@@ -1,0 +1,138 @@
+"""The project's files agree with each other and with what the package imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import course_utils
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Where conda-forge has another name for the same thing, or a smaller part of it that will do.
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "playwright": "playwright-python",
+}
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
+# These are parts of JupyterLab and ipywidgets, and come with them.
+WITH_JUPYTERLAB = {"IPython", "traitlets"}
+
+
+def requirement(text: str) -> tuple[str, str]:
+    name, bounds = re.fullmatch(r"([A-Za-z0-9_-]+)(.*)", text.strip()).groups()
+    return name, bounds.replace(" ", "")
+
+
+def conda_requirements() -> tuple[dict[str, str], list[str]]:
+    """Conda's packages with their bounds, and what is left to pip (from a very plain file)."""
+    conda, pip = {}, []
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    for line in text.partition("\ndependencies:\n")[2].splitlines():
+        item = line.partition("#")[0].rstrip()
+        if item.startswith("      - "):
+            pip.append(item[8:])
+        elif item.startswith("  - ") and item != "  - pip:":
+            name, bounds = requirement(item[4:])
+            conda[name] = bounds
+    return conda, pip
+
+
+def test_conda_and_pip_want_the_same():
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    ours = dict(map(requirement, wanted))
+    conda, pip = conda_requirements()
+    assert conda.pop("pip") == ""
+    assert conda.pop("python") == PROJECT["requires-python"]
+    assert conda == {CONDA_NAMES.get(name, name): bounds for name, bounds in ours.items()}
+    assert pip == ["-e ."]
+
+
+def test_every_dependency_has_a_lower_bound():
+    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
+        assert re.match(r">=\d", requirement(text)[1]), text
+
+
+def test_the_package_states_its_version():
+    assert course_utils.__version__ == PROJECT["version"]
+
+
+def imported_names(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_dependencies_are_what_the_package_imports():
+    used = set()
+    for path in (ROOT / "course_utils").rglob("*.py"):
+        used |= imported_names(path)
+    used -= set(sys.stdlib_module_names) | {"course_utils"} | WITH_JUPYTERLAB
+    stated = {requirement(text)[0] for text in PROJECT["dependencies"]}
+    stated = {IMPORT_NAMES.get(name, name) for name in stated}
+    assert used <= stated, f"not stated in pyproject.toml: {used - stated}"
+    assert stated - used <= {"jupyterlab"}, f"stated, but not used: {stated - used}"
+
+
+def test_only_the_widgets_import_widgets():
+    for path in (ROOT / "course_utils").rglob("*.py"):
+        if "widgets" not in path.relative_to(ROOT).parts:
+            assert not imported_names(path) & {"ipywidgets", "IPython"}, path
+
+
+def test_readme_lists_every_notebook_with_its_minutes():
+    rows = re.findall(
+        r"\(notebooks/(\w+)\.ipynb\) \|.*\| (\d+) \|", (ROOT / "README.md").read_text("utf-8")
+    )
+    listed = dict(rows)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert path.stem in listed
+        minutes = re.search(r"(\d+) minutes", path.read_text(encoding="utf-8"))
+        assert minutes and minutes[1] == listed[path.stem], path.stem
+
+
+def test_links_of_the_documents_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+            assert (ROOT / link).exists(), f"{name}: {link}"
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, course_utils, course_utils.errors; print('torch' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
+def test_an_old_python_is_refused_in_one_sentence(tmp_path):
+    old = tmp_path / "python"
+    old.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 9, 1)\nexec(sys.argv[2])\n"
+    )
+    old.chmod(0o755)
+    answer = subprocess.run(
+        ["make", "lab", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert answer.returncode != 0
+    assert "needs Python 3.11, 3.12 or 3.13" in answer.stderr
+    assert "is Python 3.9" in answer.stderr
+    assert not (tmp_path / "venv").exists()
