@@ -16,9 +16,10 @@ class CourseError(ValueError):
 
 @contextlib.contextmanager
 def expect_error(kind: type[BaseException]) -> Iterator[None]:
-    """Run code that is meant to fail, and print the last line of its error instead of a traceback.
+    """Run code that is meant to fail, and print its error instead of a traceback.
 
     Notebooks show each fault of the article this way: run it, read what Python says, then mend it.
+    Of other libraries' errors the first line is printed, of a `CourseError` all of them.
 
     Raises:
         AssertionError: the code ran through, so what the text around it says would not be true.
@@ -26,7 +27,8 @@ def expect_error(kind: type[BaseException]) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        print(f"{type(error).__name__}: {first_line}")
+        lines = str(error).strip().splitlines() or [""]
+        shown = lines if isinstance(error, CourseError) else lines[:1]
+        print(f"{type(error).__name__}: " + "\n".join(shown))
     else:
         raise AssertionError(f"Expected {kind.__name__}, but the code ran without an error.")
