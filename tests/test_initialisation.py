@@ -13,6 +13,15 @@ from course_utils.errors import CourseError
 from course_utils.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Layers this small gain nothing from threads, which stall whenever the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def pictures() -> torch.Tensor:
     """Smooth blobs, like photographs: neighbouring pixels are alike."""
@@ -182,7 +191,9 @@ def test_every_setting_gives_words_and_no_warning(activation, batch_norm, pictur
         warnings.simplefilter("error")
         for scheme in SCHEMES:
             for depth in (1, 2):
-                spread = signal_spread(scheme, depth, activation, batch_norm, images=pictures)
+                spread = signal_spread(
+                    scheme, depth, activation, batch_norm, width=8, images=pictures
+                )
                 assert "nan" not in spread.verdict and spread.verdict.count(".") >= 2
     assert torch.equal(before, torch.get_rng_state())
 
