@@ -8,6 +8,8 @@ ARGS   ?=
 # Which notebooks `make notebooks` executes, e.g. make notebooks NAMES="01 02_1"; all of them if empty
 NAMES  ?=
 JOBS   ?= 2
+# Without a terminal (CI), pip's long list of packages would only hide what matters.
+PIP    := -m pip --disable-pip-version-check install $(if $(CI),-qq)
 
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
@@ -37,6 +39,9 @@ test: $(TEST_STAMP) ## install if need be, then check everything: style, unit te
 	@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory nbval
 
+# Two workers on two cores: more threads than one in each would only wait for each other.
+unit nbval: export OMP_NUM_THREADS := 1
+
 lint: $(TEST_STAMP) ## style only
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -48,7 +53,7 @@ browser: $(TEST_STAMP) ## tests in a real JupyterLab only
 	$(PYTEST) -q -m browser tests/browser
 
 nbval: $(TEST_STAMP) ## notebooks only: run each and compare with its committed outputs
-	$(PYTEST) -q -n $(JOBS) --dist loadscope $(NBVAL) notebooks
+	env -u COURSE_DATA_DIR $(PYTEST) -q -n $(JOBS) --dist loadscope $(NBVAL) notebooks
 
 bench: $(TEST_STAMP) ## benchmarks (minutes; wants a quiet machine)
 	@status=0; for b in tests/benchmarks/bench_*.py; do \
@@ -73,10 +78,10 @@ $(LAB_STAMP): pyproject.toml $(MOVED)
 	    " make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing the course into $(VENV): a few minutes, about 5 GB, only this once."
 	@$(PYTHON) -m venv --clear '$(VENV)'
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
+	@$(RUN) $(PIP) --editable .
 	@printf %s '$(CURDIR)' > '$(VENV)/.course-folder'
 	@touch $@
 
 $(TEST_STAMP): $(LAB_STAMP)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(RUN) $(PIP) --editable '.[test]'
 	@touch $@

@@ -1,0 +1,76 @@
+"""How long a notebook's first code cell takes to import what it needs.
+
+Each measurement is a fresh process. It is compared with the bare libraries, which take most of the
+time, measured in turn with it so that both meet the same load.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from tests.benchmarks.report import verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOOR = "import torch, torchvision, ipywidgets, matplotlib"
+ROUNDS = 7
+LIMIT = 1.2
+
+_TIMED = """
+import time
+start = time.perf_counter()
+{imports}
+print(time.perf_counter() - start)
+"""
+
+
+def first_imports(path: Path) -> str:
+    """The import statements of a notebook's first code cell that has any, in one fixed order."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            statements = [
+                ast.unparse(node)
+                for node in ast.parse(cell.source).body
+                if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
+            if statements:
+                return "\n".join(statements)
+    return ""
+
+
+def seconds(imports: str) -> float:
+    answer = subprocess.run(
+        [sys.executable, "-c", _TIMED.format(imports=imports)],
+        cwd=ROOT / "notebooks",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(answer.stdout)
+
+
+def main() -> int:
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    contenders = {path.stem: first_imports(path) for path in notebooks}
+    times: dict[str, list[float]] = {name: [] for name in ["floor", *contenders]}
+    for round_ in range(ROUNDS + 1):
+        for name, imports in {"floor": FLOOR, **contenders}.items():
+            measured = seconds(imports)
+            if round_:  # the first round only fills the disk's cache
+                times[name].append(measured)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    floor = medians.pop("floor")
+    status = 0
+    for name, median in medians.items():
+        figures = f"{median:.2f} s, the bare libraries {floor:.2f} s"
+        status |= verdict(f"import {name[:20]}", figures, [("ratio", median / floor, LIMIT)])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""How long the Conv2d lab takes from a key press on a slider to the new picture on the screen.
+
+Measured end to end in Chromium, beside the floor: a bare `widgets.Image` on the same page whose
+slider only swaps two ready pictures of the lab. Both are pressed in turn and meet the same load.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.benchmarks.report import percentile, verdict
+from tests.browser.lab import Lab, why_not
+
+ROUNDS = 6
+LIMIT_RATIO, LIMIT_P95 = 1.3, 100.0
+SLIDERS = ("kernel_size", "out_channels", "stride", "dilation")
+THERE_AND_BACK = ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft")
+
+_PANEL = """
+from course_utils.widgets import conv2d_lab
+
+panel = conv2d_lab()
+panel
+"""
+_FLOOR = """
+import base64
+import ipywidgets as widgets
+
+
+def picture():
+    return base64.b64decode(panel._repr_mimebundle_()["image/png"])
+
+
+ready = [picture()]
+panel.set(kernel_size=5)
+ready.append(picture())
+panel.set(kernel_size=3)
+
+slider = widgets.IntSlider(max=100)
+image = widgets.Image(value=ready[0], layout={"width": "660px"})
+image.add_class("floor-picture")
+slider.add_class("floor-slider")
+slider.observe(lambda change: setattr(image, "value", ready[change["new"] % 2]), "value")
+widgets.VBox([slider, image])
+"""
+
+
+def write_notebook(folder: Path) -> str:
+    notebook = new_notebook(cells=[new_code_cell(source.strip()) for source in (_PANEL, _FLOOR)])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = kernel
+    nbformat.write(notebook, folder / "slider.ipynb")
+    return "slider.ipynb"
+
+
+def measure(lab: Lab) -> tuple[list[float], list[float]]:
+    """Milliseconds of the panel's answers, and of the floor's."""
+    panel, floor = [], []
+    for _ in range(ROUNDS):
+        for name in SLIDERS:
+            panel += lab.press(
+                0,
+                *THERE_AND_BACK,
+                within=f'.course-panel .widget-slider:has(.widget-label:text-is("{name}"))',
+                watched=".course-picture",
+            )
+            floor += lab.press(0, *THERE_AND_BACK, within=".floor-slider", watched=".floor-picture")
+    lost = (panel + floor).count(None)
+    if lost:
+        raise RuntimeError(f"{lost} of {len(panel + floor)} presses brought no new picture")
+    return panel, floor
+
+
+def main() -> int:
+    reason = why_not()
+    if reason:
+        print(f"{'slider to picture':<28}not measured: {reason}")
+        return 0
+    with tempfile.TemporaryDirectory() as folder, Lab(folder) as lab:
+        lab.open(write_notebook(Path(folder)))
+        lab.run_all()
+        if lab.failed_cells():
+            raise RuntimeError("\n".join(lab.failed_cells()))
+        for within in (".course-panel", ".floor-slider"):
+            lab.sliders(within).first.wait_for()
+        panel, floor = measure(lab)
+    median, floor_median = statistics.median(panel), statistics.median(floor)
+    figures = f"median {median:.0f} ms, bare Image {floor_median:.0f} ms"
+    limits = [
+        ("ratio", median / floor_median, LIMIT_RATIO),
+        ("p95 in ms", percentile(panel, 0.95), LIMIT_P95),
+    ]
+    return verdict("slider to picture", figures, limits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
