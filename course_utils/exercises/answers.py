@@ -101,17 +101,16 @@ class Answer:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # torch raises NotImplementedError, too, for a type of numbers that it cannot handle.
-            of_torch = "not implemented for" in str(error) or "Could not run" in str(error)
-            if isinstance(error, NotImplementedError) and not of_torch:
-                raise Unsolved(f"{self.name} raises NotImplementedError") from None
+            if isinstance(error, NotImplementedError):
+                # With its text: torch raises this, too, for numbers that it cannot handle.
+                raise Unsolved(f"{self.name} raises {error_sentence(error)}") from None
             raise Wrong(f"{where or 'here'} {self.name} raised {error_sentence(error)}") from None
 
 
 def a_kind_of(value: Any) -> str:
     """'an int (14)', 'a tensor of shape (2, 3)': what the reader gave, in words."""
     shape = getattr(value, "shape", None)
-    kind = type(value).__name__
+    kind = type(value).__name__.replace("ndarray", "NumPy array")
     article = "an" if kind[:1].lower() in "aeiou" else "a"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"

@@ -33,7 +33,8 @@ class Exercise:
 
     Attributes:
         name: chapter and title, "02_1.output_size".
-        worked: the solution, a real function. Where a value is asked for (a dict, a kernel) it takes no arguments and returns that value.
+        worked: the solution, a real function. Where a value is asked for (a dict, a kernel) it
+            takes no arguments and returns that value.
         check: gets the reader's `Answer` (or value); raises `Wrong` or `Unsolved`, or returns one
             sentence that the reader sees when it is solved.
         hints: from gentle to explicit.

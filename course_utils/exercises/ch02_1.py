@@ -45,9 +45,7 @@ def _check_cross_correlate(answer: Answer) -> str:
     for picture_size, kernel_size, stride, what in sizes:
         image = torch.randn(picture_size, generator=generator)
         kernel = torch.randn(kernel_size, generator=generator)
-        where = (
-            f"{what}: for a picture of {picture_size}, a kernel of {kernel_size}, stride {stride}"
-        )
+        where = f"{what}: for a picture {picture_size}, a kernel {kernel_size} and stride {stride}"
         got = answer(image, kernel, stride, where=where)
         want = _correlated(image, kernel, stride)
         because = ""
@@ -104,7 +102,7 @@ def _check_convolve(answer: Answer) -> str:
     ]:
         image = torch.randn(picture_size, generator=generator)
         kernel = torch.randn(kernel_size, generator=generator)
-        where = f"{what}: for a picture of {picture_size} and a kernel of {kernel_size}"
+        where = f"{what}: for a picture {picture_size} and a kernel {kernel_size}"
         got = answer(image, kernel, _correlated, where=where)
         read = tensor(got, where)
         mistakes = [

@@ -12,6 +12,7 @@ from course_utils.exercises.answers import Wrong, shown
 
 
 def he(layer: nn.Module) -> float:
+    """Standard deviation √(2 / n_in) (He et al. 2015)."""
     fan_in = layer.weight[0].numel()
     return math.sqrt(2 / fan_in)
 

@@ -1,0 +1,34 @@
+"""`line(name, answer)`: the one line that `check` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from course_utils.exercises import check
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The tensors are tiny: on a busy machine a second thread only makes the first one wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Callable[[str, Any], str]:
+    def printed(name: str, answer: Any) -> str:
+        capsys.readouterr()
+        assert check(name, answer) is None
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert out.endswith("\n")
+        assert out.count("\n") == 1, f"more than one line: {out!r}"
+        return out.rstrip("\n")
+
+    return printed
