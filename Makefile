@@ -77,9 +77,9 @@ $(LAB_STAMP): pyproject.toml $(MOVED)
 	    "The course needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is Python %d.%d: name another one, as in" \
 	    " make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing the course into $(VENV): a few minutes, about 5 GB, only this once."
-	@$(PYTHON) -m venv --clear '$(VENV)'
-	@$(RUN) $(PIP) --editable .
+	@[ -z '$(MOVED)' ] && $(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear '$(VENV)'
 	@printf %s '$(CURDIR)' > '$(VENV)/.course-folder'
+	@$(RUN) $(PIP) --editable .
 	@touch $@
 
 $(TEST_STAMP): $(LAB_STAMP)

@@ -39,7 +39,7 @@ SHOWING = {"print", "display", "check", "hint", "solution"}
 PATHS = refresh.find([])
 
 
-@pytest.fixture(params=PATHS, ids=lambda path: path.stem, scope="module")
+@pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS], scope="module")
 def path(request):
     return request.param
 
