@@ -37,7 +37,7 @@ def _check_first_slider(settings: Any) -> str:
     try:
         height, width = nn.Conv2d(1, 1, **settings)(torch.zeros(1, 1, 28, 28)).shape[-2:]
     except Exception as error:
-        raise Wrong(f"with {given} PyTorch says {error_sentence(error)}") from None
+        raise Wrong(f"with {given}, PyTorch says {error_sentence(error)}") from None
     if (height, width) != (14, 14):
         if height != width:
             why = "height and width have to shrink alike"
@@ -45,8 +45,8 @@ def _check_first_slider(settings: Any) -> str:
             why = "that is too large: a larger stride or a larger kernel makes it smaller"
         else:
             why = "that is too small: a smaller stride or more padding makes it larger"
-        raise Wrong(f"with {given} 28 × 28 becomes {height} × {width}, not 14 × 14; {why}")
-    return f"With {given} 28 × 28 becomes 14 × 14. Other settings do it, too: try to find one."
+        raise Wrong(f"with {given}, 28 × 28 becomes {height} × {width}, not 14 × 14; {why}")
+    return f"With {given}, 28 × 28 becomes 14 × 14. Other settings do it, too: try to find one."
 
 
 @exercise(

@@ -1,4 +1,4 @@
-"""`line(name, answer)`: the one line that `check` prints."""
+"""What a check says: `line(name, answer)` and `rejected(name, answer, edge)`."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ def line(capsys: pytest.CaptureFixture[str]) -> Callable[[str, Any], str]:
         return out.rstrip("\n")
 
     return printed
+
+
+@pytest.fixture
+def rejected(line: Callable[[str, Any], str]) -> Callable[[str, Any, str], None]:
+    """Assert that an answer is wrong, and that the line names the edge case."""
+
+    def assert_rejected(name: str, answer: Any, edge: str) -> None:
+        said = line(name, answer)
+        assert said.startswith("✘ "), said
+        assert edge in said
+
+    return assert_rejected
