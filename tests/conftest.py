@@ -1,0 +1,21 @@
+"""What all tests share: nothing of the user's own data, and no verdict that hangs on the load."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# On a busy machine any example may be slow; in CI the same examples are tried every time.
+settings.register_profile("course", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("course")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_the_shipped_data(tmp_path_factory):
+    """`COURSE_DATA_DIR` is only for the tests of CIFAR-10, which read it when they are collected."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COURSE_DATA_DIR", raising=False)
+        patch.setenv("COURSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
