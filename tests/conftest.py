@@ -14,7 +14,7 @@ settings.load_profile("course")
 
 @pytest.fixture(scope="session", autouse=True)
 def only_the_shipped_data(tmp_path_factory):
-    """`COURSE_DATA_DIR` is only for the tests of CIFAR-10, which read it when they are collected."""
+    """`COURSE_DATA_DIR` is for the tests of CIFAR-10 alone; they read it when collected."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COURSE_DATA_DIR", raising=False)
         patch.setenv("COURSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
