@@ -44,7 +44,7 @@ def shown(value: float | int) -> str:
     """A number as a reader wants to see it: 1,605,632 or 0.1234."""
     if isinstance(value, int):
         return f"{value:,}"
-    if value.is_integer() and abs(value) < 1e15:
+    if (value.is_integer() or abs(value) >= 1000) and abs(value) < 1e15:
         return f"{value:,.1f}"
     return f"{value:.4g}"
 
@@ -104,7 +104,8 @@ class Answer:
             # With a text it is most likely torch's, about numbers that it cannot handle.
             if isinstance(error, NotImplementedError) and not error.args:
                 raise Unsolved(f"{self.name} raises NotImplementedError") from None
-            raise Wrong(f"{where or 'here'} {self.name} raised {error_sentence(error)}") from None
+            start = f"{where.removesuffix(':')}: " if where else ""
+            raise Wrong(f"{start}{self.name} raised {error_sentence(error)}") from None
 
 
 def a_kind_of(value: Any) -> str:
@@ -139,21 +140,26 @@ def number(value: Any, where: str = "") -> int | float:
     return value
 
 
-def tensor(value: Any, where: str = "", shape: tuple[int, ...] | None = None) -> Tensor:
+def tensor(
+    value: Any,
+    where: str = "",
+    shape: tuple[int, ...] | None = None,
+    wanted: str = "a tensor is wanted",
+) -> Tensor:
     """The reader's tensor, array or nested list as a fresh float64 tensor (detached, on the CPU).
 
     Raises:
         Wrong: it cannot be read as numbers, has another shape, or holds nan or infinity.
     """
     if isinstance(value, (str, bytes, Mapping)):
-        raise Wrong(f"{where} you gave {a_kind_of(value)}, a tensor is wanted".strip())
+        raise Wrong(f"{where} you gave {a_kind_of(value)}; {wanted}".strip())
     try:
         read = torch.as_tensor(value).detach().cpu()
         if read.is_complex():
             raise TypeError("complex numbers")
         read = read.to(torch.float64, copy=True)
     except Exception:
-        raise Wrong(f"{where} you gave {a_kind_of(value)}, a tensor is wanted".strip()) from None
+        raise Wrong(f"{where} you gave {a_kind_of(value)}; {wanted}".strip()) from None
     if shape is not None and tuple(read.shape) != tuple(shape):
         raise Wrong(
             f"{where} your result has the shape {tuple(read.shape)}, "

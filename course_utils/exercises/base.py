@@ -199,6 +199,15 @@ def stub(name: str) -> str:
     return find(name).stub
 
 
+def cell(name: str) -> str:
+    """The stub and, below it, the line that checks it: the whole cell of a notebook.
+
+    Raises:
+        CourseError: there is no exercise of that name.
+    """
+    return find(name).cell
+
+
 def verdict(exercise: Exercise, answer: Any) -> str:
     """The line that `check` prints."""
     if answer is None or answer is Ellipsis:

@@ -33,7 +33,7 @@ def _check_first_slider(settings: Any) -> str:
             raise Wrong(f"{key} {one_line(value, 40)} is far larger than the picture, 28 × 28")
     if "kernel_size" not in settings:
         raise Wrong("kernel_size is missing: nn.Conv2d has no default for it")
-    given = ", ".join(f"{key} {one_line(value, 40)}" for key, value in settings.items())
+    given = ", ".join(f"{key} {one_line(repr(value), 40)}" for key, value in settings.items())
     try:
         height, width = nn.Conv2d(1, 1, **settings)(torch.zeros(1, 1, 28, 28)).shape[-2:]
     except Exception as error:

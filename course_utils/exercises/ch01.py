@@ -249,8 +249,7 @@ def _check_equivariance(answer: Answer) -> str:
     hints=(
         "Two ways lead to a result: shift the picture, then the layer; or the layer, then shift.",
         "torch.roll(picture, shift, dims=-1) shifts along the width. What rolls in at "
-        "the border is "
-        "cut off afterwards: [..., margin:-margin, margin:-margin].",
+        "the border is cut off afterwards: [..., margin:-margin, margin:-margin].",
         "Take (a - b).abs().max() of the two cut results, and .item() to get a float.",
     ),
 )
@@ -321,8 +320,7 @@ def _check_same_budget(answer: Answer) -> str:
     hints=(
         "sum(p.numel() for p in cnn.parameters()) is the budget. What does one hidden unit cost?",
         "One hidden unit costs `inputs` weights coming in, 1 bias, and `classes` weights "
-        "going out. "
-        "The output layer's `classes` biases are paid once.",
+        "going out. The output layer's `classes` biases are paid once.",
         "(budget - classes) // (inputs + 1 + classes)",
     ),
 )

@@ -67,8 +67,7 @@ def _check_cross_correlate(answer: Answer) -> str:
         "How many windows fit below each other? Make an output of that size first, with "
         "torch.zeros, then fill it with two loops.",
         "(H - h) // stride + 1 windows fit below each other. Window (i, j) starts at row "
-        "i * stride "
-        "and column j * stride.",
+        "i * stride and column j * stride.",
         "output[i, j] = (image[r : r + h, c : c + w] * kernel).sum() with r = i * stride and "
         "c = j * stride",
     ),
@@ -231,11 +230,12 @@ def same_padding(k: int, d: int = 1) -> int:
 def _check_edge_kernel(kernel: Any) -> str:
     if callable(kernel) and not isinstance(kernel, Tensor):
         raise Wrong(f"the kernel itself is wanted, you gave {a_kind_of(kernel)}")
-    read = tensor(kernel)
+    wanted = "3 rows of 3 numbers are wanted"
+    read = tensor(kernel, wanted=wanted)
     while read.dim() > 2 and read.shape[0] == 1:  # nn.Conv2d's own shape (1, 1, 3, 3) will do
         read = read[0]
     if read.shape != (3, 3):
-        raise Wrong(f"you gave {a_kind_of(kernel)}; 3 rows of 3 numbers are wanted")
+        raise Wrong(f"you gave {a_kind_of(kernel)}; {wanted}")
     if not bool(read.any()):
         raise Wrong("a kernel of zeros answers nothing: on a dark→bright edge it gives 0")
     flat = _correlated(torch.ones(3, 3).double(), read).item()
@@ -259,8 +259,7 @@ def _check_edge_kernel(kernel: Any) -> str:
     if highest <= 1e-5:
         raise Wrong(
             f"on a vertical edge, dark left and bright right, it answers {shown(lowest)}: "
-            "the sign is "
-            "that of a bright→dark edge (nn.Conv2d does not flip the kernel)"
+            "the sign is that of a bright→dark edge (nn.Conv2d does not flip the kernel)"
         )
     if lowest < -1e-5:
         raise Wrong(
@@ -350,8 +349,8 @@ def _check_receptive_field(answer: Answer) -> str:
         "Start with one pixel. Each layer adds k − 1 pixels, but how far apart are they "
         "in the input?",
         "Keep two numbers: the size (starts at 1) and the jump (starts at 1), the "
-        "distance in input "
-        "pixels of two neighbours. A stride multiplies the jump for the layers that follow.",
+        "distance in input pixels of two neighbours. A stride multiplies the jump for the layers "
+        "that follow.",
         "For each layer: size += (k - 1) * jump, and after that jump *= s.",
     ),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from course_utils.exercises.answers import (
     Answer,
     Case,
-    Unsolved,
     Wrong,
     compare_numbers,
     number,
@@ -27,6 +25,7 @@ from course_utils.exercises.networks import (
     check_parameter_count,
     run,
 )
+from course_utils.exercises.steps import check_movement, check_returned_loss, flat_parameters
 
 
 def _flat(height: int, width: int, channels: int) -> int:
@@ -56,7 +55,7 @@ def _check_flat_features(answer: Answer) -> str:
         answer,
         cases,
         _flat,
-        lambda height, width, channels: f"a {height} × {width} picture and {channels} channels",
+        lambda height, width, channels: f"a {height} × {width} picture, channels={channels}",
     )
     return "So nn.Linear fits whatever the size of your pictures."
 
@@ -129,10 +128,6 @@ def build_cnn() -> nn.Module:
     )
 
 
-def _weights(model: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).clone()
-
-
 def _check_training_step(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(23)
     for rate, what in [
@@ -143,7 +138,7 @@ def _check_training_step(answer: Answer) -> str:
         images = torch.randn(12, 1, 4, 4, generator=generator)
         labels = torch.randint(0, 3, (12,), generator=generator)
         optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-        before = _weights(model)
+        before = flat_parameters(model)
         loss = nn.functional.cross_entropy(model(images), labels)
         slopes = torch.autograd.grad(loss, list(model.parameters()))
         slope = torch.cat([part.flatten() for part in slopes])
@@ -155,66 +150,10 @@ def _check_training_step(answer: Answer) -> str:
                 parameter.grad = part.view_as(parameter).clone()
         where = f"{what} (SGD, learning rate {rate}):"
         returned = answer.run(model, optimizer, images, labels, where=where)
-        moved = _weights(model) - before
-        _check_movement(
-            moved, slope, rubbish, rate, where, returned is None or returned is Ellipsis
-        )
-        _check_returned_loss(returned, loss.item(), where)
+        moved = flat_parameters(model) - before
+        check_movement(moved, slope, rubbish, rate, where, returned is None or returned is Ellipsis)
+        check_returned_loss(returned, loss.item(), where)
     return "The gradients of one step never leak into the next."
-
-
-def _check_movement(
-    moved: Tensor, slope: Tensor, rubbish: Tensor, rate: float, where: str, silent: bool
-) -> None:
-    """Compare how far the parameters went with one SGD step."""
-    if not bool(moved.any()):
-        if silent:
-            raise Unsolved("training_step moves no parameter and returns nothing so far")
-        raise Wrong(
-            f"{where} no parameter moved: is there loss.backward(), then optimizer.step(), and "
-            "zero_grad() before both of them, not between?"
-        )
-    if not bool(torch.isfinite(moved).all()):
-        raise Wrong(f"{where} a parameter became nan or infinite")
-    if torch.allclose(moved, -rate * slope, rtol=1e-3, atol=1e-6):
-        return
-    if bool(rubbish.any()) and torch.allclose(
-        moved, -rate * (slope + rubbish), rtol=1e-3, atol=1e-5
-    ):
-        raise Wrong(
-            f"{where} the gradients were added to those left over from before: "
-            "optimizer.zero_grad() is missing"
-        )
-    if bool(rubbish.any()) and torch.allclose(moved, -rate * rubbish, rtol=1e-3, atol=1e-5):
-        raise Wrong(f"{where} only the gradients left over from before were used")
-    ratio = (moved @ slope / (slope @ slope)).item() / -rate
-    if torch.allclose(moved, -rate * ratio * slope, rtol=1e-2, atol=1e-5):
-        raise Wrong(
-            f"{where} the parameters moved {shown(ratio)} times as far as one SGD step on the mean "
-            "cross-entropy would move them"
-        )
-    farthest = moved.abs().max().item()
-    raise Wrong(
-        f"{where} the parameters moved by up to {shown(farthest)} and not along the "
-        "gradient of the "
-        f"mean cross-entropy of the logits (up to {shown((rate * slope).abs().max().item())})"
-    )
-
-
-def _check_returned_loss(returned: Any, want: float, where: str) -> None:
-    if returned is None or returned is Ellipsis:
-        raise Unsolved("training_step moves the parameters rightly, but returns no loss so far")
-    if isinstance(returned, Tensor) and returned.requires_grad:
-        raise Wrong(
-            f"{where} the loss is returned as a tensor that keeps the whole graph in memory: "
-            "return loss.item()"
-        )
-    got = number(returned, where)
-    if not same(float(got), want):
-        raise Wrong(
-            f"{where} you returned the loss {shown(float(got))}, it was {shown(want)} "
-            "(before the step, mean over the batch)"
-        )
 
 
 @exercise(
@@ -224,8 +163,7 @@ def _check_returned_loss(returned: Any, want: float, where: str) -> None:
         "Four things happen: forget the old gradients, measure the loss, get the new "
         "gradients, move.",
         "optimizer.zero_grad(), then the loss with nn.functional.cross_entropy, then "
-        "loss.backward(), "
-        "then optimizer.step().",
+        "loss.backward(), then optimizer.step().",
         "loss.item() turns the loss into a float that no longer holds on to the graph.",
     ),
 )
@@ -261,8 +199,12 @@ def _check_accuracy(answer: Answer) -> str:
         return logits, torch.where(wrong, (labels + 1) % classes, labels)
 
     cases = [
-        Case(batch(7, 3, 0.6), "7 pictures", "a share between 0 and 1, no count and no percentage"),
-        Case(batch(40, 10, 0.7), "10 classes"),
+        Case(
+            batch(7, 3, 0.6),
+            "the plain case",
+            "a share between 0 and 1, no count and no percentage",
+        ),
+        Case(batch(40, 10, 0.7), "more classes"),
         Case(batch(10, 10, 0.5), "as many pictures as classes", "the classes run along dim 1"),
         Case(batch(9, 4, 1.1), "all right"),
         Case(batch(9, 4, 0.0), "all wrong"),
@@ -276,7 +218,7 @@ def _check_accuracy(answer: Answer) -> str:
         answer,
         cases,
         _share,
-        lambda logits, labels: f"{len(logits)} pictures and {logits.shape[1]} classes",
+        lambda logits, labels: f"logits of the shape {tuple(logits.shape)}",
     )
     return "Logits need no softmax for this: it keeps their order."
 
@@ -326,12 +268,12 @@ def _check_evaluate_whole(answer: Answer) -> str:
     ]:
         model = _Watched().train()
         batches = [_planned(model, size, right, generator) for size, right in plan]
-        before = _weights(model)
+        before = flat_parameters(model)
         sizes = [size for size, _ in plan]
         where = f"{what}: for batches of {sizes} pictures"
         model.asked_in_training = model.asked_with_grad = False
         got = number(answer(model, batches, where=where), where)
-        if not torch.equal(before, _weights(model)):
+        if not torch.equal(before, flat_parameters(model)):
             raise Wrong(f"{where} the parameters changed: evaluating must not train")
         if model.asked_in_training:
             raise Wrong(
@@ -353,8 +295,7 @@ def _check_evaluate_whole(answer: Answer) -> str:
         if model.asked_with_grad:
             raise Wrong(
                 f"{where} the accuracy is right, but gradients were recorded all the "
-                "time: wrap the "
-                "loop in `with torch.no_grad():`"
+                "time: wrap the loop in `with torch.no_grad():`"
             )
     return "Count the right ones over all batches and divide once, at the end."
 

@@ -114,8 +114,7 @@ def _check_initialise(answer: Answer) -> str:
         "model.modules() gives every layer, however deeply nested. isinstance tells which are "
         "nn.Conv2d or nn.Linear.",
         "nn.init.kaiming_normal_ and nn.init.zeros_ change a parameter in place. Beware: "
-        "some layers "
-        "have no bias (it is None).",
+        "some layers have no bias (it is None).",
         'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu"), and '
         "nn.init.zeros_(layer.bias) "
         "if layer.bias is not None",
@@ -241,11 +240,9 @@ def _check_each_parameter(
     check=_check_decay_groups,
     hints=(
         "Sort model.parameters() into two lists. What tells the weight of a convolution "
-        "or of a linear "
-        "layer from a bias or a BatchNorm weight?",
+        "or of a linear layer from a bias or a BatchNorm weight?",
         "Its dimensions: weights of convolutions have 4 and of linear layers 2, biases "
-        "and norms 1. "
-        "parameter.dim() tells.",
+        "and norms 1. parameter.dim() tells.",
         '[{"params": decayed, "weight_decay": weight_decay}, {"params": others, '
         '"weight_decay": 0.0}]',
     ),
@@ -378,8 +375,7 @@ def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
         "coins < 0.5 tells which pictures to mirror; images.flip(-1) mirrors all of "
         "them, left ↔ right.",
         "torch.where(coins[:, None, None, None], images.flip(-1), images) picks for each "
-        "picture, and "
-        "leaves `images` alone.",
+        "picture, and leaves `images` alone.",
     ),
 )
 def random_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

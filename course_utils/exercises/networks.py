@@ -59,7 +59,7 @@ def check_parameter_count(model: nn.Module) -> None:
         for layer in model.modules()
         if any(True for _ in layer.parameters(recurse=False))
     )
-    missing = " (layers in a plain list or made in forward are not registered)"
+    missing = "; layers in a plain list or made in forward do not count"
     raise Wrong(
         f"the network has {count:,} parameters ({parts or 'none'}), {WANTED_PARAMETERS:,} are "
         f"wanted: 160 + 4,640 + 15,690{missing if count < WANTED_PARAMETERS else ''}"

@@ -71,7 +71,7 @@ def test_tensor_is_a_copy():
     ("value", "said"),
     [
         ("text", "a tensor is wanted"),
-        ([[1], [2, 3]], "a list, a tensor is wanted"),
+        ([[1], [2, 3]], "a list; a tensor is wanted"),
         (torch.ones(2, dtype=torch.complex64), "a tensor is wanted"),
         (torch.ones(2, 3), r"has the shape \(2, 3\), it should have \(3,\)"),
         (torch.tensor([1.0, float("nan"), 2.0]), "nan or infinity"),
@@ -138,3 +138,4 @@ def test_texts_are_stable_and_short():
     assert one_line("<f at 0x7f12ab>\n  next   line") == "<f> next line"
     assert len(one_line("x" * 500)) == 200
     assert [shown(1605632), shown(13.0), shown(0.123456)] == ["1,605,632", "13.0", "0.1235"]
+    assert shown(88021.64) == "88,021.6"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from course_utils.errors import CourseError
-from course_utils.exercises import check, find, hint, names, solution, stub
+from course_utils.exercises import cell, check, find, hint, names, solution, stub
 from course_utils.exercises.base import exercise
 
 EXERCISES = {
@@ -92,7 +92,8 @@ def test_cell_is_the_stub_and_its_check(capsys, name):
     found = find(name)
     assert found.cell.startswith(found.stub)
     namespace = {"torch": torch, "nn": nn, "check": check}
-    exec(found.cell, namespace)
+    assert cell(name) == found.cell
+    exec(cell(name), namespace)
     assert capsys.readouterr().out.startswith("… not solved yet")
 
 

@@ -268,7 +268,7 @@ def test_edge_kernel_other_ways(line, kernel):
         ([[-1, 0, 1]], "a list; 3 rows of 3 numbers are wanted"),
         ([[-1, 0], [0, 1]], "3 rows of 3 numbers are wanted"),
         ([[-1, 0, float("nan")]] * 3, "nan or infinity"),
-        ([[-1, 0, 1], [-1, 0, 1], [-1, 1]], "a list, a tensor is wanted"),
+        ([[-1, 0, 1], [-1, 0, 1], [-1, 1]], "you gave a list; 3 rows of 3 numbers are wanted"),
         (ch02_1.edge_kernel, "the kernel itself is wanted"),
     ],
 )

@@ -29,7 +29,7 @@ def test_flat_features_other_ways(line, answer):
     ("answer", "edge"),
     [
         (lambda h, w, c: c * h * w // 16, "an odd size after the first pooling: for a 30 × 30"),
-        (lambda h, w, c: c * round(h / 4) * round(w / 4), "a 30 × 30 picture and 32 channels"),
+        (lambda h, w, c: c * round(h / 4) * round(w / 4), "a 30 × 30 picture, channels=32"),
         (lambda h, w, c: c * -(-h // 4) * -(-w // 4), "30 → 15 → 7: pooling rounds down"),
         (lambda h, w, c: c * (h // 4) ** 2, "a picture that is not square: for a 28 × 40"),
         (lambda h, w, c: c * (h // 2) * (w // 2), "you gave 6,272, it is 1,568"),
@@ -120,7 +120,7 @@ def first_layer_only(model, optimizer, images, labels):
         (step("lsb"), "no parameter moved"),
         (step("zlbss"), "the parameters moved 2 times as far as one SGD step"),
         (step("zlbs", lambda a, b: F.cross_entropy(a, b, reduction="sum")), "moved 12 times"),
-        (uphill, "the parameters moved -1 times"),
+        (uphill, "the parameters moved uphill, -1 times"),
         (step("zlbs", lambda a, b: F.cross_entropy(a.softmax(1), b)), "not along the gradient"),
         (first_layer_only, "not along the gradient of the mean cross-entropy"),
         (
@@ -165,19 +165,25 @@ def test_accuracy_other_ways(line, answer):
             lambda logits, labels: 100 * (logits.argmax(1) == labels).float().mean().item(),
             "a share between 0 and 1, no count and no percentage",
         ),
-        (lambda logits, labels: (logits.argmax(1) == labels).sum(), "7 pictures: for 7 pictures"),
-        (lambda logits, labels: (logits.argmax(1) == labels).sum() // len(labels), "7 pictures"),
+        (
+            lambda logits, labels: (logits.argmax(1) == labels).sum(),
+            "the plain case: for logits of the shape (7, 3)",
+        ),
+        (
+            lambda logits, labels: (logits.argmax(1) == labels).sum() // len(labels),
+            "the plain case",
+        ),
         (lambda logits, labels: (logits.argmax(1) == labels).any().float(), "you gave 1.0"),
         (lambda logits, labels: (logits.argmax(1) == labels).all().float(), "you gave 0.0"),
-        (lambda logits, labels: (logits.argmin(1) == labels).float().mean(), "10 classes"),
+        (lambda logits, labels: (logits.argmin(1) == labels).float().mean(), "more classes"),
         (lambda logits, labels: (logits.argmax(0) == labels).float().mean(), "raised RuntimeError"),
         (
             lambda logits, labels: (logits.abs().argmax(1) == labels).float().mean(),
-            "for 7 pictures and 3 classes",
+            "for logits of the shape (7, 3)",
         ),
         (lambda logits, labels: (logits.argmax(1) == labels).float(), "one number is wanted"),
-        (lambda logits, labels: 0.7, "7 pictures"),
-        (lambda logits, labels: F.cross_entropy(logits, labels), "7 pictures"),
+        (lambda logits, labels: 0.7, "the plain case"),
+        (lambda logits, labels: F.cross_entropy(logits, labels), "the plain case"),
     ],
 )
 def test_accuracy_rejects(rejected, answer, edge):

@@ -135,7 +135,7 @@ class Unfinished(Network):
             "for pictures of the shape (40, 1, 28, 28) the network raised RuntimeError",
         ),
         (KeepsOneRow, "has the shape (2, 10), it should be (40, 10)"),
-        (PlainList, "layers in a plain list or made in forward are not registered"),
+        (PlainList, "layers in a plain list or made in forward do not count"),
         (Detached, "no gradient reaches conv1.weight"),
         (WithoutGraph, "no gradient can flow back through the network"),
         (lambda: torch.zeros(2, 10), "build_cnn gives a tensor of shape (2, 10), an nn.Module is"),
