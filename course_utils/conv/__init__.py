@@ -1,0 +1,48 @@
+"""Convolution, from the sliding window to the layer: sizes, costs, kernels, and one layer live."""
+
+from __future__ import annotations
+
+from course_utils.conv.arithmetic import (
+    ImpossibleSetting,
+    conv2d_multiply_adds,
+    conv2d_parameters,
+    conv2d_shape,
+    linear_multiply_adds,
+    linear_parameters,
+    output_size,
+    pool2d_shape,
+    same_padding,
+    size_formula,
+)
+from course_utils.conv.kernels import PRESETS, filter_image
+from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
+from course_utils.conv.receptive import ReceptiveField, receptive_field
+from course_utils.conv.sliding import Step, convolve, cross_correlate, sliding_steps
+from course_utils.conv.table import LayerRow, as_frame, layer_table
+
+__all__ = [
+    "PRESETS",
+    "ConvResult",
+    "ConvSettings",
+    "ImpossibleSetting",
+    "LayerRow",
+    "ReceptiveField",
+    "Step",
+    "as_frame",
+    "build_and_run",
+    "conv2d_multiply_adds",
+    "conv2d_parameters",
+    "conv2d_shape",
+    "convolve",
+    "cross_correlate",
+    "filter_image",
+    "layer_table",
+    "linear_multiply_adds",
+    "linear_parameters",
+    "output_size",
+    "pool2d_shape",
+    "receptive_field",
+    "same_padding",
+    "size_formula",
+    "sliding_steps",
+]

@@ -1,0 +1,287 @@
+"""The arithmetic of convolution and pooling: output sizes, parameters, multiply-adds.
+
+Symbols, here and in every error: N pictures in a batch, C_in and C_out channels, H and W height
+and width, k kernel size, s stride, p padding, d dilation, g groups. As in `torch.nn.Conv2d`, an
+argument is one number for both directions or a pair (height, width), and `padding` may be 'same' or
+'valid'.
+
+The functions accept what PyTorch's layers accept and refuse what those refuse, without building a
+layer; one difference: PyTorch lets a layer have no input channels, which is an error here.
+
+Sources: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016);
+the documentation of `torch.nn.Conv2d` and `torch.nn.MaxPool2d`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from course_utils.conv.impossible import Broken, ImpossibleSetting, Settings, require
+from course_utils.conv.rules import (
+    at_least_one,
+    axes_of,
+    channel_rules,
+    range_rules,
+    together,
+    whole,
+    window_rules,
+)
+
+__all__ = [
+    "ImpossibleSetting",
+    "conv2d_multiply_adds",
+    "conv2d_parameters",
+    "conv2d_shape",
+    "linear_multiply_adds",
+    "linear_parameters",
+    "output_size",
+    "pool2d_shape",
+    "same_padding",
+    "size_formula",
+]
+
+Size = int | tuple[int, int]
+
+
+def output_size(
+    size: Size,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> Size:
+    """The size of what a window that slides over an input of `size` pixels gives.
+
+        n_out = ⌊(n + 2·p − d·(k − 1) − 1) / s⌋ + 1
+
+    (Dumoulin & Visin 2016, relationship 15.) With `ceil_mode`, which only pooling has, ⌈ ⌉ takes
+    the place of ⌊ ⌋, and a last window that would start in the padding behind the input is dropped.
+    padding='same' gives n_out = n; 'valid' is p = 0.
+
+    Args:
+        size: of the input in pixels: one number, and then so is every argument, or (H, W).
+
+    Returns:
+        One number if `size` is one number, else a pair.
+
+    Raises:
+        ImpossibleSetting: if no window fits, or an argument is out of its range.
+    """
+    settings = _window(kernel_size, stride, padding, dilation, ceil_mode)
+    sizes = _sizes(size)
+    require(lambda s: window_rules(sizes, s), settings)
+    out = tuple(axis.output for axis in axes_of(sizes, settings))
+    return out if len(out) > 1 else out[0]
+
+
+def conv2d_shape(
+    input_shape: Sequence[int],
+    out_channels: int,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    in_channels: int | None = None,
+    padding_mode: str = "zeros",
+) -> tuple[int, ...]:
+    """The shape that `nn.Conv2d` with these arguments makes of an input of `input_shape`.
+
+    Args:
+        input_shape: (C_in, H, W) or (N, C_in, H, W).
+        in_channels: what the layer expects; the input's channels if not given.
+
+    Returns:
+        (C_out, H_out, W_out) or (N, C_out, H_out, W_out).
+
+    Raises:
+        ImpossibleSetting: whenever `nn.Conv2d` or its call would fail.
+    """
+    *batch, channels, height, width = image_shape(input_shape)
+    sizes = (height, width)
+    settings = _window(kernel_size, stride, padding, dilation) | {
+        "in_channels": channels if in_channels is None else in_channels,
+        "out_channels": out_channels,
+        "groups": groups,
+        "padding_mode": padding_mode,
+    }
+
+    def rules(s: Settings) -> Iterator[Broken]:
+        yield from channel_rules(s, channels)
+        yield from window_rules(sizes, s)
+
+    require(rules, settings)
+    return (*batch, out_channels, *(axis.output for axis in axes_of(sizes, settings)))
+
+
+def pool2d_shape(
+    input_shape: Sequence[int],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> tuple[int, ...]:
+    """The shape that `nn.MaxPool2d` gives, and with dilation 1 also `nn.AvgPool2d`.
+
+    As `output_size`, but the stride is the kernel size unless given, and the padding is at most
+    half the kernel size, so that no window lies in the padding alone.
+
+    Args:
+        input_shape: (C, H, W) or (N, C, H, W).
+
+    Returns:
+        (C, H_out, W_out) or (N, C, H_out, W_out).
+
+    Raises:
+        ImpossibleSetting: whenever the layer or its call would fail.
+    """
+    *batch, channels, height, width = image_shape(input_shape)
+    sizes = (height, width)
+    settings = _window(kernel_size, stride, padding, dilation, ceil_mode)
+    require(lambda s: window_rules(sizes, s, pooling=True), settings)
+    return (*batch, channels, *(axis.output for axis in axes_of(sizes, settings)))
+
+
+def size_formula(
+    size: Size,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> str:
+    """The formula of `output_size` with the numbers put in.
+
+    >>> size_formula(28, 3, padding=1)
+    '⌊(28 + 2·1 − 1·(3 − 1) − 1) / 1⌋ + 1 = 28'
+
+    Height and width are both written out where they differ. A window that does not fit is written
+    out, too; the result is then below 1.
+
+    Raises:
+        ImpossibleSetting: if an argument is out of its range.
+    """
+    settings = _window(kernel_size, stride, padding, dilation, ceil_mode)
+    settings["padding_mode"] = "reflect"  # of all modes: with it padding below 0 is allowed
+    sizes = _sizes(size)
+    require(lambda s: range_rules(s, len(sizes)), settings)
+    texts = [axis.filled for axis in axes_of(sizes, settings)]
+    return texts[0] if len(set(texts)) == 1 else f"H: {texts[0]}, W: {texts[1]}"
+
+
+def same_padding(kernel_size: Size, dilation: Size = 1) -> Size:
+    """The padding with which stride 1 keeps the input's size: p = d·(k − 1) / 2.
+
+    Raises:
+        ImpossibleSetting: if d·(k − 1) is odd, as an even kernel's mostly is: one side then needs a
+            row more than the other, which only padding='same' can give.
+    """
+    settings = _window(kernel_size, 1, "same", dilation)
+
+    def rules(s: Settings) -> Iterator[Broken]:
+        yield from range_rules(s, 2)
+        for axis in axes_of((1, 1), s):
+            if axis.padding % 2:
+                kernel = s["kernel_size"]
+                odd = tuple(a.k - (a.padding % 2) for a in axes_of((1, 1), s))
+                yield Broken(
+                    f"A kernel of {axis.k} needs a row more on one side than on the other, which"
+                    " no number gives; padding='same' does.",
+                    "d·(k − 1) is even",
+                    f"{axis.d}·({axis.k} − 1) = {axis.padding} is odd",
+                    ({"kernel_size": odd if isinstance(kernel, tuple) else min(odd)},),
+                )
+
+    require(rules, settings)
+    return together([axis.before for axis in axes_of((1, 1), settings)])
+
+
+def conv2d_parameters(
+    in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1, bias: bool = True
+) -> int:
+    """What `nn.Conv2d` learns: C_out · (C_in / g) · k_h · k_w numbers, and C_out for the bias.
+
+    Raises:
+        ImpossibleSetting: if g does not divide both numbers of channels.
+    """
+    settings = {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "kernel_size": kernel_size,
+        "groups": groups,
+    }
+
+    def rules(s: Settings) -> Iterator[Broken]:
+        yield from channel_rules(s)
+        yield from at_least_one(s, "kernel_size", 2)
+
+    require(rules, settings)
+    per_kernel = in_channels // groups * math.prod(whole("kernel_size", kernel_size, 2))
+    return out_channels * (per_kernel + bool(bias))
+
+
+def conv2d_multiply_adds(
+    output_shape: Sequence[int], in_channels: int, kernel_size: Size, groups: int = 1
+) -> int:
+    """Multiply-adds of one picture: C_out · H_out · W_out · (C_in / g) · k_h · k_w.
+
+    A multiply-add is one product added to a sum; the bias is not counted.
+
+    Args:
+        output_shape: (C_out, H_out, W_out) or (N, C_out, H_out, W_out), with N left out of account.
+
+    Raises:
+        ImpossibleSetting: if g does not divide both numbers of channels.
+    """
+    channels, height, width = image_shape(output_shape)[-3:]
+    weights = conv2d_parameters(in_channels, channels, kernel_size, groups, bias=False)
+    return weights * height * width
+
+
+def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
+    """What `nn.Linear` learns: in_features · out_features numbers; out_features for the bias."""
+    return out_features * (in_features + bool(bias))
+
+
+def linear_multiply_adds(in_features: int, out_features: int) -> int:
+    """Multiply-adds of `nn.Linear` for one picture: in_features · out_features."""
+    return in_features * out_features
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """`shape` if it is (C, H, W) or (N, C, H, W) with at least one channel and pixel.
+
+    Raises:
+        ImpossibleSetting: if it is anything else.
+    """
+    shape = tuple(shape)
+    if len(shape) not in (3, 4) or min(shape[-3:]) < 1 or min(shape) < 0:
+        raise ImpossibleSetting(f"A picture's shape is (C, H, W) or (N, C, H, W), not {shape}.")
+    return shape
+
+
+def _sizes(size: Size) -> tuple[int, ...]:
+    sizes = whole("size", size, 2 if isinstance(size, tuple | list) else 1)
+    if min(sizes) < 1:
+        raise ImpossibleSetting(f"The input must have at least one pixel, but its size is {size}.")
+    return sizes
+
+
+def _window(
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size | str,
+    dilation: Size,
+    ceil_mode: bool = False,
+) -> Settings:
+    return {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "ceil_mode": ceil_mode,
+    }

@@ -1,0 +1,147 @@
+"""The receptive field: which input pixels one number of a feature map can see.
+
+Source: A. Araujo, W. Norris and J. Sim, "Computing receptive fields of convolutional neural
+networks", Distill (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.conv.rules import axes_of, together, whole
+
+Size = int | tuple[int, int]
+
+# What gives each number from the number at the same place alone.
+_PIXEL_BY_PIXEL = (
+    nn.BatchNorm2d,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Hardtanh,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+)
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The window of the input that one number of a feature map sees, in pixels of the input.
+
+    Each attribute is one number if it is the same for height and width, else a pair (h, w).
+
+    Attributes:
+        size: of the window.
+        jump: from one window to the next; the product of all strides.
+        start: of the first window; below 0 where it begins in the padding.
+    """
+
+    size: Size = 1
+    jump: Size = 1
+    start: Size = 0
+
+    @property
+    def centre(self) -> float | tuple[float, float]:
+        """Of the first window: start + (size − 1) / 2, where 0 is the middle of the first pixel."""
+        starts, sizes = _pair(self.start), _pair(self.size)
+        return together([a + (b - 1) / 2 for a, b in zip(starts, sizes, strict=True)])
+
+    def then(
+        self, kernel_size: Size, stride: Size = 1, dilation: Size = 1, padding: Size = 0
+    ) -> ReceptiveField:
+        """The receptive field behind one more window.
+
+        size += d·(k − 1) · jump,   start −= p · jump,   jump *= s
+        """
+        windows = zip(
+            *map(_pair, (self.size, self.jump, self.start, kernel_size, stride, dilation, padding)),
+            strict=True,
+        )
+        axes = [
+            (size + d * (k - 1) * jump, jump * s, start - p * jump)
+            for size, jump, start, k, s, d, p in windows
+        ]
+        return ReceptiveField(*(together(values) for values in zip(*axes, strict=True)))
+
+    def union(self, other: ReceptiveField) -> ReceptiveField | None:
+        """What the sum of two maps sees; None if their windows move at different speeds."""
+        if self.jump != other.jump:
+            return None
+        windows = zip(*map(_pair, (self.start, self.size, other.start, other.size)), strict=True)
+        axes = [(max(a + m, b + n) - min(a, b), min(a, b)) for a, m, b, n in windows]
+        (height, top), (width, left) = axes
+        return ReceptiveField(together([height, width]), self.jump, together([top, left]))
+
+    def __str__(self) -> str:
+        return "{}×{}".format(*_pair(self.size))
+
+
+def receptive_field(layers: Sequence[Any] | nn.Module) -> ReceptiveField:
+    """The receptive field behind a stack of layers.
+
+        size = 1 + Σ_l d_l · (k_l − 1) · Π_{i<l} s_i,     jump = Π_l s_l
+
+    (Araujo et al. 2019, equation 2, with d·(k − 1) + 1 as the kernel's size.)
+
+    >>> receptive_field([(3, 1, 1), (3, 1, 1)]).size  # two 3×3 see as much as one 5×5
+    5
+
+    Args:
+        layers: tuples (kernel_size, stride, dilation, padding), of which the last ones may be left
+            out (1, 1 and 0), or modules: convolutions, pooling, and what works pixel by pixel.
+            For whole networks with branches see `table.layer_table`.
+
+    Raises:
+        ImpossibleSetting: for a module that has no window, such as `nn.Linear`.
+    """
+    field = ReceptiveField()
+    for layer in [layers] if isinstance(layers, nn.Module) else layers:
+        for window in windows_of(layer) if isinstance(layer, nn.Module) else [layer]:
+            field = field.then(*window)
+    return field
+
+
+def windows_of(layer: nn.Module) -> Iterator[tuple]:
+    """(kernel_size, stride, dilation, padding) of each window in `layer`."""
+    match layer:
+        case nn.Conv2d():
+            settings = {
+                "kernel_size": layer.kernel_size,
+                "stride": layer.stride,
+                "padding": layer.padding,
+                "dilation": layer.dilation,
+            }
+            before = tuple(axis.before for axis in axes_of((1, 1), settings))
+            yield layer.kernel_size, layer.stride, layer.dilation, before
+        case nn.MaxPool2d():
+            yield layer.kernel_size, layer.stride, layer.dilation, layer.padding
+        case nn.AvgPool2d():
+            yield layer.kernel_size, layer.stride, 1, layer.padding
+        case nn.Sequential():
+            for inner in layer:
+                yield from windows_of(inner)
+        case _ if not isinstance(layer, _PIXEL_BY_PIXEL):
+            raise ImpossibleSetting(
+                f"{type(layer).__name__} has no window that slides over the picture: only"
+                " convolutions, pooling and what works pixel by pixel have a receptive field here."
+            )
+
+
+def _pair(value: Size) -> tuple[int, ...]:
+    return whole("each number of a receptive field", value, 2)

@@ -1,0 +1,179 @@
+"""A kernel that slides over a picture, one window at a time.
+
+What deep learning calls a convolution, and `nn.Conv2d` computes, is *cross-correlation*:
+
+    (X ⋆ K)(i, j) = Σ_m Σ_n X(s·i + d·m, s·j + d·n) · K(m, n)
+
+Mathematics calls the following convolution; the kernel is flipped, top to bottom and left to right:
+
+    (X * K)(i, j) = Σ_m Σ_n X(s·i + d·m, s·j + d·n) · K(k_h − 1 − m, k_w − 1 − n)
+
+The two agree where the kernel is its own flip (a blur), and a network that learns its kernels can
+learn either. Only the flipped form commutes, X * K = K * X (Goodfellow, Bengio and Courville, "Deep
+Learning", 2016, section 9.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_utils.conv.arithmetic import Size, conv2d_shape
+from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.conv.rules import axes_of
+
+MODES = ("cross-correlation", "convolution")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One window and the output number that it gives.
+
+    Attributes:
+        index: of the window, counted row by row.
+        row, col: of the output number.
+        rows, cols: what the window covers, as positions in the padded picture.
+        patch: the picture's values under the window, (k_h, k_w).
+        kernel: the kernel's values as they lie on the patch: flipped for a convolution.
+        products: patch · kernel, number by number.
+        sum: of the products: the output number.
+    """
+
+    index: int
+    row: int
+    col: int
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    patch: Tensor
+    kernel: Tensor
+    products: Tensor
+    sum: float
+
+
+class SlidingSteps(Sequence[Step]):
+    """All steps of one kernel over one picture; each is made when it is asked for.
+
+    Attributes:
+        image: (H, W).
+        padded: the picture with zeros around it.
+        padding: rows and columns of zeros: ((top, bottom), (left, right)).
+        kernel: as it lies on the picture: flipped for a convolution.
+        output: the whole output map, (H_out, W_out).
+        stride, dilation: (height, width).
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        kernel: Any,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        mode: str = "cross-correlation",
+    ):
+        self.image, kernel = _matrix("image", image), _matrix("kernel", kernel)
+        if mode not in MODES:
+            raise ImpossibleSetting(
+                f"mode = {mode!r} is not known.",
+                f"mode is one of: {MODES[0]!r}, {MODES[1]!r}",
+                f"{mode!r} is none of them",
+                {"mode": MODES[0]},
+            )
+        self.kernel = kernel.flip(0, 1) if mode == "convolution" else kernel
+        settings = {
+            "kernel_size": tuple(kernel.shape),
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+        }
+        conv2d_shape((1, *self.image.shape), 1, **settings)  # raises if no window fits
+        y, x = axes_of(self.image.shape, settings)
+        self.stride, self.dilation = (y.s, x.s), (y.d, x.d)
+        self.padding = ((y.before, y.after), (x.before, x.after))
+        self.padded = torch.nn.functional.pad(self.image, (x.before, x.after, y.before, y.after))
+        # (H_out, W_out, k_h, k_w): a view of the padded picture, nothing is copied
+        self.windows = self.padded.unfold(0, y.span, y.s).unfold(1, x.span, x.s)
+        self.windows = self.windows[:, :, :: y.d, :: x.d]
+        self.output = (self.windows * self.kernel).sum((2, 3))
+
+    def __len__(self) -> int:
+        return self.output.numel()
+
+    def __getitem__(self, index: int) -> Step:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There are {len(self)} windows, numbered from 0; {index} is not one.")
+        index %= len(self)
+        row, col = divmod(index, self.output.shape[1])
+        (k_h, k_w), (s_h, s_w), (d_h, d_w) = self.kernel.shape, self.stride, self.dilation
+        patch = self.windows[row, col]
+        return Step(
+            index=index,
+            row=row,
+            col=col,
+            rows=tuple(row * s_h + m * d_h for m in range(k_h)),
+            cols=tuple(col * s_w + n * d_w for n in range(k_w)),
+            patch=patch,
+            kernel=self.kernel,
+            products=patch * self.kernel,
+            sum=self.output[row, col].item(),
+        )
+
+
+def sliding_steps(
+    image: Any,
+    kernel: Any,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    mode: str = "cross-correlation",
+) -> SlidingSteps:
+    """The steps of `kernel` over `image`, as a sequence: `steps[t]` is window t, row by row.
+
+    Args:
+        image: (H, W), a tensor or what `torch.as_tensor` takes.
+        kernel: (k_h, k_w).
+        stride, padding, dilation: as in `nn.Conv2d`; the padding is zeros.
+        mode: "cross-correlation", which is what `nn.Conv2d` computes, or "convolution", which flips
+            the kernel.
+
+    Raises:
+        ImpossibleSetting: if no window fits, or an argument is out of its range.
+    """
+    return SlidingSteps(image, kernel, stride, padding, dilation, mode)
+
+
+def cross_correlate(
+    image: Any, kernel: Any, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1
+) -> Tensor:
+    """The cross-correlation of a picture and a kernel, (H_out, W_out): what `nn.Conv2d` computes.
+
+    Raises:
+        ImpossibleSetting: if no window fits, or an argument is out of its range.
+    """
+    return sliding_steps(image, kernel, stride, padding, dilation).output
+
+
+def convolve(
+    image: Any, kernel: Any, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1
+) -> Tensor:
+    """The convolution of mathematics, (H_out, W_out): cross-correlation with the flipped kernel.
+
+    With stride 1 and no padding it equals `scipy.signal.convolve2d(image, kernel, "valid")` for a
+    kernel that is no larger than the picture.
+
+    Raises:
+        ImpossibleSetting: if no window fits, or an argument is out of its range.
+    """
+    return sliding_steps(image, kernel, stride, padding, dilation, mode="convolution").output
+
+
+def _matrix(name: str, values: Any) -> Tensor:
+    matrix = torch.as_tensor(values)
+    if matrix.ndim != 2 or matrix.numel() == 0:
+        shape = tuple(matrix.shape)
+        raise ImpossibleSetting(f"The {name} must be one table of numbers (H, W), not {shape}.")
+    return matrix if matrix.is_floating_point() else matrix.float()
