@@ -1,10 +1,10 @@
 """Fast pictures for live panels: arrays in, PNG bytes out, no Matplotlib.
 
-A slider should answer within a few milliseconds, so panels draw with NumPy and Pillow on one *palette* canvas:
-a byte per pixel, its meaning fixed by `PALETTE`.
+A slider should answer within a few milliseconds, so panels draw with NumPy and Pillow on one
+*palette* canvas: a byte per pixel, its meaning fixed by `PALETTE`.
 
     0 ... 126     greys from black to white (photographs, text)
-    127 ... 253   signed values from blue (negative) through white (zero, 190) to vermilion (positive)
+    127 ... 253   signed values: blue (negative), white (zero, 190), vermilion (positive)
     254, 255      two accents: orange and blue
 
 Blue and vermilion differ in lightness order and hue for every common form of colour blindness.
@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WHITE, ACCENT, ACCENT_2 = 126, 254, 255
+BLACK, INK, WHITE, ACCENT, ACCENT_2 = 0, 20, 126, 254, 255
 ZERO, _HALF = 190, 63
+HAIRLINE = 88  # a light grey
 
 _BLUE, _MIDDLE, _VERMILION = (1, 84, 147), (255, 255, 255), (188, 62, 10)
 
@@ -38,8 +40,10 @@ def _make_palette() -> np.ndarray:
 PALETTE = _make_palette()
 
 
-def grey_indices(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """Palette indices of `values` shown as greys: `low` is black, `high` is white (default: minimum and maximum)."""
+def grey_indices(
+    values: np.ndarray, low: float | None = None, high: float | None = None
+) -> np.ndarray:
+    """Palette indices of `values` as greys: `low` is black, `high` white (default: their range)."""
     values = np.asarray(values, dtype=np.float32)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -59,7 +63,7 @@ def signed_indices(values: np.ndarray, limit: float | None = None) -> np.ndarray
 
 
 def columns_for(count: int, tile_shape: tuple[int, int], box: tuple[int, int], gap: int = 2) -> int:
-    """Number of columns at which `count` tiles of (height, width) are largest inside `box` = (width, height)."""
+    """Columns with which `count` tiles of (height, width) are largest in a box (width, height)."""
 
     def zoom(columns: int) -> float:
         rows = -(-count // columns)
@@ -79,8 +83,9 @@ def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
         gap: white pixels between tiles.
 
     Returns:
-        uint8 array, at most (height, width) of the box. Small tiles are enlarged by a whole factor, so that every
-        pixel of a feature map stays a square; tiles larger than their place are averaged down.
+        uint8 array, at most (height, width) of the box. Small tiles are enlarged by a whole factor,
+        so that every pixel of a feature map stays a square; tiles larger than their place are
+        averaged down.
     """
     count, height, width = indices.shape
     columns = columns_for(count, (height, width), box, gap)
@@ -98,53 +103,157 @@ def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
     sheet = np.full((rows, height + gap, columns, width + gap), WHITE, dtype=np.uint8)
     for k, one in enumerate(indices):
         sheet[k // columns, :height, k % columns, :width] = one
-    return sheet.reshape(rows * (height + gap), columns * (width + gap))[: -gap or None, : -gap or None]
+    sheet = sheet.reshape(rows * (height + gap), columns * (width + gap))
+    return sheet[: -gap or None, : -gap or None]
+
+
+@functools.lru_cache(maxsize=32)
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as Matplotlib ships it: alike on every machine, and with ×, →, ⌊ and ∗."""
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+
+
+def text_width(text: str, size: int = 13, bold: bool = False) -> int:
+    """Pixels that one line of text takes on a `Canvas`."""
+    return _text_levels(text, size, bold).shape[1]
+
+
+_LEVELS = 16  # steps of a letter's smooth edge
+
+
+@functools.lru_cache(maxsize=2048)
+def _text_levels(text: str, size: int, bold: bool) -> np.ndarray:
+    """How much ink each pixel of a line has, 0 to 15; as high as the font's letters can be."""
+    ascent, descent = font(size, bold).getmetrics()
+    left, _, right, _ = font(size, bold).getbbox(text, anchor="ls")
+    picture = Image.new("L", (max(1, right - left), ascent + descent), 0)
+    ImageDraw.Draw(picture).text((-left, ascent), text, 255, font=font(size, bold), anchor="ls")
+    return (np.asarray(picture).astype(np.int32) * (_LEVELS - 1) + 127) // 255
 
 
 @functools.lru_cache(maxsize=16)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as Matplotlib ships it: the same on every machine, and it has ×, →, ⌊ and ∗ (Pillow's has not)."""
-    import matplotlib
+def _mixture(ink: int) -> np.ndarray:
+    """Palette index for `level` parts of ink on each ground, uint8 (16, 256): the nearest colour.
 
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), size)
+    This is what lets a picture of one byte per pixel have smooth letters on a coloured ground.
+    """
+    colours = PALETTE.astype(np.int32)
+    squares = (colours**2).sum(1)
+    table = np.empty((_LEVELS, len(colours)), dtype=np.uint8)
+    for level in range(_LEVELS):
+        mixed = (colours[ink] * level + colours * (_LEVELS - 1 - level)) // (_LEVELS - 1)
+        table[level] = (squares - 2 * mixed @ colours.T).argmin(1)
+    table[0] = np.arange(len(colours))
+    return table
 
 
-@functools.lru_cache(maxsize=512)
-def _text_indices(text: str, size: int) -> np.ndarray:
-    left, top, right, bottom = font(size).getbbox(text, anchor="ls")
-    picture = Image.new("L", (right - left + 2, bottom - top + 2), 255)
-    ImageDraw.Draw(picture).text((1 - left, 1 - top), text, fill=40, font=font(size), anchor="ls")
-    return grey_indices(np.asarray(picture), 0, 255)
+def ink_on(index: int) -> int:
+    """Black or white, whichever is easier to read on a ground of this palette index.
+
+    The contrast ratio (WCAG 2.2) is at least 4.5 on every colour of the palette.
+    """
+    return _INK_ON[index]
+
+
+def _make_inks() -> list[int]:
+    channels = PALETTE / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return [WHITE if one < 0.179 else BLACK for one in luminance]
+
+
+_INK_ON = _make_inks()
 
 
 class Canvas:
-    """A white palette picture of `width` × `height` pixels on which tiles and text are placed."""
+    """A white palette picture of `width` × `height` pixels for tiles, tables and text."""
 
     def __init__(self, width: int, height: int):
         self.pixels = np.full((height, width), WHITE, dtype=np.uint8)
 
     def paste(self, indices: np.ndarray, left: int, top: int) -> None:
-        """Place palette indices (H, W) with the upper left corner at (left, top); what is outside is cut."""
-        target = self.pixels[top : top + indices.shape[0], left : left + indices.shape[1]]
+        """Place palette indices (H, W) with their corner at (left, top); what is outside is cut."""
+        target = self._area(left, top, indices.shape[1], indices.shape[0])
         target[...] = indices[: target.shape[0], : target.shape[1]]
 
-    def text(self, text: str, left: int, top: int, size: int = 13) -> None:
-        """Write one line of dark text on the white ground."""
-        self.paste(_text_indices(text, size), left, top)
+    def fill(self, left: int, top: int, width: int, height: int, index: int) -> None:
+        """Fill a rectangle with one colour."""
+        self._area(left, top, width, height)[...] = index
 
-    def frame(self, left: int, top: int, width: int, height: int, index: int = ACCENT, thickness: int = 2) -> None:
+    def text(
+        self,
+        text: str,
+        left: int,
+        top: int,
+        size: int = 13,
+        *,
+        ink: int = INK,
+        bold: bool = False,
+    ) -> None:
+        """Write one line on whatever lies below; `top` is the top of the highest letters."""
+        levels = _text_levels(text, size, bold)
+        target = self._area(left, top, levels.shape[1], levels.shape[0])
+        target[...] = _mixture(ink)[levels[: target.shape[0], : target.shape[1]], target]
+
+    def centred(self, text: str, x: float, y: float, size: int = 13, **style: int | bool) -> None:
+        """Write one line, its digits centred on (x, y)."""
+        width = text_width(text, size, bool(style.get("bold", False)))
+        ascent = font(size).getmetrics()[0]
+        # A digit of DejaVu Sans is 0.73 em high and stands on the base line.
+        self.text(text, round(x - width / 2), round(y - ascent + 0.365 * size), size, **style)
+
+    def frame(
+        self, left: int, top: int, width: int, height: int, index: int = ACCENT, thickness: int = 2
+    ) -> None:
         """Draw the outline of a rectangle, inside the given bounds."""
-        area = self.pixels[top : top + height, left : left + width]
+        area = self._area(left, top, width, height)
         area[:thickness], area[-thickness:] = index, index
         area[:, :thickness], area[:, -thickness:] = index, index
 
+    def table(
+        self,
+        grounds: np.ndarray,
+        texts: Sequence[Sequence[str]],
+        left: int,
+        top: int,
+        cell: tuple[int, int],
+        size: int = 12,
+    ) -> None:
+        """Draw a table of numbers on coloured cells, with hairlines between them.
+
+        Args:
+            grounds: palette indices, uint8 (rows, columns).
+            texts: what stands in each cell.
+            left, top: upper left corner in pixels.
+            cell: (width, height) of a cell in pixels.
+            size: of the letters in pixels.
+        """
+        rows, columns = grounds.shape
+        width, height = cell
+        block = grounds.repeat(height, axis=0).repeat(width, axis=1)
+        block[::height], block[:, ::width] = HAIRLINE, HAIRLINE
+        self.paste(block, left, top)
+        self.fill(left, top + rows * height, columns * width + 1, 1, HAIRLINE)
+        self.fill(left + columns * width, top, 1, rows * height + 1, HAIRLINE)
+        for i, line in enumerate(texts):
+            for j, text in enumerate(line):
+                if text:
+                    x, y = left + (j + 0.5) * width + 0.5, top + (i + 0.5) * height + 0.5
+                    self.centred(text, x, y, size, ink=_INK_ON[grounds[i, j]])
+
     def to_png(self) -> bytes:
+        """The picture as a file."""
         return to_png(self.pixels)
+
+    def _area(self, left: int, top: int, width: int, height: int) -> np.ndarray:
+        return self.pixels[max(top, 0) : top + height, max(left, 0) : left + width]
 
 
 def to_png(indices: np.ndarray) -> bytes:
-    """Encode palette indices, uint8 (H, W), as a PNG with `PALETTE`; level 1: speed matters more than bytes."""
+    """Encode palette indices, uint8 (H, W), as a PNG; level 1: speed matters more than bytes."""
     picture = Image.fromarray(np.ascontiguousarray(indices))
     picture.putpalette(PALETTE.tobytes())
     buffer = io.BytesIO()

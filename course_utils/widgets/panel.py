@@ -1,10 +1,11 @@
 """The base of every live panel: controls, one picture, one summary line, one error line.
 
-A panel is a function made visible. `Panel.compute` takes the controls' values and returns a result; `picture` and
-`describe` show it. All three are pure, so a panel is tested by setting values, and used without a browser.
+A panel is a function made visible. `Panel.compute` takes the controls' values and returns a result;
+`picture` and `describe` show it. All three are pure, so a panel is tested by setting values, and
+used without a browser.
 
-An exception in a widget's callback vanishes in JupyterLab. Here it cannot: whatever `compute` raises is shown as a
-sentence in the panel itself and kept in `Panel.error`.
+An exception in a widget's callback vanishes in JupyterLab. Here it cannot: whatever `compute`
+raises is shown as a sentence in the panel itself and kept in `Panel.error`.
 """
 
 from __future__ import annotations
@@ -17,32 +18,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
+from traitlets import TraitError
 
 from course_utils.errors import CourseError
+from course_utils.widgets.page import CONTROL_WIDTH, GAP, heading
 
-_STYLE = """<style>
-.course-panel { padding: 4px 0; }
-.course-panel .widget-label, .course-panel .widget-readout { color: var(--jp-ui-font-color1, #222); }
-.course-picture { image-rendering: pixelated; max-width: 100%; height: auto; border-radius: 3px; }
-.course-photo { image-rendering: auto; }
-.course-stale { opacity: 0.35; }
-.course-code { font-family: var(--jp-code-font-family, monospace); font-size: 13px; user-select: all; }
-.course-summary, .course-error, .course-code { line-height: 1.45; color: var(--jp-ui-font-color1, #222); }
-.course-error-text { border-left: 4px solid #de8f05; padding: 4px 10px; margin: 4px 0; white-space: pre-line; }
-</style>"""
+LABEL_WIDTH = "104px"
 
 
 class Panel(widgets.VBox):
     """Controls -> one pure function -> result -> picture, with errors answered in words.
 
-    Subclasses override `compute`, `picture` and `describe`, build their controls, and call `super().__init__`.
+    Subclasses override `compute`, `picture` and `describe`, build their controls, and call
+    `super().__init__`.
 
     Args:
         controls: name -> widget with a `value`. The names are the keyword arguments of `compute`.
         title: heading of the panel.
         width: width of the picture in CSS pixels. The picture should have just as many pixels.
-        extra: further widgets (buttons, progress bars) shown under the controls.
-        side_by_side: controls to the left of the picture (wide panels) or above it.
+        extra: further widgets (buttons, progress bars) shown after the controls.
+        side_by_side: controls to the left of the picture where the page is wide enough, or always
+            above it.
+        initial: values that the controls get before anything is computed, as by `set`.
+
+    Raises:
+        CourseError: a name in `initial` is not a control, or cannot have that value.
 
     Attributes:
         result: what `compute` returned last.
@@ -51,7 +51,7 @@ class Panel(widgets.VBox):
     """
 
     picture_format = "png"
-    picture_is_photo = False  # photographs are smoothed by the browser, feature maps keep square pixels
+    picture_is_photo = False  # the browser smooths photographs; feature maps keep square pixels
 
     def __init__(
         self,
@@ -61,13 +61,14 @@ class Panel(widgets.VBox):
         width: int,
         extra: tuple[widgets.Widget, ...] = (),
         side_by_side: bool = True,
+        initial: Mapping[str, Any] | None = None,
     ):
         self.controls = dict(controls)
         self.title = title
         self.result: Any = None
         self.error, self.exception = "", None
         self._nearest: dict[str, Any] = {}
-        # A callback may run in the main thread or in a subshell's, depending on ipykernel's version.
+        # A callback runs in the main thread or in a subshell's, depending on ipykernel's version.
         self._lock = threading.RLock()
         self._held = 0
 
@@ -75,30 +76,43 @@ class Panel(widgets.VBox):
         self._picture.add_class("course-picture")
         if self.picture_is_photo:
             self._picture.add_class("course-photo")
-        self._code, self._summary, self._error = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        for widget, name in ((self._code, "code"), (self._summary, "summary"), (self._error, "error")):
-            widget.add_class(f"course-{name}")
-        self._nearest_button = widgets.Button(
-            description="Nearest that works", icon="magic", layout={"display": "none", "width": "auto"}
+        self._code, self._summary, self._error = (
+            _with_class(widgets.HTML(), f"course-{name}") for name in ("code", "summary", "error")
         )
+        self._nearest_button = widgets.Button(description="Nearest that works", icon="magic")
         self._nearest_button.add_class("course-nearest")
         self._nearest_button.on_click(lambda _: self.apply_nearest())
+        # The message lies over the picture, which is out of date then: nothing on the page jumps.
+        self._message = _with_class(
+            widgets.VBox([self._error, self._nearest_button], layout={"display": "none"}),
+            "course-message",
+        )
 
+        self._set_controls(initial or {})
         for control in self.controls.values():
             control.observe(self._on_change, names="value")
-        heading = widgets.HTML(f"{_STYLE}<b>{html.escape(title)}</b>")
-        left = widgets.VBox([*self.controls.values(), *extra])
-        right = widgets.VBox([self._picture], layout={"align_items": "flex-start"})
-        box = widgets.HBox if side_by_side else widgets.VBox
-        body = box([left, right], layout={"flex_flow": "row wrap", "grid_gap": "8px 20px"} if side_by_side else {})
-        super().__init__([heading, body, self._error, self._nearest_button, self._code, self._summary])
+        beside = f"0 0 calc(({width + CONTROL_WIDTH + 2 * GAP}px - 100%) * 999)"
+        left = widgets.Box(
+            [*self.controls.values(), *extra],
+            layout={"flex": beside if side_by_side else "0 0 100%"},
+        )
+        stage = _with_class(widgets.VBox([self._picture, self._message]), "course-stage")
+        right = widgets.VBox([stage, self._code, self._summary], layout={"width": f"{width + 8}px"})
+        body = widgets.Box(
+            [_with_class(left, "course-controls"), _with_class(right, "course-view")]
+        )
+        super().__init__([widgets.HTML(heading(title)), _with_class(body, "course-body")])
         self.add_class("course-panel")
         self.refresh()
 
-    # What a panel is made of ------------------------------------------------------------------------------------
+    # What a panel is made of
 
     def compute(self, **settings: Any) -> Any:
-        """The pure function behind the panel. Raises `CourseError` for settings that cannot work."""
+        """The pure function behind the panel.
+
+        Raises:
+            CourseError: for settings that cannot work.
+        """
         raise NotImplementedError
 
     def picture(self, result: Any) -> bytes:
@@ -106,14 +120,17 @@ class Panel(widgets.VBox):
         raise NotImplementedError
 
     def describe(self, result: Any) -> str:
-        """One line of plain text that says what the picture shows; also its text for screen readers."""
+        """One line of plain text that says what the picture shows; screen readers read it, too."""
         raise NotImplementedError
 
     def code(self, result: Any) -> str:
         """Python that the reader may copy to get the same thing outside the panel; "" for none."""
         return ""
 
-    # What a reader of the notebook calls ------------------------------------------------------------------------
+    def adjust(self, result: Any) -> None:
+        """Fit the controls to a new result, e.g. the end of a slider; this refreshes nothing."""
+
+    # What a reader of the notebook calls
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -131,13 +148,13 @@ class Panel(widgets.VBox):
         return dict(self._nearest)
 
     def set(self, **values: Any) -> None:
-        """Set several controls as a reader would by hand, with one recomputation at the end."""
-        for name in values:
-            if name not in self.controls:
-                raise CourseError(f"This panel has no control {name!r}; it has {', '.join(self.controls)}.")
+        """Set several controls as a reader would by hand, with one recomputation at the end.
+
+        Raises:
+            CourseError: for a control that the panel has not, or a value it cannot take.
+        """
         with self._one_refresh():
-            for name, value in values.items():
-                _set_value(self.controls[name], value)
+            self._set_controls(values)
 
     def apply_nearest(self) -> None:
         """What the button "Nearest that works" does."""
@@ -148,54 +165,74 @@ class Panel(widgets.VBox):
         """Recompute and show; called by every change of a control."""
         with self._lock:
             try:
-                self.result = self.compute(**self.settings)
-                picture, text, code = self.picture(self.result), self.describe(self.result), self.code(self.result)
+                self.result = result = self.compute(**self.settings)
+                with self._quiet():
+                    self.adjust(result)
+                shown = self.picture(result), self.describe(result), self.code(result)
             except CourseError as error:
                 self._show_error(error, str(error), getattr(error, "nearest", {}))
-            except Exception as error:  # noqa: BLE001 - shown to the reader instead of lost in the browser
+            except Exception as error:  # shown to the reader instead of lost in the browser
                 self._show_error(error, f"Unexpected {type(error).__name__}: {error}", {})
             else:
-                self._show(picture, text, code)
+                self._show(*shown)
 
-    # Inside -----------------------------------------------------------------------------------------------------
+    # Inside
+
+    def _set_controls(self, values: Mapping[str, Any]) -> None:
+        for name in values:
+            if name not in self.controls:
+                known = ", ".join(self.controls)
+                raise CourseError(f"This panel has no control {name!r}; it has {known}.")
+        for name, value in values.items():
+            _set_value(name, self.controls[name], value)
 
     def _on_change(self, _change: Any) -> None:
-        if not self._held:
-            self.refresh()
+        # The lock makes a change by another thread wait instead of being taken for one of our own.
+        with self._lock:
+            if not self._held:
+                self.refresh()
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        with self._lock:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
 
     @contextlib.contextmanager
     def _one_refresh(self) -> Iterator[None]:
-        self._held += 1
         try:
-            yield
+            with self._quiet():
+                yield
         finally:
-            self._held -= 1
-        self.refresh()
+            self.refresh()
 
     def _show(self, picture: bytes, text: str, code: str) -> None:
         if self.exception is not None:
             self.error, self.exception, self._nearest = "", None, {}
             self._error.value = ""
-            self._nearest_button.layout.display = "none"
+            self._message.layout.display = "none"
             self._picture.remove_class("course-stale")
         self._picture.value = picture
-        self._picture.tooltip = text
-        self._summary.value = f'<div role="status" aria-live="polite">{html.escape(text)}</div>'
+        self._summary.value = html.escape(text)
         self._code.value = html.escape(code)
 
     def _show_error(self, error: Exception, sentence: str, nearest: Mapping[str, Any]) -> None:
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}
-        self._error.value = f'<div role="alert" class="course-error-text">{html.escape(sentence)}</div>'
+        self._error.value = html.escape(sentence)
         if self._nearest:
             change = ", ".join(f"{name} = {value}" for name, value in self._nearest.items())
             self._nearest_button.description = f"Nearest that works: {change}"
-        self._nearest_button.layout.display = "" if self._nearest else "none"
+        self._nearest_button.layout.display = None if self._nearest else "none"
+        self._message.layout.display = None
         self._picture.add_class("course-stale")  # the picture is the last one that worked
         self._code.value = self._summary.value = ""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """A live widget where a kernel runs; elsewhere (GitHub, print, nbval) the picture and its line."""
+        """A live widget where a kernel runs; elsewhere (GitHub, print) the picture and its line."""
         bundle = super()._repr_mimebundle_(**kwargs) or {}
         bundle = bundle[0] if isinstance(bundle, tuple) else bundle
         bundle["text/plain"] = f"{self.title}: {self.summary}"
@@ -204,34 +241,55 @@ class Panel(widgets.VBox):
         return bundle
 
 
-def _set_value(control: widgets.Widget, value: Any) -> None:
-    """Set a control; a slider too short for the value grows, as the nearest setting may lie beyond its end."""
-    if hasattr(control, "max") and isinstance(value, (int, float)):
-        control.max, control.min = max(control.max, value), min(control.min, value)
-    elif hasattr(control, "options") and value not in _option_values(control):
-        control.options = (*control.options, (str(value), value))
-    control.value = value
+def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
+    widget.add_class(name)
+    return widget
+
+
+def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
+    """Set a control; a slider that is too short grows, as the nearest setting may lie beyond it."""
+    try:
+        if hasattr(control, "max") and isinstance(value, (int, float)):
+            control.max, control.min = max(control.max, value), min(control.min, value)
+        elif (
+            isinstance(control, widgets.SelectionSlider)
+            and isinstance(value, int)
+            and value not in _option_values(control)
+        ):
+            control.options = (*control.options, (str(value), value))
+        control.value = value
+    except TraitError as error:
+        choices = ", ".join(map(repr, _option_values(control)))
+        reason = f"choose one of {choices}" if choices else str(error)
+        raise CourseError(f"The control {name!r} cannot be {value!r}: {reason}.") from error
 
 
 def _option_values(control: widgets.Widget) -> list[Any]:
-    return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    options = getattr(control, "options", ())
+    return [option[1] if isinstance(option, tuple) else option for option in options]
 
 
-def int_slider(description: str, value: int, minimum: int, maximum: int, step: int = 1) -> widgets.IntSlider:
-    """A slider with the course's common look: label of fixed width, number readable, keyboard as usual."""
+def int_slider(
+    description: str, value: int, minimum: int, maximum: int, step: int = 1
+) -> widgets.IntSlider:
+    """A slider with the course's common look: label of fixed width, keyboard as usual."""
     return widgets.IntSlider(
         value=value,
         min=minimum,
         max=maximum,
         step=step,
         description=description,
-        style={"description_width": "110px"},
-        layout={"width": "320px"},
+        style={"description_width": LABEL_WIDTH},
     )
 
 
 def float_slider(
-    description: str, value: float, minimum: float, maximum: float, step: float, readout_format: str = ".2f"
+    description: str,
+    value: float,
+    minimum: float,
+    maximum: float,
+    step: float,
+    readout_format: str = ".2f",
 ) -> widgets.FloatSlider:
     """As `int_slider`, for real numbers."""
     return widgets.FloatSlider(
@@ -241,8 +299,7 @@ def float_slider(
         step=step,
         description=description,
         readout_format=readout_format,
-        style={"description_width": "110px"},
-        layout={"width": "320px"},
+        style={"description_width": LABEL_WIDTH},
     )
 
 
@@ -251,8 +308,7 @@ def choice(description: str, options: Any, value: Any = None) -> widgets.Dropdow
     control = widgets.Dropdown(
         options=options,
         description=description,
-        style={"description_width": "110px"},
-        layout={"width": "320px"},
+        style={"description_width": LABEL_WIDTH},
     )
     if value is not None:
         control.value = value
@@ -265,6 +321,5 @@ def toggle(description: str, value: bool) -> widgets.Checkbox:
         value=value,
         description=description,
         indent=True,
-        style={"description_width": "110px"},
-        layout={"width": "320px"},
+        style={"description_width": LABEL_WIDTH},
     )

@@ -1,0 +1,42 @@
+"""Numbers as a reader wants to see them in a cell of a picture or in a line of text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+MINUS = "−"
+_LARGEST_DENOMINATOR = 16
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """`value` as short as it can be said: "−3", "0.25", "1/9", or rounded to `decimals`.
+
+    >>> number(-3.0), number(0.25), number(1 / 9), number(0.1234)
+    ('−3', '0.25', '1/9', '0.12')
+    """
+    rounded = round(value, decimals)
+    if abs(rounded - value) > 1e-6:
+        fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+        if abs(float(fraction) - value) < 1e-6 and abs(fraction) < 10:
+            return str(fraction).replace("-", MINUS)
+    return decimal(value, decimals)
+
+
+def decimal(value: float, decimals: int = 2) -> str:
+    """`value` rounded, without the zeros at its end."""
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text.replace("-", MINUS)
+
+
+def product(first: float, second: float) -> str:
+    """Two factors: "5·(−1)"."""
+    return "·".join(f"({n})" if n.startswith(MINUS) else n for n in map(number, (first, second)))
+
+
+def total(terms: list[str]) -> str:
+    """Terms with their signs as a sum: ["2", "−3", "1"] -> "2 − 3 + 1"."""
+    text = terms[0]
+    for term in terms[1:]:
+        text += f" {MINUS} {term[1:]}" if term.startswith(MINUS) else f" + {term}"
+    return text

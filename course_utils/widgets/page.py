@@ -1,0 +1,88 @@
+"""What every panel adds to the page: one style sheet, and names for screen readers.
+
+ipywidgets gives its sliders no accessible name and its pictures no alternative text, and Python
+cannot reach those attributes. A few lines of script, run when the style sheet has loaded, add them.
+Where a page forbids scripts the panel works all the same, only without these names.
+"""
+
+from __future__ import annotations
+
+import html
+
+# A control is at least this wide (CSS pixels); in a wide cell one column of them stands beside the
+# picture, in a narrow cell several columns stand above it.
+CONTROL_WIDTH, GAP = 264, 18
+
+_RULES = f"""
+.course-panel {{ padding: 4px 0; color: var(--jp-ui-font-color1, #222); overflow: visible; }}
+.course-title {{ font-size: 15px; font-weight: 600; }}
+.course-panel .course-body {{ display: flex; flex-flow: row wrap; align-items: flex-start;
+  gap: 6px {GAP}px; overflow: visible; }}
+.course-panel .course-controls {{ display: grid; align-content: start; align-items: center;
+  grid-template-columns: repeat(auto-fill, minmax({CONTROL_WIDTH}px, 1fr)); gap: 2px {GAP}px;
+  min-width: {CONTROL_WIDTH}px; max-width: 100%; overflow: visible; }}
+.course-controls > .jupyter-widgets {{ width: auto; max-width: 480px; min-width: 0;
+  box-sizing: border-box; }}
+.course-controls .widget-label, .course-controls .widget-readout {{
+  color: var(--jp-ui-font-color1, #222); }}
+.course-controls .widget-readout {{ min-width: 46px; }}
+.course-controls .noUi-handle:focus-visible, .course-controls button:focus-visible {{
+  outline: 2px solid var(--jp-brand-color1, #0173b2); outline-offset: 2px; }}
+.course-view {{ max-width: 100%; min-width: 0; overflow: visible; }}
+.course-stage {{ position: relative; overflow: visible; align-items: flex-start; }}
+.course-picture {{ box-sizing: content-box; image-rendering: pixelated; max-width: 100%; height: auto; margin: 2px;
+  border-radius: 4px; border: 1px solid var(--jp-border-color2, #ddd); }}
+.course-photo {{ image-rendering: auto; }}
+@media (max-width: 1150px) {{ .course-picture {{ image-rendering: auto; }} }}
+.course-stale {{ opacity: 0.3; }}
+.course-message {{ position: absolute; top: 22px; left: 22px; right: 22px; max-width: 560px;
+  padding: 6px 12px; border-radius: 4px; border: 1px solid #de8f05; border-left-width: 5px;
+  background: var(--jp-layout-color1, #fff); box-shadow: 0 2px 10px rgba(0, 0, 0, 0.25); }}
+.course-message .course-nearest {{ width: auto; margin: 4px 0; }}
+.course-error .widget-html-content {{ white-space: pre-line; line-height: 1.45; }}
+.course-summary .widget-html-content {{ line-height: 1.45; min-height: 2.9em; }}
+.course-code .widget-html-content {{ line-height: 1.45; user-select: all;
+  font-family: var(--jp-code-font-family, monospace); font-size: 13px; }}
+"""
+
+# The live regions have to exist before their text changes, or a screen reader says nothing.
+_NAMING = """
+const panel = this.closest('.course-panel');
+const random = () => Math.random().toString(36).slice(2);
+const id = (e, name) => e.id = e.id || 'course-' + name + '-' + random();
+const set = (e, values) => { for (const name in values)
+  if (e && e.getAttribute(name) !== values[name]) e.setAttribute(name, values[name]); };
+const each = (query, change) => panel.querySelectorAll(query).forEach(change);
+const name_all = () => {
+  set(panel, {role: 'group', 'aria-label': panel.querySelector('.course-title')?.textContent});
+  each('.course-summary .widget-html-content', e => set(e, {role: 'status'}));
+  each('.course-error .widget-html-content', e => set(e, {role: 'alert'}));
+  each('img.course-picture', e => {
+    const text = panel.querySelector('.course-summary .widget-html-content');
+    e.alt = panel.getAttribute('aria-label') + ', picture';
+    if (text) set(e, {'aria-describedby': id(text, 'summary')}); });
+  each('.widget-slider', slider => {
+    const label = slider.querySelector('.widget-label');
+    const value = slider.querySelector('.widget-readout');
+    slider.querySelectorAll('[role=slider]').forEach(handle => {
+      set(handle, {'aria-labelledby': id(label, 'label')});
+      if (value) set(handle, {'aria-describedby': id(value, 'value')}); });
+    if (value) set(value, {role: 'textbox', 'aria-labelledby': label.id}); });
+  each('.widget-play button', button => {
+    const kind = ['play', 'pause', 'stop', 'retweet'].find(k => button.querySelector('.fa-' + k));
+    const text = {play: 'Play', pause: 'Pause', stop: 'Back to the start', retweet: 'Repeat'};
+    set(button, {'aria-label': text[kind], title: text[kind]}); });
+  each('.course-controls .widget-label[title=null]', label => label.removeAttribute('title'));
+};
+name_all();
+new MutationObserver(name_all).observe(panel, {childList: true, subtree: true});
+"""
+
+
+def heading(title: str) -> str:
+    """HTML of a panel's heading, with the style sheet and the naming script."""
+    script = html.escape(" ".join(_NAMING.split("\n")), quote=True)
+    return (
+        f'<style onload="{script}">{_RULES}</style><span class="course-title">'
+        f"{html.escape(title)}</span>"
+    )

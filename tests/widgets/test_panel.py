@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import base64
+import threading
+import time
+
+import ipywidgets as widgets
+import pytest
+
+from course_utils.errors import CourseError
+from course_utils.pictures import Canvas
+from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
+
+
+class Doubt(CourseError):
+    def __init__(self, text: str, nearest: dict):
+        super().__init__(text)
+        self.nearest = nearest
+
+
+class Squares(Panel):
+    """Squares its number; refuses 9, breaks at 7, and cannot be drawn at 6."""
+
+    def __init__(self, **options):
+        self.computed = 0
+        self.position = int_slider("position", 0, 0, 3)
+        controls = {
+            "number": int_slider("number", 2, 0, 10),
+            "scale": float_slider("scale", 1.0, 0.0, 2.0, 0.5),
+            "colour": choice("colour", ["blue", "red"], "red"),
+            "loud": toggle("loud", False),
+            "padding": widgets.SelectionSlider(options=[("1", 1), ("2", 2), ("same", "same")]),
+            "position": self.position,
+        }
+        super().__init__(controls, title="Squares & more", width=60, **options)
+
+    def compute(self, *, number, scale, colour, loud, padding, position):
+        self.computed += 1
+        if number == 9:
+            raise Doubt("Nine is <too> much.\nFormula: n < 9", {"number": 8})
+        if number == 5:
+            raise Doubt("Five needs what this panel has not.", {"groups": 2})
+        if number == 7:
+            raise RuntimeError("seven is out")
+        return number**2 * scale
+
+    def adjust(self, result):
+        self.position.max = max(1, int(result))
+
+    def picture(self, result):
+        if result == 36:
+            raise ZeroDivisionError("nothing to draw")
+        canvas = Canvas(60, 20)
+        canvas.text(str(result), 1, 1)
+        return canvas.to_png()
+
+    def describe(self, result):
+        return f"square < {result:g}"
+
+    def code(self, result):
+        return f"f({result:g})" if result > 1 else ""
+
+
+@pytest.fixture
+def panel():
+    return Squares()
+
+
+def shown(panel: Panel) -> dict[str, object]:
+    """What the reader sees of a panel's state."""
+    return {
+        "error": panel._error.value,
+        "message": panel._message.layout.display is None,
+        "button": panel._message.layout.display is None
+        and panel._nearest_button.layout.display is None,
+        "summary": panel._summary.value,
+        "code": panel._code.value,
+        "stale": "course-stale" in panel._picture._dom_classes,
+    }
+
+
+def test_a_new_panel_shows_its_result(panel):
+    assert panel.result == 4
+    assert panel.summary == "square < 4"
+    assert bytes(panel._picture.value).startswith(b"\x89PNG")
+    assert shown(panel) == {
+        "error": "",
+        "message": False,
+        "button": False,
+        "summary": "square &lt; 4",
+        "code": "f(4)",
+        "stale": False,
+    }
+
+
+def test_a_change_of_any_control_refreshes_once(panel):
+    before, picture = panel.computed, panel._picture.value
+    panel.controls["number"].value = 3
+    assert (panel.computed, panel.result) == (before + 1, 9)
+    assert panel._picture.value != picture
+    panel.controls["scale"].value = 2.0
+    assert (panel.computed, panel.result) == (before + 2, 18)
+
+
+def test_set_refreshes_once_for_many_controls(panel):
+    before = panel.computed
+    panel.set(number=4, scale=0.5, colour="blue", loud=True)
+    assert panel.computed == before + 1
+    assert panel.settings == {
+        "number": 4,
+        "scale": 0.5,
+        "colour": "blue",
+        "loud": True,
+        "padding": 1,
+        "position": 0,
+    }
+
+
+def test_an_impossible_setting_is_answered_in_words(panel):
+    picture = panel._picture.value
+    panel.controls["number"].value = 9
+    assert panel.error == panel.summary == "Nine is <too> much.\nFormula: n < 9"
+    assert isinstance(panel.exception, Doubt)
+    assert panel.nearest == {"number": 8}
+    assert panel._nearest_button.description == "Nearest that works: number = 8"
+    assert panel._picture.value == picture, "the last picture that worked stays, marked as stale"
+    assert shown(panel) == {
+        "error": "Nine is &lt;too&gt; much.\nFormula: n &lt; 9",
+        "message": True,
+        "button": True,
+        "summary": "",
+        "code": "",
+        "stale": True,
+    }
+
+
+def test_the_button_applies_the_nearest_setting_and_everything_is_clear_again(panel):
+    panel.controls["number"].value = 9
+    panel._nearest_button.click()
+    assert panel.settings["number"] == 8
+    assert panel.result == 64
+    assert (panel.error, panel.exception, panel.nearest) == ("", None, {})
+    state = shown(panel)
+    assert not (state["error"] or state["message"] or state["stale"])
+    assert (state["summary"], state["code"]) == ("square &lt; 64", "f(64)")
+
+
+def test_a_nearest_setting_of_foreign_arguments_is_not_offered(panel):
+    panel.controls["number"].value = 5
+    assert panel.error and panel.nearest == {}
+    assert not shown(panel)["button"]
+    panel.apply_nearest()
+    assert panel.settings["number"] == 5
+
+
+def test_one_error_after_another_shows_the_last(panel):
+    panel.controls["number"].value = 9
+    panel.controls["number"].value = 5
+    assert panel.error.startswith("Five")
+    assert not shown(panel)["button"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (7, RuntimeError, "Unexpected RuntimeError: seven is out"),
+        (6, ZeroDivisionError, "Unexpected ZeroDivisionError: nothing to draw"),
+    ],
+)
+def test_an_unexpected_exception_is_shown_not_lost(panel, number, kind, text):
+    panel.controls["number"].value = number
+    assert isinstance(panel.exception, kind)
+    assert panel.error == panel.summary == text
+    assert shown(panel)["message"] and not shown(panel)["button"]
+    panel.controls["number"].value = 1
+    assert panel.exception is None and panel.result == 1
+
+
+def test_unknown_controls_and_impossible_values_are_named(panel):
+    with pytest.raises(CourseError, match=r"no control 'size'; it has number, scale, colour"):
+        panel.set(size=3)
+    with pytest.raises(CourseError, match=r"'colour' cannot be 'green': choose one of 'blue', 're"):
+        panel.set(colour="green")
+    with pytest.raises(CourseError, match=r"'number' cannot be 'three'"):
+        panel.set(number="three")
+    panel.set(number=3)
+    assert panel.result == 9
+
+
+def test_a_slider_grows_where_a_setting_lies_beyond_its_end(panel):
+    panel.set(number=12)
+    assert panel.controls["number"].max == 12 and panel.result == 144
+    panel.set(padding=7)
+    assert panel.settings["padding"] == 7
+    assert panel.controls["padding"].options[-1] == ("7", 7)
+
+
+def test_the_controls_follow_the_result_without_another_refresh(panel):
+    panel.set(number=3, position=3)
+    before = panel.computed
+    panel.set(number=1)
+    assert (panel.position.max, panel.position.value) == (1, 1)
+    assert panel.computed == before + 1
+
+
+def test_where_no_kernel_runs_the_picture_and_its_line_are_left(panel):
+    bundle = panel._repr_mimebundle_()
+    assert bundle["text/plain"] == "Squares & more: square < 4"
+    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    panel.set(number=9)
+    assert panel._repr_mimebundle_()["text/plain"].startswith("Squares & more: Nine is <too> much.")
+
+
+def test_text_is_escaped_in_the_page(panel):
+    heading = panel.children[0].value
+    assert "Squares &amp; more" in heading
+    assert "square &lt; 4" in panel._summary.value
+
+
+def test_a_picture_has_no_tooltip(panel):
+    # ipywidgets 8.1 shows "Click to show javascript error" in place of an Image that has one.
+    assert panel._picture.tooltip is None
+
+
+def test_changes_by_other_threads_are_neither_lost_nor_mixed():
+    class Slow(Squares):
+        inside = most = 0
+
+        def compute(self, **settings):
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            time.sleep(0.002)
+            self.inside -= 1
+            return super().compute(**settings)
+
+    panel = Slow()
+    numbers = [0, 1, 2, 3, 4, 8, 10]
+
+    def move(steps):
+        for number in steps:
+            panel.set(number=number, loud=bool(number % 2))
+            panel.controls["scale"].value = number % 3
+
+    threads = [threading.Thread(target=move, args=(numbers[k:] + numbers[:k],)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert panel.most == 1, "one refresh at a time"
+    assert panel.exception is None
+    assert panel.result == panel.settings["number"] ** 2 * panel.settings["scale"]
+    assert panel._summary.value == f"square &lt; {panel.result:g}"
+
+
+def test_a_change_while_the_panel_adjusts_itself_waits_its_turn():
+    entered, changed = threading.Event(), threading.Event()
+
+    class Adjusting(Squares):
+        def adjust(self, result):
+            super().adjust(result)
+            if result == 9:
+                entered.set()
+                changed.wait(0.2)
+
+    panel = Adjusting()
+    thread = threading.Thread(target=lambda: panel.set(number=3))
+    thread.start()
+    assert entered.wait(5)
+    panel.controls["scale"].value = 2.0
+    changed.set()
+    thread.join(5)
+    assert panel.result == 18
+
+
+def test_the_base_class_is_abstract():
+    panel = Panel({}, title="nothing", width=10)
+    assert isinstance(panel.exception, NotImplementedError)
+
+
+def test_controls_may_stand_above_the_picture():
+    panel = Squares(side_by_side=False, extra=(widgets.Button(description="Go"),))
+    left = panel.children[1].children[0]
+    assert left.layout.flex == "0 0 100%"
+    assert left.children[-1].description == "Go"
+    assert left.children[:-1] == tuple(panel.controls.values())
