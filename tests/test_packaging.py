@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -122,12 +123,14 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_an_old_python_is_refused_in_one_sentence(tmp_path):
     old = tmp_path / "python"
     old.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 9, 1)\nexec(sys.argv[2])\n"
+        f"#!/bin/sh\nexec '{sys.executable}' -c"
+        ' "import sys; sys.version_info = (3, 9, 1); exec(sys.argv[2])" "$@"\n'
     )
     old.chmod(0o755)
     answer = subprocess.run(
         ["make", "lab", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
