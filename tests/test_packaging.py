@@ -119,6 +119,20 @@ def test_importing_the_package_imports_nothing_heavy():
     assert answer.stdout.strip() == "False"
 
 
+def test_importing_every_module_leaves_the_heavy_libraries_alone():
+    """They cost seconds; whoever needs them imports them inside a function."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "course_utils").rglob("*.py"))
+        if path.name != "__main__.py"
+    ]
+    heavy = ["sklearn", "seaborn", "pandas", "scipy", "torchvision", "matplotlib.pyplot"]
+    code = f"import sys, {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == "[]"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
 def test_an_old_python_is_refused_in_one_sentence(tmp_path):
     old = tmp_path / "python"
