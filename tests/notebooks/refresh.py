@@ -27,6 +27,8 @@ RAISES = "raises-exception"
 
 _KEPT_CELL_METADATA = ("tags", "slideshow")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+# What a progress bar says of itself before its first step; sanitize.cfg has the same.
+_BAR = re.compile(r"( ) *\d+%\|[^|]*\| *\d+/(\d+) \[[^\]]*\?(\w+)/s\]")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 
@@ -108,6 +110,9 @@ def tidy_output(output: NotebookNode) -> NotebookNode:
     elif "data" in output and len(output.data) > 1:
         # Where no kernel runs, a reference to a widget is shown as an error instead of the picture.
         output.data.pop(_WIDGET, None)
+        if "text/plain" in output.data:
+            # A saved progress bar would stand at 0 % for ever.
+            output.data["text/plain"] = _BAR.sub(r"\1\2 \3s", output.data["text/plain"])
     return output
 
 

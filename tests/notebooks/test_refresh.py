@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval.plugin import get_sanitize_patterns
 
 from tests.notebooks import refresh
+
+SANITIZE = refresh.ROOT / "tests" / "notebooks" / "sanitize.cfg"
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -54,6 +58,15 @@ def test_tidy_keeps_the_picture_of_a_panel_and_drops_its_dead_widget():
     data = {WIDGET: {"model_id": "a1"}, "image/png": "iVBO", "text/plain": "Panel: 16 maps"}
     cell = refresh.tidy(with_outputs(new_output("display_data", data=data))).cells[0]
     assert cell.outputs[0].data == {"image/png": "iVBO", "text/plain": "Panel: 16 maps"}
+
+
+def test_tidy_lets_no_progress_bar_stand_still():
+    bar = "training:   0%|          | 0/640 [00:00<?, ?step/s]"
+    output = new_output("display_data", data={WIDGET: {"model_id": "a1"}, "text/plain": bar})
+    cell = refresh.tidy(with_outputs(output)).cells[0]
+    assert cell.outputs[0].data == {"text/plain": "training: 640 steps"}
+    [(regex, replacement)] = get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8"))
+    assert re.sub(regex, replacement, bar) == "training: 640 steps", "nbval sees the same"
 
 
 def test_tidy_cuts_the_inside_of_libraries_out_of_a_traceback():
