@@ -1,0 +1,281 @@
+"""The loop inside `fit`: a training under way, with all that changes while it runs."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from course_utils import checkpoint
+from course_utils.augmentation import Augment
+from course_utils.data import Batches, Dataset
+from course_utils.devices import use_threads
+from course_utils.errors import CourseError
+from course_utils.history import Diverged, History, Step
+from course_utils.metrics import evaluate
+from course_utils.optimisation import (
+    OptimizerFactory,
+    SchedulerFactory,
+    build_optimizer,
+    build_scheduler,
+)
+from course_utils.precision import PLAIN, Precision, Watch, choose, fall_back, named
+from course_utils.randomness import seed_layers
+
+LOOK_EVERY = 16
+"""Steps between two looks at the losses where a look makes the device wait."""
+
+
+class Stopped(Exception):
+    """The `stop` event is set."""
+
+
+class Training:
+    """One call of `fit`: all that changes while it runs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        device: torch.device,
+        *,
+        epochs: int,
+        batch_size: int,
+        label_smoothing: float,
+        l1: float,
+        augment: Augment | None,
+        seed: int,
+        stop: threading.Event | None,
+        on_step: Callable[[Step], None] | None,
+    ) -> None:
+        self.model, self.data, self.device = model, data, device
+        self.epochs, self.label_smoothing, self.seed = epochs, label_smoothing, seed
+        self.stop, self.on_step = stop, on_step
+        self.l1 = l1
+        self.weights = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+        normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        self.batches = Batches(
+            data.train,
+            batch_size,
+            mean=data.mean,
+            std=data.std,
+            shuffle=True,
+            augment=augment,
+            seed=seed,
+            device=device,
+            drop_last=normalises and len(data.train) > 1 == len(data.train) % batch_size,
+        )
+        self.history = History()
+        self.precision = PLAIN
+        self.watch = Watch(PLAIN)
+        self.threads = torch.get_num_threads()
+        self.look_every = 1 if device.type == "cpu" or on_step is not None else LOOK_EVERY
+        self.unseen: list[Tensor] = []  # losses that still are on the device
+        self.settings = {
+            "pictures": len(data.train),
+            "batch_size": batch_size,
+            "label_smoothing": float(label_smoothing),
+            "l1": float(l1),
+            "augment": repr(augment),
+            "seed": seed,
+        }
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * len(self.batches)
+
+    def set_optimizer(
+        self,
+        optimizer: OptimizerFactory | Optimizer | None,
+        learning_rate: float | None,
+        scheduler: SchedulerFactory | LRScheduler | None,
+        scheduler_every: str,
+    ) -> None:
+        self.optimizer = build_optimizer(self.model, optimizer, learning_rate)
+        self.settings["optimizer"] = type(self.optimizer).__name__
+        count = self.steps if scheduler_every == "step" else self.epochs
+        self.scheduler = build_scheduler(self.optimizer, scheduler, count)
+        self.plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+        if self.plateau and not len(self.data.validation):
+            raise CourseError(
+                "ReduceLROnPlateau watches the validation loss, but there are no validation "
+                "pictures: load the data with validation=0.1, or take another schedule."
+            )
+        every = "epoch" if self.plateau else scheduler_every
+        self.schedules = {"step": None, "epoch": None} | {every: self.scheduler}
+        self.settings["scheduler"] = type(self.scheduler).__name__
+        if self.scheduler is not None:
+            self.settings |= {"epochs": self.epochs, "scheduler_every": every}
+
+    def set_precision(self, precision: str | Precision, before: str | None) -> None:
+        """Take over what is asked for; `before` is what a resumed training had."""
+        self.automatic = precision == "auto"
+        self.model.train()
+        if not self.automatic:
+            choice = precision if isinstance(precision, Precision) else named(precision)
+        else:
+            images, _ = next(iter(self.batches))
+            choice = choose(self.model, images, between=self.check_stop)
+            if before is not None:
+                choice = _as_before(named(before), choice)
+        self._adopt(choice)
+        self.history.precision = str(choice)
+
+    def _adopt(self, precision: Precision) -> None:
+        precision.arrange_model(self.model)
+        use_threads(precision.threads or self.threads)
+        self.precision = precision
+        self.watch = Watch(precision if self.device.type == "cpu" else PLAIN)
+
+    def check_stop(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise Stopped
+
+    def run_epoch(self, epoch: int, bar: Any) -> None:
+        """Train for one epoch (counted from 0), validate, and record it."""
+        started = time.perf_counter()
+        self.model.train()
+        self.batches.set_epoch(epoch)
+        seed_layers(self.device, self.seed, epoch)
+        first = len(self.history.step_loss)
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        sizes: list[int] = []
+        rate = math.nan
+        for images, labels in self.batches:
+            self.check_stop()
+            begun = time.perf_counter()
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            right += self._step(images, labels, rate, epoch)
+            sizes.append(len(labels))
+            if self.automatic and self.watch.collapsed(time.perf_counter() - begun):
+                self._change_precision(images)
+            if self.on_step is not None:
+                done = len(self.history.step_loss)
+                loss = self.history.step_loss[-1]
+                self.on_step(Step(done, self.steps, epoch + 1, self.epochs, loss, rate))
+            bar.update()
+        self._look(epoch)
+        losses = self.history.step_loss[first:]
+        shown = sum(sizes)
+        loss, accuracy = self._validate()
+        if (schedule := self.schedules["epoch"]) is not None:
+            schedule.step(*([loss] if self.plateau else []))
+        h = self.history
+        h.train_loss.append(sum(map(operator.mul, losses, sizes)) / shown)
+        h.train_accuracy.append(right.item() / shown)
+        h.validation_loss.append(loss)
+        h.validation_accuracy.append(accuracy)
+        h.learning_rate.append(rate)
+        h.seconds.append(time.perf_counter() - started)
+        h.epoch.append(epoch + 1)  # last: whoever reads from another thread counts these
+        bar.set_postfix_str(f"validation accuracy {accuracy:.1%}")
+
+    def _step(self, images: Tensor, labels: Tensor, rate: float, epoch: int) -> Tensor:
+        """One step of the optimizer; gives how many pictures were right before it."""
+        with self.precision.autocast(self.device):
+            logits = self.model(self.precision.arrange(images))
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        self.unseen.append(loss.detach())
+        if len(self.unseen) >= self.look_every:
+            self._look(epoch)
+        self.history.step_learning_rate.append(rate)
+        if self.l1:
+            loss = loss + self.l1 * torch.stack([w.abs().sum() for w in self.weights]).sum()
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if (schedule := self.schedules["step"]) is not None:
+            schedule.step()
+        return (logits.detach().argmax(1) == labels).sum()
+
+    def _look(self, epoch: int) -> None:
+        """Bring the losses over from the device and see whether they are numbers."""
+        for value in torch.stack(self.unseen).tolist() if self.unseen else ():
+            if not math.isfinite(value):
+                raise Diverged(value, len(self.history.step_loss) + 1, epoch + 1, self.history)
+            self.history.step_loss.append(value)
+        self.unseen.clear()
+
+    def _validate(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation pictures; nan if there are none."""
+        validation = self.data.validation
+        if not len(validation):
+            return math.nan, math.nan
+        result = evaluate(
+            self.model,
+            validation,
+            mean=self.data.mean,
+            std=self.data.std,
+            device=self.device,
+            on_batch=self.check_stop,
+        )
+        return result.loss, result.accuracy
+
+    def _change_precision(self, images: Tensor) -> None:
+        """The steps have become slow: look again what is fastest, and go on with that."""
+        use_threads(self.threads)
+        choice = fall_back(self.model, images, self.precision, between=self.check_stop)
+        if choice != self.precision:
+            self.history.precision += f"; from step {len(self.history.step_loss) + 1} {choice}"
+        self._adopt(choice)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        scheduler = self.scheduler.state_dict() if self.scheduler is not None else {}
+        checkpoint.save(
+            path,
+            {
+                "model": self.model.state_dict(),
+                "optimizer": checkpoint.plain(self.optimizer.state_dict()),
+                "scheduler": checkpoint.plain(scheduler),
+                "history": self.history.as_dict(),
+                "settings": self.settings,
+                "precision": self.precision.name,
+            },
+        )
+
+    def load(self, path: str | os.PathLike[str]) -> str:
+        """Take over what `save` wrote; gives the name of its precision."""
+        needed = dict.fromkeys(("model", "optimizer", "scheduler", "history", "settings"), dict)
+        state = checkpoint.load(path, {**needed, "precision": str})
+        theirs = state["settings"]
+        for name in [*theirs, *self.settings]:
+            if theirs.get(name) != self.settings.get(name):
+                raise CourseError(
+                    f"{path} is of a training with {name}={theirs.get(name)}, now it is "
+                    f"{self.settings.get(name)}: use the old settings, or resume=False to train "
+                    "anew."
+                )
+        shapes = {name: value.shape for name, value in state["model"].items()}
+        if shapes != {name: value.shape for name, value in self.model.state_dict().items()}:
+            raise CourseError(
+                f"{path} is of another model: its layers have other names or sizes. Build the "
+                "model as it was, or use resume=False to train anew."
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.history = History(**state["history"])
+        self.history.stopped = None
+        return state["precision"]
+
+
+def _as_before(before: Precision, choice: Precision) -> Precision:
+    """The precision of the interrupted training, unless it is much slower on this machine."""
+    if before.threads == torch.get_num_threads():
+        before = replace(before, threads=None)
+    seconds = choice.seconds
+    if seconds.get(before.name, math.inf) > 1.5 * seconds.get(choice.name, 0.0):
+        return choice
+    return replace(before, reason="as before the interruption", seconds=seconds)

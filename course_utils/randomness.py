@@ -1,0 +1,57 @@
+"""Random numbers that are repeatable, and that nobody else notices."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+
+@contextlib.contextmanager
+def private_random_numbers(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Leave torch's global random numbers, of the CPU and of `device`, as they were before.
+
+    >>> before = torch.get_rng_state()
+    >>> with private_random_numbers():
+    ...     _ = torch.rand(3)
+    >>> torch.equal(before, torch.get_rng_state())
+    True
+    """
+    generators = _generators(torch.device(device))
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def seed_layers(device: torch.device | str, *numbers: int) -> None:
+    """Make what layers such as dropout draw on the CPU and on `device` a function of `numbers`.
+
+    Use it inside `private_random_numbers`. Seeds made from neighbouring numbers, say (0, 1) and
+    (1, 0), are as different as any.
+    """
+    mixed = 0
+    for number in numbers:  # SplitMix64 (Steele, Lea and Flood 2014)
+        mixed = (mixed ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
+        mixed ^= mixed >> 31
+    for generator in _generators(torch.device(device)):
+        generator.manual_seed(mixed >> 1)
+
+
+_MASK = (1 << 64) - 1
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = device.index if device.index is not None else torch.cuda.current_device()
+        generators.append(torch.cuda.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    return generators
