@@ -14,8 +14,9 @@ channels times kernel area) and g the gain of the activation (√2 for ReLU, 5/3
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -214,7 +215,7 @@ def signal_spread(
     initialise(nn.Sequential(*layers), scheme, nonlinearity=activation, seed=seed)
 
     outputs: list[Tensor] = []
-    with torch.enable_grad():
+    with torch.enable_grad(), _one_thread():
         for layer in layers:
             signal = layer(signal)
             signal.retain_grad()
@@ -229,6 +230,17 @@ def signal_spread(
     return SignalSpread(
         scheme, depth, activation, batch_norm, activation_std, gradient_std, verdict
     )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Layers this small gain nothing from threads, which stall for seconds on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _prepare(images: Tensor, count: int = 8, size: int = 8) -> Tensor:

@@ -1,0 +1,234 @@
+"""The figures of the course: pure functions of results that return a `Figure` with its `alt` text.
+
+What a training or an initialisation left is drawn here; plain charts, figures made of pictures and
+drawings of networks are in `chart_plots`, `picture_plots` and `diagrams`, and all are to be had
+from this module. No function shows, saves or keeps anything. The texts name what is drawn, not the
+numbers a training happened to end with, so that they are the same on every machine; whoever knows
+more passes `alt=`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from course_utils.chart_plots import bars, finite, heatmap, lines, listed
+from course_utils.diagrams import receptive_field_diagram
+from course_utils.errors import CourseError
+from course_utils.picture_plots import feature_maps, filters, images, picture_row
+
+if TYPE_CHECKING:
+    from course_utils.figure import Figure
+    from course_utils.initialisation import SignalSpread
+
+__all__ = [
+    "Figure",
+    "bars",
+    "feature_maps",
+    "filters",
+    "heatmap",
+    "images",
+    "layer_statistics",
+    "learning_curves",
+    "lines",
+    "picture_row",
+    "receptive_field_diagram",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Matplotlib takes a while to import: the first figure pays for it, not the first cell.
+    if name == "Figure":
+        from course_utils.figure import Figure
+
+        return Figure
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class HistoryLike(Protocol):
+    """What `learning_curves` reads of a training's history: one number per finished epoch."""
+
+    epoch: Sequence[int]
+    train_loss: Sequence[float]
+    train_accuracy: Sequence[float]
+    validation_loss: Sequence[float]
+    validation_accuracy: Sequence[float]
+
+
+def learning_curves(
+    histories: HistoryLike | Mapping[str, HistoryLike],
+    *,
+    epochs: int | None = None,
+    title: str = "",
+    width: int = 640,
+    height: int = 290,
+    alt: str | None = None,
+) -> Figure:
+    """Loss and accuracy by epoch; training solid, validation dashed, the gap between them shaded.
+
+    Args:
+        histories: one history, or several by name. It may be of a training that still runs: no
+            epoch, or one, is no trouble.
+        epochs: how many there will be, so that the axis of a live picture stands still.
+        alt: replaces the text made from names and number of epochs.
+    """
+    from course_utils import figure as f
+
+    named = dict(histories) if isinstance(histories, Mapping) else {"": histories}
+    fig = f.Figure(width, height)
+    panels = fig.subplots(1, 2)
+    f.style(panels[0], "Loss", xlabel="epoch", whole="x")
+    f.style(panels[1], "Accuracy", xlabel="epoch", whole="x", percent="y")
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=f.TITLE, fontweight="bold", color=f.INK)
+
+    done = max((len(h.epoch) for h in named.values()), default=0)
+    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+        ends = []
+        for (name, history), colour in zip(named.items(), f.colours(len(named)), strict=True):
+            curves = {}
+            for part, dashes in (("train", "-"), ("validation", (0, (4, 2)))):
+                y = finite(getattr(history, f"{part}_{quantity}"))
+                x = np.asarray(history.epoch[: len(y)], dtype=float)
+                marker = "o" if len(y) == 1 else None
+                axes.plot(
+                    x, y, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, ms=4.5
+                )
+                curves[part] = (x, y)
+                if part == "validation" or len(named) == 1:
+                    word = name if len(named) > 1 else {"train": "training"}.get(part, part)
+                    ends += [(last, word, colour) for last in y[np.isfinite(y)][-1:]]
+            n = min(len(y) for _, y in curves.values())
+            if n > 1 and len(named) == 1:
+                pair = [y[:n] for _, y in curves.values()]
+                axes.fill_between(x[:n], *pair, color=colour, alpha=0.13, linewidth=0)
+        if axes is panels[0] and (diverged := _divergence(named)):
+            # The right half is free: the curve that it speaks of has ended.
+            where = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+            ink = f.darker(f.VERMILION)
+            axes.text(0.98, 0.5, diverged, color=ink, fontsize=f.SMALL, **where)
+        last = epochs or max((int(max(h.epoch)) for h in named.values() if len(h.epoch)), default=1)
+        first = min((int(min(h.epoch)) for h in named.values() if len(h.epoch)), default=1)
+        axes.set_xlim(min(first, last) - 0.02 * last, max(last, first + 1))
+        if done:
+            low, high = axes.get_ylim()
+            # Noise of a flat curve, or of a single epoch, must not fill the picture.
+            margin = max(0.0, 0.05 - (high - low)) / 2
+            axes.set_ylim(low - margin, high + margin)
+            if axes is panels[1]:
+                f.label_ends(axes, ends)
+        else:
+            axes.set_ylim(0, 1)
+            middle = {"transform": axes.transAxes, "ha": "center", "fontsize": f.TEXT}
+            axes.text(0.5, 0.5, "no epoch finished yet", color=f.MUTED, **middle)
+    if len(named) > 1:
+        for dashes, word in (("-", "training"), ((0, (4, 2)), "validation")):
+            panels[0].plot([], [], color=f.MUTED, linestyle=dashes, linewidth=1.8, label=word)
+        panels[0].legend(
+            loc="upper right", frameon=False, fontsize=f.SMALL, labelcolor=f.MUTED, handlelength=2.4
+        )
+
+    names = f" of {listed(list(named))}" if "" not in named else ""
+    span = f"over {done} epoch{'s' * (done != 1)}" if done else "before the first epoch is finished"
+    fig.alt = alt or (
+        f"Two charts: loss and accuracy{names} {span}, training solid, validation dashed."
+    )
+    return fig
+
+
+def _divergence(named: Mapping[str, HistoryLike]) -> str:
+    """Which of the trainings lost its numbers, and when; "" if none."""
+    told = []
+    for name, history in named.items():
+        bad = np.flatnonzero(~np.isfinite(np.asarray(history.train_loss, dtype=float)))
+        if len(bad):
+            told.append(f"{name} not finite\nfrom epoch {history.epoch[bad[0]]} on".strip())
+    return "\n".join(told)
+
+
+def layer_statistics(
+    spreads: SignalSpread | Sequence[SignalSpread] | Mapping[str, SignalSpread],
+    *,
+    title: str = "",
+    width: int = 640,
+    height: int = 320,
+    alt: str | None = None,
+) -> Figure:
+    """Spread of activations (left) and of gradients (right) by layer, on one log scale.
+
+    The grey band is a factor of ten around 1, the spread at the start: of the input on the left,
+    of the gradient at the last layer on the right. Where numbers leave float32's range the line
+    ends in ∞, where they are all alike in 0. The names stand beside the ends of the activations.
+    """
+    from course_utils import figure as f
+
+    named = _name_spreads(spreads)
+    fig = f.Figure(width, height)
+    panels = fig.subplots(1, 2, sharey=True)
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=f.TITLE, fontweight="bold", color=f.INK)
+    every = [v for s in named.values() for v in (*s.activation_std, *s.gradient_std)]
+    magnitudes = [math.log10(v) for v in every if 0 < v < math.inf]
+    low = math.floor(max(min(magnitudes, default=0), -40)) - 0.5
+    high = math.ceil(min(max(magnitudes, default=0), 39)) + 0.5
+    low, high = min(low, -2.5), max(high, 2.5)
+    depth = max(s.depth for s in named.values())
+    columns = (
+        ("Activations, forward →", "activation_std"),
+        ("Gradients, ← backward", "gradient_std"),
+    )
+    for axes, (heading, attribute) in zip(panels, columns, strict=True):
+        f.style(axes, heading, xlabel="layer", log="y", whole="x")
+        axes.set_xlim(0.5, depth + 0.5)
+        axes.set_ylim(10**low, 10**high)
+        axes.axhspan(0.1, 10, color=f.PALE, alpha=0.6, linewidth=0, zorder=0)
+        ends = []
+        for (name, spread), colour in zip(named.items(), f.colours(len(named)), strict=True):
+            y = np.array(getattr(spread, attribute))
+            x = np.arange(1, len(y) + 1)
+            shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
+            axes.plot(x, shown, color=colour, linewidth=1.8, marker="o", ms=3 if depth <= 30 else 0)
+            for where, edge, sign in ((~np.isfinite(y), high, "∞"), (y == 0, low, "0")):
+                if where.any():
+                    # The signal comes from the left, the gradient from the right.
+                    at = x[where].min() if attribute == "activation_std" else x[where].max()
+                    axes.text(
+                        at,
+                        10 ** (edge + (-0.02 if sign == "∞" else 0.02) * (high - low)),
+                        sign,
+                        color=f.darker(colour),
+                        fontsize=f.TITLE + 2,
+                        fontweight="bold",
+                        ha="center",
+                        va="top" if sign == "∞" else "bottom",
+                    )
+            ends.append((float(y[-1]), name, colour))
+        if len(named) > 1 and axes is panels[0]:
+            f.label_ends(axes, ends)
+    told = " ".join(f"{name}: {s.verdict}" for name, s in named.items())
+    fig.alt = alt or f"Spread of activations and gradients by layer, log scale. {told}"
+    return fig
+
+
+def _name_spreads(spreads: Any) -> dict[str, SignalSpread]:
+    if isinstance(spreads, Mapping):
+        return dict(spreads)
+    several = list(spreads) if isinstance(spreads, Sequence) else [spreads]
+    if not several:
+        raise CourseError("There is nothing to draw: pass at least one measured spread.")
+    parts = {
+        "scheme": lambda s: s.scheme,
+        "activation": lambda s: s.activation,
+        "batch_norm": lambda s: "BatchNorm" if s.batch_norm else "no BatchNorm",
+        "depth": lambda s: f"{s.depth} layers",
+    }
+    # A name holds what tells the spreads apart, and the scheme if nothing does.
+    telling = [p for p in parts if len({getattr(s, p) for s in several}) > 1] or ["scheme"]
+    named: dict[str, SignalSpread] = {}
+    for spread in several:
+        name = ", ".join(parts[p](spread) for p in telling)
+        named[name if name not in named else f"{name} ({len(named) + 1})"] = spread
+    return named
