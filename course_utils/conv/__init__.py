@@ -14,7 +14,7 @@ from course_utils.conv.arithmetic import (
     same_padding,
     size_formula,
 )
-from course_utils.conv.kernels import PRESETS, filter_image
+from course_utils.conv.kernels import PRESETS, filter_image, is_signed
 from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
 from course_utils.conv.receptive import ReceptiveField, receptive_field
 from course_utils.conv.sliding import Step, convolve, cross_correlate, sliding_steps
@@ -36,6 +36,7 @@ __all__ = [
     "convolve",
     "cross_correlate",
     "filter_image",
+    "is_signed",
     "layer_table",
     "linear_multiply_adds",
     "linear_parameters",
