@@ -189,7 +189,8 @@ def lines(
     """Lines with their names at their right ends.
 
     Args:
-        series: (x, y) by name; numbers that are not finite leave a gap.
+        series: (x, y) by name; numbers that are not finite leave a gap, as do those
+            that are not positive on a log scale.
         log, percent, whole: axes ("x", "y", "xy") with a log scale, in per cent, with ticks at
             whole numbers only.
         markers: whether to mark each point.
@@ -202,6 +203,9 @@ def lines(
     ends = []
     for (name, (x, y)), colour in zip(series.items(), f.colours(len(series)), strict=True):
         x, y = as_array(x).astype(float), finite(y)
+        # A log scale has no place for them; Matplotlib would draw a line down to its lower edge.
+        x = np.where(x > 0, x, np.nan) if "x" in log else x
+        y = np.where(y > 0, y, np.nan) if "y" in log else y
         if len(x) != len(y):
             raise CourseError(f"{name!r} has {len(x)} values of x but {len(y)} of y.")
         dots = markers or len(x) == 1

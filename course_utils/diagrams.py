@@ -36,7 +36,7 @@ def receptive_field_diagram(
         rows.append({p * s + j * d for p in rows[-1] for j in range(k)})
     rows = [sorted(row) for row in rows]
     sizes = [row[-1] - row[0] + 1 for row in rows]
-    left, right, pitch = 170, 134, 54
+    left, right, pitch = 140, 134, 54
     room = width - left - right
     cell = min(22.0, room / (sizes[-1] + 2))
     sheet = f.Sheet(width, pitch * (len(rows) - 1) + 40, title)
@@ -81,10 +81,12 @@ def receptive_field_diagram(
         at_left = {"ha": "left", "va": "center", "size": f.TEXT}
         sheet.text(f.MARGIN, level(row), names[len(rows) - 1 - row], **at_left)
         bottom = row == len(rows) - 1
-        seen = f"spans {sizes[row]}{' pixels' * bottom}" if row else "one output"
+        unit = " pixels" if sizes[row] > 1 else " pixel"
+        seen = f"spans {sizes[row]}{unit * bottom}" if row else "one output"
         sheet.text(width - right + 12, level(row), seen, color=f.MUTED, **at_left)
+    told = ", ".join(names[1:]).replace("\n", ", ")
     sheet.figure.alt = alt or (
-        f"One output of {len(steps)} layer{'s' * (len(steps) != 1)} ({', '.join(names[1:])}) sees"
+        f"One output of {len(steps)} layer{'s' * (len(steps) != 1)} ({told}) sees"
         f" {sizes[-1]} pixel{'s' * (sizes[-1] != 1)} of the input along each axis."
     )
     return sheet.figure
@@ -109,4 +111,5 @@ def _step(layer: Any) -> tuple[str, int, int, int] | None:
     if min(kernel, stride, dilation) < 1:
         raise CourseError("Kernel size, stride and dilation are at least 1.")
     extras = [f"stride {stride}"] * (stride > 1) + [f"dilation {dilation}"] * (dilation > 1)
-    return ", ".join([f"{'×'.join(map(str, shape))} {kind}", *extras]), kernel, stride, dilation
+    name = f"{'×'.join(map(str, shape))} {kind}"
+    return "\n".join(filter(None, [name, ", ".join(extras)])), kernel, stride, dilation

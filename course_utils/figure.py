@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
 
 from course_utils.pictures import PALETTE, ZERO
 
@@ -108,10 +108,30 @@ def power_of_ten(exponent: int) -> str:
 
 
 def _log_label(value: float, _position: int | None = None) -> str:
-    if value <= 0:
-        return ""
-    exponent = round(math.log10(value))
-    return f"{10.0**exponent:g}" if -2 <= exponent <= 2 else power_of_ten(exponent)
+    exponent = math.floor(math.log10(value) + 1e-9)
+    if -2 <= exponent <= 2:
+        return f"{value:g}"
+    digit = round(value / 10.0**exponent)
+    return power_of_ten(exponent) if digit == 1 else f"{digit}·{power_of_ten(exponent)}"
+
+
+class _Decades(Locator):
+    """Ticks at powers of ten, evenly thinned out, always with 1 among them; 1, 2, 5 if few fit."""
+
+    def __call__(self) -> list[float]:
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        low, high = sorted((vmin, vmax))
+        if low <= 0:
+            return []
+        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+        step = next(s for s in (1, 2, 3, 5, 10, 20, 50, 100, 1000) if (last - first) / s <= 7)
+        exponents = [e for e in range(first, last + 1) if e % step == 0]
+        if len(exponents) > 1:
+            return [10.0**e for e in exponents]
+        finer = (d * 10.0**e for e in range(first - 1, last + 1) for d in (1, 2, 5))
+        return [v for v in finer if low <= v <= high]
 
 
 def style(
@@ -146,7 +166,7 @@ def style(
         axis = getattr(axes, f"{name}axis")
         if name in log:
             getattr(axes, f"set_{name}scale")("log")
-            axis.set_major_locator(LogLocator(numticks=7))
+            axis.set_major_locator(_Decades())
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(_log_label))
             axis.set_minor_formatter(NullFormatter())

@@ -164,6 +164,18 @@ class SignalSpread:
     verdict: str
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Layers this small gain nothing from threads, which stall for seconds on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def signal_spread(
     scheme: str,
     depth: int,
@@ -215,7 +227,7 @@ def signal_spread(
     initialise(nn.Sequential(*layers), scheme, nonlinearity=activation, seed=seed)
 
     outputs: list[Tensor] = []
-    with torch.enable_grad(), _one_thread():
+    with torch.enable_grad():
         for layer in layers:
             signal = layer(signal)
             signal.retain_grad()
@@ -230,17 +242,6 @@ def signal_spread(
     return SignalSpread(
         scheme, depth, activation, batch_norm, activation_std, gradient_std, verdict
     )
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small gain nothing from threads, which stall for seconds on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _prepare(images: Tensor, count: int = 8, size: int = 8) -> Tensor:

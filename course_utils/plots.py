@@ -113,7 +113,7 @@ def learning_curves(
         last = epochs or max((int(max(h.epoch)) for h in named.values() if len(h.epoch)), default=1)
         first = min((int(min(h.epoch)) for h in named.values() if len(h.epoch)), default=1)
         axes.set_xlim(min(first, last) - 0.02 * last, max(last, first + 1))
-        if done:
+        if any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
             low, high = axes.get_ylim()
             # Noise of a flat curve, or of a single epoch, must not fill the picture.
             margin = max(0.0, 0.05 - (high - low)) / 2
@@ -122,8 +122,9 @@ def learning_curves(
                 f.label_ends(axes, ends)
         else:
             axes.set_ylim(0, 1)
-            middle = {"transform": axes.transAxes, "ha": "center", "fontsize": f.TEXT}
-            axes.text(0.5, 0.5, "no epoch finished yet", color=f.MUTED, **middle)
+            if not done:
+                middle = {"transform": axes.transAxes, "ha": "center", "fontsize": f.TEXT}
+                axes.text(0.5, 0.5, "no epoch finished yet", color=f.MUTED, **middle)
     if len(named) > 1:
         for dashes, word in (("-", "training"), ((0, (4, 2)), "validation")):
             panels[0].plot([], [], color=f.MUTED, linestyle=dashes, linewidth=1.8, label=word)
@@ -172,8 +173,8 @@ def layer_statistics(
         fig.suptitle(title, x=0.01, ha="left", fontsize=f.TITLE, fontweight="bold", color=f.INK)
     every = [v for s in named.values() for v in (*s.activation_std, *s.gradient_std)]
     magnitudes = [math.log10(v) for v in every if 0 < v < math.inf]
-    low = math.floor(max(min(magnitudes, default=0), -40)) - 0.5
-    high = math.ceil(min(max(magnitudes, default=0), 39)) + 0.5
+    low = math.floor(min(magnitudes, default=0)) - 0.5
+    high = math.ceil(max(magnitudes, default=0)) + 0.5
     low, high = min(low, -2.5), max(high, 2.5)
     depth = max(s.depth for s in named.values())
     columns = (

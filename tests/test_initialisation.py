@@ -228,3 +228,14 @@ def test_a_stack_needs_a_layer(pictures):
 def test_works_where_gradients_are_switched_off(pictures):
     with torch.no_grad():
         assert signal_spread("he", 2, images=pictures).gradient_std[0] > 0
+
+
+def test_number_of_threads_is_given_back(pictures):
+    torch.set_num_threads(2)
+    try:
+        signal_spread("he", 2, images=pictures)
+        with pytest.raises(CourseError):
+            signal_spread("he", 0, images=pictures)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

@@ -22,7 +22,15 @@ from torch import nn
 
 from course_utils import plots
 from course_utils.errors import CourseError
-from course_utils.figure import COLOURS, Figure, _log_label, darker, label_ends, spread_out
+from course_utils.figure import (
+    COLOURS,
+    Figure,
+    _Decades,
+    _log_label,
+    darker,
+    label_ends,
+    spread_out,
+)
 from course_utils.initialisation import SignalSpread
 
 
@@ -492,5 +500,26 @@ def test_words_in_colour_can_be_read_on_white():
 
 
 def test_log_labels():
-    labels = [_log_label(10.0**k) for k in (-8, -2, 0, 2, 12)]
-    assert labels == ["10⁻⁸", "0.01", "1", "100", "10¹²"]
+    labels = [_log_label(v) for v in (1e-8, 1e-2, 1.0, 20.0, 1e2, 5e3, 1e12)]
+    assert labels == ["10⁻⁸", "0.01", "1", "20", "100", "5·10³", "10¹²"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.5, 200, [1, 10, 100]),
+        (1e-40, 1e5, [10.0**e for e in (-40, -30, -20, -10, 0)]),
+        (1e-7, 3e12, [10.0**e for e in (-6, -3, 0, 3, 6, 9, 12)]),
+        (0.9, 6, [1, 2, 5]),
+        (3, 6, [5]),
+    ],
+)
+def test_log_ticks_are_few_and_even(low, high, ticks):
+    assert _Decades().tick_values(low, high) == pytest.approx(ticks)
+    assert _Decades().tick_values(high, low) == pytest.approx(ticks)
+
+
+def test_log_scale_leaves_out_what_is_not_positive():
+    axes = plots.lines({"a": ([1, 2, 3, 4], [1, 0, -1, 2])}, log="y").axes[0]
+    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, True, True, False]
+    assert axes.get_ylim()[0] > 0.5
