@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,19 +72,19 @@ class Broken:
 Rules = Callable[[Settings], Iterator[Broken]]
 
 
-def require(rules: Rules, settings: Settings) -> None:
-    """Return if `settings` keep all `rules`.
+def require(rules: Rules, settings: Settings, fixed: Collection[str] = ()) -> None:
+    """Return if `settings` keep all `rules`; those in `fixed` are not the reader's to change.
 
     Raises:
         ImpossibleSetting: for the first rule that is broken.
     """
     broken = next(rules(settings), None)
     if broken is not None:
-        nearest = nearest_settings(rules, settings)
+        nearest = nearest_settings(rules, settings, fixed)
         raise ImpossibleSetting(broken.sentence, broken.formula, broken.filled, nearest)
 
 
-def nearest_settings(rules: Rules, settings: Settings) -> Settings:
+def nearest_settings(rules: Rules, settings: Settings, fixed: Collection[str] = ()) -> Settings:
     """The smallest change of `settings` that keeps all `rules`; empty if none is found.
 
     Smallest means: as few arguments as possible, then the smallest sum of the steps that they move
@@ -111,6 +111,8 @@ def nearest_settings(rules: Rules, settings: Settings) -> Settings:
         if broken is None:
             return changes
         for repair in broken.repairs:
+            if not repair.keys().isdisjoint(fixed):
+                continue
             merged = {k: v for k, v in (changes | repair).items() if v != settings[k]}
             heapq.heappush(queue, (size(merged), next(ticket), merged))
     return {}
@@ -121,5 +123,5 @@ def _steps(old: Any, new: Any) -> int:
     old = 0 if old == "valid" else old
     if isinstance(old, str) or isinstance(new, str):
         return 0
-    before, after = (v if isinstance(v, tuple) else (v, v) for v in (old, new))
+    before, after = (v if isinstance(v, tuple | list) else (v, v) for v in (old, new))
     return sum(abs(a - b) for a, b in zip(before, after, strict=True))

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_utils.conv.arithmetic import conv2d_shape
-from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.conv.arithmetic import image_shape
+from course_utils.conv.impossible import ImpossibleSetting, require
+from course_utils.conv.rules import window_rules
 
 SIZES = tuple(range(3, 16, 2))
 
@@ -129,7 +130,7 @@ def gabor(
         sigma: width of the bell along the wave, in pixels.
         theta: direction of the wave, in radians; 0: the stripes stand upright.
         wavelength: λ, in pixels.
-        gamma: how much narrower the bell is along the stripes than across them; 1 is round.
+        gamma: aspect ratio; along the stripes the bell is σ / γ wide, so 1 is round.
         psi: phase of the wave in the middle, in radians; 0: a line, π/2: an edge.
     """
     x, y = _grid(size)
@@ -245,14 +246,19 @@ def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "reflect"
     Raises:
         ImpossibleSetting: if the kernel is even, or too large for reflection in the picture.
     """
-    for k in kernel.shape:
-        _odd(k)
+    k_h, k_w = map(_odd, kernel.shape)
     channels = image[None] if image.ndim == 2 else image
-    padding = tuple(k // 2 for k in kernel.shape)
-    arguments = {"kernel_size": tuple(kernel.shape), "padding": padding}
-    conv2d_shape(channels.shape, len(channels), **arguments, padding_mode=padding_mode)
+    settings = {
+        "kernel_size": (k_h, k_w),
+        "stride": 1,
+        "padding": "same",
+        "dilation": 1,
+        "padding_mode": padding_mode,
+    }
+    sizes = image_shape(channels.shape)[-2:]
+    require(lambda s: window_rules(sizes, s), settings, fixed=("padding", "dilation"))
     mode = "constant" if padding_mode == "zeros" else padding_mode
-    sides = (padding[1], padding[1], padding[0], padding[0])
+    sides = (k_w // 2, k_w // 2, k_h // 2, k_h // 2)
     padded = F.pad(channels[:, None].float(), sides, mode=mode)
     return F.conv2d(padded, kernel[None, None].float()).reshape(image.shape)
 

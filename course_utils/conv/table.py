@@ -254,7 +254,7 @@ class _FollowFields(TorchDispatchMode):
                     self._fields[tensor] = field
                     base = tensor._base  # of a view; None otherwise
                     written = any(tensor is t for t in tensors)
-                    if base is not None and written and self._fields.get(base) != field:
+                    if base is not None and written and self._fields.get(base, ...) != field:
                         self._fields[base] = None  # a part of it now sees something else
         return output
 

@@ -226,9 +226,11 @@ def test_nearest_settings_that_a_reader_would_expect():
     assert nearest((1, 5, 5), 4, 6) == {"kernel_size": 5}
     assert nearest((1, 5, 5), 4, 7) == {"padding": 1}
     assert nearest((1, 5, 9), 4, (6, 3)) == {"kernel_size": (5, 3)}
+    assert nearest((1, 5, 9), 4, [6, 3]) == {"kernel_size": (5, 3)}
     assert nearest((3, 28, 28), 16, 3, groups=2) == {"groups": 1}
     assert nearest((12, 28, 28), 18, 3, groups=5) == {"groups": 6}
     assert nearest((16, 28, 28), 15, 3, groups=16) == {"out_channels": 16}
+    assert nearest((16, 28, 28), 31, 3, groups=16) == {"out_channels": 32}
     assert nearest((3, 28, 28), 16, 5, 2, "same") == {"padding": 2}
     assert nearest((3, 4, 4), 16, 3, 1, 9, padding_mode="reflect") == {"padding": 3}
     assert nearest((3, 8, 8), 16, 3, padding_mode="reflekt") == {"padding_mode": "reflect"}

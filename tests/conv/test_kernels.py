@@ -106,6 +106,13 @@ def test_gabor_symmetry_and_phase():
     assert line.clamp(min=0).sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_gabor_fades_along_its_stripes_as_gamma_says():
+    kernel = kernels.gabor(9, sigma=2.0, theta=math.pi / 4, gamma=0.5)
+    # The upper right corner lies on the middle stripe, at v = −√32.
+    expected = math.exp(-(0.5**2) * 32 / (2 * 2.0**2))
+    assert (kernel[0, 8] / kernel[4, 4]).item() == pytest.approx(expected, abs=0.02)
+
+
 def test_gabor_without_a_wave_stays_small():
     """cos(πx + π/2) is 0 at every pixel; rounding must not be blown up to a kernel."""
     assert kernels.gabor(9, wavelength=2.0, psi=math.pi / 2).abs().max() < 1e-2
@@ -139,8 +146,10 @@ def test_padding_modes_are_those_of_conv2d(mode, image):
 
 
 def test_a_kernel_too_large_for_reflection():
-    with pytest.raises(ImpossibleSetting, match="reflect"):
-        filter_image(torch.zeros(5, 5), kernels.box_blur(15))
+    with pytest.raises(ImpossibleSetting, match="reflect") as caught:
+        filter_image(torch.zeros(5, 7), kernels.box_blur(15))
+    assert caught.value.nearest == {"kernel_size": (9, 13)}
+    assert filter_image(torch.zeros(5, 7), torch.ones(9, 13)).shape == (5, 7)
     with pytest.raises(ImpossibleSetting, match="middle"):
         filter_image(torch.zeros(5, 5), torch.ones(2, 3))
 

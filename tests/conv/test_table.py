@@ -128,7 +128,12 @@ class WritesPieces(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = torch.zeros(1, 1, 4, 4, device=x.device)
         out[:, :, :2] = x[:, :, 2:]
-        return out
+        return out + x
+
+
+class Turns(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(2, 3)
 
 
 class Attends(nn.Module):
@@ -139,7 +144,7 @@ class Attends(nn.Module):
 @pytest.mark.parametrize(
     "layer",
     [
-        *(WritesPieces(), Attends(), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(4)),
+        *(WritesPieces(), Turns(), Attends(), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(4)),
         *(nn.GroupNorm(1, 1), nn.InstanceNorm2d(1), nn.ConvTranspose2d(1, 1, 2), nn.Softmax(-1)),
     ],
     ids=lambda layer: type(layer).__name__,
@@ -151,11 +156,11 @@ def test_an_operation_that_is_not_followed_has_no_field(layer):
 
 
 def test_turning_height_into_channels_has_no_field():
-    class Turns(nn.Module):
+    class ChannelsLast(nn.Module):
         def forward(self, x):
             return x.permute(0, 2, 3, 1)
 
-    rows = layer_table(nn.Sequential(Turns(), nn.ReLU()), torch.zeros(1, 4, 4, 4))
+    rows = layer_table(nn.Sequential(ChannelsLast(), nn.ReLU()), torch.zeros(1, 4, 4, 4))
     assert [row.receptive_field for row in rows] == [None, None]
 
 
