@@ -29,6 +29,7 @@ __all__ = [
     "bars",
     "feature_maps",
     "filters",
+    "gaps",
     "heatmap",
     "images",
     "layer_statistics",
@@ -148,6 +149,67 @@ def _divergence(named: Mapping[str, HistoryLike]) -> str:
         if len(bad):
             told.append(f"{name} not finite\nfrom epoch {history.epoch[bad[0]]} on".strip())
     return "\n".join(told)
+
+
+class RunLike(Protocol):
+    """What `gaps` reads of a run: both accuracies, as shares."""
+
+    train_accuracy: float
+    validation_accuracy: float
+
+
+def gaps(
+    runs: Mapping[str, RunLike],
+    *,
+    going: str | None = None,
+    title: str = "Accuracy: ring validation, dot training, number the gap",
+    width: int = 640,
+    rows: int = 0,
+    alt: str | None = None,
+) -> Figure:
+    """Training and validation accuracy of several runs, each a dumbbell, with the gap in points.
+
+    Args:
+        runs: by name, first one on top.
+        going: name of a run that is still being trained; drawn paler.
+        rows: how many to leave room for, so that a live picture keeps its size.
+        alt: replaces the text made from the names.
+    """
+    from course_utils import figure as f
+
+    names = list(runs)
+    count = max(len(names), rows, 1)
+    fig = f.Figure(width, 56 + 26 * count)
+    axes = f.style(fig.subplots(), title, grid="x", percent="x")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.set_xlim(_lowest(runs), 1.09)
+    axes.set_xticks([t / 10 for t in range(round(10 * _lowest(runs)), 11)])
+    for row, (name, run) in enumerate(runs.items()):
+        ends = run.validation_accuracy, run.train_accuracy
+        look = {"color": f.COLOURS[0], "alpha": 0.4 if name == going else 1.0}
+        axes.plot(ends, (row, row), linewidth=2.2, solid_capstyle="butt", zorder=2, **look)
+        axes.plot(ends[0], row, "o", ms=8, mfc="white", mew=2, zorder=3, **look)
+        axes.plot(ends[1], row, "o", ms=8, zorder=3, **look)
+        axes.annotate(
+            f"{100 * (ends[1] - ends[0]):.0f}".replace("-", "−"),
+            (max(ends), row),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=f.TEXT,
+            color=f.INK,
+        )
+    told = f" of {len(names)} runs: {listed(names)}" if names else ", no run yet"
+    fig.alt = alt or f"Training and validation accuracy{told}."
+    return fig
+
+
+def _lowest(runs: Mapping[str, RunLike]) -> float:
+    """Left end of the axis: a full tenth below all runs, and never above one half."""
+    lowest = min((min(r.train_accuracy, r.validation_accuracy) for r in runs.values()), default=1)
+    return min(0.5, math.floor(10 * lowest - 0.2) / 10)
 
 
 def layer_statistics(

@@ -148,6 +148,8 @@ SAMPLES = {
     "bars, one": lambda: plots.bars({"a": 12_845_056}, form="{:,.0f}"),
     "bars, odd": lambda: plots.bars({"a": -0.3, "b": 0.4, "c": math.nan, "d": math.inf}),
     "bars, zeros": lambda: plots.bars({"a": 0.0, "b": 0.0}),
+    "gaps": lambda: plots.gaps({"none": run(1.0, 0.8), "dropout 0.5": run(0.9, 0.85)}, rows=4),
+    "gaps, none": lambda: plots.gaps({}),
     "heat map": lambda: plots.heatmap(
         np.arange(100).reshape(10, 10), [f"T-shirt {i}" for i in range(10)], xlabel="predicted"
     ),
@@ -318,6 +320,28 @@ def test_validation_may_lag_behind_training():
     del late.validation_loss[2:], late.validation_accuracy[2:]
     figure = plots.learning_curves(late)
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [4, 2]
+
+
+def run(train: float, validation: float) -> SimpleNamespace:
+    return SimpleNamespace(train_accuracy=train, validation_accuracy=validation)
+
+
+def test_gaps_write_the_difference_in_points():
+    figure = plots.gaps({"none": run(1.0, 0.82), "crop": run(0.8, 0.83)})
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written == ["18", "−3"]
+    assert figure.alt == "Training and validation accuracy of 2 runs: none and crop."
+
+
+def test_gaps_leave_room_for_all_that_was_measured():
+    low = plots.gaps({"guessing": run(0.13, 0.09)}).axes[0].get_xlim()[0]
+    assert low <= 0.09
+    assert plots.gaps({"good": run(0.95, 0.9)}).axes[0].get_xlim()[0] == 0.5
+
+
+def test_gaps_of_a_live_picture_keep_its_size():
+    sizes = {plots.gaps(runs, rows=5).bbox.size.tolist()[1] for runs in ({}, {"one": run(1, 0.5)})}
+    assert len(sizes) == 1
 
 
 def test_layer_statistics_marks_where_numbers_end():
