@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import html
 
-# A control is at least this wide (CSS pixels); in a wide cell one column of them stands beside the
-# picture, in a narrow cell several columns stand above it.
-CONTROL_WIDTH, GAP = 264, 18
+# In a wide cell one column of controls stands beside the picture, in a narrow cell several columns
+# stand above it. Their widths, and the gap between columns, in CSS pixels:
+SIDE_WIDTH, COLUMN_WIDTH, GAP = 300, 264, 18
 
 _RULES = f"""
 .course-panel {{ padding: 4px 0; color: var(--jp-ui-font-color1, #222); overflow: visible; }}
@@ -19,26 +19,34 @@ _RULES = f"""
 .course-panel .course-body {{ display: flex; flex-flow: row wrap; align-items: flex-start;
   gap: 6px {GAP}px; overflow: visible; }}
 .course-panel .course-controls {{ display: grid; align-content: start; align-items: center;
-  grid-template-columns: repeat(auto-fill, minmax({CONTROL_WIDTH}px, 1fr)); gap: 2px {GAP}px;
-  min-width: {CONTROL_WIDTH}px; max-width: 100%; overflow: visible; }}
-.course-controls > .jupyter-widgets {{ width: auto; max-width: 480px; min-width: 0;
+  grid-template-columns: repeat(auto-fill, minmax({COLUMN_WIDTH}px, 1fr)); gap: 0 {GAP}px;
+  min-width: min({SIDE_WIDTH}px, 100%); max-width: 100%; overflow: visible; }}
+.course-controls > * {{ width: auto; max-width: 480px; min-width: 0; margin: 1px 2px;
   box-sizing: border-box; }}
 .course-controls .widget-label, .course-controls .widget-readout {{
   color: var(--jp-ui-font-color1, #222); }}
+.course-controls .widget-label {{ text-align: left; }}
+.course-controls > .widget-play {{ margin-left: 114px; max-width: 110px; }}
 .course-controls .widget-readout {{ min-width: 46px; }}
 .course-controls .noUi-handle:focus-visible, .course-controls button:focus-visible {{
   outline: 2px solid var(--jp-brand-color1, #0173b2); outline-offset: 2px; }}
+.course-controls > .course-kernel {{ grid-row: span 5; align-self: start; overflow: visible; }}
+.course-kernel .widget-text {{ margin: 1px; }}
+.course-kernel .widget-text input[type=number] {{ text-align: center; padding: 0; font-size: 12px;
+  appearance: textfield; }}
+.course-kernel input::-webkit-inner-spin-button {{ display: none; }}
 .course-view {{ max-width: 100%; min-width: 0; overflow: visible; }}
 .course-stage {{ position: relative; overflow: visible; align-items: flex-start; }}
-.course-picture {{ box-sizing: content-box; image-rendering: pixelated; max-width: 100%; height: auto; margin: 2px;
-  border-radius: 4px; border: 1px solid var(--jp-border-color2, #ddd); }}
+.course-picture {{ image-rendering: pixelated; box-sizing: content-box; height: auto;
+  max-width: calc(100% - 6px); margin: 2px; border-radius: 4px;
+  border: 1px solid var(--jp-border-color2, #ddd); }}
 .course-photo {{ image-rendering: auto; }}
 @media (max-width: 1150px) {{ .course-picture {{ image-rendering: auto; }} }}
 .course-stale {{ opacity: 0.3; }}
 .course-message {{ position: absolute; top: 22px; left: 22px; right: 22px; max-width: 560px;
   padding: 6px 12px; border-radius: 4px; border: 1px solid #de8f05; border-left-width: 5px;
   background: var(--jp-layout-color1, #fff); box-shadow: 0 2px 10px rgba(0, 0, 0, 0.25); }}
-.course-message .course-nearest {{ width: auto; margin: 4px 0; }}
+.course-message .course-nearest {{ width: auto; margin: 4px 0; align-self: flex-start; }}
 .course-error .widget-html-content {{ white-space: pre-line; line-height: 1.45; }}
 .course-summary .widget-html-content {{ line-height: 1.45; min-height: 2.9em; }}
 .course-code .widget-html-content {{ line-height: 1.45; user-select: all;

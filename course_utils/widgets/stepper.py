@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from course_utils.conv import kernels
 from course_utils.conv.arithmetic import size_formula
-from course_utils.conv.impossible import Broken, ImpossibleSetting, Settings, nearest_settings
+from course_utils.conv.impossible import ImpossibleSetting, nearest_settings
 from course_utils.conv.rules import window_rules
 from course_utils.conv.sliding import sliding_steps
 from course_utils.errors import CourseError
@@ -84,22 +83,12 @@ def view(
         steps = sliding_steps(image, kernel, **window)
     except ImpossibleSetting as error:
         settings = {"kernel_size": tuple(kernel.shape), **window}
-        nearest = _nearest(tuple(image.shape), settings)
+        sizes = tuple(image.shape)
+        nearest = nearest_settings(lambda s: window_rules(sizes, s), settings, ("kernel_size",))
         raise ImpossibleSetting(error.sentence, error.formula, error.filled, nearest) from None
     formula = size_formula(tuple(image.shape), tuple(kernel.shape), **window)
     turned = sliding_steps(image, kernel, **window, mode="convolution")
     return View(steps, turned, min(max(position, 0), len(steps) - 1), formula)
-
-
-def _nearest(sizes: tuple[int, int], settings: Settings) -> Settings:
-    """The smallest change that works among those which the panel's controls can make."""
-
-    def rules(changed: Settings) -> Iterator[Broken]:
-        for broken in window_rules(sizes, changed):
-            repairs = tuple(r for r in broken.repairs if "kernel_size" not in r)
-            yield dataclasses.replace(broken, repairs=repairs)
-
-    return nearest_settings(rules, settings)
 
 
 class ConvolutionStepper(Panel):

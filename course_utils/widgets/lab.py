@@ -10,39 +10,54 @@ from torch import Tensor, nn
 
 from course_utils import pictures
 from course_utils.conv.lab import INITIALISATIONS, ConvResult, ConvSettings, build_and_run
-from course_utils.widgets.panel import Panel, choice, int_slider, toggle
+from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, int_slider, toggle
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-_WIDTH, _HEIGHT, _LEFT = 660, 412, 196
+# 16 maps of 28 × 28 pixels fit four times enlarged: 4 · 28 · 4 pixels and three gaps.
+_WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
 
 
 def draw(result: ConvResult) -> bytes:
     """Input and kernels to the left, feature maps to the right, as one palette PNG."""
     canvas = pictures.Canvas(_WIDTH, _HEIGHT)
-    channels, height, width = result.input.shape
-    canvas.text(f"input {channels} × {height} × {width}", 2, 0)
-    shown = result.input.numpy()
-    canvas.paste(pictures.tile(pictures.grey_indices(shown), (_LEFT - 12, 184)), 2, 20)
+    column = _LEFT - 2 * _EDGE
+    canvas.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
+    shown = pictures.grey_indices(result.input.numpy())
+    canvas.paste(pictures.tile(shown, (column, column)), _EDGE, _TOP)
 
-    # A kernel has one slice for each input channel of its group; a picture of all of them would be a carpet.
-    slices = result.weight.shape[1]
-    first = " (first slice)" if slices > 1 else ""
-    canvas.text("kernels " + " × ".join(map(str, result.weight.shape)) + first, 2, 212)
+    # A kernel has one slice for each input channel of its group: all of them would be a carpet.
+    slices, y = result.weight.shape[1], _TOP + column + 12
+    canvas.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
+    if slices > 1:
+        canvas.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
     kernels = pictures.signed_indices(result.weight[:, 0].numpy())
-    canvas.paste(pictures.tile(kernels, (_LEFT - 12, _HEIGHT - 236)), 2, 232)
+    canvas.paste(pictures.tile(kernels, (column, _HEIGHT - y - 44)), _EDGE, y + 38)
 
-    canvas.text("feature maps " + " × ".join(map(str, result.maps.shape)), _LEFT, 0)
-    maps = pictures.signed_indices(result.maps.numpy())
-    canvas.paste(pictures.tile(maps, (_WIDTH - _LEFT - 2, _HEIGHT - 40)), _LEFT, 20)
-    largest = float(np.abs(result.maps.numpy()).max(initial=0.0))
-    canvas.text(f"blue negative, white 0, red positive; largest |value| {largest:.2f}", _LEFT, _HEIGHT - 16, 11)
+    canvas.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
+    maps = result.maps.numpy()
+    box = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
+    canvas.paste(pictures.tile(pictures.signed_indices(maps), box), _LEFT, _TOP)
+    largest = float(np.abs(maps).max(initial=0.0))
+    legend = f"blue negative, white 0, red positive; largest |value| {largest:.2f}"
+    canvas.text(legend, _LEFT, _HEIGHT - 20, 11)
     return canvas.to_png()
 
 
 def code_for(settings: ConvSettings) -> str:
     """The call that builds this layer, default arguments left out."""
-    arguments = [str(settings.in_channels), str(settings.out_channels), f"kernel_size={settings.kernel_size}"]
-    defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"}
+    arguments = [
+        str(settings.in_channels),
+        str(settings.out_channels),
+        f"kernel_size={settings.kernel_size}",
+    ]
+    defaults = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "bias": True,
+        "padding_mode": "zeros",
+    }
     arguments += [
         f"{name}={getattr(settings, name)!r}"
         for name, default in defaults.items()
@@ -55,10 +70,12 @@ class Conv2dLab(Panel):
     """Conv2d lab: move any argument of `nn.Conv2d`; the layer, its maps and its costs follow.
 
     Args:
-        image: float tensor (C, H, W) to convolve. Default: the reader chooses among a Fashion-MNIST picture,
-            a photograph, and the 16 feature maps which the first layer of the trained network passes on.
-        trained: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the network
-            of notebook 02_2 (shipped, trained by `python -m course_utils.pretrained`) that belongs to the input.
+        image: float tensor (C, H, W) to convolve. Default: the reader chooses among a Fashion-MNIST
+            picture, a photograph, and the 16 feature maps which the first layer of the trained
+            network passes on.
+        layer: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the
+            network of notebook 02_2 (shipped, trained by `python -m course_utils.pretrained`) that
+            belongs to the input.
         index: which test picture to begin with.
         settings: first values of the controls, e.g. `kernel_size=5`.
 
@@ -67,9 +84,14 @@ class Conv2dLab(Panel):
     """
 
     def __init__(
-        self, image: Tensor | None = None, *, trained: nn.Conv2d | None = None, index: int = 0, **settings: Any
+        self,
+        image: Tensor | None = None,
+        *,
+        layer: nn.Conv2d | None = None,
+        index: int = 0,
+        **settings: Any,
     ):
-        self._sources = _sources(image, trained)
+        self._sources = _sources(image, layer)
         controls = {
             "source": choice("input", list(self._sources)),
             "index": int_slider("picture", index, 0, 99),
@@ -98,17 +120,20 @@ class Conv2dLab(Panel):
 
     def describe(self, result: ConvResult) -> str:
         shape = " × ".join(map(str, result.shape))
+        field = result.receptive_field.size
         kept = ""
         if self.controls["trained"].value:
             kept = f"; {result.trained_kernels_kept} of {result.weight.shape[0]} kernels as trained"
         return (
             f"output {shape}: {result.formula}; {result.parameters:,} parameters; "
             f"{result.multiply_adds:,} multiply-adds; "
-            f"receptive field {result.receptive_field} × {result.receptive_field}{kept}"
+            f"receptive field {field} × {field}{kept}"
         )
 
     def code(self, result: ConvResult) -> str:
-        settings = {k: v for k, v in self.settings.items() if k not in ("source", "index", "trained")}
+        settings = {
+            k: v for k, v in self.settings.items() if k not in ("source", "index", "trained")
+        }
         return code_for(ConvSettings(**settings))
 
 
@@ -119,17 +144,16 @@ def _padding_slider():
         options=[("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")],
         value=1,
         description="padding",
-        style={"description_width": "110px"},
-        layout={"width": "320px"},
+        style={"description_width": LABEL_WIDTH},
     )
 
 
-def _sources(image: Tensor | None, trained: nn.Conv2d | None) -> dict[str, Any]:
-    """Name of an input -> function of the picture's index that gives (image, trained layer that belongs to it)."""
+def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
+    """Name of an input -> function of the picture's index -> (image, the trained layer for it)."""
     from course_utils.pretrained import load_pretrained
 
     network = load_pretrained("first_cnn")
-    first, second = trained or network.conv1, network.conv2
+    first, second = layer or network.conv1, network.conv2
     if image is not None:
         return {"your image": lambda index: (image.detach().float(), first)}
 
