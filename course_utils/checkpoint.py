@@ -47,33 +47,37 @@ def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
         ) from error
 
 
-def load(path: str | os.PathLike[str], needed: Mapping[str, type]) -> dict[str, Any]:
+def load(
+    path: str | os.PathLike[str],
+    needed: Mapping[str, type],
+    *,
+    remedy: str = "delete it, or train anew with resume=False, which replaces it",
+) -> dict[str, Any]:
     """Read what `save` wrote, on the CPU.
 
     Args:
         path: The file.
         needed: Name and type of each entry that must be there.
+        remedy: What to do if it is no good; ends the error's text.
 
     Raises:
         CourseError: If there is no such file, or it is damaged or something else.
     """
     path = Path(path)
     if not path.is_file():
-        raise CourseError(f"There is no checkpoint {path}: train first, or mend the path.")
+        raise CourseError(f"There is no file {path}: {remedy}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file raises nearly anything: UnpicklingError, RuntimeError, EOFError, KeyError.
         raise CourseError(
-            f"{path} is damaged or is no checkpoint ({type(error).__name__}): "
-            "delete it, or train anew with resume=False, which replaces it."
+            f"{path} is damaged or is no checkpoint ({type(error).__name__}): {remedy}."
         ) from error
     if not isinstance(content, dict) or any(
         not isinstance(content.get(name), kind) for name, kind in needed.items()
     ):
         raise CourseError(
-            f"{path} is a file of another kind: a checkpoint holds {', '.join(needed)}. "
-            "Mend the path, or train anew with resume=False, which replaces it."
+            f"{path} is a file of another kind, for it lacks some of {', '.join(needed)}: {remedy}."
         )
     return content
 
