@@ -213,10 +213,9 @@ _KEEPS_PIXELS = frozenset(
     (
         *("alias", "cat", "channel_shuffle", "detach", "expand", "permute", "select", "slice"),
         *("split", "split_with_sizes", "squeeze", "transpose", "unsqueeze", "view", "_unsafe_view"),
-        *(
-            "hardswish",
-            "_prelu_kernel",
-        ),  # work pixel by pixel, though PyTorch does not mark them so
+        # These work pixel by pixel, though PyTorch (2.7, or any so far) does not mark them so.
+        *("elu_", "hardsigmoid_", "hardswish", "hardswish_", "hardtanh_", "leaky_relu"),
+        *("leaky_relu_", "mish_", "_prelu_kernel", "threshold_"),
     )
 )
 
