@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course_utils import pictures
 from course_utils.conv.lab import INITIALISATIONS, ConvResult, ConvSettings, build_and_run
+from course_utils.errors import CourseError
 from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, int_slider, toggle
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -70,9 +72,9 @@ class Conv2dLab(Panel):
     """Conv2d lab: move any argument of `nn.Conv2d`; the layer, its maps and its costs follow.
 
     Args:
-        image: float tensor (C, H, W) to convolve. Default: the reader chooses among a Fashion-MNIST
-            picture, a photograph, and the 16 feature maps which the first layer of the trained
-            network passes on.
+        image: tensor (C, H, W) or (H, W) to convolve. Default: the reader chooses among a
+            Fashion-MNIST picture, a photograph, and the 16 feature maps which the first layer of
+            the trained network passes on.
         layer: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the
             network of notebook 02_2 (shipped, trained by `python -m course_utils.pretrained`) that
             belongs to the input.
@@ -80,7 +82,7 @@ class Conv2dLab(Panel):
         settings: first values of the controls, e.g. `kernel_size=5`.
 
     Raises:
-        CourseError: a name in `settings` is not a control of the panel.
+        CourseError: `image` has another shape, or a name in `settings` is not a control.
     """
 
     def __init__(
@@ -91,13 +93,16 @@ class Conv2dLab(Panel):
         index: int = 0,
         **settings: Any,
     ):
+        if image is not None:
+            image = _checked(image)
         self._sources = _sources(image, layer)
+        channels = 1 if image is None else len(image)
         controls = {
             "source": choice("input", list(self._sources)),
             "index": int_slider("picture", index, 0, 99),
             "trained": toggle("trained kernels", False),
             "initialisation": choice("initialisation", list(INITIALISATIONS)),
-            "in_channels": int_slider("in_channels", 1 if image is None else len(image), 1, 16),
+            "in_channels": int_slider("in_channels", channels, 1, max(16, channels)),
             "out_channels": int_slider("out_channels", 16, 1, 32),
             "kernel_size": int_slider("kernel_size", 3, 1, 11),
             "stride": int_slider("stride", 1, 1, 6),
@@ -107,9 +112,17 @@ class Conv2dLab(Panel):
             "bias": toggle("bias", True),
             "padding_mode": choice("padding_mode", PADDING_MODES),
         }
-        super().__init__(controls, title="Conv2d lab", width=_WIDTH)
-        if settings:
-            self.set(**settings)
+        controls["source"].observe(self._take_channels, names="value")
+        super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=_in_order(settings))
+
+    def set(self, **values: Any) -> None:
+        super().set(**_in_order(values))
+
+    def _take_channels(self, change: dict[str, Any]) -> None:
+        """A newly chosen input is shown with all its channels."""
+        image, _ = self._sources[change["new"]](0)
+        with self._quiet():
+            self.controls["in_channels"].value = len(image)
 
     def compute(self, *, source: str, index: int, trained: bool, **settings: Any) -> ConvResult:
         image, layer = self._sources[source](index)
@@ -137,15 +150,28 @@ class Conv2dLab(Panel):
         return code_for(ConvSettings(**settings))
 
 
-def _padding_slider():
-    import ipywidgets as widgets
+def _in_order(values: dict[str, Any]) -> dict[str, Any]:
+    """The input first, as it moves in_channels."""
+    return {"source": values["source"], **values} if "source" in values else values
 
+
+def _padding_slider() -> widgets.SelectionSlider:
     return widgets.SelectionSlider(
         options=[("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")],
         value=1,
         description="padding",
         style={"description_width": LABEL_WIDTH},
     )
+
+
+def _checked(image: Tensor) -> Tensor:
+    image = torch.as_tensor(image).detach().float()
+    if image.ndim == 2:
+        image = image[None]
+    if image.ndim != 3 or not image.numel():
+        shape = tuple(image.shape)
+        raise CourseError(f"The image must have the shape (C, H, W) or (H, W), not {shape}.")
+    return image
 
 
 def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
@@ -155,7 +181,7 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
     network = load_pretrained("first_cnn")
     first, second = layer or network.conv1, network.conv2
     if image is not None:
-        return {"your image": lambda index: (image.detach().float(), first)}
+        return {"your image": lambda index: (image, first)}
 
     from course_utils.data import load_dataset, load_photograph
 
@@ -163,6 +189,9 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
     photograph = load_photograph().float() / 255
 
     def picture(index: int) -> Tensor:
+        count = len(data.test)
+        if index >= count:
+            raise CourseError(f"There are {count:,} test pictures, numbered from 0: no {index:,}.")
         return data.normalise(data.test.images[index : index + 1])[0]
 
     def feature_maps(index: int) -> Tensor:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
-import math
 import reprlib
 import threading
 from collections.abc import Iterator, Mapping
@@ -269,12 +268,7 @@ def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
 def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
     """Set a control; a slider that is too short grows, as the nearest setting may lie beyond it."""
     try:
-        if isinstance(control, widgets.FloatLogSlider):
-            if not value > 0:
-                raise CourseError(f"The control {name!r} cannot be {value!r}: give more than 0.")
-            exponent = math.log(value, control.base)  # the slider's ends are exponents
-            control.max, control.min = max(control.max, exponent), min(control.min, exponent)
-        elif hasattr(control, "max") and isinstance(value, (int, float)):
+        if hasattr(control, "max") and isinstance(value, (int, float)):
             control.max, control.min = max(control.max, value), min(control.min, value)
         elif (
             isinstance(control, widgets.SelectionSlider)

@@ -113,6 +113,12 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
         y += 17
 
 
+def _in_order(values: dict[str, Any]) -> dict[str, Any]:
+    """The kernel first, as it may be refused, then the preset, as it moves the sliders."""
+    first = {"kernel": values["kernel"], "preset": OWN} if "kernel" in values else {}
+    return first | {"preset": values["preset"]} | values if "preset" in values else first | values
+
+
 def _parameters_of(preset: str) -> tuple[str, ...]:
     """The arguments of a preset that the panel has a slider for."""
     return tuple(name for name in _SLIDERS if name in _arguments_of(preset))
@@ -159,16 +165,12 @@ class KernelPlayground(Panel):
         }
         self._grid.observe(self._write_own, names="value")
         controls["preset"].observe(self._take_defaults, names="value")
-        super().__init__(controls, title="Kernel playground", width=_WIDTH)
-        if settings:
-            self.set(**settings)
+        super().__init__(
+            controls, title="Kernel playground", width=_WIDTH, initial=_in_order(settings)
+        )
 
     def set(self, **values: Any) -> None:
-        if "kernel" in values:
-            values.setdefault("preset", OWN)
-        # The kernel first, as it may be refused, then the preset, as it moves the sliders.
-        first = {name: values.pop(name) for name in ("kernel", "preset") if name in values}
-        super().set(**first, **values)
+        super().set(**_in_order(values))
 
     def compute(self, *, preset: str, kernel: Any, **parameters: float) -> Filtered:
         if preset == OWN:

@@ -124,9 +124,7 @@ class ConvolutionStepper(Panel):
         widgets.link((self.play, "value"), (controls["position"], "value"))
         title = "Convolution, one window at a time"
         width = stepper_picture.WIDTH
-        super().__init__(controls, title=title, width=width, extra=(self.play,))
-        if settings:
-            self.set(**settings)
+        super().__init__(controls, title=title, width=width, extra=(self.play,), initial=settings)
 
     def compute(self, *, image: str, kernel: str, **settings: int) -> View:
         if image not in self._loaded:

@@ -195,6 +195,33 @@ def test_a_slider_grows_where_a_setting_lies_beyond_its_end(panel):
     assert panel.controls["padding"].options[-1] == ("7", 7)
 
 
+def test_a_slider_of_powers_grows_by_exponents():
+    class Rate(Panel):
+        def compute(self, rate):
+            return rate
+
+        def picture(self, result):
+            return Canvas(9, 9).to_png()
+
+        def describe(self, result):
+            return f"{result:g}"
+
+    panel = Rate({"rate": widgets.FloatLogSlider(value=1e-3, min=-4, max=-1)}, title="r", width=9)
+    panel.set(rate=0.01)
+    assert (panel.controls["rate"].min, panel.controls["rate"].max) == (-4, -1)
+    panel.set(rate=10.0)
+    assert panel.controls["rate"].max == pytest.approx(1) and panel.result == pytest.approx(10)
+    panel.set(rate=1e-6)
+    assert panel.controls["rate"].min == pytest.approx(-6) and panel.result == pytest.approx(1e-6)
+
+
+def test_first_values_are_computed_once_and_checked():
+    panel = Squares(initial={"number": 3, "scale": 2.0})
+    assert (panel.computed, panel.result) == (1, 18)
+    with pytest.raises(CourseError, match="no control 'size'"):
+        Squares(initial={"size": 3})
+
+
 def test_the_controls_follow_the_result_without_another_refresh(panel):
     panel.set(number=3, position=3)
     before = panel.computed

@@ -19,9 +19,17 @@ from course_utils.widgets.playground import OWN, kernel_playground, meaning_of_s
 SHARPEN = ((0.0, -1.0, 0.0), (-1.0, 5.0, -1.0), (0.0, -1.0, 0.0))
 
 
-@pytest.fixture
-def panel():
+@pytest.fixture(scope="module")
+def shared():
     return kernel_playground()
+
+
+@pytest.fixture
+def panel(shared):
+    """One panel for all tests of this module, each time as if it were new."""
+    shared.set(preset="identity")
+    shared.set(preset="Sobel x")
+    return shared
 
 
 def pixels(png: bytes) -> np.ndarray:

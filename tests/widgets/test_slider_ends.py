@@ -1,0 +1,76 @@
+"""Every control of every panel at both ends of its range: a picture or a sentence, no crash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+
+from course_utils import widgets as panels
+from course_utils.errors import CourseError
+from course_utils.widgets.kernel_grid import KernelGrid
+from course_utils.widgets.panel import Panel
+
+
+@pytest.fixture(scope="module", params=panels.__all__)
+def panel(request) -> Panel:
+    return getattr(panels, request.param)()
+
+
+def ends(control: widgets.Widget) -> list[Any]:
+    """The values at the ends of a control's range; of a list, all."""
+    if isinstance(control, KernelGrid):
+        return [np.zeros((1, 1)), np.full((5, 5), -1e5)]
+    if hasattr(control, "options"):
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    if isinstance(control, widgets.FloatLogSlider):
+        return [control.base**control.min, control.base**control.max]
+    if hasattr(control, "max"):
+        return [control.min, control.max]
+    assert isinstance(control, widgets.Checkbox), f"how far does a {type(control).__name__} go?"
+    return [False, True]
+
+
+def check(panel: Panel, change: dict[str, Any]) -> None:
+    assert panel.exception is None or isinstance(panel.exception, CourseError), (
+        change,
+        panel.error,
+    )
+    assert panel.summary.strip(), change
+    assert len(panel._picture.value) > 100, change
+    if panel.exception is not None:
+        assert "Unexpected" not in panel.error
+        assert panel._message.layout.display is None, "the sentence can be seen"
+
+
+def test_every_control_can_go_to_both_ends(panel):
+    check(panel, {})
+    assert panel.exception is None
+    start = panel.settings
+    for name, control in panel.controls.items():
+        for end in ends(control):
+            panel.set(**{name: end})
+            check(panel, {name: end})
+        panel.set(**start)
+        assert panel.exception is None, f"{name}, moved back: {panel.error}"
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_all_controls_can_go_to_one_end_together(panel, end):
+    start = panel.settings
+    for name, control in panel.controls.items():
+        panel.set(**{name: ends(control)[end]})
+        check(panel, {name: end})
+    for _ in range(4):
+        panel.apply_nearest()
+        check(panel, {"nearest": end})
+    panel.set(**start)
+    assert panel.exception is None, panel.error
+
+
+def test_every_control_has_a_label(panel):
+    for name, control in panel.controls.items():
+        if not isinstance(control, KernelGrid):
+            assert control.description.strip(), name
