@@ -45,6 +45,11 @@ def decade_ticks(low: float, high: float, about: int = 6) -> list[float]:
     return [10.0**k for k in range(-(-first // step) * step, last + 1, step)]
 
 
+def _apart(limits: tuple[float, float]) -> tuple[float, float]:
+    """The limits, moved apart if they coincide; the first may be the larger one."""
+    return limits if limits[0] != limits[1] else (limits[0], limits[0] + 1)
+
+
 def _superscript(power: int) -> str:
     return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
@@ -99,7 +104,7 @@ class Chart:
         sheet: where it is drawn.
         box: (left, top, width, height) of the plotting area in pixels; numbers and title stand
             outside of it.
-        x_limits, y_limits: (low, high) of the values at the edges.
+        x_limits, y_limits: values at the left and right, and at the lower and upper edge.
         title, x_label: texts above and below.
         logarithmic: the vertical axis counts in powers of ten (limits must be positive).
         percent: numbers on the vertical axis are shares of one.
@@ -126,8 +131,7 @@ class Chart:
     ):
         self.sheet, self.box, self.numbers = sheet, box, numbers
         self.logarithmic, self.percent = logarithmic, percent
-        self.x_limits = x_limits if x_limits[1] > x_limits[0] else (x_limits[0], x_limits[0] + 1)
-        self.y_limits = y_limits if y_limits[1] > y_limits[0] else (y_limits[0], y_limits[0] + 1)
+        self.x_limits, self.y_limits = _apart(x_limits), _apart(y_limits)
         left, top, width, height = box
         self._area = Image.new("RGB", (width * _FINE, height * _FINE), _WHITE)
         self._pen = ImageDraw.Draw(self._area)
@@ -139,7 +143,7 @@ class Chart:
             x_ticks = nice_ticks(*self.x_limits, max(2, width // 60))
         if y_ticks is None:
             ticks = decade_ticks if logarithmic else nice_ticks
-            y_ticks = ticks(*self.y_limits, max(2, height // 36))
+            y_ticks = ticks(*self.y_limits, max(2, height // 32))
         self._grid(x_ticks, y_ticks)
         if title:
             sheet.text(title, left, top - 21, 13)

@@ -77,6 +77,14 @@ def test_a_ring_is_empty():
     assert len(near(pixels(sheet), charts.BLUE)) > 15
 
 
+def test_an_axis_may_run_downwards():
+    sheet = charts.Sheet(200, 160)
+    axes = chart(sheet, y_limits=(10, 0))
+    axes.dots([5], [2], charts.BLUE)
+    axes.done()
+    assert near(pixels(sheet), charts.BLUE)[:, 0].mean() == pytest.approx(30 + 20, abs=1.5)
+
+
 def test_on_a_logarithmic_axis_equal_factors_are_equal_steps():
     sheet = charts.Sheet(200, 160)
     axes = chart(sheet, y_limits=(1e-4, 1), logarithmic=True)

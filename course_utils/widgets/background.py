@@ -84,10 +84,14 @@ class BackgroundRun:
             return not self._working
         return self._ended.wait(timeout)
 
+    @property
+    def due(self) -> bool:
+        """Whether `tick` would redraw."""
+        return time.monotonic() - self._drawn >= 1 / REDRAWS_PER_SECOND
+
     def tick(self) -> None:
         """Redraw, unless that was done a moment ago; the work calls it as often as it likes."""
-        now = time.monotonic()
-        if now - self._drawn >= 1 / REDRAWS_PER_SECOND:
+        if self.due:
             self._on_tick()
             self._drawn = time.monotonic()
 

@@ -95,10 +95,10 @@ class InitialisationPanel(Panel):
         self._rest = WhenIdle(self._compute_others, on_error=self.refresh)
         controls = {
             "scheme": choice("scheme", list(SCHEMES)),
-            "depth": int_slider("depth (layers)", 20, 1, 40),
+            "depth": int_slider("depth", 20, 1, 40),
             "activation": choice("activation", list(ACTIVATIONS)),
             "batch_norm": toggle("BatchNorm", False),
-            "width": int_slider("width (channels)", 32, 8, 96, 8),
+            "width": int_slider("width", 32, 8, 96, 8),
         }
         super().__init__(controls, title="Initialisation panel", width=_WIDTH, initial=settings)
 

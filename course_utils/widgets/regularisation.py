@@ -1,0 +1,270 @@
+"""The regularisation panel: each method's effect on the gap between training and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor, nn
+
+from course_utils.data import Dataset, load_dataset
+from course_utils.errors import CourseError
+from course_utils.regularisation import (
+    OPTIMIZERS,
+    Regularisation,
+    RegularisationRun,
+    as_frame,
+    augmented,
+    train_regularised,
+)
+from course_utils.training import History, Step
+from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
+from course_utils.widgets.regularisation_picture import WIDTH, RegularisationView, draw
+from course_utils.widgets.training_controls import button, row_of, steps_slider
+
+if TYPE_CHECKING:
+    import pandas
+
+_DECAYS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
+_L1 = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3)
+_PICTURES = 10  # in a row
+
+
+class RegularisationPanel(Panel):
+    """Regularisation panel: choose methods, press Train, and one more run joins the comparison.
+
+    Every run starts from the same weights and sees the same training pictures, so what differs is
+    the methods' work. The accuracy on the training pictures is measured without dropout and without
+    augmentation, as the one on the validation pictures is.
+
+    Args:
+        data: with validation pictures. Default: Fashion-MNIST.
+        model: dropout -> network with fresh weights. Default: `SimpleCNN`.
+        seed: of everything that is drawn.
+        settings: first values of the controls: the fields of `Regularisation`.
+
+    Attributes:
+        runs: all runs so far, the first one first.
+
+    Raises:
+        CourseError: a name in `settings` is not a control of the panel, or cannot have that value.
+    """
+
+    def __init__(
+        self,
+        data: Dataset | None = None,
+        *,
+        model: Callable[[float], nn.Module] | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ):
+        self.data = load_dataset("fashion-mnist") if data is None else data
+        self._model, self._seed = model, seed
+        self.runs: list[RegularisationRun] = []
+        self._run: BackgroundRun | None = None
+        self._going: RegularisationRun | None = None
+        self._failure: BaseException | None = None
+        self._samples = _one_of_each(self.data)
+
+        plain, side = Regularisation(), min(self.data.image_shape[1:])
+        most = len(self.data.train)
+        controls = {
+            "dropout": float_slider("dropout", 0.0, 0.0, 0.9, 0.1, ".1f"),
+            "optimizer": choice("optimizer", list(OPTIMIZERS)),
+            "weight_decay": steps_slider("weight_decay", _DECAYS, 0.0),
+            "l1": steps_slider("l1", _L1, 0.0),
+            "pad_crop": int_slider("pad_crop", 0, 0, min(8, side)),
+            "flip": toggle("flip", False),
+            "cutout": int_slider("cutout", 0, 0, side),
+            "pictures": int_slider(
+                "pictures", min(plain.pictures, most), min(500, most), most, min(500, most)
+            ),
+            "epochs": int_slider("epochs", plain.epochs, 1, 60),
+        }
+        self._train_button = button("Train", self.train, "One more run", "play", "success")
+        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
+        self._clear_button = button("Clear", self.clear, "Forget all runs")
+        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
+        self._status = widgets.Label("")
+        extra = (
+            row_of(self._train_button, self._stop_button, self._clear_button),
+            self._bar,
+            self._status,
+        )
+        super().__init__(
+            controls, title="Regularisation panel", width=WIDTH, extra=extra, initial=settings
+        )
+        self._show_state()
+
+    # What the buttons do; cells and tests call the same
+
+    def train(self, wait: bool = False) -> None:
+        """Train with the settings as they are now, in the background; one more run when it is done.
+
+        While one is on its way, another is refused in words.
+        """
+        if self.running:
+            self._say("A run is on its way: wait for its end, or press Stop first.")
+            return
+        self.wait()  # until the end of the last one has been shown
+        try:
+            settings = Regularisation(**self.settings)
+        except CourseError as error:
+            self._failure = error
+            self.refresh()
+            return
+        self._begin(settings)
+        if wait:
+            self.wait()
+
+    def stop(self) -> None:
+        """End the run early. What it has learnt by then is measured, if it saw a whole epoch."""
+        if self._run is not None:
+            self._run.stop()
+
+    def clear(self) -> None:
+        """Forget all runs, and stop the one on its way."""
+        self.stop()
+        self.wait()
+        self.runs.clear()
+        self._say("")
+        self.refresh()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the run. False when `timeout` seconds were not enough."""
+        return self._run is None or self._run.wait(timeout)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is on its way."""
+        return self._run is not None and self._run.running
+
+    def frame(self) -> pandas.DataFrame:
+        """One row a run: the methods, both accuracies and the gap."""
+        return as_frame(self.runs)
+
+    # What the panel shows
+
+    def compute(self, **settings: Any) -> RegularisationView:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+        chosen = Regularisation(**settings)
+        copies = augmented(self._samples, chosen, copies=2, seed=self._seed)
+        return RegularisationView(
+            torch.cat([self._samples[None], copies]),
+            chosen.augment is not None,
+            tuple(self.runs),
+            self._going,
+        )
+
+    def picture(self, result: RegularisationView) -> bytes:
+        return draw(result)
+
+    def describe(self, result: RegularisationView) -> str:
+        if not result.runs and self.running:
+            return "The first run is on its way."
+        if not result.runs:
+            return "No run yet. Press Train for one without any method: the gap to be narrowed."
+        last = result.runs[-1]
+        number = "1 run" if len(result.runs) == 1 else f"{len(result.runs)} runs"
+        text = (
+            f"{number}. The last, {last.settings.label}: {last.train_accuracy:.1%} on the training"
+            f" pictures, {last.validation_accuracy:.1%} on the validation pictures,"
+            f" gap {100 * last.gap:.1f} points."
+        )
+        if len(result.runs) > 1:
+            best = max(result.runs, key=lambda run: run.validation_accuracy)
+            text += f" Best on the validation pictures: {best.settings.label}."
+        return text
+
+    def code(self, result: RegularisationView) -> str:
+        plain = Regularisation()
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.settings.items()
+            if value != getattr(plain, name)
+        ]
+        return f"train_regularised(Regularisation({', '.join(changed)}), data)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """As of every panel, but the text names no measured number: they differ by processor."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        names = "; ".join(run.settings.label for run in self.runs) or "none yet"
+        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
+        return bundle
+
+    # Inside
+
+    def _begin(self, settings: Regularisation) -> None:
+        run = BackgroundRun(
+            lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
+        )
+        self._run, self._settings, self._step = run, settings, None
+        self._say("getting ready …")
+        self._show_state(running=True)
+        run.start()
+
+    def _work(self, run: BackgroundRun, settings: Regularisation) -> RegularisationRun | None:
+        def on_step(step: Step) -> None:
+            self._step = step
+            run.tick()
+
+        def on_epoch(history: History) -> None:
+            self._going = RegularisationRun(
+                settings, history.train_accuracy[-1], history.validation_accuracy[-1], 0
+            )
+
+        return train_regularised(
+            settings,
+            self.data,
+            model=self._model,
+            seed=self._seed,
+            stop=run.stopping,
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+
+    def _on_tick(self) -> None:
+        step = self._step
+        self._bar.max, self._bar.value = step.steps, step.step
+        self._say(f"{self._settings.label}: epoch {step.epoch} of {step.epochs}")
+        self.refresh()
+
+    def _on_end(self) -> None:
+        run, self._going = self._run, None
+        result: RegularisationRun | None = run.result
+        if run.exception is not None:
+            self._failure = run.exception
+            self._say("Ended by an error.")
+        elif not result.epochs:
+            self._say("Stopped before the end of the first epoch: no run to compare.")
+        else:
+            self.runs.append(result)
+            early = result.epochs < result.settings.epochs
+            why = "another panel began to train" if run.displaced else "stopped"
+            self._say(f"After {result.epochs} epochs, {why}." if early else "")
+            self._bar.value = self._bar.max
+        self._show_state()
+        self.refresh()
+
+    def _show_state(self, running: bool = False) -> None:
+        self._train_button.disabled, self._stop_button.disabled = running, not running
+
+    def _say(self, text: str) -> None:
+        self._status.value = text
+
+
+def _one_of_each(data: Dataset) -> Tensor:
+    """A training picture of each class, as many as fit in a row: uint8 (N, C, H, W)."""
+    labels = data.train.labels
+    first = [int((labels == label).nonzero()[0]) for label in labels.unique()][:_PICTURES]
+    return data.train.images[first].cpu()
+
+
+def regularisation_panel(data: Dataset | None = None, **keywords: Any) -> RegularisationPanel:
+    """A live comparison of methods; the arguments are those of `RegularisationPanel`."""
+    return RegularisationPanel(data, **keywords)
