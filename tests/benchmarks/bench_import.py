@@ -68,7 +68,7 @@ def main() -> int:
     status = 0
     for name, median in medians.items():
         figures = f"{median:.2f} s, the bare libraries {floor:.2f} s"
-        status |= verdict(f"import {name[:20]}", figures, [("ratio", median / floor, LIMIT)])
+        status |= verdict(f"import for {name}", figures, [("ratio", median / floor, LIMIT)])
     return status
 
 

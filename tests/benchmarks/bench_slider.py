@@ -80,7 +80,7 @@ def measure(lab: Lab) -> tuple[list[float], list[float]]:
 def main() -> int:
     reason = why_not()
     if reason:
-        print(f"{'slider to picture':<28}not measured: {reason}")
+        print(f"{'slider to picture':<52}not measured: {reason}")
         return 0
     with tempfile.TemporaryDirectory() as folder, Lab(folder) as lab:
         lab.open(write_notebook(Path(folder)))

@@ -14,7 +14,7 @@ def verdict(name: str, figures: str, limits: Sequence[tuple[str, float, float]])
     """
     over = [what for what, value, limit in limits if value > limit]
     held = ", ".join(f"{what} {value:.3g} (limit {limit:g})" for what, value, limit in limits)
-    print(f"{name:<28}{figures}; {held}   {'over limit: ' + ', '.join(over) if over else 'OK'}")
+    print(f"{name:<52}{figures}; {held}   {'over limit: ' + ', '.join(over) if over else 'OK'}")
     return int(bool(over))
 
 

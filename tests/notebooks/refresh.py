@@ -72,6 +72,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> Noteboo
         timeout=timeout,
         store_widget_state=False,
         record_timing=False,
+        extra_arguments=["--Application.log_level=40"],  # only errors, no advice on transports
         resources={"metadata": {"path": str(folder)}},
     )
     with tempfile.TemporaryDirectory() as profile:
