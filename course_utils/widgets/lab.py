@@ -32,8 +32,9 @@ def draw(result: ConvResult) -> bytes:
     canvas.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
     if slices > 1:
         canvas.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
+    y += 38 if slices > 1 else 22
     kernels = pictures.signed_indices(result.weight[:, 0].numpy())
-    canvas.paste(pictures.tile(kernels, (column, _HEIGHT - y - 44)), _EDGE, y + 38)
+    canvas.paste(pictures.tile(kernels, (column, _HEIGHT - y - _EDGE)), _EDGE, y)
 
     canvas.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
     maps = result.maps.numpy()

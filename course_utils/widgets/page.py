@@ -30,6 +30,7 @@ _RULES = f"""
 .course-controls .widget-readout {{ min-width: 46px; }}
 .course-controls .noUi-handle:focus-visible, .course-controls button:focus-visible {{
   outline: 2px solid var(--jp-brand-color1, #0173b2); outline-offset: 2px; }}
+.course-controls .widget-hbox > .widget-button {{ padding: 0 7px; }}
 .course-controls > .course-kernel {{ grid-row: span 5; align-self: start; overflow: visible; }}
 .course-kernel .widget-text {{ margin: 1px; }}
 .course-kernel .widget-text input[type=number] {{ text-align: center; padding: 0; font-size: 12px;

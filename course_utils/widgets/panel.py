@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import math
 import reprlib
 import threading
 from collections.abc import Iterator, Mapping
@@ -225,7 +226,10 @@ class Panel(widgets.VBox):
     def _show_error(self, error: Exception, sentence: str, nearest: Mapping[str, Any]) -> None:
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}
-        self._error.value = html.escape(sentence)
+        lines = sentence.splitlines()
+        if self._nearest:  # then the button says it
+            lines = [line for line in lines if not line.startswith("Nearest setting")]
+        self._error.value = html.escape("\n".join(lines))
         if self._nearest:
             change = ", ".join(f"{name} = {value}" for name, value in self._nearest.items())
             self._nearest_button.description = f"Nearest that works: {change}"
@@ -268,7 +272,10 @@ def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
 def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
     """Set a control; a slider that is too short grows, as the nearest setting may lie beyond it."""
     try:
-        if hasattr(control, "max") and isinstance(value, (int, float)):
+        if isinstance(control, widgets.FloatLogSlider) and value > 0:
+            exponent = math.log(value, control.base)  # the slider's ends are exponents
+            control.max, control.min = max(control.max, exponent), min(control.min, exponent)
+        elif hasattr(control, "max") and isinstance(value, (int, float)):
             control.max, control.min = max(control.max, value), min(control.min, value)
         elif (
             isinstance(control, widgets.SelectionSlider)

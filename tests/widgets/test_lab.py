@@ -185,6 +185,7 @@ def test_an_impossible_setting_shows_formula_numbers_and_button(panel):
     assert "H_out = ⌊(H + 2·p − d·(k − 1) − 1) / s⌋ + 1" in panel.error
     assert "28 + 2·0 − 6·(11 − 1) − 1" in panel.error
     assert panel._nearest_button.description.startswith("Nearest that works: ")
+    assert "Nearest" in panel.error and "Nearest" not in panel._error.value, "the button says it"
 
 
 def test_a_new_input_is_shown_with_all_its_channels(panel):
