@@ -30,7 +30,7 @@ from course_utils.optimisation import (
     build_optimizer,
     build_scheduler,
 )
-from course_utils.precision import PLAIN, Precision, Watch, choose, fall_back, named
+from course_utils.precision import PLAIN, Precision, Watch, asked_for, choose, fall_back, named
 from course_utils.randomness import seed_layers
 
 LOOK_EVERY = 16
@@ -123,7 +123,7 @@ class Training:
         self.automatic = precision == "auto"
         self.model.train()
         if not self.automatic:
-            choice = precision if isinstance(precision, Precision) else named(precision)
+            choice = asked_for(precision)
         else:
             images, _ = next(iter(self.batches))
             choice = choose(self.model, images, between=self.check_stop)

@@ -18,7 +18,16 @@ from torch import nn
 from course_utils.errors import CourseError
 
 
-class SimpleCNN(nn.Sequential):
+class _Layers(nn.Sequential):
+    """Named layers one after the other; a part of them is a plain `nn.Sequential`."""
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        if isinstance(index, slice):  # nn.Sequential would call the subclass's __init__
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
+
+
+class SimpleCNN(_Layers):
     """Twice convolution, ReLU and pooling, then a linear layer: images in, class scores out.
 
     Each convolution (3×3, padding 1) keeps the size of its input and each pooling halves it,
@@ -100,7 +109,7 @@ class SimpleCNN(nn.Sequential):
         super().__init__(layers)
 
 
-class DenseBaseline(nn.Sequential):
+class DenseBaseline(_Layers):
     """Linear layers and ReLUs, every pixel connected with every neuron; no convolution.
 
     It knows nothing of neighbourhood: shuffle the pixels of all images alike and it learns as well

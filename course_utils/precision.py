@@ -106,15 +106,11 @@ PLAIN = Precision()
 
 
 def named(name: str) -> Precision:
-    """The `Precision` of a name such as "float32" or "float32, channels_last, 2 threads".
-
-    "bfloat16" alone means with channels_last, as nobody has reason to want it otherwise.
+    """The `Precision` whose `name` this is, such as "float32, channels_last, 2 threads".
 
     Raises:
         CourseError: If there is none of this name.
     """
-    if name == "bfloat16":
-        return Precision(torch.bfloat16, channels_last=True)
     first, *others = name.split(", ")
     dtype = {text: dtype for dtype, text in _NAMES.items()}.get(first)
     layout = others[:1] == ["channels_last"]
@@ -125,6 +121,13 @@ def named(name: str) -> Precision:
             return precision
     names = ", ".join(repr(p) for p in PRECISIONS)
     raise CourseError(f"precision={name!r} is not known: take one of {names}.")
+
+
+def asked_for(precision: str | Precision) -> Precision:
+    """What a reader means: a `Precision`, a name of one, or "bfloat16" with the layout it needs."""
+    if precision == "bfloat16":
+        return Precision(torch.bfloat16, channels_last=True)
+    return precision if isinstance(precision, Precision) else named(precision)
 
 
 _remembered: dict[tuple, Precision] = {}

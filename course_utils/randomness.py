@@ -31,7 +31,7 @@ def seed_layers(device: torch.device | str, *numbers: int) -> None:
     """Make what layers such as dropout draw on the CPU and on `device` a function of `numbers`.
 
     Use it inside `private_random_numbers`. Seeds made from neighbouring numbers, say (0, 1) and
-    (1, 0), are as different as any.
+    (1, 0), are as different as any. Of each number the lowest 64 bits count.
     """
     mixed = 0
     for number in numbers:  # SplitMix64 (Steele, Lea and Flood 2014)

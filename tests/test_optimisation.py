@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedules
+
+from course_utils.errors import CourseError
+from course_utils.optimisation import DEFAULT_LEARNING_RATE, build_optimizer, build_scheduler
+from tests.toys import toy_model
+
+
+def test_default_optimizer():
+    optimizer = build_optimizer(toy_model())
+    assert type(optimizer) is torch.optim.AdamW
+    assert optimizer.param_groups[0]["lr"] == DEFAULT_LEARNING_RATE
+    assert build_optimizer(toy_model(), learning_rate=0.5).param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        torch.optim.SGD,
+        torch.optim.RMSprop,
+        torch.optim.Adagrad,
+        partial(torch.optim.Adam, weight_decay=0.1, amsgrad=True),
+        lambda parameters, lr: torch.optim.NAdam([{"params": parameters, "lr": lr}]),
+    ],
+)
+def test_any_optimizer_of_what_is_trained(factory):
+    model = toy_model()
+    model[0].requires_grad_(False)
+    optimizer = build_optimizer(model, factory, 0.25)
+    groups = optimizer.param_groups
+    assert [id(p) for g in groups for p in g["params"]] == [id(p) for p in model[6].parameters()]
+    assert groups[0]["lr"] == 0.25
+
+
+def test_ready_optimizer():
+    model = toy_model()
+    ready = torch.optim.SGD(model[6].parameters(), lr=0.3)
+    assert build_optimizer(model, ready) is ready
+    with pytest.raises(CourseError, match="has its learning rate"):
+        build_optimizer(model, ready, 0.1)
+    with pytest.raises(CourseError, match="no parameter of this model"):
+        build_optimizer(toy_model(), ready)
+
+
+def test_nothing_to_train():
+    with pytest.raises(CourseError, match="nothing to train"):
+        build_optimizer(toy_model().requires_grad_(False))
+
+
+def test_lbfgs_is_refused():
+    with pytest.raises(CourseError, match="LBFGS"):
+        build_optimizer(toy_model(), torch.optim.LBFGS)
+
+
+def test_schedule_is_told_how_often_it_is_stepped():
+    optimizer = build_optimizer(toy_model(), torch.optim.SGD, 1.0)
+    schedule = build_scheduler(optimizer, lambda o, n: schedules.CosineAnnealingLR(o, n), 12)
+    assert schedule.T_max == 12
+    assert build_scheduler(optimizer, schedule, 1) is schedule
+    assert build_scheduler(optimizer, None, 12) is None
+
+
+def test_schedule_that_does_not_fit():
+    optimizer = build_optimizer(toy_model())
+    with pytest.raises(CourseError, match="12, such as scheduler=lambda"):
+        build_scheduler(optimizer, lambda o: schedules.StepLR(o, 3), 12)
+    with pytest.raises(CourseError, match="schedule cannot be made"):
+        build_scheduler(optimizer, schedules.ReduceLROnPlateau, 12)
+    with pytest.raises(CourseError, match="another optimizer"):
+        build_scheduler(build_optimizer(toy_model()), schedules.StepLR(optimizer, 3), 12)

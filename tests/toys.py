@@ -1,0 +1,63 @@
+"""Tiny data sets and models that learn in a moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.data import Dataset, ImageSet
+
+
+def stripes(count: int, *, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:
+    """Noisy pictures of three classes: a bright left side, a bright right side, neither."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    images = torch.randint(0, 160, (count, channels, size, size), generator=generator)
+    images[labels == 0, ..., : size // 2] += 90
+    images[labels == 1, ..., size // 2 :] += 90
+    return ImageSet(images.to(torch.uint8), labels, ("left", "right", "neither"))
+
+
+def toy_data(train: int = 60, validation: int = 24, **options: int) -> Dataset:
+    """Stripes to train, validate and test on."""
+    sets = [stripes(n, seed=i, **options) for i, n in enumerate((train, validation, 24))]
+    return Dataset("stripes", "Stripes", *sets)
+
+
+def toy_model(channels: int = 1, *, dropout: float = 0.0, norm: bool = False, seed: int = 0):
+    """A convolution and a linear layer for the stripes, with the same weights for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(channels, 6, 3, padding=1),
+            nn.BatchNorm2d(6) if norm else nn.Identity(),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(6 * 16, 3),
+        )
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of all parameters and buffers."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether all values are equal, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: for tiny models the fastest, most of all beside other programs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
