@@ -162,7 +162,7 @@ def gaps(
     runs: Mapping[str, RunLike],
     *,
     going: str | None = None,
-    title: str = "Accuracy: ring validation, dot training, number the gap",
+    title: str = "Accuracy: ○ validation, ● training",
     width: int = 640,
     rows: int = 0,
     alt: str | None = None,
