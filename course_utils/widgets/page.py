@@ -77,6 +77,10 @@ const name_all = () => {
       set(handle, {'aria-labelledby': id(label, 'label')});
       if (value) set(handle, {'aria-describedby': id(value, 'value')}); });
     if (value) set(value, {role: 'textbox', 'aria-labelledby': label.id}); });
+  each('.course-kernel', grid => {
+    const fields = [...grid.querySelectorAll('input')], size = Math.sqrt(fields.length);
+    fields.forEach((field, k) => set(field, {
+      'aria-label': `kernel, row ${Math.floor(k / size)}, column ${k % size}`})); });
   each('.widget-play button', button => {
     const kind = ['play', 'pause', 'stop', 'retweet'].find(k => button.querySelector('.fa-' + k));
     const text = {play: 'Play', pause: 'Pause', stop: 'Back to the start', retweet: 'Repeat'};

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Mapping
@@ -124,6 +125,7 @@ def _parameters_of(preset: str) -> tuple[str, ...]:
     return tuple(name for name in _SLIDERS if name in _arguments_of(preset))
 
 
+@functools.cache
 def _arguments_of(preset: str) -> Mapping[str, inspect.Parameter]:
     return {} if preset == OWN else inspect.signature(PRESETS[preset].make).parameters
 

@@ -1,0 +1,113 @@
+"""Every panel on one page of a real browser: names, layout, play, an error, a typed number."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course_utils import widgets
+
+# Whatever can be used or seen in a panel and has no name that a screen reader could say.
+_NAMELESS = """() => {
+  const all = '[role=slider], [role=textbox], img, button, input, select';
+  const text = id => document.getElementById(id)?.textContent.trim();
+  return [...document.querySelectorAll('.course-panel :is(' + all + ')')].filter(e => !(
+    e.getAttribute('aria-label') || text(e.getAttribute('aria-labelledby')) || e.alt ||
+    e.title || e.innerText?.trim() || [...(e.labels || [])].some(l => l.textContent.trim())
+  )).map(e => e.outerHTML.slice(0, 120)); }"""
+# Panels that are wider than their cell, and controls whose text is cut.
+_TOO_WIDE = """() => [...document.querySelectorAll('.course-panel')].flatMap(panel => [
+  ...(panel.scrollWidth > panel.clientWidth ? [panel.ariaLabel] : []),
+  ...[...panel.querySelectorAll('.widget-label, .widget-button, .course-view')]
+    .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 2)
+    .map(e => panel.ariaLabel + ': ' + e.textContent.slice(0, 60))])"""
+
+
+@pytest.fixture(scope="module")
+def lab(open_lab, course_copy):
+    names = list(widgets.__all__)
+    cells = [f"from course_utils import widgets\n{names[0]} = widgets.{names[0]}()\n{names[0]}"]
+    cells += [f"{name} = widgets.{name}()\n{name}" for name in names[1:]]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = kernel
+    nbformat.write(notebook, course_copy / "panels.ipynb")
+    lab = open_lab()
+    lab.open("panels.ipynb")
+    lab.run_all()
+    return lab
+
+
+def panel(lab, name):
+    """The panel that the function `name` made, as Playwright sees it."""
+    title = lab.kernel(f"{name}.title")
+    return lab.page.get_by_role("group", name=title, exact=True)
+
+
+def test_every_panel_is_a_named_group_with_a_picture_and_a_status(lab):
+    for name in widgets.__all__:
+        found = panel(lab, name)
+        assert found.count() == 1, name
+        picture = found.get_by_role("img", name=f"{lab.kernel(f'{name}.title')}, picture")
+        assert picture.evaluate("e => e.naturalWidth") > 300, name
+        described = picture.evaluate(
+            "e => document.getElementById(e.getAttribute('aria-describedby')).textContent"
+        )
+        status = found.get_by_role("status").filter(has_text=lab.kernel(f"{name}.summary"))
+        assert described.strip() and status.count() == 1, name
+
+
+def test_everything_that_can_be_used_has_a_name(lab):
+    assert lab.page.evaluate(_NAMELESS) == []
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 1700])
+def test_nothing_is_wider_than_its_place(lab, width):
+    lab.page.set_viewport_size({"width": width, "height": 900})
+    lab.page.wait_for_timeout(300)
+    assert lab.page.evaluate(_TOO_WIDE) == []
+    lab.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_play_moves_the_window_until_it_is_paused(lab):
+    stepper = panel(lab, "convolution_stepper")
+    status = stepper.get_by_role("status")
+    before = lab.kernel("convolution_stepper.summary")
+    stepper.get_by_role("button", name="Play").click()
+    status.filter(has_text="window 2 of").wait_for(timeout=15_000)
+    stepper.get_by_role("button", name="Pause").click()
+    lab.wait_idle()
+    assert lab.kernel("convolution_stepper.settings")["position"] >= 2
+    stepper.get_by_role("button", name="Back to the start").click()
+    status.filter(has_text=before).wait_for(timeout=15_000)
+
+
+def test_an_impossible_setting_lies_over_the_picture_with_a_way_out(lab):
+    found = panel(lab, "conv2d_lab")
+    for name in ("kernel_size", "dilation"):
+        slider = found.get_by_role("slider", name=name)
+        slider.focus()
+        slider.press("End")
+    alert = found.get_by_role("alert").filter(has_text="does not fit")
+    alert.wait_for(timeout=15_000)
+    picture = found.get_by_role("img").bounding_box()
+    message = found.locator(".course-message").bounding_box()
+    assert picture["y"] < message["y"] < picture["y"] + picture["height"]
+    found.get_by_role("button", name="Nearest that works").click()
+    alert.wait_for(state="hidden", timeout=15_000)
+    assert lab.kernel("conv2d_lab.error") == ""
+    lab.kernel("conv2d_lab.set(kernel_size=3, dilation=1)")
+
+
+def test_a_number_typed_into_the_kernel_is_used(lab):
+    found = panel(lab, "kernel_playground")
+    field = found.get_by_role("spinbutton", name="kernel, row 1, column 1")
+    field.fill("2.5")
+    field.press("Enter")
+    found.get_by_role("status").filter(has_text="your own numbers").wait_for(timeout=15_000)
+    assert lab.kernel("kernel_playground.settings['kernel'][1][1]") == 2.5
+
+
+def test_nothing_was_wrong_in_the_browser(lab):
+    assert lab.errors == []
