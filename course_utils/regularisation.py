@@ -158,6 +158,7 @@ def train_regularised(
     *,
     model: Callable[[float], nn.Module] | None = None,
     seed: int = 0,
+    precision: str = "auto",
     stop: threading.Event | None = None,
     on_step: Callable[..., None] | None = None,
     on_epoch: Callable[..., None] | None = None,
@@ -169,6 +170,7 @@ def train_regularised(
         data: its training pictures are thinned out to `settings.pictures`.
         model: dropout -> network with fresh weights. Default: `SimpleCNN` for the pictures.
         seed: of the weights, of the choice and order of the pictures and of the dropout.
+        precision: as for `fit`.
         stop: ends the training early when it is set.
         on_step, on_epoch: passed on to `fit`.
 
@@ -194,6 +196,7 @@ def train_regularised(
         l1=settings.l1,
         augment=settings.augment,
         seed=seed,
+        precision=precision,
         stop=stop,
         on_step=on_step,
         on_epoch=on_epoch,

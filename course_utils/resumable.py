@@ -28,11 +28,15 @@ class Smoother:
     """Running mean that forgets: the weight of a value halves every `half_life` values.
 
     The mean is corrected for its start from nothing, as Adam corrects its moments.
+
+    Args:
+        half_life: in values.
+        mean: of many values before; None for a start from nothing.
     """
 
-    def __init__(self, half_life: float = 12):
+    def __init__(self, half_life: float = 12, mean: float | None = None):
         self._keep = 0.5 ** (1 / half_life)
-        self._sum = self._weight = 0.0
+        self._sum, self._weight = (0.0, 0.0) if mean is None else (mean, 1.0)
 
     def __call__(self, value: float) -> float:
         """The mean, now that `value` has come."""
@@ -211,6 +215,7 @@ class ResumableTraining:
         del self.positions[kept:], self.losses[kept:]
         del part.history.step_loss[steps:], part.history.step_learning_rate[steps:]
         part.history.stopped = None
+        self._smoother = Smoother(mean=self.losses[-1] if self.losses else None)
 
 
 def done_already(done: int, epochs: int) -> str:

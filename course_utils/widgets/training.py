@@ -171,9 +171,9 @@ class TrainingPanel(Panel):
         if self.test is None:
             self.test = evaluate(self.model, self.data.test, mean=self.data.mean, std=self.data.std)
             self.looks += 1
+            often = f"Look number {self.looks} at the test: chosen by it, a number flatters."
+            self._say(often if self.looks > 1 else "Tested.")
         self.refresh()
-        if self.looks > 1:
-            self._say(f"Look number {self.looks}: whoever chooses by the test misleads himself.")
         return self.test
 
     @property

@@ -171,7 +171,11 @@ def _schedule(name: str, learning_rate: float) -> Any:
     if name == "cosine":
         return lr_scheduler.CosineAnnealingLR
     if name == "one cycle":
-        return lambda optimizer, n: lr_scheduler.OneCycleLR(
-            optimizer, learning_rate, n, pct_start=0.25
-        )
+        return functools.partial(_one_cycle, peak=learning_rate)
     return None
+
+
+def _one_cycle(optimizer: optim.Optimizer, steps: int, peak: float) -> lr_scheduler.LRScheduler:
+    if steps <= 4:  # no room for a way up and a way down: OneCycleLR would divide by zero
+        return lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    return lr_scheduler.OneCycleLR(optimizer, peak, steps, pct_start=0.25)
