@@ -74,7 +74,9 @@ def test_a_slider_moves_by_mouse(lab):
 
 def test_both_ends_of_every_slider_give_a_picture_or_a_sentence(lab):
     for n in range(lab.page.locator(PANELS).count()):
-        for slider in range(lab.sliders(panel(n)).count()):
+        for slider, handle in enumerate(lab.sliders(panel(n)).all()):
+            if not handle.is_visible():
+                continue  # a setting that does not belong to what is shown
             for key in ("End", "Home"):
                 lab.press(slider, key, within=panel(n), settle=0.05, timeout=0.5)
                 error = lab.page.locator(f"{panel(n)} >> .course-error").inner_text()
