@@ -116,14 +116,12 @@ class RegularisationRun:
         settings: the combination.
         train_accuracy: share of right answers on the training pictures, shown as they are.
         validation_accuracy: the same on pictures that the network has not learnt from.
-        epochs: passes that were made, fewer than asked for when the training was stopped.
-        history: the curves.
+        history: the curves; None while it is on its way.
     """
 
     settings: Regularisation
     train_accuracy: float
     validation_accuracy: float
-    epochs: int
     history: History | None = None
 
     @property
@@ -162,7 +160,7 @@ def train_regularised(
     stop: threading.Event | None = None,
     on_step: Callable[..., None] | None = None,
     on_epoch: Callable[..., None] | None = None,
-) -> RegularisationRun:
+) -> RegularisationRun | None:
     """Train a network with one combination of methods and measure the gap that is left.
 
     Args:
@@ -173,6 +171,9 @@ def train_regularised(
         precision: as for `fit`.
         stop: ends the training early when it is set.
         on_step, on_epoch: passed on to `fit`.
+
+    Returns:
+        None if it was stopped: after fewer epochs it could not be compared with others.
 
     Raises:
         CourseError: more pictures than there are, none for validation, or a network or
@@ -202,11 +203,13 @@ def train_regularised(
         on_epoch=on_epoch,
         progress=False,
     )
+    if history.stopped:
+        return None
     train, validation = (
         evaluate(network, part, mean=small.mean, std=small.std).accuracy
         for part in (small.train, small.validation)
     )
-    return RegularisationRun(settings, train, validation, len(history.epoch), history)
+    return RegularisationRun(settings, train, validation, history)
 
 
 def augmented(

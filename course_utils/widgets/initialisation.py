@@ -98,7 +98,7 @@ class InitialisationPanel(Panel):
             "depth": int_slider("depth", 20, 1, 40),
             "activation": choice("activation", list(ACTIVATIONS)),
             "batch_norm": toggle("BatchNorm", False),
-            "width": int_slider("width", 32, 8, 96, 8),
+            "width": int_slider("width", 64, 8, 96, 8),
         }
         super().__init__(controls, title="Initialisation panel", width=_WIDTH, initial=settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ class RegularisationPanel(Panel):
         self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
         self._clear_button = button("Clear", self.clear, "Forget all runs")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
-        self._status = widgets.Label("")
+        self._status = widgets.HTML()
         extra = (
             row_of(self._train_button, self._stop_button, self._clear_button),
             self._bar,
@@ -121,7 +122,7 @@ class RegularisationPanel(Panel):
             self.wait()
 
     def stop(self) -> None:
-        """End the run early. What it has learnt by then is measured, if it saw a whole epoch."""
+        """End the run early; it leaves nothing, for it could not be compared with whole ones."""
         if self._run is not None:
             self._run.stop()
 
@@ -215,7 +216,7 @@ class RegularisationPanel(Panel):
 
         def on_epoch(history: History) -> None:
             self._going = RegularisationRun(
-                settings, history.train_accuracy[-1], history.validation_accuracy[-1], 0
+                settings, history.train_accuracy[-1], history.validation_accuracy[-1]
             )
 
         return train_regularised(
@@ -236,17 +237,16 @@ class RegularisationPanel(Panel):
 
     def _on_end(self) -> None:
         run, self._going = self._run, None
-        result: RegularisationRun | None = run.result
+        result = run.result
         if run.exception is not None:
             self._failure = run.exception
             self._say("Ended by an error.")
-        elif not result.epochs:
-            self._say("Stopped before the end of the first epoch: no run to compare.")
+        elif result is None:
+            why = "Another panel began to train" if run.displaced else "Stopped"
+            self._say(f"{why}: no run to compare.")
         else:
             self.runs.append(result)
-            early = result.epochs < result.settings.epochs
-            why = "another panel began to train" if run.displaced else "stopped"
-            self._say(f"After {result.epochs} epochs, {why}." if early else "")
+            self._say("")
             self._bar.value = self._bar.max
         self._show_state()
         self.refresh()
@@ -255,7 +255,7 @@ class RegularisationPanel(Panel):
         self._train_button.disabled, self._stop_button.disabled = running, not running
 
     def _say(self, text: str) -> None:
-        self._status.value = text
+        self._status.value = html.escape(text)
 
 
 def _one_of_each(data: Dataset) -> Tensor:

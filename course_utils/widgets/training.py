@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import time
 from typing import Any
@@ -99,7 +100,7 @@ class TrainingPanel(Panel):
         self._reset_button = button("Reset", self.reset, "Back to the first weights")
         self._test_button = button("Test", self._on_test, "Ask the pictures kept for the end")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
-        self._status = widgets.Label()
+        self._status = widgets.HTML()
         buttons = (self._train_button, self._stop_button, self._reset_button, self._test_button)
         extra = (row_of(*buttons), self._bar, self._status)
         super().__init__(
@@ -327,7 +328,7 @@ class TrainingPanel(Panel):
         self._test_button.disabled = running or not self._training.finished
 
     def _say(self, text: str) -> None:
-        self._status.value = text
+        self._status.value = html.escape(text)
 
 
 def _epochs(done: int, planned: int) -> str:
