@@ -200,9 +200,9 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
             return nn.functional.max_pool2d(network.conv1(picture(index)[None]).relu(), 2)[0]
 
     return {
-        "a Fashion-MNIST picture: 1 channel": lambda index: (picture(index), first),
-        "a photograph: 3 channels": lambda index: (photograph[:, 16:240:2, 16:240:2], first),
-        "maps behind conv1: 16 channels": lambda index: (feature_maps(index), second),
+        "clothing, 1 channel": lambda index: (picture(index), first),
+        "photograph, 3 channels": lambda index: (photograph[:, 16:240:2, 16:240:2], first),
+        "conv1 maps, 16 channels": lambda index: (feature_maps(index), second),
     }
 
 

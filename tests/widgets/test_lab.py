@@ -21,9 +21,9 @@ from course_utils.widgets import lab
 from course_utils.widgets.lab import code_for, conv2d_lab
 
 GREY, COLOUR, MAPS = (
-    "a Fashion-MNIST picture: 1 channel",
-    "a photograph: 3 channels",
-    "maps behind conv1: 16 channels",
+    "clothing, 1 channel",
+    "photograph, 3 channels",
+    "conv1 maps, 16 channels",
 )
 ARGUMENTS = (
     "in_channels",
