@@ -205,8 +205,9 @@ class RegularisationPanel(Panel):
             lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
         )
         self._run, self._settings, self._step = run, settings, None
-        self._say("getting ready …")
+        self._say("Trying what computes fastest here …")
         self._show_state(running=True)
+        self.refresh()  # an error of the last time is over
         run.start()
 
     def _work(self, run: BackgroundRun, settings: Regularisation) -> RegularisationRun | None:

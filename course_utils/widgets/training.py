@@ -131,8 +131,9 @@ class TrainingPanel(Panel):
         )
         self._run, self._step, self._began = run, None, None
         self.test = None
-        self._say("getting ready …")
+        self._say("Trying what computes fastest here …")
         self._show_state(running=True)
+        self.refresh()  # an error of the last time is over
         run.start()
         if wait:
             self.wait()

@@ -317,6 +317,16 @@ def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
     assert panel.error == ""
 
 
+def test_the_next_train_takes_an_old_error_away(make, held):
+    panel = make(optimizer="SGD", learning_rate=1e18)
+    panel.train(wait=True)
+    assert panel.error
+    held.clear()
+    panel.train()
+    assert panel.error == ""
+    held.set()
+
+
 def test_another_panel_that_trains_stops_this_one(make, held):
     first, second = make(), make()
     held.clear()
