@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-# PyTorch's threads wait for each other by spinning. As soon as another program wants the processor, such
-# as the browser, that can make a step of training a hundred times slower; sleeping costs next to nothing.
+# PyTorch's threads wait for each other by spinning. As soon as another program wants the processor,
+# such as the browser, that can make a step of training a hundred times slower; sleeping costs next
+# to nothing.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 c = get_config()  # noqa: F821 (JupyterLab provides it)

@@ -20,7 +20,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",
-    "seaborn": "seaborn-base",
     "playwright": "playwright-python",
 }
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
