@@ -123,7 +123,7 @@ class Asked:
     """Counts what `WhenIdle` does."""
 
     def __init__(self, **keywords):
-        self.begun, self.finished, self.errors = 0, 0, 0
+        self.begun, self.given_up, self.finished, self.errors = 0, 0, 0, 0
         self.hold, self.fail = threading.Event(), False
         self.idle = WhenIdle(self.work, on_error=self.failed, **keywords)
 
@@ -136,6 +136,7 @@ class Asked:
             raise RuntimeError("no")
         while self.hold.is_set():
             if outdated():
+                self.given_up += 1
                 return
             time.sleep(0.001)
         self.finished += 1
@@ -158,11 +159,11 @@ def test_a_new_request_makes_the_running_one_stop():
         time.sleep(0.001)
     assert not asked.idle.wait(0.01)
     asked.idle.ask()
-    while asked.begun < 2:
+    while asked.begun < 2 or not asked.given_up:
         time.sleep(0.001)
     asked.hold.clear()
     assert asked.idle.wait(10)
-    assert (asked.begun, asked.finished) == (2, 1)
+    assert (asked.begun, asked.given_up, asked.finished) == (2, 1, 1)
 
 
 def test_a_forgotten_request_is_not_answered():

@@ -1,78 +1,25 @@
 from __future__ import annotations
 
 import base64
-import math
-import threading
 import time
 
 import pytest
 import torch
-from torch import nn
 
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
 from course_utils.widgets import background
 from course_utils.widgets import training as module
-from course_utils.widgets.training import TrainingPanel, training_panel
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 STEPS = 4  # of one epoch
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def panels(monkeypatch):
-    """All panels of a test; none trains on after it, and nothing is lost in a thread."""
-    made, lost = [], []
-    monkeypatch.setattr(threading, "excepthook", lost.append)
-    yield made
-    for panel in made:
-        panel.stop()
-        assert panel.wait(30)
-    assert lost == []
-
-
-@pytest.fixture
-def make(panels):
-    def build(model: nn.Module | None = None, data=DATA, **arguments: object) -> TrainingPanel:
-        first = {"epochs": 2, "batch_size": 16, "precision": "float32", "learning_rate": 0.01}
-        panels.append(TrainingPanel(model or toy_model(), data, **(first | arguments)))
-        return panels[-1]
-
-    return build
-
-
 @pytest.fixture
 def panel(make):
     return make()
-
-
-@pytest.fixture
-def held(monkeypatch):
-    """Holds a training before its next step while it is cleared."""
-    gate, arrived = threading.Event(), threading.Event()
-    gate.set()
-    train = module.ResumableTraining.train
-
-    def slow(self, arguments, *, on_step, stop, **keywords):
-        def wait_then(step):
-            arrived.set()
-            while not gate.wait(0.01) and not stop.is_set():
-                pass
-            on_step(step)
-
-        return train(self, arguments, on_step=wait_then, stop=stop, **keywords)
-
-    monkeypatch.setattr(module.ResumableTraining, "train", slow)
-    gate.arrived = arrived
-    return gate
 
 
 def test_train_trains_the_model_it_was_given(panel):
@@ -257,34 +204,6 @@ def test_the_buttons_do_what_they_say(panel, held):
     assert panel.history is None and panel.error == ""
 
 
-@pytest.mark.parametrize("name", ["epochs", "label_smoothing"])
-def test_both_ends_of_every_slider(make, name):
-    slider = make().controls[name]
-    for end in (slider.min, slider.max):
-        panel = make(**{name: end})
-        panel.train(wait=True)
-        assert panel.error == "" and panel.history.epoch[-1] == panel.settings["epochs"]
-
-
-@pytest.mark.parametrize("name", ["learning_rate", "batch_size"])
-def test_both_ends_of_every_selection(make, name):
-    options = make().controls[name].options
-    for _, end in (options[0], options[-1]):
-        panel = make(**{name: end})
-        panel.train(wait=True)
-        assert panel.error == "" or "The loss became" in panel.error
-        assert panel.settings[name] == end
-
-
-@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD", "SGD with momentum", "RMSprop"])
-def test_every_optimizer_schedule_and_augmentation_trains(make, optimizer):
-    for schedule in ("constant", "cosine", "one cycle"):
-        panel = make(epochs=1)
-        panel.set(optimizer=optimizer, schedule=schedule, augment=True)
-        panel.train(wait=True)
-        assert panel.error == "" and panel.history.epoch == [1]
-
-
 def test_a_divergence_is_answered_with_a_smaller_rate(make):
     panel = make(optimizer="SGD", learning_rate=1e18)
     panel.train(wait=True)
@@ -370,53 +289,6 @@ def test_a_goal_not_reached_is_said_too(make):
     panel.train(wait=True)
     panel.evaluate()
     assert panel._repr_mimebundle_()["text/plain"].endswith("test accuracy at least 101%: no")
-
-
-def test_without_validation_pictures(make):
-    panel = make(data=toy_data(validation=0))
-    panel.train(wait=True)
-    assert panel.error == "" and panel.result.validation_accuracy == ()
-    assert "validation" not in panel.summary and not math.isnan(panel.result.train_accuracy[0])
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
-        nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)),
-        nn.Sequential(nn.Conv2d(1, 40, 7), nn.Flatten(), nn.Linear(160, 3)),
-    ],
-)
-def test_any_network_can_be_shown(make, model):
-    panel = make(model, epochs=1)
-    panel.train(wait=True)
-    assert panel.error == "" and panel.history.epoch == [1]
-
-
-def test_colour_pictures(make):
-    panel = make(toy_model(channels=3), toy_data(channels=3), epochs=1)
-    panel.train(wait=True)
-    assert panel.error == "" and panel.result.layer.now.shape == (6, 3, 3, 3)
-
-
-def test_the_default_is_the_first_network_with_its_recipe(panels):
-    panels += [training_panel(), training_panel(epochs=1, scheduler="cosine")]
-    panel, changed = panels
-    assert panel.error == "" and panel.goal == 0.88
-    assert isinstance(panel.model, SimpleCNN) and len(panel.data.train) == 9000
-    settings = panel.settings
-    assert (settings["epochs"], settings["schedule"]) == (8, "one cycle")
-    assert (changed.settings["epochs"], changed.settings["schedule"]) == (1, "cosine")
-    assert same(weights(panel.model), weights(changed.model))
-    torch.manual_seed(0)
-    assert same(weights(panel.model), weights(SimpleCNN()))
-
-
-def test_the_default_network_fits_other_pictures(panels):
-    panels.append(TrainingPanel(data=toy_data(channels=3), epochs=1))
-    assert panels[0].goal is None
-    panels[0].train(wait=True)
-    assert panels[0].error == ""
 
 
 def test_a_wrong_argument_is_told_when_training_begins(make):
