@@ -309,7 +309,7 @@ class TrainingPanel(Panel):
             self._say("Done. Test asks the pictures kept for the end.")
         else:
             other = " because another panel began to train" if run.displaced else ""
-            self._say(f"Stopped{other}; Train goes on after epoch {training.epochs_done}.")
+            self._say(f"Stopped{other}; it goes on after epoch {training.epochs_done}.")
         if self._step is not None:
             self._bar.max, self._bar.value = self._step.steps, self._step.step
         self._show_state()

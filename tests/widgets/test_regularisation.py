@@ -48,6 +48,7 @@ def test_each_train_adds_a_run(panel):
     assert [len(run.history.epoch) for run in panel.runs] == [2, 2]
     assert panel.result.runs == tuple(panel.runs) and panel.result.going is None
     assert panel.summary.startswith("2 runs. The last, dropout 0.5:")
+    assert panel.summary.endswith(f"The first had {100 * panel.runs[0].gap:.1f}.")
     assert len(panel.frame()) == 2
 
 
