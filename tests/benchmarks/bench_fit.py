@@ -1,0 +1,178 @@
+"""How fast `fit` trains, beside loops written by hand, on the network of notebook 02_2.
+
+- Two bare loops: nothing but the steps, on pictures that are normalised float32 tensors already;
+  one with the number format and memory layout that `fit` chooses, one plain float32.
+- The article's loop: a DataLoader in the same process that crops, mirrors and normalises picture
+  by picture with PIL. `fit` augments in the same way.
+
+After some steps of `fit` the other loop makes as many, and the medians of their times are
+compared: so both meet the same load. Loops that do the same change places after each step. Those
+that do not have longer turns, and the first steps of a turn, when the caches are full of the
+other's numbers, do not count. One thread, for with more of them what other programs do would
+decide.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from course_utils import precision as precisions
+from course_utils.augmentation import Augment
+from course_utils.data import Dataset, ImageSet, load_dataset
+from course_utils.history import Step
+from course_utils.models import SimpleCNN
+from course_utils.precision import PLAIN, Precision
+from course_utils.training import fit
+
+BATCH = 64
+PICTURES = 140 * BATCH
+EPOCHS = 3
+SHORT, LONG = 1, 20  # steps in a turn
+LEAST_OF_BARE, LEAST_OF_ARTICLE = 0.97, 3.0
+
+
+def fresh_model() -> nn.Module:
+    torch.manual_seed(0)
+    return SimpleCNN()
+
+
+def by_hand(images: Tensor, labels: Tensor, precision: Precision) -> Iterator[None]:
+    """A bare loop for ever, one step at a time."""
+    model = fresh_model().train()
+    precision.arrange_model(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    while True:
+        for index in torch.randperm(len(images)).split(BATCH):
+            batch = precision.arrange(images[index])
+            with precision.autocast(images.device):
+                logits = model(batch)
+            loss = F.cross_entropy(logits.float(), labels[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            yield
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Pictures as the article has them: PIL, changed one by one when they are asked for."""
+
+    def __init__(self, image_set: ImageSet, mean: Tensor, std: Tensor) -> None:
+        self.images = image_set.images[:, 0].numpy()
+        self.labels = image_set.labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(28, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean.tolist(), std.tolist()),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
+
+
+def like_the_article(pictures: Pictures) -> Iterator[None]:
+    """The article's loop for ever, one step at a time."""
+    model = fresh_model().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    criterion = nn.CrossEntropyLoss()
+    while True:
+        for images, labels in DataLoader(pictures, BATCH, shuffle=True, num_workers=0):
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            yield
+
+
+def in_turn(
+    data: Dataset,
+    precision: Precision,
+    augment: Augment | None,
+    other: Iterator[None],
+    turn: int,
+) -> tuple[float, float]:
+    """Pictures a second of `fit` and of `other`, from the medians over their steps."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    began = 0.0
+
+    def on_step(step: Step) -> None:
+        nonlocal began
+        ours.append(time.perf_counter() - began)
+        if step.step % turn == 0:
+            for _ in range(turn):
+                began = time.perf_counter()
+                next(other)
+                theirs.append(time.perf_counter() - began)
+        began = time.perf_counter()
+
+    fit(
+        fresh_model(),
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        precision=precision,
+        augment=augment,
+        device="cpu",
+        on_step=on_step,
+        progress=False,
+    )
+
+    def rate(times: list[float]) -> float:
+        settled = [t for i, t in enumerate(times) if i >= 20 and i % turn >= turn // 5]
+        return BATCH / statistics.median(settled)
+
+    return rate(ours), rate(theirs)
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    data = load_dataset("fashion-mnist", validation=0)
+    few = data.train.subset(torch.arange(PICTURES))
+    train = Dataset(data.name, data.title, few, few.subset([]), data.test)
+    images = train.normalise(few.images)
+
+    precisions.forget()
+    started = time.perf_counter()
+    best = precisions.choose(fresh_model().train(), images[:BATCH])
+    print(f"{best}, which took {time.perf_counter() - started:.2f} s; one thread, pictures/s:")
+
+    article = like_the_article(Pictures(few, data.mean, data.std))
+    crops = Augment(pad_crop=4, flip=True)
+    status = 0
+    same, plain = (by_hand(images, few.labels, precision) for precision in (best, PLAIN))
+    for name, precision, augment, other, turn, least in (
+        ("bare loop, same precision", best, None, same, SHORT, LEAST_OF_BARE),
+        ("bare loop, both float32", PLAIN, None, plain, SHORT, LEAST_OF_BARE),
+        ("bare loop, float32", best, None, plain, LONG, LEAST_OF_BARE),
+        ("the article's loop", best, crops, article, LONG, LEAST_OF_ARTICLE),
+    ):
+        ours, theirs = in_turn(train, precision, augment, other, turn)
+        held = ours / theirs >= least
+        status |= not held
+        figures = (
+            f"{ours:>8,.0f} : {theirs:>6,.0f}   ratio {ours / theirs:.3f} (at least {least:g})"
+        )
+        print(f"fit : {name:<28}{figures}   {'OK' if held else 'too slow'}", flush=True)
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
