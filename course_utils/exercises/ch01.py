@@ -202,7 +202,13 @@ def _check_equivariance(answer: Answer) -> str:
     conv = nn.Conv2d(1, 4, 3, padding=1)
     # In every case the margin is wide enough that zeros may be pushed in instead of rolling round.
     cases = [
-        (conv, 3, 5, "a convolution, away from the border", "a convolution only differs there"),
+        (
+            conv,
+            3,
+            5,
+            "a convolution, away from the border",
+            "a convolution differs only near the border: cut the margin off",
+        ),
         (
             _Gain(edge),
             1,

@@ -41,7 +41,7 @@ def check_movement(
     ):
         raise Wrong(
             f"{where} the gradients were added to those left over from before: "
-            "optimizer.zero_grad() is missing"
+            "optimizer.zero_grad() has to come before loss.backward()"
         )
     ratio = (moved @ slope / (slope @ slope)).item() / -rate
     uphill = "uphill, " if ratio < 0 else ""

@@ -265,6 +265,7 @@ def test_edge_kernel_other_ways(line, kernel):
         ([[0, 1, 0], [1, -4, 1], [0, 1, 0]], "on a horizontal edge"),
         ([[1, -2, 1]] * 3, "around one dark→bright edge it answers 3.0 and -3.0: both signs"),
         ([[0, 0, 0]] * 3, "a kernel of zeros answers nothing"),
+        ([[-1, 0, 1], [0, 0, 0], [1, 0, -1]], "all its columns add up to the same"),
         ([[-1, 0, 1]], "a list; 3 rows of 3 numbers are wanted"),
         ([[-1, 0], [0, 1]], "3 rows of 3 numbers are wanted"),
         ([[-1, 0, float("nan")]] * 3, "nan or infinity"),
