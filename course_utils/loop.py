@@ -267,7 +267,6 @@ class Training:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.history = History(**state["history"])
-        self.history.stopped = None
         return state["precision"]
 
 

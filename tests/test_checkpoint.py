@@ -32,6 +32,23 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.pt"]
 
 
+def test_the_new_file_appears_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, {"n": 1})
+    replace = os.replace
+
+    def look(source, target):
+        assert checkpoint.load(target, {"n": int}) == {"n": 1}
+        assert checkpoint.load(source, {"n": int}) == {"n": 2}
+        replace(source, target)
+        seen.append(target)
+
+    seen: list = []
+    monkeypatch.setattr(os, "replace", look)
+    checkpoint.save(path, {"n": 2})
+    assert seen == [path] and checkpoint.load(path, {"n": int}) == {"n": 2}
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(CourseError, match=r"no file .*: do this\."):
         checkpoint.load(tmp_path / "a.pt", {}, remedy="do this")

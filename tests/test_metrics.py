@@ -143,7 +143,10 @@ def test_evaluate_leaves_the_model_as_it_was():
     model[1].eval()  # a frozen layer keeps its mode, too
     modes, before = [m.training for m in model.modules()], weights(model)
     state = torch.get_rng_state()
+    model[0].register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    seen: list[bool] = []
     evaluate(model, stripes(12), mean=[0.4], std=[0.2])
+    assert seen == [False]
     assert [m.training for m in model.modules()] == modes
     assert same(before, weights(model))
     assert all(p.grad is None and p.requires_grad for p in model.parameters())

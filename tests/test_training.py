@@ -3,11 +3,13 @@ from __future__ import annotations
 import math
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
+from course_utils import loop
 from course_utils import precision as precisions
 from course_utils.augmentation import Augment
 from course_utils.errors import CourseError
@@ -74,6 +76,24 @@ def test_dropout_alone_follows_the_seed():
     assert abs(first[0] - other[0]) > 1e-3
 
 
+def test_every_epoch_has_an_order_of_its_own():
+    history = quick(toy_model(), epochs=3, optimizer=torch.optim.SGD, learning_rate=0.0)
+    epochs = [history.step_loss[i * STEPS : (i + 1) * STEPS] for i in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert history.train_loss == pytest.approx([history.train_loss[0]] * 3)
+
+
+def test_callbacks_may_look_at_the_model_in_eval_mode():
+    def look(_):
+        model.eval()
+
+    losses = []
+    for on_epoch in (None, look):
+        model = toy_model(dropout=0.5)
+        losses.append(quick(model, epochs=2, on_epoch=on_epoch).step_loss)
+    assert losses[0] == losses[1]
+
+
 def test_global_random_numbers_are_left_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -117,7 +137,13 @@ def test_every_precision_learns(precision):
 def test_bfloat16_is_really_used():
     seen = []
     model = toy_model()
-    model[0].register_forward_hook(lambda *args: seen.append((model.training, args[-1].dtype)))
+
+    def look(layer, inputs, output):
+        seen.append((model.training, output.dtype))
+        if model.training:
+            assert inputs[0].stride() == (64, 1, 8, 1)  # one channel, last
+
+    model[0].register_forward_hook(look)
     quick(model, epochs=1, precision="bfloat16")
     assert (True, torch.bfloat16) in seen
     assert (False, torch.bfloat16) not in seen  # validation is in float32
@@ -331,6 +357,24 @@ def test_divergence_names_the_learning_rate_and_a_smaller_one():
     assert not model.training
 
 
+def test_losses_looked_at_now_and_then_are_the_same(monkeypatch):
+    """On a GPU each look would make it wait, so there are fewer."""
+    eager = quick(toy_model(), epochs=2)
+    made = loop.Training.__init__
+
+    def lazy(training, *args, **kwargs):
+        made(training, *args, **kwargs)
+        training.look_every = 3
+
+    monkeypatch.setattr(loop.Training, "__init__", lazy)
+    history = quick(toy_model(), epochs=2)
+    assert history.step_loss == eager.step_loss and history.train_loss == eager.train_loss
+    with pytest.raises(Diverged) as caught:
+        quick(toy_model(), epochs=9, optimizer=torch.optim.SGD, learning_rate=1e9)
+    assert caught.value.step == len(caught.value.history.step_loss) + 1
+    assert caught.value.learning_rate == 1e9
+
+
 def test_weights_that_are_nan_from_the_start():
     model = toy_model()
     with torch.no_grad():
@@ -428,8 +472,16 @@ def test_resume_false_trains_anew(tmp_path):
     torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "bit", "empty", "other", "pickle"])
-def test_damaged_checkpoint_gives_one_clear_error(tmp_path, damage):
+class Evil:
+    """Unpickled, it would run code."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("evil"),)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit", "empty", "other", "code"])
+def test_damaged_checkpoint_gives_one_clear_error(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "training.pt"
     quick(toy_model(), epochs=1, checkpoint=path)
     data = path.read_bytes()
@@ -442,13 +494,14 @@ def test_damaged_checkpoint_gives_one_clear_error(tmp_path, damage):
     elif damage == "other":
         torch.save({"model": {}}, path)
     else:
-        torch.save(toy_model(), path)  # a whole model, which would run code
+        torch.save(Evil(), path)
     before = path.read_bytes()
     model = toy_model()
     start = weights(model)
     with pytest.raises(CourseError, match=r"damaged|another kind"):
         quick(model, epochs=1, checkpoint=path, resume=True)
     assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["training.pt"]
     assert same(start, weights(model))
 
 
@@ -493,6 +546,20 @@ def test_falls_back_when_the_steps_become_slow(monkeypatch):
     assert history.precision.startswith("bfloat16, channels_last (")
     assert "; from step 5 float32, channels_last, 1 thread (" in history.precision
     assert history.epoch == [1, 2, 3]
+
+
+def test_looks_again_with_all_threads(monkeypatch):
+    calls = []
+
+    def measure(model, images, candidates, between=None):
+        calls.append(torch.get_num_threads())
+        return {"float32": 1.0, "float32, 1 thread": 1e-7}
+
+    monkeypatch.setattr(precisions, "_measure", measure)
+    monkeypatch.setattr(precisions.Watch, "PATIENCE", 2)
+    torch.set_num_threads(2)
+    quick(toy_model(), epochs=1, precision="auto")
+    assert calls == [2, 2, 2] and torch.get_num_threads() == 2
 
 
 def test_watches_only_what_it_chose_itself(monkeypatch):
