@@ -53,16 +53,20 @@ def draw(view: View) -> bytes:
     block = max(view.correlation.padded.shape[1] * cells[0], _NARROWEST)
     right = _LEFT + block + _GAP + 10
     _draw_picture(canvas, view, cells[0], block)
-    alike = view.step.kernel.equal(view.flipped.kernel)
-    turned = "looks the same turned" if alike else "turned by 180°"
-    rows = (
-        ("cross-correlation ⋆ : what nn.Conv2d computes", view.correlation, view.step),
-        (f"true convolution ∗ : kernel {turned}", view.convolution, view.flipped),
-    )
-    for k, (title, steps, step) in enumerate(rows):
+    rows = ((view.correlation, view.step), (view.convolution, view.flipped))
+    for k, (title, (steps, step)) in enumerate(zip(_titles(view), rows, strict=True)):
         _draw_row(canvas, title, steps, step, bool(k), (right, k * _ROW), cells)
     canvas.fill(right, _ROW - 4, WIDTH - right - 6, 1, pictures.HAIRLINE)
     return canvas.to_png()
+
+
+def _titles(view: View) -> tuple[str, str]:
+    alike = view.step.kernel.equal(view.flipped.kernel)
+    turned = "looks the same turned" if alike else "turned by 180°"
+    return (
+        "cross-correlation ⋆ : what nn.Conv2d computes",
+        f"true convolution ∗ : kernel {turned}",
+    )
 
 
 def _cell_sizes(view: View) -> tuple[int, ...]:
@@ -71,6 +75,7 @@ def _cell_sizes(view: View) -> tuple[int, ...]:
     taps, (out_rows, out_columns) = view.step.kernel.shape, view.correlation.output.shape
     legend = 12 + 3 * 19 + 6 + 16 * (2 + len(_lines(view.formula.split(" "), _NARROWEST, _SMALL)))
     label = pictures.text_width(f"output {out_rows} × {out_columns}", _SMALL)
+    title = max(pictures.text_width(text, 13, bold=True) for text in _titles(view))
     share = 1.0
     while True:
         cells = tuple(
@@ -78,11 +83,12 @@ def _cell_sizes(view: View) -> tuple[int, ...]:
             for least, wanted in zip(_LEAST, _WANTED, strict=True)
         )
         image, kernel, product, output = cells
-        width = max(columns * image, _NARROWEST) + max(out_columns * output, label)
-        width += _kernel_width(taps[1], kernel) + _products_width(taps[1], product)
+        row = _kernel_width(taps[1], kernel) + _products_width(taps[1], product)
+        row = max(row + max(out_columns * output, label) + 4 * _GAP, title)
+        width = max(columns * image, _NARROWEST) + row
         tables = max(taps[0] * max(kernel, _product_height(product)) + 40, out_rows * output)
         low = rows * image <= HEIGHT - _TOP - legend and tables <= _ROW - _TOP - 22
-        if share <= 0 or (low and width + 6 * _GAP + 2 * _LEFT <= WIDTH):
+        if share <= 0 or (low and width + 2 * _GAP + 2 * _LEFT <= WIDTH):
             return cells
         share -= 0.04
 
