@@ -112,7 +112,8 @@ def first_layer_only(model, optimizer, images, labels):
         (
             step("lbs"),
             "a step after other gradients were left over (SGD, learning rate 0.5): the gradients "
-            "were added to those left over from before: optimizer.zero_grad() has to come before loss.backward()",
+            "were added to those left over from before: optimizer.zero_grad() has to come before "
+            "loss.backward()",
         ),
         (step("lbzs"), "no parameter moved"),
         (step("zlb"), "no parameter moved"),
