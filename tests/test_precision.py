@@ -83,7 +83,25 @@ def test_takes_what_is_clearly_faster(monkeypatch, seconds, winner):
     choice = choose(toy_model(), images())
     assert choice.name == winner
     assert choice.seconds == seconds
-    assert ("nothing" in choice.reason) == (winner == "float32")
+    assert ("nothing was faster" in choice.reason) == (winner in ("float32", "float32, 1 thread"))
+    assert ("with more threads all was slower" in choice.reason) == ("1 thread" in winner)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"),
+    [
+        ({"float32": 1.0, BF16: 0.5}, "2.0 times as fast as plain float32 in a short probe"),
+        ({"float32": 1.0, BF16: 0.01}, "many times as fast as plain float32 in a short probe"),
+        (
+            {"float32": 9.0, "float32, 1 thread": 0.3, f"{BF16}, 1 thread": 0.1},
+            "3.0 times as fast as plain float32, and with more threads all was slower "
+            "in a short probe",
+        ),
+    ],
+)
+def test_says_why(monkeypatch, seconds, reason):
+    measured(monkeypatch, seconds)
+    assert choose(toy_model(), images()).reason == reason
 
 
 def test_measures_once_for_equal_models_and_batches(monkeypatch):
