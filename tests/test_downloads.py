@@ -216,13 +216,13 @@ def test_a_silent_host_is_given_up(host, path, silent_after):
     start = time.monotonic()
     with pytest.raises(DataError, match="too slow or silent"):
         fetch(host, path, timeout=0.3, attempts=1)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     assert not path.exists()
 
 
 def test_a_host_that_falls_silent_now_and_then_is_asked_for_the_rest(host, path):
     host.silent_after = 400_000
-    fetch(host, path, timeout=0.3, attempts=1)
+    fetch(host, path, timeout=2, attempts=1)
     assert host.asked == [None, "bytes=400000-", "bytes=800000-"]
     assert path.read_bytes() == CONTENT
 
@@ -232,14 +232,14 @@ def test_a_trickle_is_given_up(host, path):
     start = time.monotonic()
     with pytest.raises(DataError, match="too slow or silent"):
         fetch(host, path, timeout=0.5, attempts=1)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
 
 
 def test_a_slow_host_that_keeps_sending_is_not_given_up(host, path, monkeypatch):
     host.trickle = True
     host.content = CONTENT[:40]
     monkeypatch.setattr(downloads, "_SLOWEST", 1)
-    fetch(host, path, timeout=0.2, md5=hashlib.md5(host.content).hexdigest())
+    fetch(host, path, timeout=2, md5=hashlib.md5(host.content).hexdigest())
     assert path.read_bytes() == host.content
     assert host.asked == [None]
 
