@@ -8,8 +8,8 @@
 After some steps of `fit` the other loop makes as many, and the medians of their times are
 compared: so both meet the same load. Loops that do the same change places after each step. Those
 that do not have longer turns, and the first steps of a turn, when the caches are full of the
-other's numbers, do not count. One thread, for with more of them what other programs do would
-decide.
+other's numbers, do not count. One thread, and its own seconds on the processor, which are those of
+the clock where nothing else runs: with more threads, what other programs do would decide.
 """
 
 from __future__ import annotations
@@ -115,13 +115,13 @@ def in_turn(
 
     def on_step(step: Step) -> None:
         nonlocal began
-        ours.append(time.perf_counter() - began)
+        ours.append(time.thread_time() - began)
         if step.step % turn == 0:
             for _ in range(turn):
-                began = time.perf_counter()
+                began = time.thread_time()
                 next(other)
-                theirs.append(time.perf_counter() - began)
-        began = time.perf_counter()
+                theirs.append(time.thread_time() - began)
+        began = time.thread_time()
 
     fit(
         fresh_model(),
