@@ -57,9 +57,8 @@ def build_optimizer(
                 "The optimizer holds no parameter of this model: make it of model.parameters(), "
                 "after the last change of the model's layers."
             )
-        if trained[0].device.type != "cpu":
-            # What it has gathered about the parameters follows them to their device.
-            optimizer.load_state_dict(optimizer.state_dict())
+        # What it has gathered about the parameters follows them to their device.
+        optimizer.load_state_dict(optimizer.state_dict())
     elif optimizer is None:
         optimizer = torch.optim.AdamW(trained, **({"lr": DEFAULT_LEARNING_RATE} | rate))
     else:

@@ -141,7 +141,8 @@ def choose(
 ) -> Precision:
     """The fastest precision to train `model` with on batches like `images`.
 
-    Weights, running statistics, gradients and torch's random numbers are as before afterwards.
+    Weights, running statistics, gradients and torch's random numbers are as before afterwards;
+    hooks of the model are called as in training.
 
     Args:
         model: On the device and in the mode (train or eval) in which it will be used.
@@ -174,9 +175,9 @@ def fall_back(
     *,
     between: Callable[[], None] | None = None,
 ) -> Precision:
-    """What is fastest now that `current` has become slow: it, less precision never, or plainer.
+    """What is fastest now that `current` has become slow; perhaps still the same.
 
-    Like `choose`, but training under way never changes from float32 to bfloat16.
+    Measures anew, as `choose` does, but a training in float32 is not changed to bfloat16.
     """
     forget()
     allowed = [c for c in _candidates(images.device) if c.dtype in (torch.float32, current.dtype)]

@@ -47,6 +47,20 @@ def test_ready_optimizer():
         build_optimizer(toy_model(), ready)
 
 
+def test_ready_optimizer_keeps_what_it_has_gathered():
+    model = toy_model()
+    ready = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+    schedule = schedules.StepLR(ready, 1)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    ready.step()
+    build_optimizer(model, ready)
+    momenta = [ready.state[p]["momentum_buffer"] for p in model.parameters()]
+    assert all(torch.equal(m, torch.ones_like(m)) for m in momenta)
+    schedule.step()
+    assert ready.param_groups[0]["lr"] == pytest.approx(0.03)
+
+
 def test_nothing_to_train():
     with pytest.raises(CourseError, match="nothing to train"):
         build_optimizer(toy_model().requires_grad_(False))
