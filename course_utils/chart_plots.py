@@ -223,6 +223,60 @@ def lines(
     return fig
 
 
+def distributions(
+    samples: Mapping[str, Any],
+    *,
+    xlabel: str = "",
+    limits: tuple[float, float] | None = None,
+    bins: int = 81,
+    title: str = "",
+    width: int = 640,
+    height: int = 300,
+    alt: str | None = None,
+) -> Figure:
+    """Histograms of several sets of numbers over each other, drawn by seaborn as outlines.
+
+    Each is scaled to shares of its own numbers, so that sets of different size can be compared.
+
+    Args:
+        samples: numbers by name, in any shape.
+        limits: of the axis; numbers outside are counted in no bin. By default all are inside.
+        bins: how many, the same for all; odd, so that zero has one of its own if `limits` are even.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: there is no set, or one without a finite number.
+    """
+    import seaborn
+
+    from course_utils import figure as f
+
+    numbers = {name: finite(values).ravel() for name, values in samples.items()}
+    numbers = {name: values[np.isfinite(values)] for name, values in numbers.items()}
+    if not numbers or not all(len(values) for values in numbers.values()):
+        raise CourseError("There is nothing to draw: pass at least one set of finite numbers.")
+    every = np.concatenate(list(numbers.values()))
+    edges = np.linspace(*(limits or (every.min(), every.max() + 1e-12)), bins + 1)
+    fig = f.Figure(width, height)
+    axes = f.style(fig.subplots(), title, xlabel=xlabel, percent="y")
+    for (name, values), colour in zip(numbers.items(), f.colours(len(numbers)), strict=True):
+        seaborn.histplot(
+            x=values,
+            bins=edges,
+            stat="proportion",
+            element="step",
+            alpha=0.15,
+            color=colour,
+            label=name,
+            ax=axes,
+        )
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel("")
+    axes.legend(frameon=False, fontsize=f.TEXT)
+    fig.alt = alt or f"Histograms of {xlabel or title or 'numbers'}: {listed(list(samples))}."
+    return fig
+
+
 def as_array(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from course_utils.chart_plots import bars, finite, heatmap, lines, listed
+from course_utils.chart_plots import bars, distributions, finite, heatmap, lines, listed
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Figure",
     "bars",
+    "distributions",
     "feature_maps",
     "filters",
     "gaps",

@@ -344,6 +344,25 @@ def test_gaps_of_a_live_picture_keep_its_size():
     assert len(sizes) == 1
 
 
+def test_distributions_are_shares_of_each_set():
+    figure = plots.distributions(
+        {"few": torch.tensor([-0.9, 0.0, 0.0, 0.9]), "many": np.zeros((10, 10))},
+        limits=(-1, 1),
+        bins=5,
+        xlabel="weight",
+    )
+    heights = [max(c.get_paths()[0].vertices[:, 1]) for c in figure.axes[0].collections]
+    assert heights == pytest.approx([0.5, 1.0])
+    assert figure.alt == "Histograms of weight: few and many."
+    assert figure.to_png().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("samples", [{}, {"nothing": []}, {"nan": [math.nan]}])
+def test_distributions_of_nothing_are_refused(samples):
+    with pytest.raises(CourseError, match="nothing to draw"):
+        plots.distributions(samples)
+
+
 def test_layer_statistics_marks_where_numbers_end():
     texts = ends(SAMPLES["layers, 0 and inf"](), 0)
     assert texts.count("∞") == 2 and texts.count("0") == 1
