@@ -16,9 +16,11 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
+from PIL import Image
 
 from course_utils.pictures import PALETTE, ZERO
 
@@ -68,6 +70,12 @@ class Figure(matplotlib.figure.Figure):
             pil_kwargs={"compress_level": compress_level},
         )
         return buffer.getvalue()
+
+    def to_image(self) -> Image.Image:
+        """The figure as pixels, to be put beside other pictures."""
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
     def _repr_mimebundle_(
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
@@ -199,7 +207,12 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: fl
             continue
         point = axes.transData.transform((0, min(max(y, low), high)))
         wanted.append(float(axes.transAxes.inverted().transform(point)[1]))
-    for (_, text, colour), place in zip(labels, spread_out(wanted, gap), strict=True):
+    # None above or below the axes, unless there are too many of them.
+    places = np.array(spread_out(wanted, gap))
+    rank = places.argsort().argsort()
+    above = len(labels) - 1 - rank
+    places = np.clip(places, gap * rank, np.maximum(gap * rank, 1 - gap * above))
+    for (_, text, colour), place in zip(labels, places, strict=True):
         axes.annotate(
             text,
             xy=(1, place),

@@ -252,10 +252,21 @@ class Canvas:
         return self.pixels[max(top, 0) : top + height, max(left, 0) : left + width]
 
 
-def to_png(indices: np.ndarray) -> bytes:
-    """Encode palette indices, uint8 (H, W), as a PNG; level 1: speed matters more than bytes."""
-    picture = Image.fromarray(np.ascontiguousarray(indices))
-    picture.putpalette(PALETTE.tobytes())
+def coloured(indices: np.ndarray) -> Image.Image:
+    """Palette indices, uint8 (H, W), as a picture to be put on one that also holds a figure."""
+    return Image.fromarray(PALETTE[indices])
+
+
+def heading(picture: Image.Image, text: str, left: int, top: int) -> None:
+    """Write one line on a picture of colours; it looks like the title of a figure's axes."""
+    ImageDraw.Draw(picture).text((left, top), text, "#222222", font(14, bold=True))
+
+
+def to_png(picture: np.ndarray | Image.Image) -> bytes:
+    """Encode a picture or palette indices (H, W) as a PNG; level 1: speed matters more."""
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(np.ascontiguousarray(picture))
+        picture.putpalette(PALETTE.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

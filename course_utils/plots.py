@@ -185,14 +185,17 @@ def gaps(
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
     axes.set_ylim(count - 0.4, -0.6)
-    axes.set_xlim(_lowest(runs), 1.09)
-    axes.set_xticks([t / 10 for t in range(round(10 * _lowest(runs)), 11)])
+    low = _lowest(runs)
+    axes.set_xlim(low, 1.09)
+    axes.set_xticks([t / 10 for t in range(10, round(10 * low) - 1, -1 if low >= 0.3 else -2)])
     for row, (name, run) in enumerate(runs.items()):
         ends = run.validation_accuracy, run.train_accuracy
         look = {"color": f.COLOURS[0], "alpha": 0.4 if name == going else 1.0}
         axes.plot(ends, (row, row), linewidth=2.2, solid_capstyle="butt", zorder=2, **look)
         axes.plot(ends[0], row, "o", ms=8, mfc="white", mew=2, zorder=3, **look)
         axes.plot(ends[1], row, "o", ms=8, zorder=3, **look)
+        if not math.isfinite(sum(ends)):
+            continue
         axes.annotate(
             f"{100 * (ends[1] - ends[0]):.0f}".replace("-", "−"),
             (max(ends), row),
@@ -209,13 +212,16 @@ def gaps(
 
 def _lowest(runs: Mapping[str, RunLike]) -> float:
     """Left end of the axis: a full tenth below all runs, and never above one half."""
-    lowest = min((min(r.train_accuracy, r.validation_accuracy) for r in runs.values()), default=1)
+    shares = [s for r in runs.values() for s in (r.train_accuracy, r.validation_accuracy)]
+    lowest = min(filter(math.isfinite, shares), default=1)
     return min(0.5, math.floor(10 * lowest - 0.2) / 10)
 
 
 def layer_statistics(
     spreads: SignalSpread | Sequence[SignalSpread] | Mapping[str, SignalSpread],
     *,
+    highlight: str | None = None,
+    limits: tuple[float, float] | None = None,
     title: str = "",
     width: int = 640,
     height: int = 320,
@@ -226,6 +232,13 @@ def layer_statistics(
     The grey band is a factor of ten around 1, the spread at the start: of the input on the left,
     of the gradient at the last layer on the right. Where numbers leave float32's range the line
     ends in ∞, where they are all alike in 0. The names stand beside the ends of the activations.
+
+    Args:
+        spreads: one, several, or several by name.
+        highlight: name of the one to set off in blue; the others are thin and grey.
+        limits: of the vertical axis, so that a live picture stands still; by default what is
+            needed.
+        alt: replaces the text made from names and verdicts.
     """
     from course_utils import figure as f
 
@@ -238,7 +251,7 @@ def layer_statistics(
     magnitudes = [math.log10(v) for v in every if 0 < v < math.inf]
     low = math.floor(min(magnitudes, default=0)) - 0.5
     high = math.ceil(max(magnitudes, default=0)) + 0.5
-    low, high = min(low, -2.5), max(high, 2.5)
+    low, high = (math.log10(v) for v in limits) if limits else (min(low, -2.5), max(high, 2.5))
     depth = max(s.depth for s in named.values())
     columns = (
         ("Activations, forward →", "activation_std"),
@@ -251,12 +264,18 @@ def layer_statistics(
         axes.axhspan(0.1, 10, color=f.PALE, alpha=0.6, linewidth=0, zorder=0)
         ends = []
         for (name, spread), colour in zip(named.items(), f.colours(len(named)), strict=True):
+            look = {"linewidth": 1.8, "marker": "o", "ms": 3 if depth <= 30 else 0}
+            if highlight is not None:
+                chosen = name == highlight
+                colour = f.BLUE if chosen else f.RULE
+                dot = "o" if depth == 1 else None  # without neighbours there is no line
+                look = look | {"zorder": 3} if chosen else {"linewidth": 1, "marker": dot, "ms": 3}
             y = np.array(getattr(spread, attribute))
             x = np.arange(1, len(y) + 1)
             shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
-            axes.plot(x, shown, color=colour, linewidth=1.8, marker="o", ms=3 if depth <= 30 else 0)
+            axes.plot(x, shown, color=colour, **look)
             for where, edge, sign in ((~np.isfinite(y), high, "∞"), (y == 0, low, "0")):
-                if where.any():
+                if where.any() and highlight in (None, name):
                     # The signal comes from the left, the gradient from the right.
                     at = x[where].min() if attribute == "activation_std" else x[where].max()
                     axes.text(
@@ -271,7 +290,7 @@ def layer_statistics(
                     )
             ends.append((float(y[-1]), name, colour))
         if len(named) > 1 and axes is panels[0]:
-            f.label_ends(axes, ends)
+            f.label_ends(axes, sorted(ends))
     told = " ".join(f"{name}: {s.verdict}" for name, s in named.items())
     fig.alt = alt or f"Spread of activations and gradients by layer, log scale. {told}"
     return fig

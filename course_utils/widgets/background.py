@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-REDRAWS_PER_SECOND = 4
+REDRAWS_PER_SECOND = 2  # each with a Matplotlib figure, in which nothing else gets on
 
 _current: weakref.ref[BackgroundRun] | None = None
 _starting = threading.Lock()

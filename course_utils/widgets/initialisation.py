@@ -10,17 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils import charts
+from course_utils import plots
 from course_utils.initialisation import ACTIVATIONS, SCHEMES, SignalSpread, signal_spread
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.panel import Panel, choice, int_slider, toggle
 
-_WIDTH, _HEIGHT = 700, 340
-_LEFT, _TOP, _CHART, _LABELS = 42, 30, (216, 262), 108
+_WIDTH, _HEIGHT = 700, 350
 _LIMITS = (1e-12, 1e12)  # always the same, so that what moves is the line and not the axis
-_HEALTHY = (0.1, 10.0)  # what the verdict calls "hold"
-
-_SHORT = {"he read as variance": "he as variance"}
 
 
 @dataclass(frozen=True)
@@ -33,43 +29,27 @@ class InitialisationView:
 
 def draw(view: InitialisationView) -> bytes:
     """Spread per layer of the activations (left) and of the gradients (right), as a PNG."""
-    sheet = charts.Sheet(_WIDTH, _HEIGHT)
-    width, height = _CHART
-    right = _LEFT + width + 2 * _LABELS
-    depth = view.chosen.depth
-    layers = list(range(1, depth + 1))
-    common = {
-        "x_limits": (1, max(2, depth)),
-        "y_limits": _LIMITS,
-        "logarithmic": True,
-        "band": _HEALTHY,
-        "x_label": "layer",
-        "x_ticks": _layer_ticks(depth),
-    }
-    forward = sheet.chart((_LEFT, _TOP, width, height), title="spread of the activations", **common)
-    backward = sheet.chart(
-        (right, _TOP, width, height), title="spread of the gradients", numbers=False, **common
+    from course_utils.figure import SMALL
+
+    figure = plots.layer_statistics(
+        {spread.scheme: spread for spread in (*view.others, view.chosen)},
+        highlight=view.chosen.scheme,
+        limits=_LIMITS,
+        title="Spread by layer; shaded: within a factor of ten of the start",
+        width=_WIDTH,
+        height=_HEIGHT,
     )
-    for chart, name, end in ((forward, "activation_std", -1), (backward, "gradient_std", 0)):
-        labels = []
-        for spread in (*view.others, view.chosen):
-            chosen = spread is view.chosen
-            values = getattr(spread, name)
-            colour = charts.BLUE if chosen else charts.FAINT
-            chart.line(layers, values, colour, 3 if chosen else 1.5)
-            if chosen:
-                chart.dots(layers, values, colour, 3 if depth > 20 else 4)
-            text = _SHORT.get(spread.scheme, spread.scheme)
-            labels.append((text, values[end], charts.BLUE if chosen else charts.GREY))
-        chart.side_labels(labels, right=chart is forward)
-        chart.done()
-    sheet.text("shaded: within a factor of ten", _LEFT, _TOP + height + 19, 11, charts.GREEN)
-    return sheet.to_png()
-
-
-def _layer_ticks(depth: int) -> list[int]:
-    step = next(step for step in (1, 2, 5, 10) if depth / step <= 8)
-    return sorted({1, *range(step, depth + 1, step)})
+    # Unseen, it keeps the room that the names take once the others are there.
+    figure.axes[0].annotate(
+        max(SCHEMES, key=len),
+        xy=(1, 0.5),
+        xycoords="axes fraction",
+        xytext=(5, 0),
+        textcoords="offset points",
+        fontsize=SMALL,
+        alpha=0,
+    )
+    return figure.to_png(compress_level=1)
 
 
 class InitialisationPanel(Panel):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from course_utils import charts, pictures
+from course_utils import pictures, plots
 from course_utils.regularisation import RegularisationRun
 
-WIDTH, HEIGHT = 660, 486
-ROWS = 10
-_PICTURES, _TOP, _LEFT = 68, 28, 236
-_STRIP = (WIDTH - _PICTURES - 2, 56)
-_RUNS, _ROW = 246, 20
+WIDTH, HEIGHT = 660, 504
+ROWS = 8
+_LEFT, _TOP, _RUNS = 70, 32, 222
+_STRIP = (WIDTH - _LEFT - 2, 56)
+_LONGEST = 40  # letters of a name
 
 
 @dataclass(frozen=True)
@@ -37,105 +37,56 @@ class RegularisationView:
 
 
 def draw(view: RegularisationView) -> bytes:
-    """The picture as a PNG, 660 × 486 pixels."""
-    sheet = charts.Sheet(WIDTH, HEIGHT)
+    """The picture as a PNG, 660 × 504 pixels."""
+    sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen = ImageDraw.Draw(sheet)
     what = "other pictures in every epoch" if view.augments else "the same pictures in every epoch"
-    sheet.text(f"What the network is shown: {what}", 10, 4)
+    pictures.heading(sheet, f"What the network is shown: {what}", 10, 6)
     top = _TOP
     for row, name in zip(view.pictures, ("as it is", "epoch 1", "epoch 2"), strict=True):
-        height = _draw_pictures(sheet, row, top)
-        sheet.text(name, _PICTURES - 10, top + height // 2, 12, charts.GREY, "rm")
-        top += height + 4
+        strip = _strip(row.numpy())
+        sheet.paste(strip, (_LEFT, top))
+        middle = (_LEFT - 10, top + strip.height // 2)
+        pen.text(middle, name, "#666666", pictures.font(13), anchor="rm")
+        top += strip.height + 4
     _draw_runs(sheet, view)
-    return sheet.to_png()
+    return pictures.to_png(sheet)
 
 
-def _draw_pictures(sheet: charts.Sheet, row: Tensor, top: int) -> int:
-    """One row of pictures (N, C, H, W); returns its height."""
-    values = row.numpy()
-    if values.shape[1] == 3:
-        height, width = values.shape[2:]
-        zoom = max(1, _STRIP[1] // height)
-        line = np.full((height * zoom, len(values), width * zoom + 4, 3), 255, dtype=np.uint8)
-        for k, one in enumerate(np.moveaxis(values, 1, -1)):
-            line[:, k, :-4] = one.repeat(zoom, axis=0).repeat(zoom, axis=1)
-        pixels = line.reshape(height * zoom, -1, 3)[:, : _STRIP[0]]
-        sheet.picture(pixels, _PICTURES, top)
-        return len(pixels)
-    tiles = pictures.tile(pictures.grey_indices(values[:, 0], 0, 255), _STRIP, gap=3)
-    sheet.tiles(tiles, _PICTURES, top)
-    return len(tiles)
+def _strip(row: np.ndarray) -> Image.Image:
+    """One row of pictures (N, C, H, W)."""
+    if row.shape[1] != 3:
+        tiles = pictures.tile(pictures.grey_indices(row[:, 0], 0, 255), _STRIP, gap=3)
+        return pictures.coloured(tiles)
+    height, width = row.shape[2:]
+    zoom = max(1, _STRIP[1] // height)
+    line = np.full((height * zoom, len(row), width * zoom + 4, 3), 255, dtype=np.uint8)
+    for k, one in enumerate(np.moveaxis(row, 1, -1)):
+        line[:, k, :-4] = one.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    return Image.fromarray(line.reshape(height * zoom, -1, 3)[:, : _STRIP[0]])
 
 
-def _draw_runs(sheet: charts.Sheet, view: RegularisationView) -> None:
+def _draw_runs(sheet: Image.Image, view: RegularisationView) -> None:
     runs = [*view.runs, *([view.going] if view.going else [])]
+    title = f"Runs so far: {len(runs)}" if runs else "No run yet: press Train"
+    named = {_name(number, run, runs): run for number, run in enumerate(runs, 1)}
     if len(runs) > ROWS:  # the first one is what the others are compared with
-        runs = [runs[0], *runs[-(ROWS - 1) :]]
-    shares = [s for run in runs for s in _shares(run) if math.isfinite(s)]
-    low = min(80, 10 * math.floor(10 * min(shares, default=0.7) - 0.3))
-    height = _ROW * ROWS
-    chart = sheet.chart(
-        (_LEFT, _RUNS, WIDTH - _LEFT - 96, height),
-        x_limits=(max(0, low), 100.5),
-        y_limits=(ROWS, 0),
-        x_ticks=range(max(0, low), 101, 10 if low < 60 else 5),
-        y_ticks=(),
-        x_label="accuracy in %",
-    )
-    chart.legend([("training", charts.ORANGE), ("validation", charts.BLUE)])
-    number = len(view.runs) + bool(view.going)
-    title = f"runs so far: {number}" if number else "no run yet: press Train"
-    if number > len(runs):
         title += f", the first and the last {ROWS - 1}"
-    sheet.text(title, 10, _RUNS - 21)
-    sheet.text("gap", WIDTH - 12, _RUNS - 19, 11, charts.GREY, "ra")
-    if view.runs:
-        first = 100 * view.runs[0].validation_accuracy
-        chart.line([first, first], [0, ROWS], (178, 211, 232), 1)
-    for row, run in enumerate(runs):
-        _draw_run(sheet, chart, row, run, _name(run, runs), done=run is not view.going)
-    chart.done()
+        shown = list(named)
+        named = {name: named[name] for name in (shown[0], *shown[-(ROWS - 1) :])}
+    going = list(named)[-1] if view.going else None
+    if runs:
+        title += "; numbers: gap in points"
+    pictures.heading(sheet, title, 10, _RUNS)
+    sheet.paste(plots.gaps(named, rows=ROWS, going=going, width=WIDTH).to_image(), (0, _RUNS + 18))
 
 
-def _draw_run(
-    sheet: charts.Sheet,
-    chart: charts.Chart,
-    row: int,
-    run: RegularisationRun,
-    name: str,
-    done: bool,
-) -> None:
-    y, middle = row + 0.5, _RUNS + round((row + 0.5) * _ROW)
-    name, size = _fit(name, _LEFT - 16)
-    sheet.text(name, _LEFT - 8, middle, size, anchor="rm")
-    train, validation = (100 * share for share in _shares(run))
-    chart.line([train, validation], [y, y], charts.FAINT, 4)
-    chart.dots([train], [y], charts.ORANGE, 5, filled=done)
-    chart.dots([validation], [y], charts.BLUE, 5, filled=done)
-    if math.isfinite(run.gap):
-        text = f"{100 * run.gap:.1f} points" if done else "training …"
-        sheet.text(text, WIDTH - 12, middle, 12, anchor="rm")
-
-
-def _shares(run: RegularisationRun) -> tuple[float, float]:
-    return run.train_accuracy, run.validation_accuracy
-
-
-def _name(run: RegularisationRun, runs: Sequence[RegularisationRun]) -> str:
-    """The run's methods, and its number of pictures or epochs where these are not all the same."""
-    name = run.settings.label
+def _name(number: int, run: RegularisationRun, runs: Sequence[RegularisationRun]) -> str:
+    """Number and methods, with the pictures and the epochs where these are not all the same."""
+    parts = []
     if len({other.settings.pictures for other in runs}) > 1:
-        name = f"{run.settings.pictures:,}: {name}"
+        parts.append(f"{run.settings.pictures:,} pict.")
     if len({other.settings.epochs for other in runs}) > 1:
-        name = f"{name}, {run.settings.epochs} ep."
-    return name
-
-
-def _fit(text: str, width: int) -> tuple[str, int]:
-    """The text and a size in which it has room, shortened where even the smallest is too large."""
-    for size in (12, 11, 10):
-        if pictures.font(size).getlength(text) <= width:
-            return text, size
-    while pictures.font(size).getlength(text) > width:
-        text = text.rstrip("…")[:-1] + "…"
-    return text, size
+        parts.append(f"{run.settings.epochs} ep.")
+    name = f"{number}: {', '.join([*parts, run.settings.label])}"
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1].rstrip(" +,") + "…"

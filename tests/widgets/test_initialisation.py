@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import threading
 
 import pytest
 import torch
 
+from course_utils import plots
 from course_utils.errors import CourseError
 from course_utils.initialisation import ACTIVATIONS, SCHEMES, signal_spread
 from course_utils.widgets.initialisation import InitialisationPanel, initialisation_panel
@@ -46,6 +48,27 @@ def test_another_scheme_of_a_known_stack_is_complete_at_once(panel):
     assert panel.wait(30)
     panel.set(scheme="orthogonal")
     assert len(panel.result.others) == len(SCHEMES) - 1
+
+
+def test_only_the_chosen_scheme_is_blue_and_the_axis_stands_still(images):
+    spreads = {s: signal_spread(s, 30, "relu", width=8, images=images) for s in SCHEMES}
+    figure = plots.layer_statistics(spreads, highlight="he", limits=(1e-12, 1e12))
+    for axes in figure.axes:
+        assert axes.get_ylim() == pytest.approx((1e-12, 1e12))
+        chosen = axes.lines[list(SCHEMES).index("he")]
+        others = [line for line in axes.lines if line is not chosen]
+        assert chosen.get_color() == "#0173b2" and chosen.get_marker() == "o"
+        assert {(line.get_color(), line.get_marker()) for line in others} == {("#b0b0b0", "None")}
+        assert chosen.get_zorder() > max(line.get_zorder() for line in others)
+        assert chosen.get_linewidth() > max(line.get_linewidth() for line in others)
+    names = {text.get_text(): text for text in figure.axes[0].texts}
+    assert set(names) == set(SCHEMES)
+    heights = sorted(text.xy[1] for text in names.values())
+    assert heights[0] >= 0 and heights[-1] <= 1
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 0.04
+    colours = {name: text.get_color() for name, text in names.items()}
+    assert len(set(colours.values())) == 2
+    assert [s for s in SCHEMES if colours[s] == colours["he"]] == ["he"]
 
 
 @pytest.mark.parametrize("name", ["depth", "width"])
