@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,10 +126,7 @@ class InitialisationPanel(Panel):
         if key not in self._known:
             if len(self._known) > 5000:
                 self._known.clear()
-            with _one_thread():
-                self._known[key] = signal_spread(
-                    scheme, **stack, images=self._images, seed=self._seed
-                )
+            self._known[key] = signal_spread(scheme, **stack, images=self._images, seed=self._seed)
         return self._known[key]
 
     def _compute_others(self, outdated: Callable[[], bool]) -> None:
@@ -140,17 +136,6 @@ class InitialisationPanel(Panel):
                 return
             self._spread(scheme, stack)
         self.refresh()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers as small as these gain nothing by several, and lose much where others want them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _first_pictures() -> Tensor:
