@@ -14,6 +14,7 @@ from course_utils.conv.arithmetic import (
     same_padding,
     size_formula,
 )
+from course_utils.conv.editing import AdaptedConv2d, EditError, EditReport, LayerChange, edit_conv
 from course_utils.conv.kernels import PRESETS, filter_image, is_signed
 from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
 from course_utils.conv.receptive import ReceptiveField, receptive_field
@@ -22,9 +23,13 @@ from course_utils.conv.table import LayerRow, as_frame, layer_table
 
 __all__ = [
     "PRESETS",
+    "AdaptedConv2d",
     "ConvResult",
     "ConvSettings",
+    "EditError",
+    "EditReport",
     "ImpossibleSetting",
+    "LayerChange",
     "LayerRow",
     "ReceptiveField",
     "Step",
@@ -35,6 +40,7 @@ __all__ = [
     "conv2d_shape",
     "convolve",
     "cross_correlate",
+    "edit_conv",
     "filter_image",
     "is_signed",
     "layer_table",

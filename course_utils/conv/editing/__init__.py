@@ -1,0 +1,9 @@
+"""One edit of one convolution, in any network: what is coupled to it follows."""
+
+from __future__ import annotations
+
+from course_utils.conv.editing.adapter import AdaptedConv2d
+from course_utils.conv.editing.edit import EditError, edit_conv
+from course_utils.conv.editing.report import EditReport, LayerChange
+
+__all__ = ["AdaptedConv2d", "EditError", "EditReport", "LayerChange", "edit_conv"]

@@ -1,0 +1,217 @@
+"""What an edit did to a network, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.conv.editing.adapter import AdaptedConv2d
+from course_utils.conv.receptive import ReceptiveField
+from course_utils.conv.table import LayerRow, layer_table
+
+# Attributes of layers that an edit can change, and how they are shown.
+_SETTINGS = {
+    "in_channels": "in",
+    "out_channels": "out",
+    "kernel_size": "kernel",
+    "stride": "stride",
+    "padding": "padding",
+    "dilation": "dilation",
+    "groups": "groups",
+    "padding_mode": "padding mode",
+    "in_features": "in",
+    "out_features": "out",
+    "num_features": "channels",
+    "num_channels": "channels",
+    "normalized_shape": "channels",
+    "num_parameters": "channels",
+}
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """One layer that the edit touched.
+
+    Attributes:
+        name, kind: of the layer, and its class.
+        before, after: its settings and sizes that changed, as short text.
+    """
+
+    name: str
+    kind: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind}): {self.before} → {self.after}"
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What `edit_conv` did.
+
+    Attributes:
+        name: of the edited layer.
+        changes: the arguments asked for.
+        layers: every layer whose settings or sizes changed, the edited one first.
+        adapters: names of the layers that have an adapter now and had none before.
+        weights_before, weights_after: numbers in the changed parameters.
+    """
+
+    name: str
+    changes: dict[str, Any]
+    layers: tuple[LayerChange, ...]
+    adapters: tuple[str, ...]
+    weights_before: int
+    weights_after: int
+    _before: nn.Module = field(repr=False)
+    _after: nn.Module = field(repr=False)
+    _inputs: tuple = field(repr=False)
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Names of the layers that changed."""
+        return tuple(layer.name for layer in self.layers)
+
+    @cached_property
+    def parameters(self) -> tuple[int, int]:
+        """Numbers that the network learns, before and after."""
+        return tuple(sum(p.numel() for p in m.parameters()) for m in (self._before, self._after))
+
+    @cached_property
+    def multiply_adds(self) -> tuple[int, int]:
+        """Of one picture, before and after."""
+        return tuple(sum(row.multiply_adds or 0 for row in rows) for rows in self._tables)
+
+    @cached_property
+    def receptive_field(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
+        """Of the last convolution before the network looks at the whole picture."""
+        return tuple(
+            next((r.receptive_field for r in reversed(rows) if _has_field(r)), None)
+            for rows in self._tables
+        )
+
+    @cached_property
+    def _tables(self) -> tuple[list[LayerRow], list[LayerRow]]:
+        return layer_table(self._before, self._inputs), layer_table(self._after, self._inputs)
+
+    @torch.no_grad()
+    def difference(self, *inputs: Tensor) -> float:
+        """How far the outputs are from those before: max |Δy| / max |y|, in eval mode.
+
+        About 1e-6 means the same function within rounding.
+        """
+        outputs = []
+        for model in (self._before, self._after):
+            modes = {module: module.training for module in model.modules()}
+            try:
+                outputs.append(torch.cat([y.flatten() for y in _outputs(model.eval()(*inputs))]))
+            finally:
+                for module, mode in modes.items():
+                    module.training = mode
+        before, after = outputs
+        return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+
+    def __str__(self) -> str:
+        asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
+        count = len(self.layers) - 1
+        lines = [f"{self.name}: {asked}"]
+        lines += [f"  {self.layers[0]}"] if self.layers else ["  nothing changed"]
+        if count > 0:
+            lines.append(f"{count} other layer{'s' * (count > 1)} followed:")
+            lines += [f"  {layer}" for layer in self.layers[1:]]
+        for name in self.adapters:
+            lines.append(f"{name} got an adapter: the rest of the network could not follow.")
+        for what, (a, b) in (
+            ("parameters", self.parameters),
+            ("multiply-adds", self.multiply_adds),
+        ):
+            lines.append(f"{what}: {a:,} → {b:,} ({b / max(a, 1):.2f} times)")
+        a, b = self.receptive_field
+        if a is not None and b is not None:
+            lines.append(f"receptive field: {a} → {b}")
+        return "\n".join(lines)
+
+
+def report_of(
+    before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], inputs: tuple
+) -> EditReport:
+    """Compare a network with the edited one."""
+    old, new = dict(before.named_modules()), dict(after.named_modules())
+    layers = [
+        change
+        for layer in new
+        if layer in old and (change := _change(layer, old[layer], new[layer])) is not None
+    ]
+    layers.sort(key=lambda change: change.name != name)  # stable: the others stay in order
+    adapters = [
+        layer
+        for layer, module in new.items()
+        if isinstance(module, AdaptedConv2d) and not _same_adapter(old.get(layer), module)
+    ]
+    shapes = {n: p.shape for n, p in before.named_parameters()}
+    changed = [(n, p) for n, p in after.named_parameters() if shapes.get(n) != p.shape]
+    return EditReport(
+        name=name,
+        changes=dict(changes),
+        layers=tuple(layers),
+        adapters=tuple(adapters),
+        weights_before=sum(shapes[n].numel() for n, _ in changed if n in shapes),
+        weights_after=sum(p.numel() for _, p in changed),
+        _before=before,
+        _after=after,
+        _inputs=inputs,
+    )
+
+
+def _change(name: str, old: nn.Module, new: nn.Module) -> LayerChange | None:
+    pairs = list(_differences(old, new))
+    if not pairs:
+        return None
+    kind = type(old).__name__
+    before = ", ".join(f"{what} {a}" for what, a, _ in pairs)
+    return LayerChange(name, kind, before, ", ".join(f"{what} {b}" for what, _, b in pairs))
+
+
+def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str]]:
+    known = False
+    for attribute, shown in _SETTINGS.items():
+        a, b = getattr(old, attribute, None), getattr(new, attribute, None)
+        if a != b:
+            known = True
+            yield shown, _short(a), _short(b)
+    if isinstance(old, nn.modules.conv._ConvNd) and (old.bias is None) != (new.bias is None):
+        yield "bias", *("no" if m.bias is None else "yes" for m in (old, new))
+    if not known:  # a layer of another kind, with parameters of its own
+        new_shapes = {n: p.shape for n, p in new.named_parameters(recurse=False)}
+        for n, p in old.named_parameters(recurse=False):
+            if n in new_shapes and p.shape != new_shapes[n]:
+                yield n, *("×".join(map(str, s)) for s in (p.shape, new_shapes[n]))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        same = len(set(value)) == 1
+        return str(value[0]) if same and len(value) != 2 else "×".join(map(str, value))
+    return str(value)
+
+
+def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
+    if not isinstance(old, AdaptedConv2d):
+        return False
+    return (old.project is None) == (new.project is None) and old.former == new.former
+
+
+def _has_field(row: LayerRow) -> bool:
+    return row.receptive_field is not None and row.kind in ("Conv2d", "AdaptedConv2d")
+
+
+def _outputs(value: Any) -> list[Tensor]:
+    from torch.utils._pytree import tree_leaves
+
+    return [t for t in tree_leaves(value) if isinstance(t, Tensor)]
