@@ -14,7 +14,15 @@ from course_utils.conv.arithmetic import (
     same_padding,
     size_formula,
 )
-from course_utils.conv.editing import AdaptedConv2d, EditError, EditReport, LayerChange, edit_conv
+from course_utils.conv.editing import (
+    AdaptedConv2d,
+    ConvEditor,
+    EditError,
+    EditReport,
+    LayerChange,
+    edit_conv,
+    list_convs,
+)
 from course_utils.conv.kernels import PRESETS, filter_image, is_signed
 from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
 from course_utils.conv.receptive import ReceptiveField, receptive_field
@@ -24,6 +32,7 @@ from course_utils.conv.table import LayerRow, as_frame, layer_table
 __all__ = [
     "PRESETS",
     "AdaptedConv2d",
+    "ConvEditor",
     "ConvResult",
     "ConvSettings",
     "EditError",
@@ -46,6 +55,7 @@ __all__ = [
     "layer_table",
     "linear_multiply_adds",
     "linear_parameters",
+    "list_convs",
     "output_size",
     "pool2d_shape",
     "receptive_field",

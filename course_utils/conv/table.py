@@ -20,12 +20,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.receptive import ReceptiveField, windows_of
 
 if TYPE_CHECKING:
     import pandas
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -197,6 +199,11 @@ def _first_tensor(values: Any) -> Tensor | None:
 
 def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
     """Multiply-adds of the whole batch, or None if unknown."""
+    if isinstance(module, nn.Conv2d):  # an adapter behind it may have resized what it gave
+        window = {name: getattr(module, name) for name in _WINDOW}
+        shape = conv2d_shape(tuple(source.shape[-3:]), module.out_channels, **window)
+        pictures = source.shape[0] if source.ndim == 4 else 1
+        return pictures * math.prod(shape) * math.prod(module.weight.shape[1:])
     if isinstance(module, _CONVOLUTIONS):  # each output number sums over one kernel
         return output.numel() * math.prod(module.weight.shape[1:])
     if isinstance(module, _TRANSPOSED):  # each input number is spread over one kernel
@@ -269,6 +276,7 @@ class _FollowFields(TorchDispatchMode):
         match name:
             case "convolution" if len(args[3]) == 2 and not args[6] and len(sources) == 1:
                 _, weight, _, stride, padding, dilation, *_ = args
+                padding = padding if len(padding) == 2 else padding * 2  # padding="valid": [0]
                 return field.then(tuple(weight.shape[2:]), stride, dilation, padding)
             case "max_pool2d_with_indices" | "avg_pool2d":
                 # Arguments at the end are left out where they have their default values.

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from course_utils.conv.editing.adapter import AdaptedConv2d
+from course_utils.conv.editing.layer import settings_of
 from course_utils.conv.receptive import ReceptiveField, _pair
 from course_utils.conv.table import as_frame, layer_table
 
@@ -275,3 +277,20 @@ def test_torchvision_networks(name, giga, field):
         assert cost == pytest.approx(giga, abs=0.001)
     if field:
         assert [row.receptive_field for row in rows if row.receptive_field][-1].size == field
+
+
+def test_a_padding_in_words_is_followed():
+    rows = layer_table(nn.Conv2d(1, 2, 3, padding="valid"), torch.zeros(1, 1, 6, 6))
+    assert rows[0].output_shape == (1, 2, 4, 4)
+    assert str(rows[0].receptive_field) == "3×3"
+
+
+def test_what_an_adapter_makes_of_a_convolution_is_not_counted_as_its_own_cost():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 36, 2))
+    layer = AdaptedConv2d.of(model[0])
+    layer.former = settings_of(layer)
+    model[0] = layer
+    layer.stride = (2, 2)
+    rows = layer_table(model, torch.zeros(1, 1, 6, 6))
+    assert rows[0].output_shape == (1, 4, 6, 6)
+    assert rows[0].multiply_adds == 4 * 3 * 3 * 9

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from course_utils.conv.editing.adapter import AdaptedConv2d
+from course_utils.conv.editing.chain import ConvEditor
 from course_utils.conv.editing.edit import EditError, edit_conv
+from course_utils.conv.editing.inventory import list_convs
 from course_utils.conv.editing.report import EditReport, LayerChange
 
-__all__ = ["AdaptedConv2d", "EditError", "EditReport", "LayerChange", "edit_conv"]
+__all__ = [
+    "AdaptedConv2d",
+    "ConvEditor",
+    "EditError",
+    "EditReport",
+    "LayerChange",
+    "edit_conv",
+    "list_convs",
+]

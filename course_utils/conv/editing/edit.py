@@ -48,10 +48,10 @@ def edit_conv(
 
     What computes the same function as before (within rounding), if everything follows:
 
-    - more channels: each copy of a channel shares the weights of those that read it (Chen, Goodfellow
-      and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Behind a LayerNorm
-      or GroupNorm only if every channel gets equally many copies, and in an attention never: the
-      mean, the variance and the products there count the copies;
+    - more channels: each copy of a channel shares the weights of those that read it (Chen,
+      Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Behind a
+      LayerNorm or GroupNorm only if every channel gets equally many copies, and in an attention
+      never: the mean, the variance and the products there count the copies;
     - a larger kernel whose padding keeps the size: zeros around the old one;
     - a bias; fewer groups.
 

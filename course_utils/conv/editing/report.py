@@ -14,6 +14,7 @@ from course_utils.conv.editing.adapter import AdaptedConv2d
 from course_utils.conv.receptive import ReceptiveField
 from course_utils.conv.table import LayerRow, layer_table
 
+_CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
 # Attributes of layers that an edit can change, and how they are shown.
 _SETTINGS = {
     "in_channels": "in",
@@ -90,9 +91,9 @@ class EditReport:
 
     @cached_property
     def receptive_field(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
-        """Of the last convolution before the network looks at the whole picture."""
+        """Of the convolution that is called last; None where that sees the whole picture."""
         return tuple(
-            next((r.receptive_field for r in reversed(rows) if _has_field(r)), None)
+            next((r.receptive_field for r in reversed(rows) if r.kind in _CONVOLUTIONS), None)
             for rows in self._tables
         )
 
@@ -205,10 +206,6 @@ def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
     if not isinstance(old, AdaptedConv2d):
         return False
     return (old.project is None) == (new.project is None) and old.former == new.former
-
-
-def _has_field(row: LayerRow) -> bool:
-    return row.receptive_field is not None and row.kind in ("Conv2d", "AdaptedConv2d")
 
 
 def _outputs(value: Any) -> list[Tensor]:
