@@ -94,6 +94,55 @@ def bars(
     return fig
 
 
+def before_and_after(
+    values: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str] = ("before", "after"),
+    *,
+    percent: bool = False,
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+    width: int = 640,
+    alt: str | None = None,
+) -> Figure:
+    """Two numbers for each name, joined by a line: an open dot and a filled one.
+
+    Args:
+        values: (before, after) by name, first one on top.
+        labels: what the two numbers are.
+        percent: whether the numbers are shares, to be written in per cent.
+        limits: of the axis.
+    """
+    from course_utils import figure as f
+
+    if not values:
+        raise CourseError("There is nothing to draw: pass at least one pair.")
+    fig = f.Figure(width, 66 + 26 * len(values) + (26 if title else 0))
+    axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
+    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    rows = range(len(values))
+    before, after = (np.array([pair[i] for pair in values.values()], dtype=float) for i in (0, 1))
+    axes.hlines(rows, before, after, color=f.RULE, linewidth=2, zorder=1)
+    dots = {"s": 52, "linewidths": 1.8, "zorder": 2}
+    axes.scatter(before, rows, facecolors="white", edgecolors=f.BLUE, label=labels[0], **dots)
+    axes.scatter(after, rows, facecolors=f.ORANGE, edgecolors=f.ORANGE, label=labels[1], **dots)
+    if limits is not None:
+        axes.set_xlim(*limits)
+    # Below the axis, where no dot can be.
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -26 / (26 * len(values))),
+        ncols=2,
+        frameon=False,
+        fontsize=f.SMALL,
+        labelcolor=f.INK,
+    )
+    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    fig.alt = alt or f"{labels[0]} and {labels[1]}{what}, for {listed(list(values))}."
+    return fig
+
+
 def _number(value: float, write: Callable[[float], str]) -> str:
     if np.isfinite(value):
         return write(value).replace("-", "−")

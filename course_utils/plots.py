@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from course_utils.chart_plots import bars, distributions, finite, heatmap, lines, listed
+from course_utils.chart_plots import (
+    bars,
+    before_and_after,
+    distributions,
+    finite,
+    heatmap,
+    lines,
+    listed,
+)
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Figure",
     "bars",
+    "before_and_after",
     "distributions",
     "feature_maps",
     "filters",

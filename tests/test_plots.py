@@ -148,6 +148,13 @@ SAMPLES = {
     "bars, one": lambda: plots.bars({"a": 12_845_056}, form="{:,.0f}"),
     "bars, odd": lambda: plots.bars({"a": -0.3, "b": 0.4, "c": math.nan, "d": math.inf}),
     "bars, zeros": lambda: plots.bars({"a": 0.0, "b": 0.0}),
+    "pairs": lambda: plots.before_and_after(
+        {"kernel 5": (0.89, 0.9), "stride 2": (0.3, 0.86)},
+        ("at once", "trained"),
+        percent=True,
+        title="Accuracy",
+    ),
+    "pairs, one": lambda: plots.before_and_after({"a": (3, 1)}, limits=(0, 4)),
     "gaps": lambda: plots.gaps({"none": run(1.0, 0.8), "dropout 0.5": run(0.9, 0.85)}, rows=4),
     "gaps, none": lambda: plots.gaps({}),
     "heat map": lambda: plots.heatmap(

@@ -20,6 +20,7 @@ from course_utils.conv.editing import (
     EditError,
     EditReport,
     LayerChange,
+    channel_table,
     edit_conv,
     list_convs,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Step",
     "as_frame",
     "build_and_run",
+    "channel_table",
     "conv2d_multiply_adds",
     "conv2d_parameters",
     "conv2d_shape",

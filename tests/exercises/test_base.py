@@ -27,6 +27,7 @@ EXERCISES = {
         *("he_std", "initialise", "l1_penalty", "decay_groups"),
         *("mean_std", "random_flip"),
     ],
+    "03_2": ["widen", "grow_kernel", "separable_cost", "slim"],
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]

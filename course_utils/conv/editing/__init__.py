@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from course_utils.conv.editing.adapter import AdaptedConv2d
 from course_utils.conv.editing.chain import ConvEditor
+from course_utils.conv.editing.channels import channel_table
 from course_utils.conv.editing.edit import EditError, edit_conv
 from course_utils.conv.editing.inventory import list_convs
 from course_utils.conv.editing.report import EditReport, LayerChange
@@ -14,6 +15,7 @@ __all__ = [
     "EditError",
     "EditReport",
     "LayerChange",
+    "channel_table",
     "edit_conv",
     "list_convs",
 ]

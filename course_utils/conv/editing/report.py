@@ -40,16 +40,24 @@ class LayerChange:
 
     Attributes:
         name, kind: of the layer, and its class.
-        before, after: its settings and sizes that changed, as short text.
+        pairs: (what, before, after) of its settings and sizes that changed, as short texts.
     """
 
     name: str
     kind: str
-    before: str
-    after: str
+    pairs: tuple[tuple[str, str, str], ...]
+
+    @property
+    def before(self) -> str:
+        return ", ".join(f"{what} {old}" for what, old, _ in self.pairs)
+
+    @property
+    def after(self) -> str:
+        return ", ".join(f"{what} {new}" for what, _, new in self.pairs)
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.kind}): {self.before} → {self.after}"
+        changes = ", ".join(f"{what} {old} → {new}" for what, old, new in self.pairs)
+        return f"{self.name} ({self.kind}): {changes}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,8 @@ class EditReport:
             ("parameters", self.parameters),
             ("multiply-adds", self.multiply_adds),
         ):
-            lines.append(f"{what}: {a:,} → {b:,} ({b / max(a, 1):.2f} times)")
+            change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
+            lines.append(f"{what}: {a:,} → {b:,} ({change})")
         a, b = self.receptive_field
         if a is not None and b is not None:
             lines.append(f"receptive field: {a} → {b}")
@@ -171,12 +180,8 @@ def report_of(
 
 
 def _change(name: str, old: nn.Module, new: nn.Module) -> LayerChange | None:
-    pairs = list(_differences(old, new))
-    if not pairs:
-        return None
-    kind = type(old).__name__
-    before = ", ".join(f"{what} {a}" for what, a, _ in pairs)
-    return LayerChange(name, kind, before, ", ".join(f"{what} {b}" for what, _, b in pairs))
+    pairs = tuple(_differences(old, new))
+    return LayerChange(name, type(old).__name__, pairs) if pairs else None
 
 
 def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str]]:
