@@ -129,14 +129,8 @@ def before_and_after(
     axes.scatter(after, rows, facecolors=f.ORANGE, edgecolors=f.ORANGE, label=labels[1], **dots)
     if limits is not None:
         axes.set_xlim(*limits)
-    # Below the axis, where no dot can be.
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -26 / (26 * len(values))),
-        ncols=2,
-        frameon=False,
-        fontsize=f.SMALL,
-        labelcolor=f.INK,
+    fig.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
     )
     what = f" of {title[0].lower()}{title[1:]}" if title else ""
     fig.alt = alt or f"{labels[0]} and {labels[1]}{what}, for {listed(list(values))}."

@@ -102,7 +102,8 @@ def _check_grow_kernel(answer: Answer) -> str:
     hints=(
         "Only the last two dimensions grow: (C_out, C_in, k_h, k_w) to "
         "(C_out, C_in, k_h + 2 · ring, k_w + 2 · ring).",
-        "Either make zeros of the new size and put the old weight in the middle, or look at nn.functional.pad.",
+        "Either make zeros of the new size and put the old weight in the middle, or look at "
+        "nn.functional.pad.",
         "nn.functional.pad(weight, (ring, ring, ring, ring)): left, right, top, bottom",
     ),
 )

@@ -53,6 +53,25 @@ class Draft:
         """The real numbers of a parameter or buffer, as changed so far."""
         return self.tensors[name] if name in self.tensors else self.names[name].detach()
 
+    def canonical(self, name: str) -> str:
+        """The name under which a parameter is listed; one that is shared has several."""
+        owner, _, attribute = name.rpartition(".")
+        mine = getattr(self.model.get_submodule(owner), attribute)
+        return next((other for other, t in self._named(self.model) if t is mine), name)
+
+    def own(self, name: str) -> bool:
+        """Give a layer a parameter of its own where it shares one; says whether it did."""
+        owner, _, attribute = name.rpartition(".")
+        module = self.model.get_submodule(owner)
+        mine, real = getattr(module, attribute), self.tensor(self.canonical(name))
+        users = [m for m in self.model.modules() if any(p is mine for p in m._parameters.values())]
+        if len(users) == 1:
+            return False
+        module._parameters[attribute] = nn.Parameter(mine.detach().clone(), mine.requires_grad)
+        for listed, _ in self._named(self.model):
+            self.names.setdefault(listed, real)
+        return True
+
     def replace(self, name: str, tensor: Tensor) -> None:
         """Give a parameter other numbers, and the draft's the same shape."""
         self.tensors[name] = tensor

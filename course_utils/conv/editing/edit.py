@@ -14,7 +14,7 @@ from course_utils.conv.editing.layer import changed_settings, check, output_size
 from course_utils.conv.editing.matching import tied
 from course_utils.conv.editing.report import EditReport, report_of
 from course_utils.conv.editing.surgery import Start, attempt, parameter_name
-from course_utils.conv.editing.trace import Trace
+from course_utils.conv.editing.trace import run
 from course_utils.errors import CourseError
 
 
@@ -37,9 +37,9 @@ def edit_conv(
     What computes the same function as before (within rounding), if everything follows:
 
     - more channels: each copy of a channel shares the weights of those that read it (Chen,
-      Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Behind a
-      LayerNorm or GroupNorm only if every channel gets equally many copies, and in an attention
-      never: the mean, the variance and the products there count the copies;
+      Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Where a
+      mean over channels is taken (LayerNorm, GroupNorm), only if every channel gets equally many
+      copies; in an attention never, for its products count the copies;
     - a larger kernel whose padding keeps the size: zeros around the old one;
     - a bias; fewer groups.
 
@@ -81,7 +81,7 @@ def edit_conv(
             " accepts: example_input=..."
         )
     trace, inputs = start.trace, start.inputs
-    weight = parameter_name(name, "weight")
+    weight = start.draft.canonical(parameter_name(name, "weight"))
     if weight not in trace.inputs:
         raise EditError(f"{name} is not used when the model runs.")
     before = settings_of(conv)
@@ -90,7 +90,7 @@ def edit_conv(
     ratio = conv.out_channels // conv.in_channels if depthwise and wider else 0
     check(wanted, trace.inputs[weight], ratio)
     if wider:
-        _refuse_output(trace, weight, name)
+        _refuse_output(model, name, start)
     sizes = [output_sizes(s, trace.inputs[weight]) for s in (before, wanted)]
     plans = [(False, False)]
     if adapter:
@@ -144,10 +144,24 @@ def _start(model: nn.Module, example: Any, meta: bool) -> Start:
     raise problem
 
 
-def _refuse_output(trace: Trace, weight: str, name: str) -> None:
+def _refuse_output(model: nn.Module, name: str, start: Start) -> None:
+    """See that the layer's channels are not what the network gives out."""
+    trace = start.trace
+    weight = start.draft.canonical(parameter_name(name, "weight"))
     classes = tied(trace)
     own = classes[trace.axes[weight, 0].numpy()]
-    if any(np.isin(own, classes[labels.numpy()]).any() for labels in trace.outputs):
+    if not any(np.isin(own, classes[labels.numpy()]).any() for labels in trace.outputs):
+        return
+    # They reach the output. If twice as many of them reach it as well, they are the output.
+    draft = Draft(model)
+    draft.model.get_submodule(name).bias = None
+    rows, *rest = draft.shape(weight)
+    draft.reshape(weight, (2 * rows, *rest))
+    try:
+        _, shapes = run(draft.model, start.inputs)
+    except Exception:  # the network's forward puts them together with something fixed
+        return
+    if shapes != start.shapes:
         raise EditError(
             f"The channels of {name} are the network's output: their number is the number of"
             " classes (or colours) that it tells apart. Change another layer."

@@ -88,11 +88,3 @@ def padded(labels: Tensor, pads: Sequence[int]) -> Tensor:
         if labels.shape[-1 - i] == 1:
             pads[2 * i : 2 * i + 2] = [0, 0]
     return F.pad(labels, pads)
-
-
-def without(labels: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor | None:
-    """Labels after a sum, mean or maximum over `dims`; None if it went over the channels."""
-    dims = [d % labels.ndim for d in dims]
-    if any(labels.shape[d] > 1 for d in dims):
-        return None
-    return labels if keepdim else labels.squeeze(dims)

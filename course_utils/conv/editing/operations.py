@@ -54,9 +54,9 @@ def follow(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict, o
     elif name in REDUCTIONS and _dims(name, args, kwargs) is not None:
         dims = _dims(name, args, kwargs)
         keepdim = outputs[0].ndim == first.ndim
-        left = [lb.without(x, dims, keepdim) for x in trace.of(first)]
+        left = _reduce(trace, first, dims, keepdim)
         for y in outputs:
-            trace.give(y, tuple(x for x in left if x is not None))
+            trace.give(y, left)
     elif name in PRODUCTS and len(inputs) == 2 and min(t.ndim for t in inputs) > 1:
         trace.give(output, _multiply(trace, *inputs, output))
     elif name == "scaled_dot_product_attention":
@@ -74,6 +74,26 @@ def follow(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict, o
     else:
         for y in outputs:
             trace.give(y, _combine(trace, inputs, y))
+
+
+def _reduce(trace: Trace, x: Tensor, dims: Sequence[int], keepdim: bool) -> tuple[Tensor, ...]:
+    """A sum, mean or maximum over `dims`.
+
+    Over all channels, none are left. Over one of several dimensions along which they lie (halves of
+    which the larger is taken, say), those that fall together are tied.
+    """
+    dims = [d % x.ndim for d in dims]
+    result = []
+    for labels in trace.of(x):
+        if all(labels.shape[d] == 1 for d in range(x.ndim) if d not in dims):
+            continue
+        for d in dims:
+            if labels.shape[d] > 1:
+                first = labels.narrow(d, 0, 1)
+                trace.tie(labels, first.expand_as(labels))
+                labels = first
+        result.append(labels if keepdim else labels.squeeze(dims))
+    return tuple(result)
 
 
 def _same_sizes(trace: Trace, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,13 +50,17 @@ def attempt(
         Exception: whatever stops it.
     """
     draft = start.draft
-    weight = parameter_name(name, "weight")
+    weight = draft.canonical(parameter_name(name, "weight"))
     conv = draft.model.get_submodule(name)
     before = settings_of(conv)
     want = wanted["out_channels"]
     wider, regroup, rebias = (
         wanted[setting] != before[setting] for setting in ("out_channels", "groups", "bias")
     )
+    alone = regroup or project or wanted["kernel_size"] != before["kernel_size"]
+    if alone and draft.own(parameter_name(name, "weight")):
+        weight = draft.canonical(parameter_name(name, "weight"))
+        start.again()
     # Groups and bias concern the layer alone. If its channels change, too, it is dense meanwhile.
     if regroup:
         _set_groups(draft, name, 1 if wider else wanted["groups"])
@@ -88,6 +93,8 @@ def attempt(
         raise CannotFollow(f"The network's output would be {shapes}, not {start.shapes}.")
     if (wider and not project) or new.inputs != old.inputs:
         matching = match(old, new, scores, classes)
+        if want > before["out_channels"] and not project and not matching.complete:
+            raise CannotFollow("The network picks channels by fixed numbers, and would lose some.")
         for tensor in dict.fromkeys(axis[0] for axis in old.axes):
             numbers = rebuilt(draft.tensor(tensor), tensor, matching)
             if numbers is not None:
@@ -128,18 +135,21 @@ def _adapted(draft: Draft, name: str) -> AdaptedConv2d:
     """Make the layer one that can have an adapter."""
     if not name:
         raise CannotFollow("The layer is the whole network.")
-    conv = AdaptedConv2d.of(draft.model.get_submodule(name))
+    conv = draft.model.get_submodule(name)
+    adapted = AdaptedConv2d.of(conv)
     for module in draft.model.modules():  # it may be used at several places
         for child, layer in module._modules.items():
-            if layer is draft.model.get_submodule(name) and layer is not conv:
-                module._modules[child] = conv
-    return conv
+            if layer is conv:
+                module._modules[child] = adapted
+    return adapted
 
 
 def _project(draft: Draft, name: str, want: int, importance: Importance) -> None:
     """Give the layer `want` channels, and a projection back to those it had."""
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
+    if want % conv.groups:  # the most groups that there can be, such as 6 for 24 and 30 channels
+        _set_groups(draft, name, math.gcd(want, conv.out_channels, conv.in_channels))
     had, groups = conv.out_channels, conv.groups
     numbers = draft.tensor(weight)
     order = np.argsort(-row_norms(numbers, importance).reshape(groups, -1), kind="stable")

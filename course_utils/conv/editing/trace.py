@@ -16,6 +16,7 @@ an architecture, or of a module.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -200,7 +201,8 @@ def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[T
             model.train(training)
             copies = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, inputs)
             try:
-                with torch.no_grad(), trace:
+                with torch.no_grad(), warnings.catch_warnings(), trace:
+                    warnings.simplefilter("ignore")  # they come again when the model is used
                     result = model(*copies)
             except Exception:
                 if not training or must_train:

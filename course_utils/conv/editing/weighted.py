@@ -54,12 +54,13 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
     name, channels = trace.owner(weight, 0), x.shape[dim]
     trace.inputs.setdefault(name, []).append(tuple(x.shape))
     depthwise = groups > 1 and weight.shape[1] == 1
+    arriving, leaving = trace.vector(x, dim), None
     if trace.former is not None:
         if name in trace.former.depthwise:
             a["groups"] = groups = channels
-        elif weight.shape[1] * groups != channels:  # more or fewer pixels were flattened
+        elif weight.shape[1] * groups != channels and arriving is not None:
+            # More or fewer pixels were flattened, or a split cut the channels elsewhere.
             a["weight"] = weight.new_empty(weight.shape[0], channels // groups, *weight.shape[2:])
-    arriving, leaving = trace.vector(x, dim), None
     if depthwise:
         trace.depthwise.add(name)
     if depthwise and arriving is not None:
