@@ -58,3 +58,20 @@ def use_threads(count: int) -> None:
     """Let this thread's operations on the CPU use so many threads."""
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute what is inside with one thread.
+
+    Small tensors gain nothing from a second one. And while anything else uses the processor, a
+    training in this kernel or another program, two threads wait for each other: 40 ms instead of
+    0.2 for a 3 × 3 kernel on a photograph. The setting belongs to the calling thread: a training
+    beside it keeps its own.
+    """
+    before = torch.get_num_threads()
+    use_threads(1)
+    try:
+        yield
+    finally:
+        use_threads(before)

@@ -14,9 +14,8 @@ channels times kernel area) and g the gain of the activation (√2 for ReLU, 5/3
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -164,18 +164,7 @@ class SignalSpread:
     verdict: str
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small gain nothing from threads, which stall for seconds on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def signal_spread(
     scheme: str,
     depth: int,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils.devices import one_thread as one_thread_only
 from course_utils.errors import CourseError
 from course_utils.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
 
@@ -16,10 +17,8 @@ from course_utils.initialisation import ACTIVATIONS, SCHEMES, initialise, signal
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Layers this small gain nothing from threads, which stall whenever the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread_only():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
-import torch
 from traitlets import TraitError
 
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
@@ -168,7 +168,7 @@ class Panel(widgets.VBox):
         """Recompute and show; called by every change of a control."""
         with self._lock:
             try:
-                with _one_thread():
+                with one_thread():
                     self.result = result = self.compute(**self.settings)
                     with self._quiet():
                         self.adjust(result)
@@ -246,22 +246,6 @@ class Panel(widgets.VBox):
         if self._picture.value:
             bundle[f"image/{self.picture_format}"] = base64.b64encode(self._picture.value).decode()
         return bundle
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch compute what is inside with one thread.
-
-    A panel's tensors are small. While anything else uses the processor, a training in this kernel
-    or another program, two threads wait for each other: 40 ms instead of 0.2 for a 3 × 3 kernel on
-    a photograph. The setting belongs to the calling thread: a training beside it keeps its own.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:

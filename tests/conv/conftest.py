@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
+
+from course_utils.devices import one_thread as one_thread_only
 
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
     """On pictures this small a second thread only costs time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread_only():
+        yield

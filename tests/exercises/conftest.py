@@ -6,18 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import torch
 
+from course_utils.devices import one_thread as one_thread_only
 from course_utils.exercises import check
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """The tensors are tiny: on a busy machine a second thread only makes the first one wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread_only():
+        yield
 
 
 @pytest.fixture
