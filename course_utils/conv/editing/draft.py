@@ -107,6 +107,9 @@ class Draft:
                 if name not in self.names:  # an adapter's, made with its numbers
                     continue
                 value = self.names[name].detach().clone()
+            was = self.names.get(name)
+            if was is not None and was.ndim == value.ndim == 4 and not was.is_contiguous():
+                value = value.contiguous(memory_format=torch.channels_last)
             if isinstance(tensor, nn.Parameter):
                 real[id(tensor)] = nn.Parameter(value, tensor.requires_grad)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,12 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from course_utils.conv.editing.adapter import AdaptedConv2d
 from course_utils.conv.receptive import ReceptiveField
 from course_utils.conv.table import LayerRow, layer_table
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
+_ROUNDING = 1e-4  # of the largest output: what adding up in another order may change
 # Attributes of layers that an edit can change, and how they are shown.
 _SETTINGS = {
     "in_channels": "in",
@@ -69,15 +72,17 @@ class EditReport:
         changes: the arguments asked for.
         layers: every layer whose settings or sizes changed, the edited one first.
         adapters: names of the layers that have an adapter now and had none before.
-        weights_before, weights_after: numbers in the changed parameters.
+        kept, cut, grown: numbers in the network's parameters that are still there (shared with
+            copies, perhaps), that are gone, and that have come (copies and zeros).
     """
 
     name: str
     changes: dict[str, Any]
     layers: tuple[LayerChange, ...]
     adapters: tuple[str, ...]
-    weights_before: int
-    weights_after: int
+    kept: int
+    cut: int
+    grown: int
     _before: nn.Module = field(repr=False)
     _after: nn.Module = field(repr=False)
     _inputs: tuple = field(repr=False)
@@ -126,6 +131,19 @@ class EditReport:
         before, after = outputs
         return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
 
+    @cached_property
+    def same_function(self) -> bool | None:
+        """Whether random pictures give the same outputs within rounding; None on the meta device.
+
+        For pictures of your own see `difference`.
+        """
+        first = next(self._before.parameters())
+        if first.is_meta:
+            return None
+        random = torch.Generator().manual_seed(0)
+        inputs = tree_map(lambda value: _random_like(value, random, first.device), self._inputs)
+        return self.difference(*inputs) < _ROUNDING
+
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
         count = len(self.layers) - 1
@@ -142,6 +160,9 @@ class EditReport:
         ):
             change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
             lines.append(f"{what}: {a:,} → {b:,} ({change})")
+        lines.append(f"weights: {self.kept:,} kept, {self.cut:,} cut, {self.grown:,} grown")
+        if self.same_function is not None:
+            lines.append("function: " + ("the same" if self.same_function else "another"))
         a, b = self.receptive_field
         if a is not None and b is not None:
             lines.append(f"receptive field: {a} → {b}")
@@ -164,19 +185,32 @@ def report_of(
         for layer, module in new.items()
         if isinstance(module, AdaptedConv2d) and not _same_adapter(old.get(layer), module)
     ]
-    shapes = {n: p.shape for n, p in before.named_parameters()}
-    changed = [(n, p) for n, p in after.named_parameters() if shapes.get(n) != p.shape]
+    had, has = dict(before.named_parameters()), dict(after.named_parameters())
+    kept = sum(_kept(p, has[n]) for n, p in had.items() if n in has)
     return EditReport(
         name=name,
         changes=dict(changes),
         layers=tuple(layers),
         adapters=tuple(adapters),
-        weights_before=sum(shapes[n].numel() for n, _ in changed if n in shapes),
-        weights_after=sum(p.numel() for _, p in changed),
+        kept=kept,
+        cut=sum(p.numel() for p in had.values()) - kept,
+        grown=sum(p.numel() for p in has.values()) - kept,
         _before=before,
         _after=after,
         _inputs=inputs,
     )
+
+
+def _kept(old: Tensor, new: Tensor) -> int:
+    """How many of a parameter's numbers are still there.
+
+    Growing keeps all along a dimension, cutting as many as are left; where groups or splits have
+    cut differently, there are zeros instead.
+    """
+    both = math.prod(min(a, b) for a, b in zip(old.shape, new.shape, strict=True))
+    if old.shape == new.shape or old.ndim == 1 or new.numel() >= old.numel() or new.is_meta:
+        return both
+    return min(both, int(new.detach().count_nonzero()))
 
 
 def _change(name: str, old: nn.Module, new: nn.Module) -> LayerChange | None:
@@ -213,7 +247,13 @@ def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
     return (old.project is None) == (new.project is None) and old.former == new.former
 
 
-def _outputs(value: Any) -> list[Tensor]:
-    from torch.utils._pytree import tree_leaves
+def _random_like(value: Any, random: torch.Generator, device: torch.device) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if not value.is_floating_point():
+        return torch.zeros(value.shape, dtype=value.dtype, device=device)
+    return torch.randn(value.shape, generator=random).to(device, value.dtype)
 
+
+def _outputs(value: Any) -> list[Tensor]:
     return [t for t in tree_leaves(value) if isinstance(t, Tensor)]

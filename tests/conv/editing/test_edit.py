@@ -271,6 +271,13 @@ def test_modes_gradients_and_dtype_are_kept(pictures):
     assert {p.dtype for p in edited.parameters()} == {torch.float64}
 
 
+def test_the_layout_in_memory_is_kept(model, pictures):
+    model = model.to(memory_format=torch.channels_last)
+    edited = edit_conv(model, "stem", example_input=pictures, out_channels=10, kernel_size=5)
+    for layer in (edited.stem, edited.inner, edited.outer):
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_shared_weights_stay_shared(pictures):
     class Shared(nn.Module):
         def __init__(self):

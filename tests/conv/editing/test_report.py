@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -27,6 +28,9 @@ def test_the_edited_layer_comes_first_and_numbers_are_counted():
     assert "conv2: out_channels=64, kernel_size=5" in text
     assert "1 other layer followed:" in text
     assert "parameters: 20,490 → 57,194 (+179.1%)" in text
+    assert (report.kept, report.cut, report.grown) == (20_490, 0, 57_194 - 20_490)
+    assert report.same_function is True
+    assert "function: the same" in text
 
 
 def test_the_difference_is_measured_and_modes_are_left_alone():
@@ -68,3 +72,31 @@ def test_nothing_asked_nothing_changed():
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"out_channels": 24}, 160 + 16 * 24 * 9 + 24 + 10 * 24 * 49 + 10),
+        ({"kernel_size": 1}, 160 + 16 * 32 + 32 + 15_690),
+        ({"groups": 4}, 160 + 32 * 4 * 9 + 32 + 15_690),
+        ({"stride": 2}, 160 + 4_640 + 10 * 32 * 9 + 10),
+        ({"bias": False}, 160 + 4_608 + 15_690),
+        ({"padding_mode": "circular"}, 20_490),
+    ],
+)
+def test_what_is_kept_and_what_is_cut(changes, kept):
+    torch.manual_seed(0)
+    edited, report = edit_conv(
+        SimpleCNN(), "conv2", example_input=PICTURE, return_report=True, **changes
+    )
+    assert report.kept == kept
+    assert report.cut == 20_490 - kept
+    assert report.grown == sum(p.numel() for p in edited.parameters()) - kept
+    assert report.same_function is False
+
+
+def test_without_numbers_nothing_is_said_of_the_function():
+    _, report = edit_conv(SimpleCNN().to("meta"), "conv1", out_channels=8, return_report=True)
+    assert report.same_function is None
+    assert "function" not in str(report)
