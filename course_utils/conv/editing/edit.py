@@ -64,7 +64,7 @@ def edit_conv(
         EditError: the channels are the network's output, the network cannot be followed, or there
             is no such layer.
     """
-    conv = _find(model, name)
+    conv = _find(model, name, set(changes))
     wanted = changed_settings(conv, changes)
     problems: list[str] = []
     for meta in (True, False):
@@ -82,7 +82,9 @@ def edit_conv(
         )
     trace, inputs = start.trace, start.inputs
     weight = start.draft.canonical(parameter_name(name, "weight"))
-    if weight not in trace.inputs:
+    computed = f"{name}.parametrizations."
+    weight = next((w for w in trace.inputs if w == weight or w.startswith(computed)), "")
+    if not weight:
         raise EditError(f"{name} is not used when the model runs.")
     before = settings_of(conv)
     wider = wanted["out_channels"] != before["out_channels"]
@@ -94,7 +96,8 @@ def edit_conv(
     sizes = [output_sizes(s, trace.inputs[weight]) for s in (before, wanted)]
     plans = [(False, False)]
     if adapter:
-        resizes = (False, True) if sizes[0] != sizes[1] else (False,)
+        own = type(conv).forward is not nn.Conv2d.forward  # who knows what it does about sizes
+        resizes = (False, True) if own or sizes[0] != sizes[1] else (False,)
         plans = [(p, r) for p in ((False, True) if wider else (False,)) for r in resizes]
     for project, resize in plans:
         try:
@@ -115,7 +118,7 @@ def edit_conv(
     return result
 
 
-def _find(model: nn.Module, name: str) -> nn.Conv2d:
+def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
     convs = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
     if name not in convs:
         close = difflib.get_close_matches(name, convs, n=3, cutoff=0.4) or convs[:3]
@@ -124,10 +127,12 @@ def _find(model: nn.Module, name: str) -> nn.Conv2d:
         known = f" Close to it: {', '.join(close)}." if close else " It has no Conv2d at all."
         raise EditError(f"{name!r} is {what} in this model.{known}")
     conv = model.get_submodule(name)
-    if "weight" not in conv._parameters:
+    others = changes - {"stride", "padding", "dilation", "padding_mode"}
+    if "weight" not in conv._parameters and others:
         raise EditError(
-            f"The weight of {name} is computed (weight_norm, spectral_norm, pruning): remove that"
-            " first, with torch.nn.utils.parametrize.remove_parametrizations or prune.remove."
+            f"The weight of {name} is computed (weight_norm, spectral_norm, pruning), so"
+            f" {', '.join(sorted(others))} cannot be changed: remove that first, with"
+            " torch.nn.utils.parametrize.remove_parametrizations or prune.remove."
         )
     return conv
 

@@ -51,18 +51,13 @@ def fixed(trace: Trace, classes: Classes, outputs: bool = True) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Matching:
-    """Where every slot of the new network gets its weights from.
-
-    Attributes:
-        complete: every channel that a layer took before still reaches it.
-    """
+    """Where every slot of the new network gets its weights from."""
 
     old: Trace
     new: Trace
     old_classes: Classes
     new_classes: Classes
     continued: np.ndarray  # new class -> the old class that it continues
-    complete: bool
 
     def rows(self, axis: Axis) -> np.ndarray | None:
         """For each slot of an axis the old slot to copy from; None if nothing changes."""
@@ -80,6 +75,20 @@ class Matching:
         come here before has weight 0.
         """
         return self._slots(axis)
+
+    def lossless(self) -> bool:
+        """Whether each weight that a layer took its channels with is still there.
+
+        Where maps of another size are flattened, pixels come and go: that does not count.
+        """
+        for axis in self.old.consumers:
+            found = self._slots(axis)
+            if found is None or self.old.grids.get(axis) != self.new.grids.get(axis):
+                continue
+            each = self.old.axes[axis].numel() // len(found[0])
+            if any(len(np.unique(index[index >= 0])) < each for index in found[0]):
+                return False
+        return True
 
     def _slots(self, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
         before, after = _numpy(self.old.axes[axis]), _numpy(self.new.axes[axis])
@@ -101,7 +110,6 @@ def match(old: Trace, new: Trace, scores: np.ndarray, old_classes: Classes) -> M
     old_signs, old_first = _signatures(old, old_classes, places)
     new_signs, new_first = _signatures(new, new_classes, places)
     continued = np.zeros(len(new_signs), dtype=np.int64)
-    complete = True
     spare_old: list[int] = []
     spare_new: list[int] = []
     candidates, places = _by_sign(old_signs, old_first), _by_sign(new_signs, new_first)
@@ -111,14 +119,12 @@ def match(old: Trace, new: Trace, scores: np.ndarray, old_classes: Classes) -> M
             spare_new += here.tolist()
         else:
             continued[here] = _share_out(there, len(here), scores)
-            complete &= len(here) >= len(there)
     for sign, there in candidates.items():
         if sign not in places:
             spare_old += there.tolist()
-            complete = False
     if spare_new:
         _fill(old, new, old_classes, new_classes, spare_old, spare_new, continued)
-    return Matching(old, new, old_classes, new_classes, continued, complete)
+    return Matching(old, new, old_classes, new_classes, continued)
 
 
 def _share_out(old: np.ndarray, places: int, scores: np.ndarray) -> np.ndarray:

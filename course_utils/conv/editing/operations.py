@@ -26,6 +26,8 @@ MOVES = {"permute", "transpose", "t", "T", "mT", "swapaxes", "swapdims", "movedi
 MOVES |= {"__getitem__", "select", "narrow", "roll", "flip", "repeat", "repeat_interleave"}
 MOVES |= {"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"}
 REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp"}
+POINTWISE = {"relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish", "tanh"}
+POINTWISE |= {"sigmoid", "hardsigmoid", "hardtanh", "dropout", "dropout2d"}
 PRODUCTS = {"matmul", "__matmul__", "bmm"}
 # Functions that only tell something of a tensor (the most frequent of all), or make a new one.
 QUESTIONS = {"shape", "size", "dim", "ndim", "numel", "dtype", "device", "is_floating_point"}
@@ -113,22 +115,25 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
     found = [labels for t in inputs for labels in trace.of(t)]
     if not all(_spreads(t.shape, y.shape) for t in inputs):
         return trace.fix(found)
-    together: dict[tuple[int, ...], Tensor] = {}
-    for labels in found:
-        dims = lb.varying(labels)
-        labels = labels.reshape((1,) * (y.ndim - labels.ndim) + labels.shape)
-        if not dims:  # a single channel, spread over all
-            trace.fix([labels])
-        elif dims in together:
-            trace.tie(together[dims], labels)
-        else:
-            together[dims] = labels
+    together: dict[tuple, Tensor] = {}
+    for t in inputs:
+        for number, labels in enumerate(trace.of(t)):
+            dims = lb.varying(labels)
+            # Products of channels that were flattened have two label tensors along one dimension.
+            twice = [lb.varying(x) for x in trace.of(t)[:number]].count(dims)
+            labels = labels.reshape((1,) * (y.ndim - labels.ndim) + labels.shape)
+            if not dims:  # a single channel, spread over all
+                trace.fix([labels])
+            elif (dims, twice) in together:
+                trace.tie(together[dims, twice], labels)
+            else:
+                together[dims, twice] = labels
     result = []
-    for dims, labels in together.items():
+    for (dims, _), labels in together.items():
         # Channels that meet numbers which are not counted in channels stay as many as they are.
         if any(_counts(t, dims) and not _labelled(trace, t, dims) for t in inputs):
             trace.fix([labels])
-        if any(set(dims) & set(other) for other in together if other != dims):
+        if any(set(dims) & set(other) for other, _ in together if other != dims):
             trace.fix([labels])
         else:
             result.append(labels)

@@ -88,12 +88,13 @@ def attempt(
     set_window(conv, wanted)
     if resize and conv.former is None:
         conv.former = keep_size_of(before)
+    fix_attributes(draft.model, old.depthwise)  # a layer's own forward may look at them
     new, shapes = run(draft.model, start.inputs, former=old)
     if shapes != start.shapes:
         raise CannotFollow(f"The network's output would be {shapes}, not {start.shapes}.")
     if (wider and not project) or new.inputs != old.inputs:
         matching = match(old, new, scores, classes)
-        if want > before["out_channels"] and not project and not matching.complete:
+        if want > before["out_channels"] and not project and not matching.lossless():
             raise CannotFollow("The network picks channels by fixed numbers, and would lose some.")
         for tensor in dict.fromkeys(axis[0] for axis in old.axes):
             numbers = rebuilt(draft.tensor(tensor), tensor, matching)
@@ -158,10 +159,10 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
     np.put_along_axis(copies, order[:, :extra], want // had + 1, axis=1)
     copies = copies.reshape(-1)
     kept = torch.from_numpy(np.repeat(np.arange(had), copies))
-    for parameter in (weight, parameter_name(name, "bias")):
-        if parameter == weight or conv.bias is not None:
-            values = draft.tensor(parameter)
-            draft.replace(parameter, values.index_select(0, kept.to(values.device)))
+    for own, p in list(conv._parameters.items()):  # a gain for each kernel, too
+        if p is not None and p.ndim > 0 and len(p) == had:
+            values = draft.tensor(parameter_name(name, own))
+            draft.replace(parameter_name(name, own), values.index_select(0, kept.to(values.device)))
     conv.out_channels = want
     layer = projection(copies.tolist(), kept, numbers)
     draft.tensors[f"{weight.removesuffix('weight')}project.weight"] = layer.weight.detach()

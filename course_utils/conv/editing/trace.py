@@ -25,8 +25,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from course_utils.conv.editing import labels as lb
-from course_utils.conv.editing.operations import FACTORIES, QUESTIONS, follow, tensors_in
+from course_utils.conv.editing.operations import FACTORIES, POINTWISE, QUESTIONS, follow, tensors_in
 from course_utils.conv.editing.weighted import run_layer
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 Axis = tuple[str, int]  # name of a parameter or buffer, and one of its dimensions
 
@@ -67,6 +69,7 @@ class Trace(TorchFunctionMode):
         self.inputs: dict[str, list[tuple[int, ...]]] = {}
         self.count = 1
         self.trains = False
+        self.bare_norm: nn.Module | None = None
         self._alive = list(tensors.values())  # an id is only good as long as its tensor lives
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._operation = ""
@@ -82,10 +85,19 @@ class Trace(TorchFunctionMode):
             name = name.rstrip("_")
         self._operation = name
         output = run_layer(self, func, args, kwargs)
-        if output is None:
+        if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
+            # PyTorch takes ten times as long on the meta device, for the same shape.
+            in_place = func.__name__.endswith("_") or kwargs.get("inplace", False)
+            output = args[0] if in_place else torch.empty_like(args[0])
+            self.give(output, self.of(args[0]))
+        elif output is None:
             output = func(*args, **kwargs)
             follow(self, func, name, args, kwargs, output)
         return output
+
+    def enter(self, norm: nn.Module, _inputs: tuple) -> None:
+        """A normalisation without parameters begins to run."""
+        self.bare_norm = norm
 
     # The labels of a tensor
 
@@ -196,6 +208,8 @@ def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[T
     must_train = former is not None and former.trains
     modes = {module: module.training for module in model.modules()}
     shapes = []
+    bare = [m for m in model.modules() if isinstance(m, _NORMS) and not m.state_dict()]
+    handles = [m.register_forward_pre_hook(trace.enter) for m in bare]
     try:
         for training in (False, True):
             model.train(training)
@@ -216,6 +230,8 @@ def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[T
             if all(name in used for name, p in model.named_parameters() if p.ndim > 1):
                 break
     finally:
+        for handle in handles:
+            handle.remove()
         for module, mode in modes.items():
             module.training = mode
     trace.former = None  # or a chain of edits would keep every trace

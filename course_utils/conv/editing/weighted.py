@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.conv.editing import labels as lb
 
@@ -148,7 +148,21 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     else:
         output = func(**a)
     trace.give(output, trace.of(x))
+    if trace.former is not None and trace.bare_norm is not None:
+        _note_width(trace.bare_norm, x.shape[dim])
+        trace.bare_norm = None
     return output
+
+
+def _note_width(norm: nn.Module, channels: int) -> None:
+    """Only a number in a normalisation without parameters says how wide it is."""
+    match norm:
+        case nn.LayerNorm():
+            norm.normalized_shape = (channels,)
+        case nn.GroupNorm():
+            norm.num_channels = channels
+        case _:
+            norm.num_features = channels
 
 
 def _named(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:

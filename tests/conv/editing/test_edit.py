@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -397,6 +398,82 @@ def test_a_computed_weight_is_refused(pictures):
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.ReLU())
     with pytest.raises(EditError, match="computed"):
         edit_conv(model, "0", example_input=pictures, kernel_size=5)
+
+
+def test_the_window_over_a_computed_weight_can_change(pictures):
+    norm = nn.utils.parametrizations.weight_norm
+    model = nn.Sequential(norm(nn.Conv2d(3, 4, 3)), nn.AdaptiveAvgPool2d(2))
+    edited = edit_conv(model, "0", example_input=pictures, stride=2, padding=1)
+    assert edited[0].stride == (2, 2)
+    assert torch.equal(edited[0].weight, model[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("norm", "said"),
+    [
+        (nn.InstanceNorm2d(4), "num_features"),
+        (nn.GroupNorm(2, 4, affine=False), "num_channels"),
+        (nn.BatchNorm2d(4, affine=False, track_running_stats=False), "num_features"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_normalisation_without_parameters_follows(pictures, norm, said):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Conv2d(4, 2, 1))
+    edited = edit_conv(model, "0", example_input=pictures, out_channels=8)
+    assert getattr(edited[1], said) == 8
+    assert edited(pictures).shape == model(pictures).shape
+    assert getattr(model[1], said) == 4
+    assert not edited[1]._forward_pre_hooks
+
+
+def test_a_layer_norm_without_parameters_follows(pictures):
+    class Last(nn.LayerNorm):
+        def forward(self, x):
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Last(4, elementwise_affine=False), nn.Conv2d(4, 2, 1))
+    edited = edit_conv(model, "0", example_input=pictures, out_channels=8)
+    assert edited[1].normalized_shape == (8,)
+    assert difference(model, edited, pictures) < 1e-4  # all channels twice: the same mean
+
+
+def test_a_layer_with_a_forward_of_its_own_keeps_it(pictures):
+    class Standardised(nn.Conv2d):
+        """Qiao et al. 2019; it looks at its own numbers, as some libraries' do."""
+
+        def forward(self, x):
+            rows = self.weight.reshape(self.out_channels, -1)
+            rows = (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)
+            return F.conv2d(
+                x, rows.reshape(self.weight.shape), self.bias, self.stride, self.padding
+            )
+
+    class Picky(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = Standardised(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x)[:, torch.tensor([2, 0])].mean((2, 3))
+
+    torch.manual_seed(0)
+    chain = nn.Sequential(Standardised(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    edited = edit_conv(chain, "0", example_input=pictures, out_channels=8)
+    assert type(edited[0]) is Standardised
+    assert difference(chain, edited, pictures) < 1e-5
+    model = Picky()
+    edited = edit_conv(model, "conv", example_input=pictures, out_channels=8)
+    assert isinstance(edited.conv, AdaptedConv2d)
+    assert isinstance(edited.conv, Standardised)
+    assert difference(model, edited, pictures) < 1e-5
+
+
+def test_an_adapted_layer_can_be_pickled(pictures):
+    model = Heads()
+    edited = edit_conv(model, "patches", out_channels=12, example_input=torch.zeros(1, 1, 16, 16))
+    again = pickle.loads(pickle.dumps(edited.patches))
+    pictures = torch.randn(1, 1, 16, 16)
+    assert torch.equal(again(pictures), edited.patches(pictures))
 
 
 def test_layers_around_a_computed_weight_follow(pictures):
