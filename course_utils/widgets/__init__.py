@@ -13,6 +13,7 @@ _MODULES = {
     "training_panel": "training",
     "initialisation_panel": "initialisation",
     "regularisation_panel": "regularisation",
+    "one_click_lab": "one_click",
 }
 __all__ = list(_MODULES)
 

@@ -125,15 +125,17 @@ class WhenIdle:
     ):
         self._work, self._on_error, self._patience = work, on_error, patience
         self._timer: threading.Timer | None = None
+        self._asking = threading.Lock()  # nobody sees a timer that has not started yet
         self.exception: Exception | None = None
 
     def ask(self) -> None:
         """Do the work soon; a request that still waits is forgotten, one that runs is outdated."""
         self.cancel()
-        self._timer = timer = threading.Timer(self._patience, lambda: self._run(timer))
-        timer.daemon = True
-        _idle.add(self)
-        timer.start()
+        with self._asking:
+            self._timer = timer = threading.Timer(self._patience, lambda: self._run(timer))
+            timer.daemon = True
+            _idle.add(self)
+            timer.start()
 
     def cancel(self) -> None:
         """Forget the request."""
@@ -143,7 +145,8 @@ class WhenIdle:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of what was asked for. False when `timeout` seconds were not enough."""
-        timer = self._timer
+        with self._asking:
+            timer = self._timer
         if timer is not None and timer is not threading.current_thread():
             timer.join(timeout)
             return not timer.is_alive()

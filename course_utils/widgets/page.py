@@ -54,7 +54,8 @@ _RULES = f"""
   font-family: var(--jp-code-font-family, monospace); font-size: 13px; }}
 """
 
-# The live regions have to exist before their text changes, or a screen reader says nothing.
+# The live regions have to exist before their text changes, or a screen reader says nothing. And in
+# command mode JupyterLab takes keys away from a list: an arrow leaves the cell, an "r" makes it raw.
 _NAMING = """
 const panel = this.closest('.course-panel');
 const random = () => Math.random().toString(36).slice(2);
@@ -85,6 +86,7 @@ const name_all = () => {
     const kind = ['play', 'pause', 'stop', 'retweet'].find(k => button.querySelector('.fa-' + k));
     const text = {play: 'Play', pause: 'Pause', stop: 'Back to the start', retweet: 'Repeat'};
     set(button, {'aria-label': text[kind], title: text[kind]}); });
+  each('select', list => set(list, {'data-lm-suppress-shortcuts': 'true'}));
   each('.course-controls .widget-label[title=null]', label => label.removeAttribute('title'));
 };
 name_all();

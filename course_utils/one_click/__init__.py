@@ -1,0 +1,1 @@
+"""What the one-click lab computes: networks to edit, what is measured on them, and the chain."""

@@ -1,0 +1,179 @@
+"""The one-click lab in a browser: on three networks, by keyboard and by mouse."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+_CELLS = (
+    "from course_utils.widgets import one_click_lab\nlab = one_click_lab()\nlab",
+    """from torch import nn
+
+class Mine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.look = nn.Conv2d(1, 8, 3, padding=1)
+        self.see = nn.Conv2d(8, 8, 3, padding=1)
+        self.tell = nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = self.look(x).relu()
+        x = x + self.see(x).relu()
+        return self.tell(x.mean((2, 3)))
+
+mine = Mine()
+own = one_click_lab(models={"mine": mine})
+own""",
+)
+
+
+@pytest.fixture(scope="module")
+def lab(open_lab, course_copy):
+    notebook = new_notebook(cells=[new_code_cell(source) for source in _CELLS])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = kernel
+    nbformat.write(notebook, course_copy / "one_click.ipynb")
+    lab = open_lab(size=(1280, 1200))
+    lab.open("one_click.ipynb")
+    lab.run_all()
+    return lab
+
+
+@pytest.fixture
+def course(lab):
+    """The panel with the networks of the course, as Playwright sees it."""
+    return lab.page.get_by_role("group", name="One-click lab", exact=True).nth(0)
+
+
+@pytest.fixture
+def own(lab):
+    """The panel with the network of the notebook."""
+    return lab.page.get_by_role("group", name="One-click lab", exact=True).nth(1)
+
+
+def says(panel, text):
+    panel.get_by_role("status").filter(has_text=text).wait_for(timeout=20_000)
+
+
+def picture(panel):
+    return panel.get_by_role("img").get_attribute("src")
+
+
+def test_a_slider_by_keyboard_edits_the_courses_network(lab, course):
+    before = picture(course)
+    slider = course.get_by_role("slider", name="out_channels")
+    slider.focus()
+    slider.press("ArrowRight")
+    says(course, "conv1, out_channels 16 → 17; followed: 1 Conv2d;")
+    says(course, "the same function")
+    assert picture(course) != before
+    slider.press("ArrowRight")
+    says(course, "out_channels 16 → 18")
+    assert lab.kernel("lab.model.conv2.in_channels") == 18
+
+
+def test_a_click_on_the_drawn_network_chooses_the_layer(lab, course):
+    course.get_by_title("conv2", exact=True).click()
+    says(course, "conv2 as it is")
+    assert course.get_by_role("combobox", name="layer").input_value() == "conv2"
+    assert lab.kernel("lab.settings")["out_channels"] == 32
+    drawn = course.get_by_title("conv2", exact=True).bounding_box()
+    image = course.get_by_role("img").bounding_box()
+    # In the picture conv2 stands in the third of cells of 132 × 110 pixels.
+    assert drawn["x"] - image["x"] == pytest.approx(10 + 2 * 132, abs=3)
+    assert drawn["y"] - image["y"] == pytest.approx(32, abs=3)
+
+
+def test_a_slider_by_mouse(lab, course):
+    track = course.get_by_role("slider", name="kernel_size")
+    begin, step = track.bounding_box(), 40
+    x, y = begin["x"] + begin["width"] / 2, begin["y"] + begin["height"] / 2
+    lab.page.mouse.move(x, y)
+    lab.page.mouse.down()
+    lab.page.mouse.move(x + step, y, steps=8)
+    lab.page.mouse.up()
+    says(course, "kernel_size 3 → ")
+    assert lab.kernel("lab.settings")["kernel_size"] > 3
+    assert lab.kernel("lab.result.same_function")
+
+
+def test_the_buttons_apply_and_undo(lab, course):
+    course.get_by_role("button", name="Apply").click()
+    says(course, "conv2 as it is")
+    assert lab.kernel("lab.result.first is not None")
+    course.get_by_role("button", name="Undo").click()
+    course.get_by_role("button", name="Redo").and_(lab.page.locator(":enabled")).wait_for()
+    assert lab.kernel("lab.settings")["kernel_size"] == 3
+
+
+def test_an_impossible_setting_has_a_way_out(lab, course):
+    course.get_by_role("combobox", name="layer").select_option("conv1")
+    says(course, "conv1 as it is")
+    slider = course.get_by_role("slider", name="groups")
+    slider.focus()
+    slider.press("ArrowRight")
+    alert = course.get_by_role("alert").filter(has_text="must divide in_channels = 1")
+    alert.wait_for(timeout=15_000)
+    course.get_by_role("button", name="Nearest that works: groups = 1").click()
+    alert.wait_for(state="hidden", timeout=15_000)
+    assert lab.kernel("lab.error") == ""
+
+
+def test_the_code_is_shown_on_request(course):
+    code = course.locator(".course-code")
+    assert not code.is_visible()
+    course.get_by_role("button", name="Show me the code").click()
+    code.filter(has_text='load_pretrained("first_cnn")').wait_for(timeout=15_000)
+    course.get_by_role("button", name="Hide the code").click()
+    code.wait_for(state="hidden", timeout=15_000)
+
+
+def test_the_sliders_stay_live_while_it_trains(lab, course):
+    course.get_by_title("conv1", exact=True).click()
+    slider = course.get_by_role("slider", name="stride")
+    slider.focus()
+    slider.press("ArrowRight")
+    says(course, "stride 1 → 2")
+    course.get_by_role("button", name="Train briefly").click()
+    slider.press("ArrowRight")
+    says(course, "stride 1 → 3")
+    lab.kernel("lab.wait(60)")
+    slider.press("ArrowLeft")
+    says(course, "accuracy trained briefly")
+    before, after = lab.kernel("lab.result.trained")
+    assert before > after > lab.kernel("lab.result.accuracies[1]")
+
+
+def test_resnet_by_keyboard_and_mouse(lab, course):
+    networks = course.get_by_role("combobox", name="network")
+    networks.focus()
+    networks.press("ArrowDown")
+    says(course, "ResNet, conv1 as it is")
+    course.get_by_title("layer2.0.conv1", exact=True).click()
+    says(course, "layer2.0.conv1 as it is")
+    slider = course.get_by_role("slider", name="out_channels")
+    slider.focus()
+    slider.press("ArrowRight")
+    says(course, "out_channels 128 → 129; followed: 1 BatchNorm2d, 1 Conv2d;")
+    says(course, "the same function")
+    course.get_by_role("button", name="Train briefly").click()
+    course.get_by_text("It gives 1,000 scores a picture").wait_for(timeout=15_000)
+
+
+def test_a_network_of_the_notebook(lab, own):
+    says(own, "Mine, look as it is")
+    slider = own.get_by_role("slider", name="out_channels")
+    slider.focus()
+    slider.press("ArrowRight")
+    says(own, "out_channels 8 → 9; followed: 1 Conv2d, 1 Linear;")
+    says(own, "the same function")
+    own.get_by_title("see", exact=True).click()
+    says(own, "see as it is")
+    assert lab.kernel("(mine.look.out_channels, own.model.see.in_channels)") == [8, 8]
+    own.get_by_role("button", name="Show me the code").click()
+    own.locator(".course-code").filter(has_text="model = mine").wait_for(timeout=15_000)
+
+
+def test_nothing_was_wrong_in_the_browser(lab):
+    assert lab.errors == []
