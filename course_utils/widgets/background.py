@@ -130,8 +130,8 @@ class WhenIdle:
 
     def ask(self) -> None:
         """Do the work soon; a request that still waits is forgotten, one that runs is outdated."""
-        self.cancel()
         with self._asking:
+            self.cancel()
             self._timer = timer = threading.Timer(self._patience, lambda: self._run(timer))
             timer.daemon = True
             _idle.add(self)
@@ -145,12 +145,17 @@ class WhenIdle:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of what was asked for. False when `timeout` seconds were not enough."""
-        with self._asking:
-            timer = self._timer
-        if timer is not None and timer is not threading.current_thread():
-            timer.join(timeout)
-            return not timer.is_alive()
-        return True
+        end = None if timeout is None else time.monotonic() + timeout
+        waited_for = None
+        while True:
+            with self._asking:
+                timer = self._timer
+            if timer in (None, waited_for, threading.current_thread()):
+                return True
+            timer.join(None if end is None else max(0.0, end - time.monotonic()))
+            if timer.is_alive():
+                return False
+            waited_for = timer  # its own end may have asked for more
 
     def _run(self, timer: threading.Timer) -> None:
         try:

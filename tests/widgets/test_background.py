@@ -180,3 +180,17 @@ def test_what_the_work_raises_is_told():
     asked.idle.ask()
     assert asked.idle.wait(10)
     assert asked.errors == 1 and isinstance(asked.idle.exception, RuntimeError)
+
+
+def test_waiting_lasts_until_what_the_work_itself_asks_for_is_done():
+    done = []
+
+    def work(_outdated):
+        done.append(len(done))
+        if len(done) < 3:
+            idle.ask()
+
+    idle = WhenIdle(work, on_error=lambda: None, patience=0.01)
+    idle.ask()
+    assert idle.wait(10)
+    assert done == [0, 1, 2]
