@@ -55,7 +55,7 @@ _RULES = f"""
 """
 
 # The live regions have to exist before their text changes, or a screen reader says nothing. And in
-# command mode JupyterLab takes keys away from a list: an arrow leaves the cell, an "r" makes it raw.
+# command mode JupyterLab takes keys away from a list: arrows leave the cell, an "r" makes it raw.
 _NAMING = """
 const panel = this.closest('.course-panel');
 const random = () => Math.random().toString(36).slice(2);

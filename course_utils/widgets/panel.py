@@ -100,7 +100,9 @@ class Panel(widgets.VBox):
             layout={"flex": beside if side_by_side else "0 0 100%"},
         )
         self._stage = _with_class(widgets.VBox([self._picture, self._message]), "course-stage")
-        right = widgets.VBox([self._stage, self._code, self._summary], layout={"width": f"{width + 8}px"})
+        right = widgets.VBox(
+            [self._stage, self._code, self._summary], layout={"width": f"{width + 8}px"}
+        )
         body = widgets.Box(
             [_with_class(left, "course-controls"), _with_class(right, "course-view")]
         )
