@@ -72,7 +72,7 @@ def follow(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict, o
         len(inputs) == 1 or name == "grid_sample"
     ):
         for y in outputs:
-            trace.give(y, _same_sizes(trace, first, y))
+            trace.give(y, _same_sizes(trace, first, y), first if y.shape == first.shape else None)
     else:
         for y in outputs:
             trace.give(y, _combine(trace, inputs, y))

@@ -89,7 +89,7 @@ class Trace(TorchFunctionMode):
             # PyTorch takes ten times as long on the meta device, for the same shape.
             in_place = func.__name__.endswith("_") or kwargs.get("inplace", False)
             output = args[0] if in_place else torch.empty_like(args[0])
-            self.give(output, self.of(args[0]))
+            self.give(output, self.of(args[0]), like=args[0])
         elif output is None:
             output = func(*args, **kwargs)
             follow(self, func, name, args, kwargs, output)
@@ -114,8 +114,11 @@ class Trace(TorchFunctionMode):
             )
         return self._own[name]
 
-    def give(self, tensor: Tensor, labels: tuple[Tensor, ...]) -> None:
+    def give(self, tensor: Tensor, labels: tuple[Tensor, ...], like: Tensor | None = None) -> None:
+        """Label a tensor; `like`: the one that it was made of, number by number."""
         tensor._channel_labels = labels
+        if hasattr(like, "_grid"):
+            tensor._grid = like._grid
 
     def axis(self, axis: Axis, n: int) -> Tensor:
         """The labels that a parameter's axis gives; new ones at its first use."""

@@ -139,6 +139,10 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
             vector = a.get(part)
             if vector is not None and (func is not F.prelu or vector.numel() > 1):
                 trace.take(vector, 0, passing, groups)
+                if hasattr(x, "_grid"):
+                    trace.grids[trace.owner(vector, 0), 0] = x._grid
+                if trace.former is not None and len(vector) != x.shape[dim]:
+                    a[part] = vector.new_empty(x.shape[dim])  # more or fewer pixels
     if func is F.batch_norm and x.is_meta and not a.get("training"):
         # PyTorch takes ten times as long for it on the meta device.
         lengths = {len(a[part]) for part in _VECTORS if a.get(part) is not None}
@@ -147,7 +151,7 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
         output = torch.empty_like(x)
     else:
         output = func(**a)
-    trace.give(output, trace.of(x))
+    trace.give(output, trace.of(x), like=x)
     if trace.former is not None and trace.bare_norm is not None:
         _note_width(trace.bare_norm, x.shape[dim])
         trace.bare_norm = None

@@ -148,6 +148,17 @@ def test_a_linear_layer_behind_flatten_takes_the_pixels_that_are_left():
     assert torch.allclose(new, old[..., [0, 2, 4], :][..., [0, 2, 4]] * (49 / 9))
 
 
+@pytest.mark.parametrize("between", [nn.Dropout(0.5), nn.BatchNorm1d(4 * 36), nn.Softplus()])
+def test_fewer_pixels_and_more_channels_at_once(between):
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), between, nn.Linear(4 * 36, 3))
+    ).eval()
+    picture = torch.randn(2, 1, 6, 6)
+    edited = edit_conv(model, "0", example_input=picture, stride=2, out_channels=6, adapter=False)
+    assert edited[3].in_features == 6 * 9
+    assert edited(picture).shape == (2, 3)
+
+
 def test_adaptive_pooling_takes_any_size(model, pictures):
     edited = edit_conv(model, "stem", example_input=pictures, stride=2)
     assert not any(isinstance(layer, AdaptedConv2d) for layer in edited.modules())
