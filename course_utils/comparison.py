@@ -22,8 +22,9 @@ from course_utils.compatibility import check_model_fits
 from course_utils.conv.receptive import ReceptiveField
 from course_utils.conv.table import LayerRow, layer_table
 from course_utils.data import Dataset
+from course_utils.devices import device_of
 from course_utils.errors import CourseError
-from course_utils.latency import Latency, device_of, measure_latency, typical_ratio
+from course_utils.latency import Latency, measure_latency, typical_ratio
 from course_utils.metrics import (
     Interval,
     check_logits,

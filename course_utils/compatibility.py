@@ -9,7 +9,8 @@ from torch import nn
 
 from course_utils.data import Dataset
 from course_utils.errors import CourseError
-from course_utils.metrics import check_logits, evaluation_mode
+from course_utils.metrics import check_logits
+from course_utils.modes import evaluation_mode
 
 
 def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str = "cpu") -> None:

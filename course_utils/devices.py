@@ -34,6 +34,12 @@ def pick_device(device: torch.device | str = "auto") -> torch.device:
     return chosen
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's first parameter is; the CPU if it has none."""
+    first = next(model.parameters(), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
 @contextlib.contextmanager
 def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
     """`model` on `device`; afterwards back where it was, in eval mode and the usual layout.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from course_utils.devices import use_threads
+from course_utils.devices import device_of, one_thread
 from course_utils.errors import CourseError
-from course_utils.metrics import evaluation_mode
+from course_utils.modes import evaluation_mode
 
 ROUNDS = 200  # more only make the numbers more alike
 FEWEST_ROUNDS = 3  # fewer have no quartiles
@@ -101,10 +101,8 @@ def typical_ratio(one: Latency, reference: Latency) -> float:
 
 @contextlib.contextmanager
 def _ready(models: Mapping[str, nn.Module]):
-    threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
-        stack.callback(use_threads, threads)
-        use_threads(1)
+        stack.enter_context(one_thread())
         for model in models.values():
             stack.enter_context(evaluation_mode(model))
         stack.enter_context(torch.no_grad())
@@ -123,9 +121,3 @@ def _wait(device: torch.device) -> None:
     """Until the device has done all it was told; the CPU always has."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter is; the CPU if it has none."""
-    first = next(model.parameters(), None)
-    return first.device if first is not None else torch.device("cpu")

@@ -6,9 +6,8 @@ and the accuracy of each class.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import NamedTuple
@@ -18,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.data import Batches, ImageSet
+from course_utils.devices import device_of
 from course_utils.errors import CourseError
+from course_utils.modes import evaluation_mode
 
 
 class Interval(NamedTuple):
@@ -137,18 +138,6 @@ class Evaluation:
         return f"{self.accuracy:.1%} of {self.total:,} (95 % interval {self.interval()})"
 
 
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every layer is in the mode in which it was before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def evaluate(
     model: nn.Module,
     image_set: ImageSet,
@@ -178,7 +167,7 @@ def evaluate(
     total = len(image_set)
     if not total:
         raise CourseError("There is no picture to evaluate on: give a set with at least one.")
-    device = torch.device(device) if device is not None else _device_of(model)
+    device = torch.device(device) if device is not None else device_of(model)
     batches = Batches(image_set, batch_size, mean=mean, std=std, device=device)
     loss = torch.zeros((), device=device)
     predictions: list[Tensor] = []
@@ -221,8 +210,3 @@ def check_logits(logits: object, count: int, classes: int) -> None:
         f"{classes} scores for each picture is needed, ({count}, {classes}): flatten what the "
         f"last convolution gives and end with a linear layer with {classes} outputs."
     )
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    first = next(model.parameters(), None)
-    return first.device if first is not None else torch.device("cpu")

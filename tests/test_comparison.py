@@ -11,10 +11,11 @@ from torch import nn
 from course_utils.comparison import Comparison, Measurements, compare, compare_models
 from course_utils.conv.receptive import ReceptiveField
 from course_utils.data import Dataset
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.latency import Latency
 from course_utils.metrics import evaluate, wilson_interval
-from tests.toys import one_thread, same, stripes, toy_data, toy_model, weights
+from tests.toys import same, stripes, toy_data, toy_model, weights
 
 
 @pytest.fixture(autouse=True, scope="module")

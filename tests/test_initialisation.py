@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.devices import one_thread as one_thread_only
+from course_utils import devices
 from course_utils.errors import CourseError
 from course_utils.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
 
@@ -17,7 +17,7 @@ from course_utils.initialisation import ACTIVATIONS, SCHEMES, initialise, signal
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Layers this small gain nothing from threads, which stall whenever the machine is busy."""
-    with one_thread_only():
+    with devices.one_thread():
         yield
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.metrics import (
     Evaluation,
@@ -17,7 +18,7 @@ from course_utils.metrics import (
     evaluation_mode,
     wilson_interval,
 )
-from tests.toys import one_thread, same, stripes, toy_model, weights
+from tests.toys import same, stripes, toy_model, weights
 
 shares = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 confidences = st.floats(0.01, 0.9999)

@@ -7,6 +7,7 @@ import torch
 
 from course_utils.augmentation import Augment
 from course_utils.data import Dataset
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.regularisation import (
@@ -17,7 +18,7 @@ from course_utils.regularisation import (
     few_pictures,
     train_regularised,
 )
-from tests.toys import one_thread, stripes, toy_data, toy_model
+from tests.toys import stripes, toy_data, toy_model
 
 DATA = toy_data(train=90)
 

@@ -10,10 +10,11 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from course_utils.checkpoint import load
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.resumable import ResumableTraining, Smoother
 from course_utils.training import Diverged, Step, fit
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 STEPS = 4  # of one epoch

@@ -12,10 +12,11 @@ from torch.optim import lr_scheduler as schedules
 from course_utils import loop
 from course_utils import precision as precisions
 from course_utils.augmentation import Augment
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.training import Diverged, History, fit
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 quick = partial(fit, data=DATA, batch_size=16, precision="float32", progress=False)

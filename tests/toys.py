@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.data import Dataset, ImageSet
-from course_utils.devices import one_thread as one_thread
 
 
 def stripes(count: int, *, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:

@@ -285,3 +285,19 @@ def _window(
         "dilation": dilation,
         "ceil_mode": ceil_mode,
     }
+
+
+def middle_overlap(old: int, new: int) -> tuple[slice, slice]:
+    """Where two kernels of `old` and `new` rows share rows, their middles on one another.
+
+    The middle of an even kernel is the upper left one of two, as with padding='same'.
+
+    Returns:
+        The rows of the new kernel, and those of the old one that lie there.
+
+    >>> middle_overlap(3, 5), middle_overlap(5, 3)
+    ((slice(1, 4, None), slice(0, 3, None)), (slice(0, 3, None), slice(1, 4, None)))
+    """
+    shift = (new - 1) // 2 - (old - 1) // 2
+    start, stop = max(0, shift), min(new, old + shift)
+    return slice(start, stop), slice(start - shift, stop - shift)

@@ -14,6 +14,7 @@ from course_utils.conv.arithmetic import (
     conv2d_parameters,
     conv2d_shape,
     image_shape,
+    middle_overlap,
     size_formula,
 )
 from course_utils.conv.impossible import ImpossibleSetting
@@ -188,12 +189,8 @@ def _keep(layer: nn.Conv2d, trained: nn.Conv2d) -> int:
     """Copy into `layer` what fits of `trained`; count the kernels that keep all their weights."""
     kernels = min(layer.out_channels, trained.out_channels)
     old_size, new_size = trained.kernel_size, layer.kernel_size
-    # The middle of the old kernel comes to lie on the middle of the new one; the middle of an even
-    # kernel is the upper left one of two, as with padding='same'.
-    shifts = [(new - 1) // 2 - (old - 1) // 2 for old, new in zip(old_size, new_size, strict=True)]
     (into_y, from_y), (into_x, from_x) = (
-        _overlap(old, new, shift)
-        for old, new, shift in zip(old_size, new_size, shifts, strict=True)
+        middle_overlap(old, new) for old, new in zip(old_size, new_size, strict=True)
     )
     whole_window = all(old <= new for old, new in zip(old_size, new_size, strict=True))
     kept = 0
@@ -218,9 +215,3 @@ def _channels_of(layer: nn.Conv2d, kernel: int) -> range:
     width = layer.in_channels // layer.groups
     group = kernel // (layer.out_channels // layer.groups)
     return range(group * width, (group + 1) * width)
-
-
-def _overlap(old: int, new: int, shift: int) -> tuple[slice, slice]:
-    """Where an old kernel's rows lie in the new one: (rows of the new one, rows of the old one)."""
-    start, stop = max(0, shift), min(new, old + shift)
-    return slice(start, stop), slice(start - shift, stop - shift)

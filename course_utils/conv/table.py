@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.receptive import ReceptiveField, windows_of
+from course_utils.modes import evaluation_mode
 
 if TYPE_CHECKING:
     import pandas
@@ -136,7 +137,7 @@ def _run(model: nn.Module, inputs: tuple) -> list[Call]:
 
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in names]
     try:
-        with _evaluating(model), torch.no_grad(), fields:
+        with evaluation_mode(model), torch.no_grad(), fields:
             for tensor in tree_leaves(inputs):
                 if isinstance(tensor, Tensor):
                     fields.begin(tensor)
@@ -147,18 +148,6 @@ def _run(model: nn.Module, inputs: tuple) -> list[Call]:
     called = {module for _, module, *_ in calls}
     idle = [(name, module) for module, name in names.items() if module not in called]
     return calls + [(name, module, None, None, None) for name, module in idle if _owns(module)]
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, with each module's own mode put back after."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from course_utils.conv import AdaptedConv2d, LayerRow, ReceptiveField, layer_table
 from course_utils.data import Dataset
 from course_utils.errors import CourseError
-from course_utils.metrics import evaluation_mode
+from course_utils.modes import evaluation_mode
 
 MOST, LEAST = 256, 32
 """Held-out pictures that are looked at at once: of a cheap network, and of any."""

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from course_utils.conv import EditReport, edit_conv
+from course_utils.conv.editing import layer
+from course_utils.conv.editing.report import ROUNDING, relative_change
 from course_utils.data import Dataset, ImageSet
 from course_utils.errors import CourseError
 from course_utils.one_click.bench import LEAST, MOST, Bench, HeldOut, adapted, bench_for
@@ -55,7 +57,6 @@ SETTINGS = (
 )
 """What can be changed of a layer, by `nn.Conv2d`'s names."""
 
-TOLERANCE = 1e-4  # of the largest output: within it, two functions are one (rounding)
 _FEW = 4  # held-out pictures
 _AT_ONCE = 2e9  # multiply-adds; about a tenth of a second
 _BRIEFLY = 4e10  # multiply-adds of all pictures that a brief training sees, forward
@@ -77,11 +78,8 @@ def changes_of(conv: nn.Conv2d, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
     """A layer's settings: one number where height and width agree, else a pair."""
-    values = {name: getattr(conv, name) for name in SETTINGS} | {"bias": conv.bias is not None}
-    for name, value in values.items():
-        if isinstance(value, tuple) and len(set(value)) == 1:
-            values[name] = value[0]
-    return values
+    values = layer.settings_of(conv)
+    return {name: layer.simple(values[name]) for name in SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -171,11 +169,11 @@ class Look:
         if self.edited is None:
             return 0.0
         before, after = (bench.outputs(self.count) for bench in (self.before, self.after))
-        return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+        return relative_change(before, after)
 
     @property
     def same_function(self) -> bool:
-        return self.difference <= TOLERANCE
+        return self.difference < ROUNDING
 
     @cached_property
     def accuracies(self) -> tuple[float | None, float | None]:

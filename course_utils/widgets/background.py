@@ -108,6 +108,26 @@ class BackgroundRun:
                 self._ended.set()
 
 
+class RunsInBackground:
+    """A panel's part in a `BackgroundRun`: to stop it and to wait for it; the panel sets `_run`."""
+
+    _run: BackgroundRun | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the panel's work is on its way."""
+        return self._run is not None and self._run.running
+
+    def stop(self) -> None:
+        """Ask the work to end early, a training before its next step."""
+        if self.running:
+            self._run.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the work. False when `timeout` seconds were not enough."""
+        return self._run is None or self._run.wait(timeout)
+
+
 class WhenIdle:
     """Work that may wait until the reader leaves the controls alone for a moment.
 

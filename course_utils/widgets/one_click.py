@@ -17,7 +17,7 @@ from course_utils.one_click.networks import networks
 from course_utils.one_click.session import Edits, Session
 from course_utils.one_click.table import summary
 from course_utils.training import Step
-from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.one_click_controls import (
     build_controls,
     fit_to_layer,
@@ -31,7 +31,7 @@ from course_utils.widgets.panel import Panel
 from course_utils.widgets.training_controls import button, row_of
 
 
-class OneClickLab(Panel):
+class OneClickLab(RunsInBackground, Panel):
     """One-click lab: choose a network and a layer, move the sliders; all that is coupled follows.
 
     The layer is chosen from the list or by a click on the drawn network. No network that is given
@@ -65,7 +65,6 @@ class OneClickLab(Panel):
         self.data = load_dataset("fashion-mnist") if data is None else data
         self._networks = networks(model, models)
         self._sessions: dict[str, Session | CourseError] = {}
-        self._run: BackgroundRun | None = None
         self._failure: BaseException | None = None
         self._layers = widgets.HTML()  # lies over the picture: the drawn layers as buttons
         self._layers.add_class("course-layers")
@@ -155,20 +154,6 @@ class OneClickLab(Panel):
         self._show_state()
         if wait:
             self.wait()
-
-    def stop(self) -> None:
-        """Ask the training to end before its next step."""
-        if self.running:
-            self._run.stop()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of the training. False when `timeout` seconds were not enough."""
-        return self._run is None or self._run.wait(timeout)
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is on its way."""
-        return self._run is not None and self._run.running
 
     def set(self, **values: Any) -> None:
         super().set(**_in_order(values))

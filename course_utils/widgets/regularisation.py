@@ -21,7 +21,7 @@ from course_utils.regularisation import (
     train_regularised,
 )
 from course_utils.training import History, Step
-from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
 from course_utils.widgets.regularisation_picture import WIDTH, RegularisationView, draw
 from course_utils.widgets.training_controls import button, row_of, steps_slider
@@ -34,7 +34,7 @@ _L1 = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3)
 _PICTURES = 10  # in a row
 
 
-class RegularisationPanel(Panel):
+class RegularisationPanel(RunsInBackground, Panel):
     """Regularisation panel: choose methods, press Train, and one more run joins the comparison.
 
     Every run starts from the same weights and sees the same training pictures, so what differs is
@@ -65,7 +65,6 @@ class RegularisationPanel(Panel):
         self.data = load_dataset("fashion-mnist") if data is None else data
         self._model, self._seed = model, seed
         self.runs: list[RegularisationRun] = []
-        self._run: BackgroundRun | None = None
         self._going: RegularisationRun | None = None
         self._failure: BaseException | None = None
         self._samples = _one_of_each(self.data)
@@ -133,15 +132,6 @@ class RegularisationPanel(Panel):
         self.runs.clear()
         self._say("")
         self.refresh()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of the run. False when `timeout` seconds were not enough."""
-        return self._run is None or self._run.wait(timeout)
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is on its way."""
-        return self._run is not None and self._run.running
 
     def frame(self) -> pandas.DataFrame:
         """One row a run: the methods, both accuracies and the gap."""

@@ -20,7 +20,7 @@ from course_utils.pretrained import first_cnn_recipe
 from course_utils.randomness import private_random_numbers
 from course_utils.resumable import ResumableTraining, done_already
 from course_utils.training import History, Step
-from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.panel import Panel
 from course_utils.widgets.training_controls import button, row_of
 from course_utils.widgets.training_picture import (
@@ -40,7 +40,7 @@ from course_utils.widgets.training_settings import (
 )
 
 
-class TrainingPanel(Panel):
+class TrainingPanel(RunsInBackground, Panel):
     """Training panel: Train, Stop, Reset; loss, accuracy and the first layer while it learns.
 
     Train runs `fit` in a thread. Stop ends it within a moment; Train then goes on after the last
@@ -89,7 +89,6 @@ class TrainingPanel(Panel):
         controls, initial, self._rest = build_controls(arguments)
         seed = self._rest.pop("seed", 0)
         self._training = ResumableTraining(model, self.data, seed=seed)
-        self._run: BackgroundRun | None = None
         self._failure: BaseException | None = None
         self._layer = _look_at_start(model, self.data)
 
@@ -138,11 +137,6 @@ class TrainingPanel(Panel):
         if wait:
             self.wait()
 
-    def stop(self) -> None:
-        """Ask the training to end before its next step."""
-        if self.running:
-            self._run.stop()
-
     def reset(self) -> None:
         """Put the first weights back; a training that is on its way ends."""
         self.stop()
@@ -154,10 +148,6 @@ class TrainingPanel(Panel):
         self._say("")
         self._show_state()
         self.refresh()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of the training. False when `timeout` seconds were not enough."""
-        return self._run is None or self._run.wait(timeout)
 
     def evaluate(self) -> Evaluation:
         """Measure the trained network on the test pictures, show the result and return it.
@@ -177,11 +167,6 @@ class TrainingPanel(Panel):
             self._say(often if self.looks > 1 else "Tested.")
         self.refresh()
         return self.test
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is on its way."""
-        return self._run is not None and self._run.running
 
     @property
     def history(self) -> History | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from course_utils.devices import one_thread as one_thread_only
+from course_utils import devices
 
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
     """On pictures this small a second thread only costs time."""
-    with one_thread_only():
+    with devices.one_thread():
         yield

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from course_utils.devices import one_thread as one_thread_only
+from course_utils import devices
 from course_utils.exercises import check
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """The tensors are tiny: on a busy machine a second thread only makes the first one wait."""
-    with one_thread_only():
+    with devices.one_thread():
         yield
 
 

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from course_utils.conv import edit_conv
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click import bench as module
 from course_utils.one_click.bench import Bench, HeldOut, adapted, bench_for, input_shape
-from tests.toys import one_thread, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course_utils.conv import ImpossibleSetting
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click import look as module
 from course_utils.one_click.look import (
@@ -21,7 +22,7 @@ from course_utils.one_click.look import (
     settings_of,
     train_briefly,
 )
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 

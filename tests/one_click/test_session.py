@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from course_utils.conv import ImpossibleSetting
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click.look import FOLLOWS, Trained, settings_of
 from course_utils.one_click.networks import Network, networks
 from course_utils.one_click.session import Session
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 

@@ -7,9 +7,10 @@ import pytest
 from torch import nn
 
 from course_utils.conv import AdaptedConv2d
+from course_utils.devices import one_thread
 from course_utils.one_click.look import Look, bench_for, edit
 from course_utils.one_click.table import ROWS, followers, heading, notes, scientific, summary, table
-from tests.toys import one_thread, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
 

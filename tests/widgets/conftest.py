@@ -8,9 +8,10 @@ import pytest
 from torch import nn
 
 from course_utils.data import Dataset
+from course_utils.devices import one_thread
 from course_utils.widgets import training as module
 from course_utils.widgets.training import TrainingPanel
-from tests.toys import one_thread, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
 

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click.look import FOLLOWS
 from course_utils.widgets import one_click as module
 from course_utils.widgets.one_click import OneClickLab, one_click_lab
 from course_utils.widgets.one_click_drawing import WIDTH
 from course_utils.widgets.one_click_picture import places
-from tests.toys import one_thread, same, toy_data, toy_model, weights
+from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data(train=200)
 

@@ -7,10 +7,11 @@ from PIL import Image
 from torch import nn
 
 from course_utils import pictures
+from course_utils.devices import one_thread
 from course_utils.one_click.look import Look, bench_for, edit
 from course_utils.widgets.one_click_drawing import EDGE, WIDTH, Drawing, fitting
 from course_utils.widgets.one_click_picture import draw, height_of, places
-from tests.toys import one_thread, toy_data
+from tests.toys import toy_data
 
 DATA = toy_data()
 

@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from course_utils.devices import one_thread
 from course_utils.one_click.look import Look, bench_for, edit
 from course_utils.widgets import one_click_picture as module
 from course_utils.widgets.one_click_drawing import WIDTH
 from course_utils.widgets.one_click_picture import _how_many, draw, height_of
-from tests.toys import one_thread, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from course_utils.data import load_dataset
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.regularisation import Regularisation, RegularisationRun
 from course_utils.widgets import background
 from course_utils.widgets import regularisation as module
 from course_utils.widgets.regularisation import RegularisationPanel, regularisation_panel
 from course_utils.widgets.regularisation_picture import ROWS, RegularisationView, draw
-from tests.toys import one_thread, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from course_utils.conv.editing.draft import Draft, example_inputs
 from course_utils.conv.editing.importance import Importance
 from course_utils.conv.editing.layer import changed_settings, check, output_sizes, settings_of
-from course_utils.conv.editing.matching import tied
 from course_utils.conv.editing.report import EditReport, report_of
 from course_utils.conv.editing.surgery import Start, attempt, parameter_name
 from course_utils.conv.editing.trace import run
@@ -81,9 +80,11 @@ def edit_conv(
             " accepts: example_input=..."
         )
     trace, inputs = start.trace, start.inputs
-    weight = start.draft.canonical(parameter_name(name, "weight"))
-    computed = f"{name}.parametrizations."
-    weight = next((w for w in trace.inputs if w == weight or w.startswith(computed)), "")
+    own, computed = (
+        start.draft.canonical(parameter_name(name, "weight")),
+        f"{name}.parametrizations.",
+    )
+    weight = next((w for w in trace.inputs if w == own or w.startswith(computed)), "")
     if not weight:
         raise EditError(f"{name} is not used when the model runs.")
     before = settings_of(conv)
@@ -92,12 +93,12 @@ def edit_conv(
     ratio = conv.out_channels // conv.in_channels if depthwise and wider else 0
     check(wanted, trace.inputs[weight], ratio)
     if wider:
-        _refuse_output(model, name, start)
+        _refuse_output(model, name, weight, start)
     sizes = [output_sizes(s, trace.inputs[weight]) for s in (before, wanted)]
     plans = [(False, False)]
     if adapter:
-        own = type(conv).forward is not nn.Conv2d.forward  # who knows what it does about sizes
-        resizes = (False, True) if own or sizes[0] != sizes[1] else (False,)
+        special = type(conv).forward is not nn.Conv2d.forward  # it may see to sizes itself
+        resizes = (False, True) if special or sizes[0] != sizes[1] else (False,)
         plans = [(p, r) for p in ((False, True) if wider else (False,)) for r in resizes]
     for project, resize in plans:
         try:
@@ -149,11 +150,9 @@ def _start(model: nn.Module, example: Any, meta: bool) -> Start:
     raise problem
 
 
-def _refuse_output(model: nn.Module, name: str, start: Start) -> None:
+def _refuse_output(model: nn.Module, name: str, weight: str, start: Start) -> None:
     """See that the layer's channels are not what the network gives out."""
-    trace = start.trace
-    weight = start.draft.canonical(parameter_name(name, "weight"))
-    classes = tied(trace)
+    trace, classes = start.trace, start.classes
     own = classes[trace.axes[weight, 0].numpy()]
     if not any(np.isin(own, classes[labels.numpy()]).any() for labels in trace.outputs):
         return

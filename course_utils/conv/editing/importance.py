@@ -42,7 +42,6 @@ def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
     """
     if weight.is_meta:
         return np.ones(len(weight))
-    rows = weight.detach().flatten(1).float()
     if callable(importance):
         norms = importance(weight)
         if norms.shape != (len(weight),):
@@ -51,7 +50,9 @@ def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
                 f" {tuple(weight.shape)}; one number for each of the {len(weight)} rows is needed."
             )
     elif importance in ("l1", "l2"):
-        norms = torch.linalg.vector_norm(rows, ord=int(importance[1]), dim=1)
+        norms = torch.linalg.vector_norm(
+            weight.detach().flatten(1).float(), ord=int(importance[1]), dim=1
+        )
     else:
         raise CourseError(f"importance={importance!r} is not known: 'l1', 'l2' or a function.")
     return norms.double().cpu().numpy()

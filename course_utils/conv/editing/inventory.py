@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from course_utils.conv.editing.layer import simple
 from course_utils.conv.table import LayerRow, layer_table
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def list_convs(
         "layer": list(convs),
         "in_channels": [conv.in_channels for conv in convs.values()],
         "out_channels": [conv.out_channels for conv in convs.values()],
-        **{name: [_short(getattr(c, name)) for c in convs.values()] for name in _SIZES},
+        **{name: [simple(getattr(c, name)) for c in convs.values()] for name in _SIZES},
         "groups": [conv.groups for conv in convs.values()],
         "bias": [conv.bias is not None for conv in convs.values()],
         "parameters": _whole(_parameters(conv, counted) for conv in convs.values()),
@@ -62,13 +63,6 @@ def list_convs(
         table["output shape"] = [_shapes(calls[name]) for name in convs]
         table["multiply-adds"] = _whole(_multiply_adds(calls[name]) for name in convs)
     return pandas.DataFrame(table)
-
-
-def _short(size: Any) -> Any:
-    """(3, 3) as 3; (3, 5) and "same" stay."""
-    if isinstance(size, tuple) and len(set(size)) == 1:
-        return size[0]
-    return size
 
 
 def _parameters(conv: nn.Conv2d, counted: set[int]) -> int | None:

@@ -36,11 +36,6 @@ def squash(labels: Tensor) -> Tensor:
     return labels
 
 
-def expanded(labels: Tensor, shape: Sequence[int]) -> Tensor:
-    """The labels at the full size of their tensor; no memory is used for the repetitions."""
-    return labels.expand(tuple(shape))
-
-
 def reshaped(labels: Tensor, old: Sequence[int], new: Sequence[int]) -> Tensor:
     """Labels of a tensor of shape `old` after `view`, `flatten`, `squeeze`, ... to shape `new`.
 

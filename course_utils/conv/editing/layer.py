@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.arithmetic import conv2d_shape, middle_overlap
 from course_utils.conv.impossible import Broken, require
-from course_utils.conv.rules import channel_rules, whole, window_rules
+from course_utils.conv.rules import channel_rules, together, whole, window_rules
 from course_utils.errors import CourseError
 
 WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
@@ -22,6 +22,11 @@ def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
     """The layer's arguments; sizes as pairs, a padding in words as it is."""
     names = ("in_channels", *CHANGEABLE)
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
+def simple(value: Any) -> Any:
+    """(3, 3) as 3, which reads better; (3, 5) and "same" stay."""
+    return together(value) if isinstance(value, tuple) else value
 
 
 def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]:
@@ -95,11 +100,7 @@ def check(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise
         for shape in shapes:
             yield from window_rules(shape[-2:], s)
 
-    simple = {  # (3, 3) reads better as 3
-        name: value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
-        for name, value in settings.items()
-    }
-    require(rules, simple, fixed={"in_channels"})
+    require(rules, {n: simple(value) for n, value in settings.items()}, fixed={"in_channels"})
 
 
 def output_sizes(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple]:
@@ -126,20 +127,18 @@ def set_window(conv: nn.Conv2d, settings: dict[str, Any]) -> None:
 def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
     """The kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
 
-    The middle of the old kernel comes to lie on that of the new one; the middle of an even kernel
-    is the upper left one of two, as with padding='same'.
+    How they come to lie on one another is said by `middle_overlap`.
     """
     for dim, new in zip((2, 3), size, strict=True):
         old = weight.shape[dim]
-        shift = (new - 1) // 2 - (old - 1) // 2
-        start, stop = max(0, shift), min(new, old + shift)
-        kept = weight.narrow(dim, start - shift, stop - start)
         if new == old:
             continue
+        into, source = middle_overlap(old, new)
+        kept = weight.narrow(dim, source.start, source.stop - source.start)
         shape = list(weight.shape)
         shape[dim] = new
         weight = weight.new_zeros(shape)
-        weight.narrow(dim, start, stop - start).copy_(kept)
+        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
     return weight
 
 

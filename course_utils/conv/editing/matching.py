@@ -61,20 +61,12 @@ class Matching:
 
     def rows(self, axis: Axis) -> np.ndarray | None:
         """For each slot of an axis the old slot to copy from; None if nothing changes."""
-        found = self._slots(axis)
+        found = self.columns(axis)
         if found is None:
             return None
         index = np.maximum(found[0], 0)
         each = self.old.axes[axis].numel() // len(index)  # the groups lie one after the other
         return (index + np.arange(len(index))[:, None] * each).reshape(-1)
-
-    def columns(self, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
-        """As `rows`, per group, and the share of the weight for each slot, both (groups, n).
-
-        Copies of a channel share its weight, so their sum is what it was. A channel that did not
-        come here before has weight 0.
-        """
-        return self._slots(axis)
 
     def lossless(self) -> bool:
         """Whether each weight that a layer took its channels with is still there.
@@ -82,7 +74,7 @@ class Matching:
         Where maps of another size are flattened, pixels come and go: that does not count.
         """
         for axis in self.old.consumers:
-            found = self._slots(axis)
+            found = self.columns(axis)
             if found is None or self.old.grids.get(axis) != self.new.grids.get(axis):
                 continue
             each = self.old.axes[axis].numel() // len(found[0])
@@ -90,7 +82,12 @@ class Matching:
                 return False
         return True
 
-    def _slots(self, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
+    def columns(self, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
+        """As `rows`, per group, and the share of the weight for each slot, both (groups, n).
+
+        Copies of a channel share its weight, so their sum is what it was. A channel that did not
+        come here before has weight 0 (old slot −1).
+        """
         before, after = _numpy(self.old.axes[axis]), _numpy(self.new.axes[axis])
         after = self.new_classes[after]
         was, now = self.old_classes[before], self.continued[after]

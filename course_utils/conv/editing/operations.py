@@ -168,7 +168,7 @@ def _move(
         return
     results = []
     for labels in trace.of(x):
-        full = labels if name in ("roll", "flip") else lb.expanded(labels, x.shape)
+        full = labels if name in ("roll", "flip") else labels.expand(x.shape)
         moved = func(*_replace(args, x, full), **_replace(kwargs, x, full))
         results.append([lb.squash(part) for part in tensors_in(moved)])
     for y, *parts in zip(outputs, *results, strict=True):

@@ -15,9 +15,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from course_utils.conv.editing.adapter import AdaptedConv2d
 from course_utils.conv.receptive import ReceptiveField
 from course_utils.conv.table import LayerRow, layer_table
+from course_utils.modes import evaluation_mode
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
-_ROUNDING = 1e-4  # of the largest output: what adding up in another order may change
+ROUNDING = 1e-4  # of the largest output: what adding up in another order may change
 # Attributes of layers that an edit can change, and how they are shown.
 _SETTINGS = {
     "in_channels": "in",
@@ -122,14 +123,9 @@ class EditReport:
         """
         outputs = []
         for model in (self._before, self._after):
-            modes = {module: module.training for module in model.modules()}
-            try:
-                outputs.append(torch.cat([y.flatten() for y in _outputs(model.eval()(*inputs))]))
-            finally:
-                for module, mode in modes.items():
-                    module.training = mode
-        before, after = outputs
-        return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+            with evaluation_mode(model):
+                outputs.append(torch.cat([y.flatten() for y in _outputs(model(*inputs))]))
+        return relative_change(*outputs)
 
     @cached_property
     def same_function(self) -> bool | None:
@@ -142,7 +138,7 @@ class EditReport:
             return None
         random = torch.Generator().manual_seed(0)
         inputs = tree_map(lambda value: _random_like(value, random, first.device), self._inputs)
-        return self.difference(*inputs) < _ROUNDING
+        return self.difference(*inputs) < ROUNDING
 
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
@@ -167,6 +163,11 @@ class EditReport:
         if a is not None and b is not None:
             lines.append(f"receptive field: {a} → {b}")
         return "\n".join(lines)
+
+
+def relative_change(before: Tensor, after: Tensor) -> float:
+    """max |after − before| / max |before|; up to `ROUNDING` it is rounding."""
+    return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
 
 
 def report_of(

@@ -29,11 +29,12 @@ class Start:
 
     def __init__(self, draft: Draft, inputs: tuple):
         self.draft, self.inputs = draft, inputs
-        self.trace, self.shapes = run(draft.model, inputs)
+        self.again()
 
     def again(self) -> None:
         """Run the draft once more, after it has changed."""
         self.trace, self.shapes = run(self.draft.model, self.inputs)
+        self.classes = tied(self.trace)
 
 
 def attempt(
@@ -72,8 +73,7 @@ def attempt(
         _project(draft, name, want, importance)
     if regroup or rebias or project:
         start.again()
-    old = start.trace
-    classes = tied(old)
+    old, classes = start.trace, start.classes
     scores = np.zeros(classes.max() + 1)
     if wider and not project:
         scores = class_scores(draft, old, classes, weight, importance)

@@ -16,6 +16,7 @@ an architecture, or of a module.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable
 
@@ -27,6 +28,7 @@ from torch.utils._pytree import tree_map
 from course_utils.conv.editing import labels as lb
 from course_utils.conv.editing.operations import FACTORIES, POINTWISE, QUESTIONS, follow, tensors_in
 from course_utils.conv.editing.weighted import run_layer
+from course_utils.modes import kept_modes
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
@@ -209,11 +211,12 @@ def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[T
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     trace = Trace(tensors, former)
     must_train = former is not None and former.trains
-    modes = {module: module.training for module in model.modules()}
     shapes = []
     bare = [m for m in model.modules() if isinstance(m, _NORMS) and not m.state_dict()]
-    handles = [m.register_forward_pre_hook(trace.enter) for m in bare]
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(kept_modes(model))
+        for module in bare:
+            stack.callback(module.register_forward_pre_hook(trace.enter).remove)
         for training in (False, True):
             model.train(training)
             copies = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, inputs)
@@ -232,10 +235,5 @@ def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[T
             used = {name for name, _ in trace.axes} | set(trace.inputs)
             if all(name in used for name, p in model.named_parameters() if p.ndim > 1):
                 break
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     trace.former = None  # or a chain of edits would keep every trace
     return trace, shapes
