@@ -85,9 +85,11 @@ def _reduce(trace: Trace, x: Tensor, dims: Sequence[int], keepdim: bool) -> tupl
     which the larger is taken, say), those that fall together are tied.
     """
     dims = [d % x.ndim for d in dims]
+    left = [d for d in range(x.ndim) if d not in dims]
+    single = any(x.shape[d] == 1 for d in left if d > 0)  # perhaps the dimension of one channel
     result = []
     for labels in trace.of(x):
-        if all(labels.shape[d] == 1 for d in range(x.ndim) if d not in dims):
+        if all(labels.shape[d] == 1 for d in left) and not (single and labels.numel() == 1):
             continue
         for d in dims:
             if labels.shape[d] > 1:
@@ -122,7 +124,7 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
             # Products of channels that were flattened have two label tensors along one dimension.
             twice = [lb.varying(x) for x in trace.of(t)[:number]].count(dims)
             labels = labels.reshape((1,) * (y.ndim - labels.ndim) + labels.shape)
-            if not dims:  # a single channel, spread over all
+            if not dims and t.shape != y.shape:  # a single channel, spread over all
                 trace.fix([labels])
             elif (dims, twice) in together:
                 trace.tie(together[dims, twice], labels)
@@ -131,7 +133,7 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
     result = []
     for (dims, _), labels in together.items():
         # Channels that meet numbers which are not counted in channels stay as many as they are.
-        if any(_counts(t, dims) and not _labelled(trace, t, dims) for t in inputs):
+        if any(_counts(t, dims, y) and not _labelled(trace, t, dims) for t in inputs):
             trace.fix([labels])
         if any(set(dims) & set(other) for other, _ in together if other != dims):
             trace.fix([labels])
@@ -140,8 +142,9 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
     return tuple(result)
 
 
-def _counts(t: Tensor, dims: tuple[int, ...]) -> bool:
-    return any(d >= -t.ndim and t.shape[d] > 1 for d in dims)
+def _counts(t: Tensor, dims: tuple[int, ...], y: Tensor) -> bool:
+    """Whether `t` has its own number for each channel; no `dims`: for the single one there is."""
+    return any(d >= -t.ndim and t.shape[d] > 1 for d in dims) or (not dims and t.shape == y.shape)
 
 
 def _labelled(trace: Trace, t: Tensor, dims: tuple[int, ...]) -> bool:

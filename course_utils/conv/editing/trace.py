@@ -17,6 +17,7 @@ an architecture, or of a module.
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterable
 
@@ -140,6 +141,8 @@ class Trace(TorchFunctionMode):
                         self.tie(labels, first.expand_as(labels))
                         labels = first
                 return labels.reshape(-1)
+            if labels.numel() == 1 and tensor.shape[dim] == math.prod(getattr(tensor, "_grid", ())):
+                return labels.reshape(-1).expand(tensor.shape[dim])  # the pixels of one channel
         return None
 
     def beside(self, tensor: Tensor, dim: int) -> tuple[Tensor, ...]:

@@ -102,6 +102,41 @@ def test_who_is_added_and_who_reads_follows(model, pictures):
     assert edited.inner.out_channels == 12
 
 
+@pytest.mark.parametrize("name", ["stem", "inner", "outer"])
+def test_a_single_channel_is_followed(model, pictures, name):
+    narrow = edit_conv(model, name, example_input=pictures, out_channels=1)
+    assert not any(isinstance(m, AdaptedConv2d) for m in narrow.modules())
+    assert narrow.get_submodule(name).out_channels == 1
+    wide = edit_conv(narrow, name, example_input=pictures, out_channels=8)
+    assert not any(isinstance(m, AdaptedConv2d) for m in wide.modules())
+    assert difference(narrow, wide, pictures) < 1e-5
+
+
+def test_the_pixels_of_a_single_channel_are_followed():
+    model = SimpleCNN()
+    narrow = edit_conv(model, "conv2", out_channels=1)
+    assert narrow.classifier.in_features == 7 * 7
+    assert narrow(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    assert edit_conv(narrow, "conv2", out_channels=3).classifier.in_features == 3 * 7 * 7
+
+
+def test_a_single_channel_over_all_others_stays_single(pictures):
+    class Spatial(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 8, 3, padding=1)
+            self.gate = nn.Conv2d(8, 1, 3, padding=1)
+
+        def forward(self, x):
+            x = self.stem(x)
+            return (x * self.gate(x).sigmoid()).mean((2, 3))
+
+    model = Spatial()
+    assert edit_conv(model, "stem", example_input=pictures, adapter=False, kernel_size=5)
+    with pytest.raises(EditError, match="gate"):
+        edit_conv(model, "gate", example_input=pictures, adapter=False, out_channels=2)
+
+
 def test_fewer_channels_keep_the_kernels_with_the_largest_norm(pictures):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))
