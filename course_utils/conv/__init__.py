@@ -14,6 +14,7 @@ from course_utils.conv.arithmetic import (
     same_padding,
     size_formula,
 )
+from course_utils.conv.deepen import ResidualConv2d, deepen
 from course_utils.conv.editing import (
     AdaptedConv2d,
     ConvEditor,
@@ -42,6 +43,7 @@ __all__ = [
     "LayerChange",
     "LayerRow",
     "ReceptiveField",
+    "ResidualConv2d",
     "Step",
     "as_frame",
     "build_and_run",
@@ -51,6 +53,7 @@ __all__ = [
     "conv2d_shape",
     "convolve",
     "cross_correlate",
+    "deepen",
     "edit_conv",
     "filter_image",
     "is_signed",
