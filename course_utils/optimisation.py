@@ -81,7 +81,9 @@ def build_scheduler(
     if scheduler is not None and not isinstance(scheduler, LRScheduler):
         try:
             scheduler = scheduler(optimizer, count)
-        except (TypeError, ValueError) as error:
+        except CourseError:
+            raise
+        except (TypeError, ValueError, ZeroDivisionError) as error:
             raise CourseError(
                 f"The schedule cannot be made ({error}): give a function of the optimizer and of "
                 f"the number of times that it is stepped, here {count:,}, such as "

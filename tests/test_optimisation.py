@@ -79,11 +79,21 @@ def test_schedule_is_told_how_often_it_is_stepped():
     assert build_scheduler(optimizer, None, 12) is None
 
 
+def test_a_sentence_of_the_course_is_passed_on_as_it_is():
+    def refuse(optimizer, steps):
+        raise CourseError("Train longer.")
+
+    with pytest.raises(CourseError, match=r"^Train longer\.$"):
+        build_scheduler(build_optimizer(toy_model()), refuse, 12)
+
+
 def test_schedule_that_does_not_fit():
     optimizer = build_optimizer(toy_model())
     with pytest.raises(CourseError, match="12, such as scheduler=lambda"):
         build_scheduler(optimizer, lambda o: schedules.StepLR(o, 3), 12)
     with pytest.raises(CourseError, match="schedule cannot be made"):
         build_scheduler(optimizer, schedules.ReduceLROnPlateau, 12)
+    with pytest.raises(CourseError, match=r"cannot be made \(float division by zero"):
+        build_scheduler(optimizer, lambda o, n: schedules.OneCycleLR(o, 1.0, n, pct_start=0.25), 4)
     with pytest.raises(CourseError, match="another optimizer"):
         build_scheduler(build_optimizer(toy_model()), schedules.StepLR(optimizer, 3), 12)
