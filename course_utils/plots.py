@@ -1,10 +1,10 @@
 """The figures of the course: pure functions of results that return a `Figure` with its `alt` text.
 
-What a training or an initialisation left is drawn here; plain charts, figures made of pictures and
-drawings of networks are in `chart_plots`, `picture_plots` and `diagrams`, and all are to be had
-from this module. No function shows, saves or keeps anything. The texts name what is drawn, not the
-numbers a training happened to end with, so that they are the same on every machine; whoever knows
-more passes `alt=`.
+What a training or an initialisation left is drawn here; plain charts, figures made of pictures,
+drawings of networks and charts of learning rates are in `chart_plots`, `picture_plots`, `diagrams`
+and `rate_plots`, and all are to be had from this module. No function shows, saves or keeps
+anything. The texts name what is drawn, not the numbers a training happened to end with, so that
+they are the same on every machine; whoever knows more passes `alt=`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from course_utils.chart_plots import (
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
+from course_utils.rate_plots import descents, range_tests
 
 if TYPE_CHECKING:
     from course_utils.figure import Figure
@@ -36,6 +37,7 @@ __all__ = [
     "Figure",
     "bars",
     "before_and_after",
+    "descents",
     "distributions",
     "feature_maps",
     "filters",
@@ -46,6 +48,7 @@ __all__ = [
     "learning_curves",
     "lines",
     "picture_row",
+    "range_tests",
     "receptive_field_diagram",
 ]
 

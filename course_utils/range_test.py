@@ -45,9 +45,10 @@ class RangeTest:
         losses: of the batch before the step, in nats.
         smoothed: the losses, each averaged with its neighbours; no lag, so it belongs to `rates`.
         steepest: the rate at which `smoothed` falls fastest over the logarithm of the rate.
-        blow_up: the last rate at which three quarters of the fall are still there.
-        exploded: whether the loss exploded; else `blow_up` lies beyond the range.
-        suggestion: proposed peak, √(`steepest` · `blow_up`), with two significant digits.
+        blow_up: the last rate at which three quarters of the fall are still there; infinite if the
+            loss did not explode.
+        suggestion: proposed peak, √(`steepest` · `blow_up`), or `steepest` if nothing exploded;
+            two significant digits.
     """
 
     rates: list[float]
@@ -55,8 +56,12 @@ class RangeTest:
     smoothed: list[float]
     steepest: float
     blow_up: float
-    exploded: bool
     suggestion: float
+
+    @property
+    def exploded(self) -> bool:
+        """Whether the loss exploded before the highest rate was reached."""
+        return self.blow_up < math.inf
 
 
 def range_test(
@@ -77,7 +82,8 @@ def range_test(
     The rate rises by the same factor at each step, from `lowest` to `highest`, through `fit`. The
     losses are smoothed, and the rate is proposed that lies halfway, on the logarithmic scale,
     between the one at which they fall fastest, which is a safe one, and the one at which they blow
-    up, which is none. It suits as the peak of a schedule that comes down again.
+    up, which is none. It suits as the peak of a schedule that comes down again. Without an
+    explosion (the range too low, or pictures so easy that no gradient is left) it is the safe one.
 
     Args:
         model: stays as it is.
@@ -158,11 +164,15 @@ def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeT
         )
     slopes = np.gradient(smoothed, np.log(rates))
     steepest = rates[int(slopes[: lowest + 1].argmin())]
-    # The last rate, not the first: on its way the loss of single batches goes up and down.
-    kept = np.flatnonzero(smoothed <= start - KEPT * (start - smoothed[lowest]))
-    blow_up = rates[int(kept[-1])]
-    suggestion = float(f"{math.sqrt(steepest * blow_up):.2g}")
-    return RangeTest(rates, losses, smoothed.tolist(), steepest, blow_up, exploded, suggestion)
+    blow_up, suggestion = math.inf, steepest
+    if exploded:
+        # The last rate, not the first: on its way the loss of single batches goes up and down.
+        kept = np.flatnonzero(smoothed <= start - KEPT * (start - smoothed[lowest]))
+        blow_up = rates[int(kept[-1])]
+        suggestion = math.sqrt(steepest * blow_up)
+    return RangeTest(
+        rates, losses, smoothed.tolist(), steepest, blow_up, float(f"{suggestion:.2g}")
+    )
 
 
 def _smooth(losses: np.ndarray) -> np.ndarray:

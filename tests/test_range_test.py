@@ -36,30 +36,39 @@ def quick(model=None, data=DATA, **arguments) -> RangeTest:
     return range_test(model or toy_model(), data, **(settings | arguments))
 
 
-def test_rates_rise_by_one_factor_and_the_test_ends_when_the_loss_explodes():
-    found = quick(highest=1000.0)
-    assert found.rates[0] == pytest.approx(1e-5) and found.rates[-1] < 1000
+@pytest.fixture(scope="module")
+def on_clothes() -> RangeTest:
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data = load_dataset("fashion-mnist")
+        return range_test(SimpleCNN(), data, optimizer=SGD, precision="float32")
+
+
+def test_rates_rise_by_one_factor_and_the_test_ends_when_the_loss_explodes(on_clothes):
+    found = on_clothes
+    assert found.rates[0] == pytest.approx(1e-5) and found.rates[-1] < 1
     factors = [b / a for a, b in zip(found.rates, found.rates[1:], strict=False)]
-    assert factors == pytest.approx([1e8 ** (1 / 149)] * len(factors))
+    assert factors == pytest.approx([1e5 ** (1 / 149)] * len(factors))
     assert found.exploded and len(found.rates) == len(found.losses) == len(found.smoothed) < 150
 
 
-def test_the_proposal_lies_halfway_between_the_fastest_fall_and_the_blow_up():
-    found = quick(highest=1000.0)
+def test_the_proposal_lies_halfway_between_the_fastest_fall_and_the_blow_up(on_clothes):
+    found = on_clothes
     assert found.steepest < found.suggestion < found.blow_up
     assert found.suggestion == pytest.approx(math.sqrt(found.steepest * found.blow_up), rel=0.05)
     falls = [a - b for a, b in zip(found.smoothed, found.smoothed[1:], strict=False)]
     assert abs(falls.index(max(falls)) - found.rates.index(found.steepest)) <= 1
-    fall = found.smoothed[0] - min(found.smoothed)
-    beyond = [loss for rate, loss in zip(found.rates, found.smoothed, strict=True)
-              if rate > found.blow_up]  # fmt: skip
-    assert beyond and all(loss > min(found.smoothed) + (1 - KEPT) * fall * 0.9 for loss in beyond)
+    low, fall = min(found.smoothed), found.smoothed[0] - min(found.smoothed)
+    at = found.rates.index(found.blow_up)
+    assert found.smoothed[at] <= low + (1 - KEPT) * fall * 1.05
+    assert all(loss > low + (1 - KEPT) * fall * 0.95 for loss in found.smoothed[at + 1 :])
 
 
-def test_without_an_explosion_all_steps_are_made():
+def test_without_an_explosion_all_steps_are_made_and_the_safe_rate_is_proposed():
     found = quick(highest=0.05, steps=90)
-    assert not found.exploded and len(found.rates) == 90
+    assert not found.exploded and found.blow_up == math.inf and len(found.rates) == 90
     assert found.rates[-1] == pytest.approx(0.05)
+    assert found.suggestion == pytest.approx(found.steepest, rel=0.05)
 
 
 def loss_after(rate: float, optimizer, seed: int) -> float:
@@ -73,11 +82,12 @@ def loss_after(rate: float, optimizer, seed: int) -> float:
 
 @pytest.mark.parametrize("name", ["SGD + momentum", "AdamW"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_proposal_beats_ten_times_and_a_hundredth_of_it_on_stripes(name, seed):
+def test_the_proposal_learns_stripes_and_a_hundredth_of_it_does_not(name, seed):
     optimizer = OPTIMIZERS[name]
     rate = quick(toy_model(seed=seed), optimizer=optimizer, seed=seed).suggestion
-    losses = {factor: loss_after(rate * factor, optimizer, seed) for factor in (0.01, 1, 10)}
-    assert losses[1] == min(losses.values()), (rate, losses)
+    # So easy that nothing explodes: the proposal is the safe rate.
+    assert loss_after(rate, optimizer, seed) < 0.3
+    assert loss_after(rate / 100, optimizer, seed) > 1
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
