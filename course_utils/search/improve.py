@@ -1,0 +1,243 @@
+"""One click: a better network of the same kind, found within a budget.
+
+`improve` searches in three rounds (successive halving, Jamieson and Talwalkar 2016, "Non-stochastic
+best arm identification and hyperparameter optimization"). In each round fewer candidates are
+trained three times as long; every training is a whole one, with its schedule, and starts anew, for
+a schedule that is cut in the middle says little about its end:
+
+1. candidates chosen by TPE, two epochs each;
+2. these again, the best first, six epochs each;
+3. those of the second round again, the best first, eighteen epochs each.
+
+Each round has its share of the budget, and ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import BaseTrial, FixedTrial
+from torch import nn
+
+from course_utils.data import Dataset
+from course_utils.devices import one_thread
+from course_utils.errors import CourseError
+from course_utils.metrics import evaluate
+from course_utils.precision import Precision
+from course_utils.search.budget import Budget
+from course_utils.search.candidate import multiply_adds
+from course_utils.search.improvement import Improvement, Tried, own_value
+from course_utils.search.methods import make_sampler
+from course_utils.search.objective import REASON, Interrupted, Objective
+from course_utils.search.plan import Plan
+from course_utils.search.presets import space_for
+from course_utils.search.space import SearchSpace
+from course_utils.search.studies import quiet
+from course_utils.training import History
+
+EPOCHS = {1: 2, 2: 6, 3: 18}
+"""Of a candidate's training in each round."""
+
+_ENDS = {"seconds": {1: 0.35, 2: 0.6, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
+_STARTUP = 24  # `make_sampler` makes a third of it random
+
+
+def improve(
+    model: nn.Module,
+    data: Dataset,
+    budget: float | str | Budget = 120,
+    *,
+    space: SearchSpace | None = None,
+    weights: str = "auto",
+    precision: str | Precision = "auto",
+    seed: int = 0,
+    stop: threading.Event | None = None,
+    on_change: Callable[[Improvement], None] | None = None,
+) -> Improvement:
+    """Search for a better network of the same kind, starting from `model`, within a budget.
+
+    Args:
+        model: takes the pictures of `data`; it is left as it is.
+        data: candidates learn from its training pictures and are compared on its validation
+            pictures; the test pictures are never looked at.
+        budget: seconds, or a text such as "2 min" or "24 trials".
+        space: what may vary; by default the layers' channels, kernel sizes and depths, and the
+            training, see `space_for`.
+        weights: "keep" what the network has learned, "fresh" to begin anew, or "auto": keep it if
+            it is right on a quarter more of the pictures than a guess would be.
+        precision: as for `fit`.
+        seed: of everything that is drawn. With a budget in trials and precision="float32" the same
+            seed gives the same candidates and numbers.
+        stop: when it is set, the search ends at once, with the best so far.
+        on_change: called with what has been found so far after each epoch and each candidate, in
+            the thread of `improve`.
+
+    Raises:
+        CourseError: no budget, a network that does not fit the pictures, no validation pictures,
+            or a space with layers that the network has not.
+    """
+    search = _Search(
+        model, data, Budget.of(budget), space, weights, precision, seed, stop, on_change
+    )
+    with quiet(), one_thread():  # more threads gain little here, and lose much on a busy machine
+        try:
+            for number in EPOCHS:
+                search.run_round(number)
+        except Interrupted:
+            search.found.stopped = True
+    search.say("")
+    return search.found
+
+
+class _Search:
+    """One call of `improve`, with what has been found so far."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        budget: Budget,
+        space: SearchSpace | None,
+        weights: str,
+        precision: str | Precision,
+        seed: int,
+        stop: threading.Event | None,
+        on_change: Callable[[Improvement], None] | None,
+    ) -> None:
+        self.begun = time.perf_counter()
+        if not len(data.validation):
+            raise CourseError(
+                "Candidates are compared on validation pictures, and there are none: load the data "
+                "with validation=0.1."
+            )
+        example = torch.zeros(2, *data.image_shape)
+        known = evaluate(model, data.validation, mean=data.mean, std=data.std)
+        if weights == "auto":
+            weights = "keep" if _has_learned(known.accuracy, data) else "fresh"
+        self.plan = Plan(
+            space_for(model, example) if space is None else space, weights=weights, seed=seed
+        )
+        self.budget, self.stop, self.on_change = budget, stop, on_change
+        self.ends = _ENDS["trials" if budget.seconds is None else "seconds"]
+        start = Tried(0, 0, 0, {}, known.accuracy, multiply_adds(model, example))
+        same = copy.deepcopy(model).eval()
+        self.found = Improvement(model, data.image_shape, weights, seed, start, start, same)
+        self.objective = Objective(
+            self.plan,
+            model,
+            data,
+            precision=precision,
+            stop=stop,
+            on_epoch=self._on_epoch,
+            on_trained=self._on_trained,
+        )
+        self._trained: nn.Module | None = None
+
+    # The rounds
+
+    def run_round(self, number: int) -> None:
+        """Try candidates until the round's share of the budget is spent, or there are no more."""
+        self.round = number
+        if number == 1:
+            sampler = make_sampler("tpe", self.plan.seed, _STARTUP)
+            pruner = optuna.pruners.NopPruner()
+            study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+            # The network's own layers come first, so that it is among the candidates.
+            study.enqueue_trial(_own_values(self.found.original, self.plan.space))
+            while not self._spent():
+                self._try(study.ask(), EPOCHS[1], study)
+            return
+        ranked = [t for t in self.found.tried if t.round == number - 1 and t.accuracy is not None]
+        for one in sorted(ranked, key=lambda t: -t.accuracy):
+            if self._spent():
+                break
+            if self._fits(one, EPOCHS[number]):
+                self._try(FixedTrial(dict(one.params)), EPOCHS[number])
+
+    def _spent(self) -> bool:
+        if self.stop is not None and self.stop.is_set():
+            raise Interrupted
+        used = self.budget.used(time.perf_counter() - self.begun, len(self.found.tried))
+        return used >= self.ends[self.round]
+
+    def _fits(self, one: Tried, epochs: int) -> bool:
+        """Whether a longer training of a candidate would end within the budget."""
+        if self.budget.seconds is None:
+            return True
+        expected = one.seconds * epochs / one.epochs
+        return time.perf_counter() - self.begun + expected <= self.budget.seconds
+
+    # One candidate
+
+    def _try(self, trial: BaseTrial, epochs: int, study: optuna.Study | None = None) -> None:
+        self.objective.plan = replace(self.plan, epochs=epochs)
+        self.epochs, self._trained = epochs, None
+        number = len(self.found.tried) + 1
+        self.say(f"round {self.round}, candidate {number}")
+        begun = time.perf_counter()
+        value, state = None, optuna.trial.TrialState.PRUNED
+        with contextlib.suppress(optuna.TrialPruned):
+            value, state = self.objective(trial), optuna.trial.TrialState.COMPLETE
+        if study is not None:
+            study.tell(trial, value, state=state)
+        now = time.perf_counter()
+        one = Tried(
+            number,
+            self.round,
+            epochs,
+            dict(trial.params),
+            value,
+            trial.user_attrs.get("multiply_adds"),
+            trial.user_attrs.get(REASON, ""),
+            now - begun,
+            now - self.begun,
+        )
+        if value is not None and value > self.found.best.accuracy:
+            self.found.network, self.found.best = self._trained.eval(), one
+        self.found.tried.append(one)
+        self.say(f"round {self.round}, candidate {number} done")
+
+    def _on_epoch(self, history: History) -> None:
+        number = len(self.found.tried) + 1
+        done = history.epoch[-1]
+        self.say(f"round {self.round}, candidate {number}: epoch {done} of {self.epochs}")
+
+    def _on_trained(self, trial: BaseTrial, model: nn.Module, history: History) -> None:
+        self._trained = model
+
+    def say(self, text: str) -> None:
+        """Tell how things stand."""
+        self.found.now = text
+        if self.on_change is not None:
+            self.on_change(self.found)
+
+
+def _has_learned(accuracy: float, data: Dataset) -> bool:
+    """Whether an accuracy on the validation pictures is much more than a guess."""
+    counts = data.validation.labels.bincount()
+    guess = float(counts.max()) / len(data.validation)
+    return accuracy > guess + 0.25 * (1 - guess)
+
+
+def _own_values(model: nn.Module, space: SearchSpace) -> dict[str, Any]:
+    """Those of the layers' own values that the space has."""
+    own = {}
+    for layer, settings in space.layers.items():
+        for setting in settings:
+            name = f"{layer}.{setting}"
+            value = own_value(model, layer, setting)
+            with_value = space[name]
+            try:
+                if with_value._contains(with_value.to_internal_repr(value)):
+                    own[name] = value
+            except (ValueError, TypeError):
+                continue
+    return own

@@ -1,0 +1,88 @@
+"""The searches of the article and what they are called in Optuna; and when to give a trial up.
+
+- grid: every combination of a few values of each setting;
+- random: Bergstra and Bengio 2012, "Random search for hyper-parameter optimization";
+- Bayesian: "tpe", Bergstra et al. 2011, "Algorithms for hyper-parameter optimization", and "gp",
+  Gaussian processes (Snoek, Larochelle and Adams 2012, "Practical Bayesian optimization");
+- evolutionary: "cmaes", Hansen and Ostermeier 2001, "Completely derandomized self-adaptation in
+  evolution strategies"; for two objectives "nsga2", Deb et al. 2002, "A fast and elitist
+  multiobjective genetic algorithm".
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to choose the next candidate.
+
+    Attributes:
+        title: for charts.
+        make: seed, trials -> sampler.
+        several_objectives: whether it can weigh two against each other.
+    """
+
+    title: str
+    make: Callable[[int | None, int], BaseSampler]
+    several_objectives: bool = False
+
+
+def _random(seed: int | None, trials: int) -> BaseSampler:
+    return optuna.samplers.RandomSampler(seed)
+
+
+def _tpe(seed: int | None, trials: int) -> BaseSampler:
+    # By default its first ten trials are random: of a small budget a third is enough.
+    return optuna.samplers.TPESampler(n_startup_trials=min(10, max(3, trials // 3)), seed=seed)
+
+
+def _gp(seed: int | None, trials: int) -> BaseSampler:
+    return optuna.samplers.GPSampler(
+        seed=seed, n_startup_trials=min(10, max(3, trials // 3)), deterministic_objective=False
+    )
+
+
+def _cmaes(seed: int | None, trials: int) -> BaseSampler:
+    # Choices without an order are none of its business: these are drawn at random.
+    return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+
+
+def _nsga2(seed: int | None, trials: int) -> BaseSampler:
+    # About five generations, whatever the budget.
+    return optuna.samplers.NSGAIISampler(population_size=max(4, trials // 5), seed=seed)
+
+
+METHODS = {
+    "grid": Method("grid", _random),  # its points are all queued before the start
+    "random": Method("random", _random, True),
+    "tpe": Method("Bayesian (TPE)", _tpe, True),
+    "gp": Method("Bayesian (GP)", _gp, True),
+    "cmaes": Method("evolutionary (CMA-ES)", _cmaes),
+    "nsga2": Method("evolutionary (NSGA-II)", _nsga2, True),
+}
+"""By the name that a `Plan` takes."""
+
+PRUNERS: dict[str, Callable[[int], BasePruner]] = {
+    "none": lambda epochs: optuna.pruners.NopPruner(),
+    # Li et al. 2020, "A system for massively parallel hyperparameter tuning" (asynchronous halving)
+    "halving": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(1, 3),
+    # Li et al. 2018, "Hyperband: a novel bandit-based approach"
+    "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(1, epochs, 3),
+    "median": lambda epochs: optuna.pruners.MedianPruner(n_startup_trials=4),
+}
+"""By the name that a `Plan` takes: epochs of a whole training -> pruner."""
+
+
+def make_sampler(method: str, seed: int | None, trials: int) -> BaseSampler:
+    """The sampler of a method; `seed` None for one that no other worker has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return METHODS[method].make(seed, trials)

@@ -1,0 +1,142 @@
+"""The value of one candidate: build it, train it, measure it on the validation pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import torch
+from torch import nn
+
+from course_utils.data import Dataset
+from course_utils.errors import CourseError
+from course_utils.precision import Precision
+from course_utils.search.candidate import Settings, build, multiply_adds
+from course_utils.search.plan import Plan
+from course_utils.training import Diverged, History, fit
+
+REASON = "reason"
+"""The trial's attribute that says in words why it has no result."""
+
+
+class Interrupted(Exception):
+    """The search was stopped while a candidate was being trained."""
+
+
+class Objective:
+    """What a study maximises (and minimises): call it with a trial.
+
+    A candidate that cannot be built, or whose loss is no number any more, is pruned, with the
+    reason in words as an attribute of its trial.
+
+    Args:
+        plan: of the study.
+        model: the network to start from; None for the one that the plan names.
+        data: pictures; None for those that the plan names. The test pictures are never used.
+        precision: as for `fit`; "float32" gives the same numbers on every run on a machine.
+        stop: when it is set, the training ends and the trial is interrupted.
+        on_epoch: called with the history after each epoch.
+        on_trained: called with the trial, the trained network and its history.
+
+    Attributes:
+        epochs: epochs trained so far, over all trials.
+
+    Raises:
+        CourseError: the space names a layer that the network has not, or there are no validation
+            pictures.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: nn.Module | None = None,
+        data: Dataset | None = None,
+        *,
+        precision: str | Precision = "float32",
+        stop: threading.Event | None = None,
+        on_epoch: Callable[[History], None] | None = None,
+        on_trained: Callable[[optuna.trial.BaseTrial, nn.Module, History], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.model = plan.load_network() if model is None else model
+        self.data = plan.load_data() if data is None else plan.thinned(data)
+        self.precision, self.stop = precision, stop
+        self.on_epoch, self.on_trained = on_epoch, on_trained
+        self.example = torch.zeros(2, *self.data.image_shape)
+        self.epochs = 0
+        plan.space.check_layers(self.model)
+        if not len(self.data.validation):
+            raise CourseError(
+                "A search compares candidates on validation pictures, and there are none: load the "
+                "data with validation=0.1."
+            )
+
+    def __call__(self, trial: optuna.trial.BaseTrial) -> float | tuple[float, float]:
+        params = self.plan.space.suggest(trial)
+        with _pruned_in_words(trial):
+            model = self.build(params)
+            cost = multiply_adds(model, self.example)
+            trial.set_user_attr("multiply_adds", cost)
+            started = time.perf_counter()
+            history = self._train(trial, model, params)
+            trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
+        if self.on_trained is not None:
+            self.on_trained(trial, model, history)
+        accuracy = history.validation_accuracy[-1]
+        return accuracy if len(self.plan.objectives) == 1 else (accuracy, float(cost))
+
+    def build(self, params: dict[str, Any]) -> nn.Module:
+        """The network of a candidate, before its training."""
+        return build(
+            self.model, params, self.example, weights=self.plan.weights, seed=self.plan.seed
+        )
+
+    def _train(
+        self, trial: optuna.trial.BaseTrial, model: nn.Module, params: dict[str, Any]
+    ) -> History:
+        def on_epoch(history: History) -> None:
+            self.epochs += 1
+            if self.on_epoch is not None:
+                self.on_epoch(history)
+            if len(self.plan.objectives) == 1:
+                trial.report(history.validation_accuracy[-1], history.epoch[-1])
+                if history.epoch[-1] < self.plan.epochs and trial.should_prune():
+                    raise optuna.TrialPruned(f"behind the others after epoch {history.epoch[-1]}")
+
+        history = fit(
+            model,
+            self.data,
+            epochs=self.plan.epochs,
+            **Settings.of(params).fit_arguments(),
+            precision=self.precision,
+            seed=self.plan.seed,
+            stop=self.stop,
+            on_epoch=on_epoch,
+            progress=False,
+        )
+        if history.stopped:
+            raise Interrupted
+        return history
+
+
+@contextlib.contextmanager
+def _pruned_in_words(trial: optuna.Trial):
+    """What speaks against a candidate becomes an attribute of its trial."""
+    try:
+        yield
+    except (CourseError, Diverged) as error:
+        trial.set_user_attr(REASON, str(error))
+        raise optuna.TrialPruned(str(error)) from error
+    except optuna.TrialPruned as error:
+        trial.set_user_attr(REASON, str(error))
+        raise
+    except Interrupted:
+        trial.set_user_attr(REASON, "the search was stopped")
+        raise
+    except Exception as error:
+        trial.set_user_attr(REASON, f"{type(error).__name__}: {error}")
+        raise

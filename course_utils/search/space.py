@@ -1,0 +1,203 @@
+"""A search space over the convolutions of a network and over how it is trained, written once.
+
+    space = SearchSpace(
+        {
+            "conv1.out_channels": range(8, 33),
+            "conv1.kernel_size": range(3, 8, 2),
+            "conv2.depth": [1, 2],
+            "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+            "schedule": ["constant", "one_cycle"],
+        }
+    )
+
+A name with a dot is a setting of that layer, as `edit_conv` takes it, or its `depth`; a name
+without one belongs to the training.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from torch import nn
+
+from course_utils.errors import CourseError
+from course_utils.search.candidate import ARTICLE, CHOICES
+
+LAYER_SETTINGS = ("out_channels", "kernel_size", "stride", "dilation", "groups", "depth")
+"""What can be searched of a convolution; `depth` counts the convolutions in its place."""
+
+TRAINING_SETTINGS = tuple(ARTICLE)
+"""What can be searched of the training."""
+
+Values = BaseDistribution | range | Sequence[Any]
+"""One of Optuna's distributions, a `range` of whole numbers, or the values to choose from."""
+
+
+class SearchSpace(Mapping[str, BaseDistribution]):
+    """Names and what values each of them may have.
+
+    Args:
+        values: name -> values, see above. Order counts: of a grid the first names get most values.
+
+    Raises:
+        CourseError: an empty space, a name that means nothing, or values that leave no choice.
+    """
+
+    def __init__(self, values: Mapping[str, Values]) -> None:
+        if not values:
+            raise CourseError(
+                "The search space is empty: name at least one setting, such as "
+                '{"conv1.out_channels": range(8, 33)}.'
+            )
+        self._distributions = {name: _distribution(name, v) for name, v in values.items()}
+
+    def __getitem__(self, name: str) -> BaseDistribution:
+        return self._distributions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._distributions)
+
+    def __len__(self) -> int:
+        return len(self._distributions)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self._distributions})"
+
+    @property
+    def layers(self) -> dict[str, list[str]]:
+        """Layer -> those of its settings that are searched."""
+        found: dict[str, list[str]] = {}
+        for name in self:
+            layer, dot, setting = name.rpartition(".")
+            if dot:
+                found.setdefault(layer, []).append(setting)
+        return found
+
+    def check_layers(self, model: nn.Module) -> None:
+        """See that every layer of the space is a convolution of `model`.
+
+        Raises:
+            CourseError: one is not; the text lists those that are.
+        """
+        convs = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+        for layer in self.layers:
+            if layer not in convs:
+                some = ", ".join(convs[:8]) + (", ..." if len(convs) > 8 else "")
+                raise CourseError(
+                    f"The network has no convolution {layer!r}. It has: {some or 'none'}."
+                )
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        """A value for each name, chosen by the trial's sampler."""
+        params: dict[str, Any] = {}
+        for name, values in self.items():
+            match values:
+                case IntDistribution():
+                    params[name] = trial.suggest_int(
+                        name, values.low, values.high, step=values.step, log=values.log
+                    )
+                case FloatDistribution():
+                    params[name] = trial.suggest_float(
+                        name, values.low, values.high, step=values.step, log=values.log
+                    )
+                case CategoricalDistribution():
+                    params[name] = trial.suggest_categorical(name, values.choices)
+        return params
+
+    def grid(self, most: int) -> list[dict[str, Any]]:
+        """At most `most` points of a grid; the first names of the space get the most values.
+
+        Every name begins with one value. Then, round by round and name by name, a value is added
+        as long as the grid does not get too large. The values are the middles of equal parts of the
+        range, on a logarithmic scale where the distribution has one.
+
+        Raises:
+            CourseError: `most` is below 1.
+        """
+        if most < 1:
+            raise CourseError(f"A grid of {most} points is none: give at least 1.")
+        counts = dict.fromkeys(self, 1)
+        growing = True
+        while growing:
+            growing = False
+            for name, values in self.items():
+                wanted = counts | {name: counts[name] + 1}
+                room = math.prod(wanted.values()) <= most
+                if room and len(_evenly(values, wanted[name])) == wanted[name]:
+                    counts, growing = wanted, True
+        axes = [_evenly(values, counts[name]) for name, values in self.items()]
+        return [dict(zip(self, point, strict=True)) for point in itertools.product(*axes)]
+
+    def to_json(self) -> str:
+        """Text from which `from_json` makes an equal space."""
+        return json.dumps({name: distribution_to_json(v) for name, v in self.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> SearchSpace:
+        return cls({name: json_to_distribution(v) for name, v in json.loads(text).items()})
+
+
+def _distribution(name: str, values: Values) -> BaseDistribution:
+    layer, dot, setting = name.rpartition(".")
+    known = LAYER_SETTINGS if dot else TRAINING_SETTINGS
+    if setting not in known or (dot and not layer):
+        where = f"Of the layer {layer!r}" if dot else "Of the training"
+        raise CourseError(
+            f"{name!r} is nothing that can be searched. {where}, that is: {', '.join(known)}."
+        )
+    if isinstance(values, range):
+        if not values or values.step < 1:
+            raise CourseError(f"{name}: {values} is empty: give a range such as range(8, 33).")
+        return IntDistribution(values[0], values[-1], step=values.step)
+    if isinstance(values, BaseDistribution):
+        values = list(values.choices) if isinstance(values, CategoricalDistribution) else values
+    if isinstance(values, BaseDistribution) and setting not in CHOICES:
+        return values
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise CourseError(
+            f"{name}: {values!r} is neither a distribution of Optuna nor a list of values."
+        )
+    if not values:
+        raise CourseError(f"{name}: there is no value to choose from.")
+    unknown = [value for value in values if setting in CHOICES and value not in CHOICES[setting]]
+    if unknown:
+        raise CourseError(
+            f"{name}: {unknown[0]!r} is not known; there are: {', '.join(CHOICES[setting])}."
+        )
+    return CategoricalDistribution(values)
+
+
+def _evenly(values: BaseDistribution, count: int) -> list[Any]:
+    """The middles of `count` equal parts of the range; fewer where there are not so many values."""
+    if isinstance(values, CategoricalDistribution):
+        every = len(values.choices)
+        count = min(count, every)
+        return [values.choices[int(place)] for place in _middles(0, every, count)]
+    # Of whole numbers, as many parts as there are numbers give just these.
+    half = 0.0 if values.step is None else values.step / 2
+    low, high = values.low, values.high
+    if values.log:
+        ends = math.log(low - half), math.log(high + half)
+        places = [math.exp(place) for place in _middles(*ends, count)]
+    else:
+        places = _middles(low - half, high + half, count)
+    if values.step is not None:
+        places = [low + round((place - low) / values.step) * values.step for place in places]
+    return list(dict.fromkeys(min(max(place, low), high) for place in places))
+
+
+def _middles(low: float, high: float, count: int) -> list[float]:
+    return [low + (high - low) * (i + 0.5) / count for i in range(count)]

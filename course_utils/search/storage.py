@@ -1,0 +1,135 @@
+"""Where a study lives: SQLite on one machine, PostgreSQL for many.
+
+Only databases are offered, for only they notice a killed worker: each running trial writes a
+heartbeat, and one that has fallen silent is failed and queued again by whoever sees it. Optuna's
+journal files have no heartbeat, and a trial whose worker was killed would be running for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+
+from course_utils.data import cache_dir
+from course_utils.errors import CourseError
+
+VARIABLE = "COURSE_STORAGE"
+"""Environment variable with the address of the storage."""
+
+HEARTBEAT = 10
+"""Seconds between two signs of life of a running trial."""
+
+RETRIES = 3
+"""How often a trial whose worker died is tried again: a trial that kills every worker ends."""
+
+
+class StorageGone(CourseError):
+    """The storage does not answer any more."""
+
+
+def storage_url(url: str | None = None) -> str:
+    """The address: as given, or that of the environment variable, or a file in the user's cache."""
+    url = url or os.environ.get(VARIABLE)
+    if url:
+        return url
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'search.db'}"
+
+
+def open_storage(
+    url: str | None = None, *, heartbeat: int = HEARTBEAT, grace: int | None = None
+) -> RDBStorage:
+    """The storage at an address such as "sqlite:///search.db" or
+    "postgresql+psycopg://user:password@host/database".
+
+    Args:
+        heartbeat: seconds between two signs of life of a trial.
+        grace: seconds of silence after which a trial counts as dead; three heartbeats if None.
+
+    Raises:
+        CourseError: no such kind of storage, or its driver is not installed.
+        StorageGone: nothing answers there.
+    """
+    url = storage_url(url)
+    shown = hidden(url)
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    options |= {"pool_pre_ping": True}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=heartbeat,
+                grace_period=3 * heartbeat if grace is None else grace,
+                heartbeat_stale_trial_callback=retry,
+            )
+    except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        raise CourseError(
+            f"{shown!r} is no storage that can be used here ({_line(error)}). Give "
+            "'sqlite:///search.db' or 'postgresql+psycopg://user@host/database' (for which the "
+            "package psycopg must be installed)."
+        ) from error
+    except GONE as error:
+        raise StorageGone(f"No storage answers at {shown!r}: {_line(error)}.") from error
+
+
+@contextlib.contextmanager
+def answered_in_words(url: str) -> Iterator[None]:
+    """A storage that goes away inside the block is an error that says how to go on.
+
+    Raises:
+        StorageGone: in the place of a database's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Optuna sometimes stumbles over it in its turn: what counts is what came first.
+        first: BaseException | None = error
+        while first is not None and not isinstance(first, GONE):
+            first = first.__cause__ or first.__context__
+        if first is None:
+            raise
+        raise StorageGone(
+            f"The storage {hidden(url)!r} does not answer any more ({_line(first)}). What was "
+            "finished is kept: start the worker again with the same study when it is back; the "
+            "trial that was on its way is tried again."
+        ) from error
+
+
+def hidden(url: str) -> str:
+    """The address without its password."""
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url
+
+
+GONE = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.DatabaseError,
+    optuna.exceptions.StorageInternalError,
+    sqlite3.Error,
+)
+"""What databases raise when they do not answer."""
+
+
+def _line(error: BaseException) -> str:
+    text = str(error.__cause__ or error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def local_storage(path: str | os.PathLike[str]) -> RDBStorage:
+    """A SQLite file as a storage."""
+    return open_storage(f"sqlite:///{Path(path).resolve()}")

@@ -1,0 +1,154 @@
+"""A search space: what it accepts, its grid, and that it can be stored."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from course_utils.errors import CourseError
+from course_utils.models import SimpleCNN
+from course_utils.search import SearchSpace
+from course_utils.search.presets import MOST_LAYERS, first_cnn_space, space_for
+from course_utils.search.space import LAYER_SETTINGS
+
+
+def test_ranges_and_lists_become_distributions():
+    space = SearchSpace(
+        {"a.b.kernel_size": range(3, 8, 2), "a.b.depth": [1, 2], "schedule": ["cosine"]}
+    )
+    assert space["a.b.kernel_size"] == IntDistribution(3, 7, step=2)
+    assert space["a.b.depth"] == CategoricalDistribution([1, 2])
+    assert space.layers == {"a.b": ["kernel_size", "depth"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "empty"),
+        ({"conv1.width": [1]}, "out_channels, kernel_size"),
+        ({"rate": [1]}, "learning_rate, weight_decay"),
+        ({".kernel_size": [1]}, "nothing that can be searched"),
+        ({"conv1.kernel_size": []}, "no value"),
+        ({"conv1.kernel_size": range(3, 3)}, "empty"),
+        ({"conv1.kernel_size": 3}, "neither a distribution"),
+        ({"schedule": "cosine"}, "neither a distribution"),
+        ({"schedule": ["cosinus"]}, "'cosinus' is not known"),
+        ({"optimizer": CategoricalDistribution(["adam"])}, "'adam' is not known"),
+    ],
+)
+def test_what_means_nothing_is_refused(values, said):
+    with pytest.raises(CourseError, match=said):
+        SearchSpace(values)
+
+
+def test_a_layer_that_is_not_there_is_said():
+    space = SearchSpace({"conv3.out_channels": [8]})
+    with pytest.raises(CourseError, match=r"no convolution 'conv3'. It has: conv1, conv2"):
+        space.check_layers(SimpleCNN())
+
+
+def test_suggestions_lie_in_the_space():
+    space = first_cnn_space()
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask()
+    params = space.suggest(trial)
+    assert list(params) == list(space)
+    assert params == trial.params
+
+
+distributions = st.one_of(
+    st.tuples(st.integers(1, 50), st.integers(0, 50), st.booleans()).map(
+        lambda t: IntDistribution(t[0], t[0] + t[1], log=t[2])
+    ),
+    st.tuples(st.integers(-5, 50), st.integers(0, 20), st.integers(1, 4)).map(
+        lambda t: IntDistribution(t[0], t[0] + t[1] * t[2], step=t[2])
+    ),
+    st.tuples(st.floats(1e-6, 1), st.floats(1.1, 1e4), st.booleans()).map(
+        lambda t: FloatDistribution(t[0], t[0] * t[1], log=t[2])
+    ),
+    st.lists(st.integers(), min_size=1, max_size=5, unique=True).map(CategoricalDistribution),
+)
+NAMES = ("learning_rate", "c.out_channels", "c.kernel_size", "weight_decay")
+
+
+@given(st.lists(distributions, min_size=1, max_size=4), st.integers(1, 100))
+def test_a_grid_lies_in_the_space_and_within_its_size(values, most):
+    space = SearchSpace(dict(zip(NAMES, values, strict=False)))
+    grid = space.grid(most)
+    assert 1 <= len(grid) <= most
+    assert len({tuple(point.items()) for point in grid}) == len(grid)
+    for point in grid:
+        assert list(point) == list(space)
+        for name, value in point.items():
+            assert space[name]._contains(space[name].to_internal_repr(value))
+
+
+@given(st.lists(distributions, min_size=1, max_size=4))
+def test_a_space_can_be_stored(values):
+    space = SearchSpace(dict(zip(NAMES, values, strict=False)))
+    assert SearchSpace.from_json(space.to_json()) == space
+
+
+def test_the_first_names_of_a_grid_get_most_values():
+    space = SearchSpace(
+        {
+            "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+            "c.kernel_size": range(1, 6, 2),
+            "c.depth": [1, 2],
+        }
+    )
+    grid = space.grid(12)
+    counts = {name: len({point[name] for point in grid}) for name in space}
+    assert counts == {"learning_rate": 3, "c.kernel_size": 2, "c.depth": 2}
+    rates = sorted({point["learning_rate"] for point in grid})
+    assert [math.log10(rate) for rate in rates] == pytest.approx([-3.5, -2.5, -1.5])
+    assert {point["c.kernel_size"] for point in space.grid(18)} == {1, 3, 5}
+
+
+def test_a_grid_of_nothing_is_refused(space):
+    with pytest.raises(CourseError, match="at least 1"):
+        space.grid(0)
+
+
+# Around any network
+
+
+def test_a_networks_own_values_are_in_its_space():
+    space = space_for(SimpleCNN(), torch.zeros(1, 1, 28, 28), LAYER_SETTINGS)
+    own = {"out_channels": 16, "kernel_size": 3, "stride": 1, "dilation": 1, "depth": 1}
+    for setting, value in own.items():
+        values = space[f"conv1.{setting}"]
+        assert values._contains(values.to_internal_repr(value)), setting
+    assert "conv1.groups" not in space  # one colour cannot be divided
+    assert list(space["conv2.groups"].choices) == [1, 2, 4]
+
+
+def test_output_channels_and_depthwise_layers_are_left_alone():
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 1),
+        torch.nn.Conv2d(8, 8, 3, groups=8),
+        torch.nn.Conv2d(8, 6, 3, groups=2),
+        torch.nn.Conv2d(6, 4, 1),
+    )
+    space = space_for(model, torch.zeros(1, 3, 9, 9), ("out_channels",), training=False)
+    assert list(space) == ["0.out_channels", "2.out_channels"]
+    assert space["2.out_channels"] == IntDistribution(4, 12, step=2)
+
+
+def test_of_many_layers_some_are_taken():
+    model = torch.nn.Sequential(*(torch.nn.Conv2d(2, 2, 3, padding=1) for _ in range(20)))
+    space = space_for(model, torch.zeros(1, 2, 9, 9), ("kernel_size",), training=False)
+    assert len(space) == MOST_LAYERS
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [(("width",), "cannot be varied"), ((), "nothing to vary")]
+)
+def test_nothing_to_vary_is_said(settings, said):
+    with pytest.raises(CourseError, match=said):
+        space_for(SimpleCNN(), torch.zeros(1, 1, 28, 28), settings, training=False)

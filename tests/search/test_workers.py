@@ -1,0 +1,278 @@
+"""Workers as real processes: killed, stopped, without their storage; nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from course_utils.errors import CourseError
+from course_utils.search import Objective, Plan, SearchSpace, create_study, open_storage, work
+from course_utils.search.__main__ import main
+from course_utils.search.storage import VARIABLE, hidden, storage_url
+from course_utils.search.studies import SLOT
+from tests.search import slow
+from tests.search.postgres import Server, free_port, why_not
+from tests.toys import toy_data, toy_model
+
+ROOT = Path(__file__).resolve().parents[2]
+TRIALS = 5
+ENDED = {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Of the workers: the toy pictures under a name, one thread."""
+    folder = tmp_path_factory.mktemp("data")
+    data = toy_data()
+    np.savez(
+        folder / "stripes.npz",
+        train_images=data.train.images[:, 0].numpy(),
+        train_labels=data.train.labels.to(dtype=data.train.images.dtype).numpy(),
+        test_images=data.test.images[:, 0].numpy(),
+        test_labels=data.test.labels.to(dtype=data.test.images.dtype).numpy(),
+        classes=np.array(data.train.classes),
+    )
+    return os.environ | {"COURSE_DATA_DIR": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if reason := why_not():
+        pytest.skip(reason)
+    server = Server(tmp_path_factory.mktemp("postgres") / "data", free_port())
+    server.create()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/search.db"
+    return request.getfixturevalue("server").url
+
+
+@pytest.fixture
+def plan() -> Plan:
+    space = SearchSpace({"learning_rate": [0.003, 0.01, 0.03], "0.out_channels": range(2, 9)})
+    return Plan(
+        space,
+        trials=TRIALS,
+        epochs=2,
+        network="tests.search.slow:make",
+        data="stripes",
+    )
+
+
+class Worker:
+    """A worker process; ends with the block."""
+
+    def __init__(self, url: str, study: str, environment: dict, *, crawls: float = 0) -> None:
+        command = [sys.executable, "-m", "course_utils.search", "worker", "--study", study]
+        self.process = subprocess.Popen(
+            [*command, "--heartbeat", "1"],
+            cwd=ROOT,
+            env=environment | {VARIABLE: url, slow.VARIABLE: str(crawls)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=90)
+        return self.process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def running(study: optuna.Study) -> list:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def check_nothing_is_lost_or_doubled(study: optuna.Study, failed: int) -> None:
+    trials = study.get_trials()
+    assert {t.state for t in trials} <= ENDED
+    results = [t.user_attrs[SLOT] for t in trials if t.state == TrialState.COMPLETE]
+    assert sorted(results) == list(range(TRIALS))
+    counts = collections.Counter(t.state for t in trials)
+    assert counts[TrialState.FAIL] == failed
+
+
+def test_a_killed_workers_trial_is_done_by_another(url, plan, environment):
+    storage = open_storage(url, heartbeat=1)
+    study = create_study(plan, "killed", storage)
+    with Worker(url, "killed", environment, crawls=600) as victim:
+        wait_for(lambda: running(study))
+        (caught,) = running(study)
+        with Worker(url, "killed", environment) as other:
+            wait_for(lambda: any(t.state == TrialState.COMPLETE for t in study.get_trials()))
+            victim.process.send_signal(signal.SIGKILL)
+            victim.process.wait()
+            code, out, err = other.end()
+    assert code == 0, err
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    (failed,) = study.get_trials(states=(TrialState.FAIL,))
+    assert failed.number == caught.number
+    again = next(t for t in study.trials if t.system_attrs.get("failed_trial") == failed.number)
+    assert again.state == TrialState.COMPLETE
+    assert again.params == failed.params
+    assert again.user_attrs[SLOT] == failed.user_attrs[SLOT]
+    assert f"{TRIALS} trials done by this worker" in out
+
+
+def test_two_workers_share_the_queue(url, plan, environment):
+    study = create_study(plan, "shared", open_storage(url, heartbeat=1))
+    with Worker(url, "shared", environment) as one, Worker(url, "shared", environment) as other:
+        ends = [one.end(), other.end()]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    check_nothing_is_lost_or_doubled(study, failed=0)
+
+
+def test_a_worker_that_is_asked_to_end_puts_its_trial_back(plan, environment, tmp_path):
+    url = f"sqlite:///{tmp_path}/search.db"
+    study = create_study(plan, "asked", open_storage(url, heartbeat=1))
+    with Worker(url, "asked", environment, crawls=1) as worker:
+        wait_for(lambda: running(study))
+        worker.process.terminate()
+        code, out, err = worker.end()
+    assert code == 0, err
+    assert "queued again" in out
+    assert not running(study)
+    with Worker(url, "asked", environment) as worker:
+        assert worker.end()[0] == 0
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_a_storage_that_goes_away_is_said_and_the_study_goes_on(server, plan, environment):
+    study = create_study(plan, "gone", open_storage(server.url, heartbeat=1))
+    with Worker(server.url, "gone", environment, crawls=2) as worker:
+        wait_for(lambda: running(study))
+        server.stop()
+        try:
+            code, _, err = worker.end()
+        finally:
+            server.start()
+    assert code == 1
+    assert "does not answer any more" in err and "start the worker again" in err
+    assert "Traceback" not in err
+    with Worker(server.url, "gone", environment) as worker:
+        assert worker.end()[0] == 0
+    study = optuna.load_study(study_name="gone", storage=open_storage(server.url))
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_a_worker_killed_before_its_first_sign_of_life_is_missed_too(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
+    plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
+    study = create_study(plan, "early", storage)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()  # it is running now, and never was heard of
+    work(study, Objective(plan, toy_model(), toy_data()), storage)
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_a_result_that_comes_too_late_is_dropped(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1)
+    plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
+    study = create_study(plan, "late", storage)
+    objective = Objective(plan, toy_model(), toy_data())
+
+    def declared_dead(_history) -> None:  # as if this process had been asleep for a minute
+        objective.on_epoch = None
+        (trial,) = running(study)
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            retry = optuna.storages.RetryHeartbeatStaleTrialCallback()
+        storage.set_trial_state_values(
+            storage.get_trial_id_from_study_id_trial_number(
+                storage.get_study_id_from_name("late"), trial.number
+            ),
+            TrialState.FAIL,
+        )
+        retry(study, trial)
+
+    objective.on_epoch = declared_dead
+    work(study, objective, storage)
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://localhost", "nonsense", "oracle+nothing://x/y", "journal.log"]
+)
+def test_an_unknown_storage_is_said(url, capsys):
+    assert main(["status", "--study", "x", "--storage", url]) == 1
+    assert "no storage that can be used here" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_said_without_its_password(capsys):
+    url = f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/x"
+    assert main(["status", "--study", "x", "--storage", url]) == 1
+    said = capsys.readouterr().err
+    assert "No storage answers" in said and "secret" not in said
+
+
+def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, "sqlite:///a.db")
+    assert storage_url("sqlite:///b.db") == "sqlite:///b.db"
+    assert storage_url() == "sqlite:///a.db"
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert storage_url().startswith("sqlite:///") and storage_url().endswith("search.db")
+    assert hidden("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
+
+
+def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path):
+    space = tmp_path / "space.json"
+    space.write_text('{"learning_rate": [0.003, 0.01], "conv1.out_channels": [2, 4]}')
+    name = ["--study", "cli", "--storage", f"sqlite:///{tmp_path}/s.db"]
+    made = ["--method", "grid", "--trials", "2", "--epochs", "1", "--pictures", "100"]
+    assert main(["create", *name, *made, "--space", str(space)]) == 0
+    assert "cli: 2 waiting" in capsys.readouterr().out
+    assert main(["worker", *name]) == 0
+    assert "2 trials done by this worker" in capsys.readouterr().out
+    assert main(["status", *name]) == 0
+    assert "cli: 2 complete\ntrial " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("{", "cannot be read"), ("[1]", "no JSON object"), ("{}", "empty")]
+)
+def test_a_space_that_cannot_be_read_is_said(content, said, capsys, tmp_path):
+    path = tmp_path / "space.json"
+    path.write_text(content)
+    arguments = ["create", "--study", "x", "--storage", f"sqlite:///{tmp_path}/s.db"]
+    assert main([*arguments, "--space", str(path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_broken_database_is_said(tmp_path):
+    path = tmp_path / "s.db"
+    path.write_text("this is no database, but a text that is long enough to be read as one" * 20)
+    with pytest.raises(CourseError, match="storage"):
+        open_storage(f"sqlite:///{path}")
