@@ -1,0 +1,1 @@
+"""Experiments that take minutes; each is a command that writes a file of `course_utils.results`."""
