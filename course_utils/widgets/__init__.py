@@ -13,7 +13,9 @@ _MODULES = {
     "training_panel": "training",
     "initialisation_panel": "initialisation",
     "regularisation_panel": "regularisation",
+    "schedule_panel": "schedule",
     "one_click_lab": "one_click",
+    "improve_panel": "improve",
 }
 __all__ = list(_MODULES)
 

@@ -1,0 +1,266 @@
+"""The schedule panel: the reader draws how the learning rate goes, and trains with it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+from torch import nn
+
+from course_utils.data import Dataset, load_dataset
+from course_utils.errors import CourseError
+from course_utils.learning_rate import OPTIMIZERS, RatePlan, RateRun, as_frame, train_with
+from course_utils.schedules import SHAPES, Schedule, schedule_curve
+from course_utils.training import History, Step
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
+from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, float_slider, int_slider
+from course_utils.widgets.schedule_picture import WIDTH, ScheduleView, draw
+from course_utils.widgets.training_controls import button, row_of, steps_slider
+
+if TYPE_CHECKING:
+    import pandas
+
+_FACTORS = (0.001, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_SCHEDULE = ("warmup", "every", "gamma", "final", "patience")
+
+
+class SchedulePanel(RunsInBackground, Panel):
+    """Schedule panel: draw how the learning rate goes, press Train, and compare with other runs.
+
+    Every run starts from the same weights and sees the same pictures in the same order, so what
+    differs is the learning rate's work. Controls that the shape does not heed are switched off.
+
+    Args:
+        data: with validation pictures. Default: Fashion-MNIST.
+        model: gives a network with fresh weights. Default: `SimpleCNN`.
+        pictures: how many of the training pictures each epoch shows.
+        seed: of weights and pictures.
+        settings: first values of the controls: the arguments of `Schedule`, and peak, optimizer and
+            epochs of `RatePlan`.
+
+    Attributes:
+        runs: all runs so far, the first one first.
+
+    Raises:
+        CourseError: a name in `settings` is not a control of the panel, or cannot have that value.
+    """
+
+    def __init__(
+        self,
+        data: Dataset | None = None,
+        *,
+        model: Callable[[], nn.Module] | None = None,
+        pictures: int = 3000,
+        seed: int = 0,
+        **settings: Any,
+    ):
+        self.data = load_dataset("fashion-mnist") if data is None else data
+        self._model, self._seed = model, seed
+        self._pictures = min(pictures, len(self.data.train))
+        self.runs: list[RateRun] = []
+        self._going: RateRun | None = None
+        self._failure: BaseException | None = None
+
+        plain, budget = Schedule(), RatePlan()
+        controls = {
+            "shape": choice("shape", list(SHAPES), "cosine"),
+            "peak": widgets.FloatLogSlider(
+                value=budget.peak,
+                base=10,
+                min=-4,
+                max=0,
+                step=0.05,
+                description="peak",
+                readout_format=".2g",
+                style={"description_width": LABEL_WIDTH},
+            ),
+            "warmup": float_slider("warmup", plain.warmup, 0.0, 0.9, 0.05),
+            "every": float_slider("every", round(plain.every, 2), 0.05, 1.0, 0.01),
+            "gamma": steps_slider("gamma", _FACTORS, plain.gamma),
+            "final": steps_slider("final", _FACTORS, plain.final),
+            "patience": int_slider("patience", plain.patience, 0, 5),
+            "optimizer": choice("optimizer", list(OPTIMIZERS)),
+            "epochs": int_slider("epochs", budget.epochs, 1, 20),
+        }
+        self._train_button = button("Train", self.train, "One more run", "play", "success")
+        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
+        self._clear_button = button("Clear", self.clear, "Forget all runs")
+        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
+        self._status = widgets.HTML()
+        extra = (
+            row_of(self._train_button, self._stop_button, self._clear_button),
+            self._bar,
+            self._status,
+        )
+        super().__init__(
+            controls, title="Schedule panel", width=WIDTH, extra=extra, initial=settings
+        )
+        self._show_state()
+
+    # What the buttons do; cells and tests call the same
+
+    def train(self, wait: bool = False) -> None:
+        """Train with the settings as they are now, in the background; one more run when it is done.
+
+        While one is on its way, another is refused in words.
+        """
+        if self.running:
+            self._say("A run is on its way: wait for its end, or press Stop first.")
+            return
+        self.wait()  # until the end of the last one has been shown
+        try:
+            plan = self._plan(**self.settings)
+        except CourseError as error:
+            self._failure = error
+            self.refresh()
+            return
+        self._begin(plan)
+        if wait:
+            self.wait()
+
+    def stop(self) -> None:
+        """End the run early; it leaves nothing, for it could not be compared with whole ones."""
+        if self._run is not None:
+            self._run.stop()
+
+    def clear(self) -> None:
+        """Forget all runs, and stop the one on its way."""
+        self.stop()
+        self.wait()
+        self.runs.clear()
+        self._say("")
+        self.refresh()
+
+    def frame(self) -> pandas.DataFrame:
+        """One row a run: the plan and the validation accuracy."""
+        return as_frame(self.runs)
+
+    # What the panel shows
+
+    def compute(self, **settings: Any) -> ScheduleView:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+        plan = self._plan(**settings)
+        steps = -(-plan.pictures // 64) * plan.epochs
+        curve = schedule_curve(plan.schedule, steps, peak=plan.peak)
+        return ScheduleView(plan, tuple(curve), tuple(self.runs), self._going)
+
+    def adjust(self, result: ScheduleView) -> None:
+        heeded = SHAPES[result.plan.schedule.shape]
+        for name in _SCHEDULE:
+            self.controls[name].disabled = name not in heeded
+
+    def picture(self, result: ScheduleView) -> bytes:
+        return draw(result)
+
+    def describe(self, result: ScheduleView) -> str:
+        if not result.runs and self.running:
+            return "The first run is on its way."
+        if not result.runs:
+            return f"{result.plan.label}. No run yet: press Train."
+        last = result.runs[-1]
+        number = "1 run" if len(result.runs) == 1 else f"{len(result.runs)} runs"
+        text = f"{number}. The last, {last.plan.label}: "
+        if last.diverged:
+            return text + f"diverged. {last.diverged}"
+        text += f"{last.validation_accuracy:.1%} on the validation pictures."
+        whole = [run for run in result.runs if not run.diverged]
+        best = max(whole, key=lambda run: run.validation_accuracy)
+        if best is not last:
+            text += f" The best had {best.validation_accuracy:.1%}: {best.plan.label}."
+        return text
+
+    def code(self, result: ScheduleView) -> str:
+        plan, plain = result.plan, RatePlan()
+        changed = [
+            f"{name}={getattr(plan, name)!r}"
+            for name in ("peak", "optimizer", "epochs", "pictures")
+            if getattr(plan, name) != getattr(plain, name)
+        ]
+        return f"train_with(RatePlan({', '.join([plan.schedule.code, *changed])}), data)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """As of every panel, but the text names no measured number: they differ by processor."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        names = "; ".join(run.plan.label for run in self.runs) or "none yet"
+        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
+        return bundle
+
+    # Inside
+
+    def _plan(
+        self, shape: str, peak: float, optimizer: str, epochs: int, **others: Any
+    ) -> RatePlan:
+        heeded = {name: others[name] for name in SHAPES[shape]}
+        # The slider's own value has sixteen digits.
+        rate = float(f"{peak:.2g}")
+        return RatePlan(Schedule(shape, **heeded), rate, optimizer, epochs, self._pictures)
+
+    def _begin(self, plan: RatePlan) -> None:
+        run = BackgroundRun(
+            lambda: self._work(run, plan), on_tick=self._on_tick, on_end=self._on_end
+        )
+        self._run, self._planned, self._step = run, plan, None
+        self._say("Trying what computes fastest here …")
+        self._show_state(running=True)
+        self.refresh()  # an error of the last time is over
+        run.start()
+
+    def _work(self, run: BackgroundRun, plan: RatePlan) -> RateRun | None:
+        seen = History()
+
+        def on_step(step: Step) -> None:
+            seen.step_learning_rate.append(step.learning_rate)
+            seen.step_loss.append(step.loss)
+            self._step, self._going = step, RateRun(plan, seen)
+            run.tick()
+
+        def on_epoch(history: History) -> None:
+            seen.validation_accuracy.append(history.validation_accuracy[-1])
+            seen.epoch.append(history.epoch[-1])
+
+        return train_with(
+            plan,
+            self.data,
+            model=self._model,
+            seed=self._seed,
+            stop=run.stopping,
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+
+    def _on_tick(self) -> None:
+        step = self._step
+        self._bar.max, self._bar.value = step.steps, step.step
+        self._say(f"{self._planned.label}: epoch {step.epoch} of {step.epochs}")
+        self.refresh()
+
+    def _on_end(self) -> None:
+        run, self._going = self._run, None
+        result = run.result
+        if run.exception is not None:
+            self._failure = run.exception
+            self._say("Ended by an error.")
+        elif result is None:
+            why = "Another panel began to train" if run.displaced else "Stopped"
+            self._say(f"{why}: no run to compare.")
+        else:
+            self.runs.append(result)
+            self._say("")
+            self._bar.value = self._bar.max
+        self._show_state()
+        self.refresh()
+
+    def _show_state(self, running: bool = False) -> None:
+        self._train_button.disabled, self._stop_button.disabled = running, not running
+
+    def _say(self, text: str) -> None:
+        self._status.value = html.escape(text)
+
+
+def schedule_panel(data: Dataset | None = None, **keywords: Any) -> SchedulePanel:
+    """A live comparison of schedules; the arguments are those of `SchedulePanel`."""
+    return SchedulePanel(data, **keywords)
