@@ -27,6 +27,7 @@ EXERCISES = {
         *("he_std", "initialise", "l1_penalty", "decay_groups"),
         *("mean_std", "random_flip"),
     ],
+    "03_1": ["largest_rate", "step_rate", "fitted_drops", "train_epochs", "warmup_cosine"],
     "03_2": ["widen", "grow_kernel", "separable_cost", "slim"],
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles]

@@ -1,0 +1,300 @@
+"""Exercises of notebook 03_1: what a step does, schedules by hand, and the order of the calls."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from course_utils.exercises.answers import (
+    Answer,
+    Case,
+    Unsolved,
+    Wrong,
+    a_kind_of,
+    compare_numbers,
+    number,
+    same,
+    shown,
+)
+from course_utils.exercises.base import exercise
+
+
+def _check_largest_rate(answer: Answer) -> str:
+    cases = [
+        Case(([1.0, 20.0],), because="1 − 20 r must stay above −1"),
+        Case(([20.0, 1.0],), "the steep direction first", "the steepest direction decides"),
+        Case(([0.5],), "one parameter"),
+        Case(([3.0, 3.0, 3.0],), "a round valley"),
+        Case(([1e-3, 4.0, 250.0],), "three parameters", "the steepest direction decides"),
+    ]
+    compare_numbers(
+        answer, cases, lambda curvatures: 2 / max(curvatures), lambda c: f"curvatures {c}"
+    )
+    return "Above it, the steps in the steepest direction grow; the flat ones only crawl."
+
+
+@exercise(
+    "03_1.largest_rate",
+    check=_check_largest_rate,
+    hints=(
+        "Along a parameter with curvature λ one step makes w into w − r · λ · w. By what factor "
+        "does that multiply w?",
+        "By 1 − r λ. It must lie between −1 and 1 in every direction; which one is the strictest?",
+        "1 − r λ > −1 means r < 2 / λ, and the largest λ decides: 2 / max(curvatures).",
+    ),
+)
+def largest_rate(curvatures: list[float]) -> float:
+    """The learning rate above which plain gradient descent diverges in a valley.
+
+    The valley is f(w) = ½ Σ λᵢ wᵢ², with the positive curvatures λᵢ, in any order.
+    """
+    return 2 / max(curvatures)
+
+
+def _check_step_rate(answer: Answer) -> str:
+    cases = [
+        Case((0, 0.1, 30, 0.1), "the first epoch"),
+        Case((29, 0.1, 30, 0.1), "the last epoch before the drop", "epochs are counted from 0"),
+        Case((30, 0.1, 30, 0.1), "the first epoch behind the drop", "30 epochs are over"),
+        Case((7, 0.1, 30, 0.1), "a short training", "StepLR(30) never drops in 8 epochs"),
+        Case((89, 0.1, 30, 0.1), "two drops", "each drop multiplies once more"),
+        Case((3, 0.4, 1, 0.5), "a drop behind every epoch"),
+        Case((12, 2.0, 4, 1.0), "gamma 1"),
+    ]
+
+    def describe(epoch: int, rate: float, step_size: int, gamma: float) -> str:
+        return f"epoch {epoch}, rate {rate:g}, step_size {step_size}, gamma {gamma:g}"
+
+    compare_numbers(
+        answer, cases, lambda e, rate, size, gamma: rate * gamma ** (e // size), describe
+    )
+    return "With step_size = 30, the first 30 epochs have one constant rate."
+
+
+@exercise(
+    "03_1.step_rate",
+    check=_check_step_rate,
+    hints=(
+        "How many times has the rate been multiplied by gamma after so many epochs?",
+        "Once for each full step_size: that is a division without remainder, epoch // step_size.",
+        "return learning_rate * gamma ** (epoch // step_size)",
+    ),
+)
+def step_rate(epoch: int, learning_rate: float, step_size: int, gamma: float) -> float:
+    """The learning rate that StepLR(step_size, gamma) gives to an epoch, counted from 0."""
+    return learning_rate * gamma ** (epoch // step_size)
+
+
+def _check_fitted_drops(answer: Answer) -> str:
+    for epochs in (6, 7, 8, 9, 10, 30, 90, 91):
+        where = f"for {epochs} epochs"
+        got = answer(epochs, where=where)
+        if isinstance(got, str) or not hasattr(got, "__len__") or len(got) != 2:
+            raise Wrong(f"{where} you gave {a_kind_of(got)}; two numbers, step_size and gamma")
+        size, gamma = (number(value, where) for value in got)
+        if size != int(size) or size < 1:
+            raise Wrong(f"{where} step_size is {shown(size)}; a whole number of epochs is wanted")
+        drops = (epochs - 1) // int(size)
+        if drops != 2:
+            raise Wrong(
+                f"{where} StepLR({shown(int(size))}) drops {drops} time{'s' * (drops != 1)} within "
+                "the training, two drops are wanted"
+            )
+        pieces = (int(size), int(size), epochs - 2 * int(size))
+        if max(pieces) - min(pieces) > 2:
+            raise Wrong(
+                f"{where} the three pieces last {pieces[0]}, {pieces[1]} and {pieces[2]} epochs, "
+                "about the same length is wanted"
+            )
+        if not same(float(gamma**2), 0.01):
+            raise Wrong(
+                f"{where} two drops by gamma = {shown(gamma)} leave {shown(float(gamma**2))} of "
+                "the rate, a hundredth is wanted"
+            )
+    return "A schedule has to fit the length of the training: lengths are shares, not numbers."
+
+
+@exercise(
+    "03_1.fitted_drops",
+    check=_check_fitted_drops,
+    hints=(
+        "Two drops cut the training into three pieces of about the same length.",
+        "The second drop has to come before the last epoch is over: mind 8 epochs. And two "
+        "drops by gamma multiply the rate by gamma · gamma.",
+        "Round up: math.ceil(epochs / 3), or -(-epochs // 3) without an import. gamma is 0.1.",
+    ),
+)
+def fitted_drops(epochs: int) -> tuple[int, float]:
+    """step_size and gamma for StepLR: two drops within the training, a hundredth left at its end.
+
+    epochs: length of the training, 6 or more. The three pieces between the drops differ by at most
+    two epochs.
+    """
+    return -(-epochs // 3), 0.1
+
+
+_BATCHES, _EPOCHS = 3, 4
+
+
+def _check_train_epochs(answer: Answer) -> str:
+    torch.manual_seed(3)
+    model = nn.Linear(5, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    batches = [(torch.randn(8, 5), torch.randint(0, 2, (8,))) for _ in range(_BATCHES)]
+    loss = nn.CrossEntropyLoss()
+    before = [p.detach().clone() for p in model.parameters()]
+    want = _by_hand(before, batches, loss)
+    calls = _Calls(optimizer)
+    where = f"for {_EPOCHS} epochs of {_BATCHES} batches"
+    answer.run(model, batches, loss, optimizer, calls.scheduler, _EPOCHS, where=where, copy=False)
+    if not calls.made:
+        raise Unsolved("train_epochs calls neither optimizer.step() nor scheduler.step() so far")
+    steps, drops = calls.made.count("o"), calls.made.count("s")
+    if not steps:
+        raise Wrong(f"{where} optimizer.step() is never called, so no weight moves")
+    if calls.made.startswith("s"):
+        raise Wrong(
+            f"{where} scheduler.step() comes before the first optimizer.step(): the first rate of "
+            "the schedule is never used, and torch warns of it"
+        )
+    if steps != _BATCHES * _EPOCHS:
+        raise Wrong(
+            f"{where} optimizer.step() was called {steps} times, it should be "
+            f"{_BATCHES * _EPOCHS}: once for each batch"
+        )
+    if drops == steps:
+        raise Wrong(
+            f"{where} scheduler.step() was called after every batch; this one counts epochs, so "
+            "the rate falls far too fast"
+        )
+    if drops != _EPOCHS:
+        raise Wrong(f"{where} scheduler.step() was called {drops} times, it should be {_EPOCHS}")
+    if calls.made != ("o" * _BATCHES + "s") * _EPOCHS:
+        raise Wrong(f"{where} scheduler.step() belongs behind the batches of each epoch")
+    got = [p.detach() for p in model.parameters()]
+    if not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(got, want, strict=True)):
+        raise Wrong(
+            f"{where} the calls are in order, but the weights end up elsewhere: does "
+            "optimizer.zero_grad() clear the old gradients before each backward()?"
+        )
+    return "First the optimizer, batch by batch; then the scheduler, epoch by epoch."
+
+
+def _by_hand(
+    weights: list[torch.Tensor], batches: list[Any], loss: nn.Module
+) -> list[torch.Tensor]:
+    """Plain gradient descent with rates 0.5, 0.25, 0.125, ..., without any of torch.optim."""
+    weights = [w.clone().requires_grad_() for w in weights]
+    for epoch in range(_EPOCHS):
+        for inputs, labels in batches:
+            value = loss(nn.functional.linear(inputs, *weights), labels)
+            slopes = torch.autograd.grad(value, weights)
+            with torch.no_grad():
+                for weight, slope in zip(weights, slopes, strict=True):
+                    weight -= 0.5 * 0.5**epoch * slope
+    return [w.detach() for w in weights]
+
+
+class _Calls:
+    """Notes the steps of an optimizer ("o") and of a schedule of it ("s") in their order."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.made = ""
+        self.scheduler = self._schedule(optimizer)
+        optimizer.register_step_post_hook(lambda *_: self._note("o"))
+
+    def _note(self, letter: str) -> None:
+        self.made += letter
+
+    def _schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        calls = self
+
+        class Noting(torch.optim.lr_scheduler.ExponentialLR):
+            def step(self, *arguments: Any) -> None:
+                if getattr(self, "ready", False):
+                    calls._note("s")
+                super().step(*arguments)
+
+        scheduler = Noting(optimizer, 0.5)
+        scheduler.ready = True
+        return scheduler
+
+
+@exercise(
+    "03_1.train_epochs",
+    check=_check_train_epochs,
+    hints=(
+        "Two loops: the outer one over epochs, the inner one over the batches of the list.",
+        "In the inner loop: clear the gradients, compute the loss, backward(), optimizer.step().",
+        "scheduler.step() stands behind the inner loop, once for each epoch.",
+    ),
+)
+def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs) -> None:
+    """Train the model, in place, with a schedule that is made to be stepped once an epoch.
+
+    batches: a list of pairs (inputs, labels); every epoch takes all of them in their order.
+    loss_function: of (outputs, labels), as nn.CrossEntropyLoss().
+    """
+    for _ in range(epochs):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss_function(model(inputs), labels).backward()
+            optimizer.step()
+        scheduler.step()
+
+
+def _reference_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def _check_warmup_cosine(answer: Answer) -> str:
+    last = "the cosine ends at step `steps`, so behind the last one"
+    cases = [
+        Case((0, 100, 10, 0.1), "the first step", "the rise has (step + 1) / warmup of the peak"),
+        Case((4, 100, 10, 0.1), "within the rise"),
+        Case((9, 100, 10, 0.1), "the last step of the rise", "it reaches the peak"),
+        Case((10, 100, 10, 0.1), "the first step behind the rise", "the cosine begins at the peak"),
+        Case((55, 100, 10, 0.1), "halfway down", "the cosine counts the steps behind the rise"),
+        Case((99, 100, 10, 0.1), "the last step", last),
+        Case((0, 50, 0, 0.3), "no warm-up", "then the cosine begins at once"),
+        Case((25, 50, 0, 0.3), "no warm-up, halfway"),
+        Case((7, 9, 3, 2.0), "another peak"),
+        Case((0, 2, 1, 1.0), "a rise of one step"),
+    ]
+
+    def describe(step: int, steps: int, warmup: int, peak: float) -> str:
+        return f"step {step} of {steps}, warm-up {warmup}, peak {peak:g}"
+
+    compare_numbers(answer, cases, _reference_cosine, describe)
+    return "In torch: SequentialLR of LinearLR and CosineAnnealingLR."
+
+
+@exercise(
+    "03_1.warmup_cosine",
+    check=_check_warmup_cosine,
+    hints=(
+        "Two pieces: as long as step < warmup a straight line, behind it half a cosine.",
+        "The line is peak · (step + 1) / warmup. Behind it, the share of the way down is "
+        "(step − warmup) / (steps − warmup).",
+        "return peak * (1 + math.cos(math.pi * share)) / 2 for the second piece; math.pi and "
+        "math.cos need `import math`.",
+    ),
+)
+def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
+    """Learning rate of a step (0, 1, …, steps − 1): a linear rise, then half a cosine to zero.
+
+    The rise gives peak · (step + 1) / warmup while step < warmup; there may be none (warmup = 0).
+    Behind it, peak · (1 + cos(π s)) / 2 with s the share of the steps behind the rise, from 0.
+    """
+    import math
+
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = (step - warmup) / (steps - warmup)
+    return peak * (1 + math.cos(math.pi * share)) / 2
