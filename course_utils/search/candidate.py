@@ -15,15 +15,9 @@ from course_utils.augmentation import Augment
 from course_utils.conv import deepen, edit_conv, layer_table
 from course_utils.conv.editing import layer as conv_layer
 from course_utils.errors import CourseError
+from course_utils.learning_rate import OPTIMIZERS
 from course_utils.randomness import private_random_numbers
 from course_utils.schedules import SCHEDULES
-
-OPTIMIZERS = {
-    "Adam": torch.optim.Adam,
-    "AdamW": torch.optim.AdamW,
-    "RMSprop": torch.optim.RMSprop,
-    "SGD": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
-}
 
 AUGMENTATIONS = {
     "none": None,

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from course_utils.learning_rate import OPTIMIZERS
 from course_utils.schedules import SCHEDULES
 from course_utils.search.candidate import AUGMENTATIONS, Settings
-
-_OPTIMIZERS = {
-    "Adam": "partial(torch.optim.Adam, weight_decay={decay!r})",
-    "AdamW": "partial(torch.optim.AdamW, weight_decay={decay!r})",
-    "RMSprop": "partial(torch.optim.RMSprop, weight_decay={decay!r})",
-    "SGD": "partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay={decay!r})",
-}
 
 
 def code_of(
@@ -60,7 +55,7 @@ def code_of(
         "    data,",
         f"    epochs={epochs},",
         f"    batch_size={t['batch_size']},",
-        f"    optimizer={_OPTIMIZERS[t['optimizer']].format(decay=t['weight_decay'])},",
+        f"    optimizer={_optimizer(t['optimizer'], t['weight_decay'])},",
         f"    learning_rate={t['learning_rate']!r},",
         f"    scheduler={SCHEDULES[t['schedule']].code},",
         f"    label_smoothing={t['label_smoothing']!r},",
@@ -73,3 +68,12 @@ def code_of(
 
 def _deeper(settings: Settings) -> dict[str, int]:
     return {layer: depth for layer, depth in settings.depths.items() if depth > 1}
+
+
+def _optimizer(name: str, decay: float) -> str:
+    kind, options = OPTIMIZERS[name], {}
+    if isinstance(kind, partial):
+        kind, options = kind.func, kind.keywords
+    options = options | {"weight_decay": decay}
+    arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return f"partial(torch.optim.{kind.__name__}, {arguments})"

@@ -27,6 +27,7 @@ import torch
 from optuna.trial import BaseTrial, FixedTrial
 from torch import nn
 
+from course_utils.compatibility import check_model_fits
 from course_utils.data import Dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
@@ -119,6 +120,7 @@ class _Search:
                 "with validation=0.1."
             )
         example = torch.zeros(2, *data.image_shape)
+        check_model_fits(model, data)
         known = evaluate(model, data.validation, mean=data.mean, std=data.std)
         if weights == "auto":
             weights = "keep" if _has_learned(known.accuracy, data) else "fresh"

@@ -34,7 +34,7 @@ def first_cnn_space() -> SearchSpace:
             "conv1.out_channels": IntDistribution(4, 32, log=True),
             "conv2.kernel_size": range(1, 6, 2),
             "conv1.kernel_size": range(1, 6, 2),
-            "weight_decay": FloatDistribution(1e-5, 1.0, log=True),
+            "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
         }
     )
 

@@ -15,8 +15,9 @@ from typing import Any
 from torch import nn
 
 from course_utils.data import Dataset
+from course_utils.errors import CourseError
 from course_utils.history import Step
-from course_utils.metrics import Interval, wilson_interval
+from course_utils.metrics import Evaluation, Interval, evaluate, wilson_interval
 from course_utils.precision import Precision
 from course_utils.search.candidate import ARTICLE, Settings
 from course_utils.search.improvement import Improvement, Tried, own_value
@@ -44,52 +45,86 @@ class TrainedOne:
     parameters: int
 
 
-def train_one(
-    found: Improvement,
-    one: Tried,
-    data: Dataset,
-    epochs: int,
-    *,
-    precision: str | Precision = "auto",
-    stop: threading.Event | None = None,
-    on_step: Callable[[Step], None] | None = None,
-) -> TrainedOne | None:
-    """Build a candidate and train it; `found.start` is trained with the article's settings.
+class SideBySide:
+    """Equal trainings of candidates of one search, and of the network as it was given.
 
     Args:
+        found: the search.
         data: with validation pictures, as for `improve`.
-        precision, stop, on_step: as for `fit`.
+        precision: as for `fit`.
 
-    Returns:
-        None if it was stopped.
-
-    Raises:
-        CourseError: the candidate cannot be built.
-        Diverged: its loss is no number any more.
+    Attributes:
+        trained: (candidate, epochs) -> what came of it, in the order of training; candidate 0 is
+            the network as it was given.
+        tested: the same -> its `Evaluation` on the test pictures, once `evaluate` was asked.
     """
-    model = found.build(one)
-    history = fit(
-        model,
-        data,
-        epochs=epochs,
-        **Settings.of(one.params).fit_arguments(),
-        precision=precision,
-        seed=found.seed,
-        stop=stop,
-        on_step=on_step,
-        progress=False,
-    )
-    if history.stopped:
-        return None
-    accuracy, total = history.validation_accuracy[-1], len(data.validation)
-    return TrainedOne(
-        one,
-        epochs,
-        model.eval(),
-        accuracy,
-        wilson_interval(round(accuracy * total), total),
-        sum(p.numel() for p in model.parameters()),
-    )
+
+    def __init__(
+        self, found: Improvement, data: Dataset, precision: str | Precision = "auto"
+    ) -> None:
+        self.found, self.data, self.precision = found, data, precision
+        self.trained: dict[tuple[int, int], TrainedOne] = {}
+        self.tested: dict[tuple[int, int], Evaluation] = {}
+
+    def missing(self, one: Tried, epochs: int) -> list[Tried]:
+        """Of a candidate and the network as it was given, what has not been trained so long yet."""
+        return [o for o in (one, self.found.start) if (o.number, epochs) not in self.trained]
+
+    def train(
+        self,
+        one: Tried,
+        epochs: int,
+        *,
+        stop: threading.Event | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> TrainedOne | None:
+        """Build a candidate and train it; `found.start` is trained with the article's settings.
+
+        Args:
+            stop, on_step: as for `fit`.
+
+        Returns:
+            None if it was stopped; that leaves nothing.
+
+        Raises:
+            CourseError: the candidate cannot be built.
+            Diverged: its loss is no number any more.
+        """
+        model = self.found.build(one)
+        history = fit(
+            model,
+            self.data,
+            epochs=epochs,
+            **Settings.of(one.params).fit_arguments(),
+            precision=self.precision,
+            seed=self.found.seed,
+            stop=stop,
+            on_step=on_step,
+            progress=False,
+        )
+        if history.stopped:
+            return None
+        accuracy, total = history.validation_accuracy[-1], len(self.data.validation)
+        interval = wilson_interval(round(accuracy * total), total)
+        parameters = sum(p.numel() for p in model.parameters())
+        row = TrainedOne(one, epochs, model.eval(), accuracy, interval, parameters)
+        self.trained[one.number, epochs] = row
+        return row
+
+    def evaluate(self) -> dict[tuple[int, int], Evaluation]:
+        """Measure all that was trained on the test pictures, each once.
+
+        Raises:
+            CourseError: nothing was.
+        """
+        if not self.trained:
+            raise CourseError("Nothing has been trained yet, so the test pictures have to wait.")
+        for key, row in self.trained.items():
+            if key not in self.tested:
+                self.tested[key] = evaluate(
+                    row.model, self.data.test, mean=self.data.mean, std=self.data.std
+                )
+        return dict(self.tested)
 
 
 def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[Any, Any]]]:

@@ -78,17 +78,22 @@ def test_what_a_search_leaves_open_is_as_in_the_article():
 
 
 def test_training_values_become_arguments_of_fit():
-    params = {"optimizer": "SGD", "weight_decay": 0.1, "schedule": "OneCycle", "augment": "flip"}
+    params = {
+        "optimizer": "SGD + momentum",
+        "weight_decay": 0.1,
+        "schedule": "OneCycle",
+        "augment": "flip",
+    }
     arguments = Settings.of(params | {"learning_rate": 0.2}).fit_arguments()
     optimizer = arguments["optimizer"]([nn.Parameter(torch.zeros(1))], lr=0.2)
     assert type(optimizer) is torch.optim.SGD
-    assert optimizer.defaults["weight_decay"] == 0.1 and optimizer.defaults["nesterov"]
+    assert optimizer.defaults["weight_decay"] == 0.1 and optimizer.defaults["momentum"] == 0.9
     assert arguments["scheduler"] == Schedule("one cycle", warmup=0.3)
     assert arguments["augment"].flip and arguments["learning_rate"] == 0.2
 
 
 def test_unknown_names_are_said():
-    with pytest.raises(CourseError, match=r"optimizer='Lion' is not known here: Adam, AdamW"):
+    with pytest.raises(CourseError, match=r"optimizer='Lion' is not known here: SGD"):
         Settings.of({"optimizer": "Lion"})
     with pytest.raises(CourseError, match="weights='old'"):
         build(SimpleCNN(), {}, PICTURES, weights="old")

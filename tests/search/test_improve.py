@@ -1,0 +1,184 @@
+"""`improve`: within its budget, stopped at any time, and its code does what it did."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from course_utils.errors import CourseError
+from course_utils.search import SearchSpace
+from course_utils.search.budget import Budget
+from course_utils.search.improve import EPOCHS, improve
+from course_utils.search.presets import space_for
+from course_utils.training import fit
+from tests.toys import same, toy_data, toy_model, weights
+
+EXAMPLE = torch.zeros(2, 1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Enough pictures for a schedule to rise and fall in two epochs."""
+    return toy_data(train=300)
+
+
+@pytest.fixture(scope="module")
+def found(data):
+    model = toy_model()
+    before, state = weights(model), torch.get_rng_state()
+    found = improve(model, data, "12 trials", precision="float32", seed=1)
+    assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
+    return found
+
+
+def test_it_keeps_within_a_number_of_trials(found):
+    assert len(found.tried) == 12
+    assert [one.number for one in found.tried] == list(range(1, 13))
+    assert [one.round for one in found.tried] == sorted(one.round for one in found.tried)
+    assert {one.round for one in found.tried} == {1, 2, 3}
+    assert all(one.epochs == EPOCHS[one.round] for one in found.tried)
+    assert not found.stopped and not found.now
+
+
+def test_the_networks_own_layers_come_first(found):
+    own = {name: found.tried[0].params[name] for name in ("0.out_channels", "0.kernel_size")}
+    assert own == {"0.out_channels": 6, "0.kernel_size": 3}
+    assert found.tried[0].multiply_adds == found.start.multiply_adds
+
+
+def test_later_rounds_take_the_best_of_earlier_ones(found):
+    for number in (2, 3):
+        before = [one for one in found.tried if one.round == number - 1]
+        chosen = [one.params for one in found.tried if one.round == number]
+        ranked = sorted(before, key=lambda one: -one.accuracy)
+        assert chosen == [one.params for one in ranked[: len(chosen)]]
+
+
+def test_the_best_is_the_best(found, data):
+    assert found.best.accuracy == max(one.accuracy for one in found.tried)
+    assert found.best.accuracy > found.start.accuracy
+    with torch.no_grad():
+        right = found.network(data.normalise(data.validation.images)).argmax(1)
+    accuracy = (right == data.validation.labels).double().mean()
+    assert float(accuracy) == pytest.approx(found.best.accuracy)
+    assert not found.network.training
+    assert found.settings == found.best.params
+    front = found.front()
+    assert front[-1].accuracy == found.best.accuracy
+    assert [one.multiply_adds for one in front] == sorted(one.multiply_adds for one in front)
+    assert found.cheapest(0).multiply_adds == min(one.multiply_adds for one in front)
+    assert found.cheapest(1.1) is None
+
+
+def test_the_same_seed_finds_the_same(found, data):
+    again = improve(toy_model(), data, "12 trials", precision="float32", seed=1)
+    assert [one.params for one in again.tried] == [one.params for one in found.tried]
+    assert [one.accuracy for one in again.tried] == [one.accuracy for one in found.tried]
+    assert same(weights(again.network), weights(found.network))
+
+
+def test_its_code_makes_the_same_network(found, data):
+    values = {"model": toy_model(), "data": data}
+    code = found.code().replace("    seed=1,\n", "    seed=1,\n    precision='float32',\n")
+    exec(compile(code, "<code>", "exec"), values)  # what a reader would paste
+    assert values["history"].validation_accuracy[-1] == found.best.accuracy
+    assert same(weights(values["model"]), weights(found.network))
+
+
+def test_its_report_names_what_changed(found):
+    report = found.report()
+    assert f"{found.best.accuracy:.1%} now" in report
+    assert f"candidate {found.best.number}, {found.best.epochs} epochs" in report
+    assert "0.out_channels: 6" in report
+    assert len(found.frame()) == 12
+
+
+def test_what_was_learned_is_kept(data):
+    model = toy_model()
+    fit(model, data, epochs=12, learning_rate=0.01, progress=False)
+    space = space_for(model, EXAMPLE, ("out_channels",), training=False)
+    found = improve(model, data, "3 trials", space=space, precision="float32")
+    assert found.weights == "keep"
+    assert found.best.accuracy >= found.start.accuracy
+    assert improve(model, data, "1 trials", space=space, weights="fresh").weights == "fresh"
+
+
+def test_if_nothing_is_better_the_network_comes_back(data):
+    model = toy_model()
+    fit(model, data, epochs=12, learning_rate=0.01, progress=False)
+    space = SearchSpace({"learning_rate": [1e-9]})
+    found = improve(model, data, "2 trials", space=space, precision="float32")
+    assert found.best == found.start and same(weights(found.network), weights(model))
+    assert "no candidate was better" in found.report()
+
+
+def test_it_keeps_within_its_seconds(data):
+    started = time.perf_counter()
+    found = improve(toy_model(), data, 2.0, precision="float32")
+    assert time.perf_counter() - started < 4
+    assert {one.round for one in found.tried} == {1, 2, 3}
+
+
+def test_it_can_be_stopped_at_any_time():
+    data, stop = toy_data(train=6000), threading.Event()
+    asked = []
+
+    def on_change(found) -> None:
+        if len(found.tried) == 1 and not asked:
+            threading.Timer(0.1, lambda: (asked.append(time.perf_counter()), stop.set())).start()
+
+    found = improve(toy_model(), data, 60, precision="float32", stop=stop, on_change=on_change)
+    assert time.perf_counter() - asked[0] < 2  # measured: 0.02 s; a busy machine may take longer
+    assert found.stopped and found.best.number >= 1
+    assert "stopped early" in found.report()
+
+
+def test_it_tells_how_things_stand(data):
+    told = []
+    improve(
+        toy_model(), data, "4 trials", precision="float32", on_change=lambda f: told.append(f.now)
+    )
+    assert "round 1, candidate 1: epoch 1 of 2" in told
+    assert told[-1] == ""
+
+
+def test_impossible_candidates_are_told_apart(data):
+    space = SearchSpace({"0.groups": [3]})
+    found = improve(toy_model(), data, "2 trials", space=space, precision="float32")
+    assert [one.accuracy for one in found.tried] == [None, None]
+    assert all("groups" in one.reason for one in found.tried)
+    assert found.best == found.start
+
+
+@pytest.mark.parametrize("budget", [0, -1, True, "", "soon", "0 trials", "1.5 trials", "1.2.3 s"])
+def test_a_budget_that_is_none_is_refused(budget, data):
+    with pytest.raises(CourseError, match="budget="):
+        improve(toy_model(), data, budget)
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("2 min", Budget(seconds=120)),
+        ("24 trials", Budget(trials=24)),
+        ("1 trial", Budget(trials=1)),
+        ("90s", Budget(seconds=90)),
+        (0.5, Budget(seconds=0.5)),
+    ],
+)
+def test_budgets_may_be_written(text, budget):
+    assert Budget.of(text) == budget and Budget.of(budget) is budget
+
+
+def test_networks_and_pictures_that_do_not_fit_are_said(data):
+    with pytest.raises(CourseError, match="pictures"):
+        improve(toy_model(channels=3), data, "1 trial")
+    bare = replace(data, validation=data.validation.subset(torch.tensor([], dtype=torch.int64)))
+    with pytest.raises(CourseError, match="validation"):
+        improve(toy_model(), bare, "1 trial")
+    with pytest.raises(CourseError, match="no convolution"):
+        improve(toy_model(), data, "1 trial", space=SearchSpace({"conv9.stride": [1]}))
