@@ -137,6 +137,59 @@ def before_and_after(
     return fig
 
 
+def spreads(
+    values: Mapping[str, Sequence[float]],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    percent: bool = False,
+    title: str = "",
+    highlight: str | Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+    width: int = 640,
+    alt: str | None = None,
+) -> Figure:
+    """Several numbers for each name, a dot each, with a tick at their median; first name on top.
+
+    The axis need not begin at zero, as that of bars has to: what can be compared is where the dots
+    lie and how far apart.
+
+    Args:
+        values: numbers by name, one for each seed, say; one that is not finite gets no dot.
+        intervals: (low, high) by name, drawn as a bar behind the dots.
+        percent: whether the numbers are shares, to be written in per cent.
+        highlight: names to set off by colour.
+        limits: of the axis.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: there is no name, or one without a number.
+    """
+    from course_utils import figure as f
+
+    if not values or not all(len(numbers) for numbers in values.values()):
+        raise CourseError("There is nothing to draw: pass at least one number for each name.")
+    chosen = {highlight} if isinstance(highlight, str) else set(highlight)
+    fig = f.Figure(width, 50 + 26 * len(values) + (26 if title else 0))
+    axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
+    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    for row, (name, numbers) in enumerate(values.items()):
+        colour = f.ORANGE if name in chosen else f.BLUE
+        numbers = finite(numbers)
+        if intervals and name in intervals:
+            axes.plot(intervals[name], (row, row), color=f.PALE, linewidth=9, solid_capstyle="butt")
+        axes.plot(numbers, [row] * len(numbers), "o", color=colour, ms=5, alpha=0.75, mew=0)
+        if np.isfinite(numbers).any():
+            axes.plot(np.nanmedian(numbers), row, "|", color=f.INK, ms=15, mew=2)
+    if limits is not None:
+        axes.set_xlim(*limits)
+    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    bars = ", and intervals" if intervals else ""
+    fig.alt = alt or f"Single values{what}, with their medians{bars}: {listed(list(values))}."
+    return fig
+
+
 def _number(value: float, write: Callable[[float], str]) -> str:
     if np.isfinite(value):
         return write(value).replace("-", "−")

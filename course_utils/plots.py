@@ -23,6 +23,7 @@ from course_utils.chart_plots import (
     heatmap,
     lines,
     listed,
+    spreads,
 )
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
@@ -50,6 +51,7 @@ __all__ = [
     "picture_row",
     "range_tests",
     "receptive_field_diagram",
+    "spreads",
 ]
 
 

@@ -573,3 +573,16 @@ def test_log_scale_leaves_out_what_is_not_positive():
     axes = plots.lines({"a": ([1, 2, 3, 4], [1, 0, -1, 2])}, log="y").axes[0]
     assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, True, True, False]
     assert axes.get_ylim()[0] > 0.5
+
+
+def test_spreads_shows_every_number_and_the_median():
+    values = {"a": [0.1, 0.2, 0.4], "b": [0.3, float("nan")]}
+    figure = plots.spreads(values, {"a": (0.1, 0.4)}, percent=True, title="Accuracy")
+    assert figure.alt == "Single values of accuracy, with their medians, and intervals: a and b."
+    interval, dots, median, *_ = figure.axes[0].lines
+    assert list(interval.get_xdata()) == [0.1, 0.4]
+    assert list(dots.get_xdata()) == [0.1, 0.2, 0.4] and list(median.get_xdata()) == [0.2]
+    assert plots.spreads({"all": [float("nan")]}).to_png()
+    for nothing in ({}, {"a": []}):
+        with pytest.raises(CourseError, match="at least one number"):
+            plots.spreads(nothing)
