@@ -29,6 +29,7 @@ from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
 from course_utils.rate_plots import descents, range_tests
+from course_utils.search_plots import accuracy_and_cost, best_so_far
 
 if TYPE_CHECKING:
     from course_utils.figure import Figure
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Figure",
+    "accuracy_and_cost",
     "bars",
     "before_and_after",
+    "best_so_far",
     "descents",
     "distributions",
     "feature_maps",

@@ -1,0 +1,44 @@
+"""From the records of several searches, how good the best candidate was at each point of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from course_utils.errors import CourseError
+from course_utils.spread import Estimate, median_interval
+
+Curve = tuple[list[int], list[Estimate]]
+"""Epochs spent, and the best accuracy until then: median over the seeds, and an interval."""
+
+
+def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
+    """The best accuracy of a search by the epochs it has spent, over all its seeds.
+
+    Args:
+        records: one for each candidate, with the keys "search", "seed", "epochs" (spent by the
+            search when the candidate ended) and "accuracy" (None if it has none).
+        search: which of them.
+
+    Returns:
+        A point for each number of epochs at which some seed's candidate ended, from the first at
+        which every seed has a result.
+
+    Raises:
+        CourseError: there is no such search, or fewer than two seeds of it.
+    """
+    ends: dict[int, list[tuple[int, float]]] = {}
+    for record in records:
+        if record["search"] == search:
+            found = ends.setdefault(record["seed"], [])
+            if record["accuracy"] is not None:
+                found.append((record["epochs"], record["accuracy"]))
+    if not ends:
+        raise CourseError(f"There is no search {search!r} among the records.")
+    points, estimates = [], []
+    for epochs in sorted({end for found in ends.values() for end, _ in found}):
+        best = [[value for end, value in found if end <= epochs] for found in ends.values()]
+        if all(best):
+            points.append(epochs)
+            estimates.append(median_interval([max(values) for values in best]))
+    return points, estimates

@@ -1,0 +1,129 @@
+"""Charts about searches: how fast each finds something good, and what accuracy costs.
+
+Use them through `course_utils.plots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from course_utils.chart_plots import listed
+from course_utils.errors import CourseError
+
+if TYPE_CHECKING:
+    from course_utils.figure import Figure
+    from course_utils.spread import Estimate
+
+Points = Sequence[tuple[float, float]]
+"""(multiply-adds, accuracy) of each candidate."""
+
+
+def best_so_far(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[Estimate]]],
+    *,
+    reference: str | None = None,
+    columns: int = 3,
+    xlabel: str = "epochs spent",
+    width: int = 700,
+    alt: str | None = None,
+) -> Figure:
+    """The best accuracy so far of several searches, one small chart each: median and interval.
+
+    Args:
+        curves: by name: budget spent, and the best until then. All charts share their axes.
+        reference: one of them, whose median is drawn in grey in all the others.
+        columns: charts in a row.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: nothing to draw, or a reference that is none of the curves.
+    """
+    from course_utils import figure as f
+
+    if not curves:
+        raise CourseError("There is nothing to draw: pass at least one curve.")
+    if reference is not None and reference not in curves:
+        raise CourseError(f"{reference!r} is not among the curves: {listed(list(curves))}.")
+    columns = min(columns, len(curves))
+    rows = -(-len(curves) // columns)
+    fig = f.Figure(width, 30 + 185 * rows)
+    panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes in list(panels)[len(curves) :]:
+        axes.set_visible(False)
+    for number, (name, (x, estimates)) in enumerate(curves.items()):
+        axes = fig.axes[number]
+        xlabel_here = xlabel if number + columns >= len(curves) else ""
+        f.style(axes, name, xlabel=xlabel_here, percent="y")
+        axes.tick_params(labelbottom=bool(xlabel_here))
+        if reference not in (None, name):
+            others, medians = curves[reference]
+            axes.step(
+                others, [e.middle for e in medians], where="post", color=f.MUTED, linewidth=1.2
+            )
+        colour = f.MUTED if name == reference else f.BLUE
+        axes.fill_between(
+            x,
+            [e.low for e in estimates],
+            [e.high for e in estimates],
+            step="post",
+            color=colour,
+            alpha=0.22,
+            linewidth=0,
+        )
+        axes.step(x, [e.middle for e in estimates], where="post", color=colour, linewidth=1.8)
+    fig.alt = alt or (
+        f"Best accuracy so far against {xlabel}, median and interval over the seeds:"
+        f" {listed(list(curves))}"
+        + (f"; in grey, {reference} in every chart." if reference is not None else ".")
+    )
+    return fig
+
+
+def accuracy_and_cost(
+    candidates: Mapping[str, Points],
+    *,
+    front: Points = (),
+    marked: Mapping[str, tuple[float, float]] | None = None,
+    title: str = "Accuracy against multiply-adds of one picture",
+    width: int = 640,
+    height: int = 340,
+    alt: str | None = None,
+) -> Figure:
+    """Candidates by what they cost and how good they are; the front is a line.
+
+    Args:
+        candidates: points by the name of their kind.
+        front: those than which none is both better and cheaper, the cheapest first.
+        marked: points with a name of their own, such as the network one began with.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: nothing to draw.
+    """
+    from course_utils import figure as f
+
+    if not any(candidates.values()):
+        raise CourseError("There is nothing to draw: no candidate has an accuracy.")
+    fig = f.Figure(width, height)
+    axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
+    kinds = zip(candidates.items(), f.colours(len(candidates)), "osD^v", strict=False)
+    for (name, points), colour, mark in kinds:
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, mark, color=colour, ms=5, alpha=0.75, mew=0, label=name)
+    if front:
+        x, y = zip(*front, strict=True)
+        axes.step(x, y, where="post", color=f.INK, linewidth=1.2, label="front")
+    for name, (x, y) in (marked or {}).items():
+        axes.plot(x, y, "*", color=f.VERMILION, ms=13, mec=f.PAPER)
+        axes.annotate(
+            name, (x, y), (7, -12), textcoords="offset points", color=f.VERMILION, fontsize=f.SMALL
+        )
+    if len(candidates) > 1 or front:
+        axes.legend(frameon=False, fontsize=f.SMALL, loc="lower right")
+    fig.alt = alt or (
+        f"Points of accuracy against multiply-adds: {listed([*candidates, *(marked or {})])}."
+        + (f" The front has {len(front)} of them." if front else "")
+    )
+    return fig
