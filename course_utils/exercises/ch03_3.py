@@ -1,0 +1,232 @@
+"""Exercises of notebook 03_3: a grid, a log scale, successive halving, the Pareto front."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from course_utils.exercises.answers import Answer, Wrong, a_kind_of, number, shown, tensor
+from course_utils.exercises.base import exercise
+
+
+def _items(got: Any, where: str, wanted: str) -> list:
+    if not isinstance(got, (list, tuple)):
+        raise Wrong(f"{where}: you gave {a_kind_of(got)}, {wanted} is wanted")
+    return list(got)
+
+
+def _check_grid(answer: Answer) -> str:
+    cases = [
+        ({"kernel_size": [3, 5], "stride": [1, 2, 4]}, "two names"),
+        ({"kernel_size": [3, 5]}, "one name"),
+        ({"a": [1, 2], "b": [3], "c": [4, 5]}, "three names, one of them with one value"),
+        ({"schedule": ["cosine"], "kernel_size": [3, 5]}, "words for values"),
+        ({"kernel_size": [3, 5], "stride": []}, "a name without a value"),
+    ]
+    for values, what in cases:
+        where = f"{what} ({values})"
+        got = _items(answer(dict(values), where=f"{where}:"), where, "a list of dicts")
+        names = list(values)
+        want = [dict(zip(names, p, strict=True)) for p in itertools.product(*values.values())]
+        for point in got:
+            if not isinstance(point, dict) or set(point) != set(names):
+                raise Wrong(f"{where}: {point!r} is no dict with a value for each name")
+        if len(got) != len(want):
+            because = " (there is nothing to combine with)" if not want else ""
+            raise Wrong(f"{where}: you gave {len(got)} points, there are {len(want)}{because}")
+        missing = [point for point in want if point not in got]
+        if missing:
+            raise Wrong(f"{where}: the point {missing[0]} is missing")
+    return "The sizes multiply: each further name makes the grid as many times as large."
+
+
+@exercise(
+    "03_3.grid",
+    check=_check_grid,
+    hints=(
+        "Begin with a list of one empty dict, [{}]. For each name, make of every dict in the list "
+        "one for each of the name's values.",
+        "itertools.product(*values.values()) gives all combinations of the values.",
+        "[dict(zip(values, point)) for point in itertools.product(*values.values())]",
+    ),
+)
+def grid(values: dict[str, list]) -> list[dict]:
+    """Every combination of the values, as dicts name -> value.
+
+    values: name -> list of values, such as {"kernel_size": [3, 5], "stride": [1, 2]}.
+    """
+    import itertools
+
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+
+
+def _check_log_uniform(answer: Answer) -> str:
+    for low, high, what in (
+        (1e-4, 1e-1, "three decades"),
+        (1.0, 100.0, "from 1 to 100"),
+        (0.5, 0.5, "nothing to choose from"),
+    ):
+        where = f"{what} ({low:g} to {high:g})"
+        random = torch.Generator().manual_seed(0)
+        got = answer(low, high, 4000, random, where=f"{where}:", copy=False)
+        values = tensor(got, f"{where}:", (4000,), "a tensor of numbers is wanted")
+        if low == high:
+            if bool((values - low).abs().max() > 1e-6 * low):
+                raise Wrong(f"{where}: all numbers should be {low:g}")
+            continue
+        least, most = float(values.min()), float(values.max())
+        if least < low * (1 - 1e-5) or most > high * (1 + 1e-5):
+            raise Wrong(f"{where}: your numbers go from {shown(least)} to {shown(most)}")
+        middle = (low * high) ** 0.5
+        below = float((values < middle).double().mean())
+        if abs(below - 0.5) > 0.05:
+            raise Wrong(
+                f"{where}: {below:.0%} of your numbers lie below {shown(middle)}, the middle on a "
+                "log scale; about half should"
+            )
+        quarter = float((values < (low * middle) ** 0.5).double().mean())
+        if abs(quarter - 0.25) > 0.05:
+            raise Wrong(f"{where}: {quarter:.0%} of your numbers lie in the lowest quarter")
+        again = answer(low, high, 4000, torch.Generator().manual_seed(0), where=where, copy=False)
+        if not torch.equal(tensor(again, where, (4000,)), values):
+            raise Wrong(f"{where}: the same generator gives other numbers: draw from `generator`")
+        further = answer(low, high, 4000, random, where=where, copy=False)
+        if torch.equal(tensor(further, where, (4000,)), values):
+            raise Wrong(f"{where}: a second call gives the same numbers: draw from `generator`")
+    return "As many rates between 0.0001 and 0.001 as between 0.01 and 0.1."
+
+
+@exercise(
+    "03_3.log_uniform",
+    check=_check_log_uniform,
+    hints=(
+        "It is not the number that is to be uniform, but its logarithm.",
+        "torch.rand(count, generator=generator) is uniform between 0 and 1: stretch it to the "
+        "range from log(low) to log(high), and take exp of that.",
+        "low * (high / low) ** torch.rand(count, generator=generator)",
+    ),
+)
+def log_uniform(low: float, high: float, count: int, generator: torch.Generator) -> torch.Tensor:
+    """`count` random numbers between low and high whose logarithms are spread evenly: (count,)."""
+    return low * (high / low) ** torch.rand(count, generator=generator)
+
+
+def _check_halving(answer: Answer) -> str:
+    ends = {"steady": 0.6, "late": 0.9, "early": 0.5, "bad": 0.2, "worse": 0.1, "worst": 0.05}
+
+    def score(candidate: str, epochs: int) -> float:
+        """Who is called late begins slowly, and early leads at first."""
+        if candidate == "late":
+            return 0.9 if epochs >= 8 else 0.15
+        return 0.7 if candidate == "early" and epochs < 4 else ends[candidate]
+
+    cases = [
+        (["early", "steady", "bad", "worse"], 1, 2, "four candidates, halved twice"),
+        (["worst", "bad", "late", "early", "steady", "worse"], 1, 3, "six, a third of them kept"),
+        (["bad", "steady", "early"], 2, 2, "three candidates, an odd number"),
+        (["worse", "bad"], 1, 4, "fewer candidates than the factor"),
+        (["late"], 1, 2, "a single candidate"),
+    ]
+    for candidates, epochs, factor, what in cases:
+        where = f"{what} ({len(candidates)} candidates, {epochs} epochs first, factor {factor})"
+        asked: list[tuple[str, int]] = []
+
+        def watched(candidate: str, epochs: int, asked: list = asked) -> float:
+            asked.append((candidate, epochs))
+            return score(candidate, epochs)
+
+        got = answer(list(candidates), watched, epochs, factor, where=f"{where}:", copy=False)
+        left, now, want = list(candidates), epochs, []
+        while len(left) > 1:
+            want += [(candidate, now) for candidate in left]
+            left = sorted(left, key=lambda c: -score(c, now))[: max(1, len(left) // factor)]
+            now *= factor
+        if got != left[0]:
+            raise Wrong(f"{where}: you gave {a_kind_of(got)}, the winner is {left[0]!r}")
+        spent, right = (sum(n for _, n in some) for some in (asked, want))
+        if sorted(asked) != sorted(want):
+            raise Wrong(f"{where}: the winner is right, but you spent {spent} epochs, not {right}")
+    return "Who starts slowly is lost: that is the price (Jamieson and Talwalkar 2016)."
+
+
+@exercise(
+    "03_3.halving",
+    check=_check_halving,
+    hints=(
+        "A loop that runs while there is more than one candidate: score each of them, sort, keep "
+        "the best, multiply the epochs.",
+        "Of n candidates max(1, n // factor) are kept. A single one needs no score at all.",
+        "ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True); "
+        "candidates = ranked[: max(1, len(ranked) // factor)]; epochs *= factor",
+    ),
+)
+def halving(candidates: list, score: Callable, epochs: int, factor: int) -> object:
+    """The winner of successive halving.
+
+    score(candidate, epochs) trains a candidate for so many epochs and gives its accuracy. In each
+    round all that are left are scored, the best len // factor of them stay (at least one), and the
+    next round has `factor` times the epochs. It ends when one is left.
+    """
+    while len(candidates) > 1:
+        ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)
+        candidates = ranked[: max(1, len(ranked) // factor)]
+        epochs *= factor
+    return candidates[0]
+
+
+def _check_front(answer: Answer) -> str:
+    cases = [
+        ([(3, 0.9), (1, 0.5), (2, 0.7)], "each dearer one is better"),
+        ([(1, 0.8), (2, 0.7), (3, 0.9)], "one is dearer and worse"),
+        ([(1, 0.8), (1, 0.9), (2, 0.95)], "two of the same cost"),
+        ([(1, 0.8), (2, 0.8), (3, 0.9)], "two of the same accuracy"),
+        ([(2, 0.5)], "a single one"),
+        ([(1, 0.9), (2, 0.8), (3, 0.7)], "the cheapest is the best"),
+        ([(1, 0.5), (1, 0.5), (2, 0.4)], "the same one twice"),
+    ]
+    for points, what in cases:
+        where = f"{what} ({points})"
+        got = _items(answer(list(points), where=f"{where}:", copy=False), where, "a list of pairs")
+        pairs = []
+        for pair in got:
+            both = _items(pair, where, "a list of pairs (cost, accuracy)")
+            if len(both) != 2:
+                raise Wrong(f"{where}: {pair!r} is no pair (cost, accuracy)")
+            pairs.append((number(both[0], where), number(both[1], where)))
+        want = []
+        for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
+            if not want or accuracy > want[-1][1]:
+                want.append((cost, accuracy))
+        for pair in pairs:
+            if pair not in want:
+                better = next((p for p in want if p[0] <= pair[0] and p[1] >= pair[1]), None)
+                raise Wrong(f"{where}: {pair} does not belong there: {better} is as good or better")
+        if pairs != want:
+            raise Wrong(f"{where}: you gave {pairs}, it is {want}: cheapest first, each once")
+    return "Nobody on the front is beaten in both; which of them is best, only you can say."
+
+
+@exercise(
+    "03_3.front",
+    check=_check_front,
+    hints=(
+        "Sort by cost, and of equal cost the most accurate first. Then walk from the cheapest on.",
+        "Who belongs to the front is more accurate than all that are cheaper. So remember the best "
+        "accuracy seen so far.",
+        "for pair in sorted(points, key=lambda p: (p[0], -p[1])): keep it if it is more accurate "
+        "than the last one kept",
+    ),
+)
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (cost, accuracy) than which none is both as cheap and as accurate, the cheapest first.
+
+    Of two with equal numbers one is given.
+    """
+    kept = []
+    for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not kept or accuracy > kept[-1][1]:
+            kept.append((cost, accuracy))
+    return kept
