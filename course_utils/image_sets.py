@@ -175,6 +175,9 @@ class Batches:
             before. They are drawn on the CPU, so they are the same on every device.
         device: Of the batches; by default where the pictures are.
         drop_last: Leave the last batch out if it is smaller.
+        rank, world_size: With several processes, only the part of `rank` of each batch is given,
+            changed as in one process. Where a small last batch has nothing for it, that is one
+            picture of another rank, which must not count.
 
     Iterating gives `(images, labels)`: float32 (B, C, H, W) and int64 (B,).
 
@@ -201,12 +204,15 @@ class Batches:
         seed: int = 0,
         device: torch.device | str | None = None,
         drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.batch_size = _whole_number("batch_size", batch_size, at_least=1)
         self.seed = _whole_number("seed", seed, at_least=0)
         self.shuffle = shuffle
         self.augment = augment
         self.drop_last = drop_last
+        self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.device = image_set.images.device if device is None else torch.device(device)
         self._images = image_set.images.to(self.device)
@@ -222,20 +228,27 @@ class Batches:
         full, rest = divmod(len(self._images), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Pictures of each batch, over all ranks."""
+        count, size = len(self._images), self.batch_size
+        return [min(size, count - start) for start in range(0, len(self) * size, size)]
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0 up, whose order and augmentation the next pass has."""
         self.epoch = _whole_number("epoch", epoch, at_least=0)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = _generator(self.seed, self.epoch)
-        count, size = len(self._images), self.batch_size
+        count, size = len(self._images), self._own_size(self.batch_size)
         # All of an epoch's random numbers at once: one copy to the device instead of one a batch,
         # and the same pictures whatever the batch size.
         order = torch.randperm(count, generator=generator) if self.shuffle else torch.arange(count)
-        order = order.to(self.device)
+        own = self._own_places() if self.world_size > 1 else slice(None)
+        order = order[own].to(self.device)
         if self.augment is not None:
             drawn = self.augment.draw(count, tuple(self._images.shape[2:]), generator)
-            raw = self._augmented(order, drawn.to(self.device))
+            raw = self._augmented(order, drawn[own].to(self.device), size)
         else:
             raw = map(functools.partial(torch.index_select, self._images, 0), order.split(size))
         # map of map, not a loop: no name keeps a uint8 batch, so that its memory is used again
@@ -244,13 +257,38 @@ class Batches:
         labels = self._labels.index_select(0, order).split(size)
         return itertools.islice(zip(images, labels, strict=False), len(self))
 
-    def _augmented(self, order: Tensor, choices: Tensor) -> Iterator[Tensor]:
+    def _own_size(self, size: int) -> int:
+        """How many pictures of a batch of `size` are given."""
+        part = part_of(size, self.rank, self.world_size)
+        return max(1, part.stop - part.start)
+
+    def _own_places(self) -> Tensor:
+        """Where in an epoch the pictures of this rank are; as many of each batch but the last."""
+        places = []
+        for number, size in enumerate(self.sizes):
+            start = part_of(size, self.rank, self.world_size).start
+            first = number * self.batch_size + min(start, size - 1)
+            places.append(torch.arange(first, first + self._own_size(size)))
+        return torch.cat(places)
+
+    def _augmented(self, order: Tensor, choices: Tensor, size: int) -> Iterator[Tensor]:
         """uint8 batches, several of them augmented in one step, which saves calls."""
-        batch_bytes = self.batch_size * self._images[:1].numel()
-        step = self.batch_size * max(1, _AT_ONCE // max(1, batch_bytes))
+        batch_bytes = size * self._images[:1].numel()
+        step = size * max(1, _AT_ONCE // max(1, batch_bytes))
         for part, chosen in zip(order.split(step), choices.split(step), strict=True):
             images = self.augment.apply(self._images.index_select(0, part), chosen)
-            yield from images.split(self.batch_size)
+            yield from images.split(size)
+
+
+def part_of(count: int, rank: int, world_size: int) -> slice:
+    """Where the pictures of `rank` are among `count`; as `torch.tensor_split` cuts them.
+
+    >>> [part_of(5, rank, 2) for rank in range(2)]
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    size, rest = divmod(count, world_size)
+    start = rank * size + min(rank, rest)
+    return slice(start, start + size + (rank < rest))
 
 
 def _normalise(shift: Tensor, scale: Tensor, images: Tensor) -> Tensor:

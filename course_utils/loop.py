@@ -21,6 +21,7 @@ from course_utils import checkpoint
 from course_utils.augmentation import Augment
 from course_utils.data import Batches, Dataset
 from course_utils.devices import use_threads
+from course_utils.distributed import Group
 from course_utils.errors import CourseError
 from course_utils.history import Diverged, History, Step
 from course_utils.metrics import evaluate
@@ -49,6 +50,7 @@ class Training:
         model: nn.Module,
         data: Dataset,
         device: torch.device,
+        group: Group,
         *,
         epochs: int,
         batch_size: int,
@@ -59,12 +61,14 @@ class Training:
         stop: threading.Event | None,
         on_step: Callable[[Step], None] | None,
     ) -> None:
-        self.model, self.data, self.device = model, data, device
+        self.model, self.data, self.device, self.group = model, data, device, group
+        self.parallel = model  # or what wraps it for several processes
         self.epochs, self.label_smoothing, self.seed = epochs, label_smoothing, seed
         self.stop, self.on_step = stop, on_step
         self.l1 = l1
         self.weights = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
         normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        rest = len(data.train) % batch_size  # each rank needs two pictures to normalise
         self.batches = Batches(
             data.train,
             batch_size,
@@ -74,13 +78,22 @@ class Training:
             augment=augment,
             seed=seed,
             device=device,
-            drop_last=normalises and len(data.train) > 1 == len(data.train) % batch_size,
+            drop_last=normalises and len(data.train) > rest > 0 and rest < 2 * group.world_size,
+            rank=group.rank,
+            world_size=group.world_size,
         )
+        self.validation = data.validation
+        if group.world_size > 1:
+            own = group.own(len(data.validation))
+            self.validation = data.validation.subset(range(own.start, own.stop))
         self.history = History()
         self.precision = PLAIN
         self.watch = Watch(PLAIN)
         self.threads = torch.get_num_threads()
-        self.look_every = 1 if device.type == "cpu" or on_step is not None else LOOK_EVERY
+        # All ranks look at the same steps and ask for `stop` at the same steps, or at none.
+        look = group.any(device.type == "cpu" or on_step is not None)
+        self.look_every = 1 if look else LOOK_EVERY
+        self.may_stop = group.any(stop is not None)
         self.unseen: list[Tensor] = []  # losses that still are on the device
         self.settings = {
             "pictures": len(data.train),
@@ -120,13 +133,17 @@ class Training:
 
     def set_precision(self, precision: str | Precision, before: str | None) -> None:
         """Take over what is asked for; `before` is what a resumed training had."""
-        self.automatic = precision == "auto"
+        automatic = precision == "auto"
+        # A step of several processes also waits for the others, which says nothing of precision.
+        self.automatic = automatic and self.group.world_size == 1
         self.model.train()
-        if not self.automatic:
+        if not automatic:
             choice = asked_for(precision)
         else:
             images, _ = next(iter(self.batches))
-            choice = choose(self.model, images, between=self.check_stop)
+            choice = self.group.of_first(
+                lambda: choose(self.model, images, between=self._stop_here)
+            )
             if before is not None:
                 choice = _as_before(named(before), choice)
         self._adopt(choice)
@@ -139,6 +156,12 @@ class Training:
         self.watch = Watch(precision if self.device.type == "cpu" else PLAIN)
 
     def check_stop(self) -> None:
+        """Raise on every rank if any is asked to stop."""
+        if self.may_stop and self.group.any(self.stop is not None and self.stop.is_set()):
+            raise Stopped
+
+    def _stop_here(self) -> None:
+        """Raise on this rank alone: for what the ranks do not do in step."""
         if self.stop is not None and self.stop.is_set():
             raise Stopped
 
@@ -147,17 +170,18 @@ class Training:
         started = time.perf_counter()
         self.model.train()
         self.batches.set_epoch(epoch)
-        seed_layers(self.device, self.seed, epoch)
+        rank = self.group.rank
+        seed_layers(self.device, self.seed, epoch, *([rank] if rank else []))  # masks of its own
         first = len(self.history.step_loss)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         sizes: list[int] = []
         rate = math.nan
-        for images, labels in self.batches:
+        for (images, labels), size in zip(self.batches, self.batches.sizes, strict=True):
             self.check_stop()
             begun = time.perf_counter()
             rate = float(self.optimizer.param_groups[0]["lr"])
-            right += self._step(images, labels, rate, epoch)
-            sizes.append(len(labels))
+            right += self._step(images, labels, size, rate, epoch)
+            sizes.append(size)
             if self.automatic and self.watch.collapsed(time.perf_counter() - begun):
                 self._change_precision(images)
             if self.on_step is not None:
@@ -168,12 +192,13 @@ class Training:
         self._look(epoch)
         losses = self.history.step_loss[first:]
         shown = sum(sizes)
+        self.group.share_buffers(self.model, self.device)
         loss, accuracy = self._validate()
         if (schedule := self.schedules["epoch"]) is not None:
             schedule.step(*([loss] if self.plateau else []))
         h = self.history
         h.train_loss.append(sum(map(operator.mul, losses, sizes)) / shown)
-        h.train_accuracy.append(right.item() / shown)
+        h.train_accuracy.append(self.group.sum([right.item()])[0] / shown)
         h.validation_loss.append(loss)
         h.validation_accuracy.append(accuracy)
         h.learning_rate.append(rate)
@@ -181,15 +206,23 @@ class Training:
         h.epoch.append(epoch + 1)  # last: whoever reads from another thread counts these
         bar.set_postfix_str(f"validation accuracy {accuracy:.1%}")
 
-    def _step(self, images: Tensor, labels: Tensor, rate: float, epoch: int) -> Tensor:
-        """One step of the optimizer; gives how many pictures were right before it."""
+    def _step(self, images: Tensor, labels: Tensor, size: int, rate: float, epoch: int) -> Tensor:
+        """One step of the optimizer; gives how many pictures were right before it.
+
+        `size` counts the batch of all ranks, of which `images` are the part of this one.
+        """
         with self.precision.autocast(self.device):
-            logits = self.model(self.precision.arrange(images))
+            logits = self.parallel(self.precision.arrange(images))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        if self.group.world_size > 1:
+            # The sum over the ranks is then the mean over the whole batch, however it is cut.
+            loss = loss * self.group.share(size)
         self.unseen.append(loss.detach())
         if len(self.unseen) >= self.look_every:
             self._look(epoch)
         self.history.step_learning_rate.append(rate)
+        if self.group.world_size > 1:
+            loss = loss * self.group.world_size  # as the gradients are averaged
         if self.l1:
             loss = loss + self.l1 * torch.stack([w.abs().sum() for w in self.weights]).sum()
         loss.backward()
@@ -197,57 +230,69 @@ class Training:
         self.optimizer.zero_grad()
         if (schedule := self.schedules["step"]) is not None:
             schedule.step()
-        return (logits.detach().argmax(1) == labels).sum()
+        counted = self.group.own(size)
+        return (logits.detach().argmax(1) == labels)[: counted.stop - counted.start].sum()
 
     def _look(self, epoch: int) -> None:
         """Bring the losses over from the device and see whether they are numbers."""
-        for value in torch.stack(self.unseen).tolist() if self.unseen else ():
+        for value in self.group.sum(torch.stack(self.unseen).tolist()) if self.unseen else ():
             if not math.isfinite(value):
                 raise Diverged(value, len(self.history.step_loss) + 1, epoch + 1, self.history)
             self.history.step_loss.append(value)
         self.unseen.clear()
 
     def _validate(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation pictures; nan if there are none."""
-        validation = self.data.validation
-        if not len(validation):
+        """Loss and accuracy on the validation pictures, of which each rank measures its part.
+
+        nan if there are none.
+        """
+        total = len(self.data.validation)
+        if not total:
             return math.nan, math.nan
-        result = evaluate(
-            self.model,
-            validation,
-            mean=self.data.mean,
-            std=self.data.std,
-            device=self.device,
-            on_batch=self.check_stop,
-        )
-        return result.loss, result.accuracy
+        loss = right = stopped = 0
+        if len(self.validation):
+            try:
+                result = evaluate(
+                    self.model,
+                    self.validation,
+                    mean=self.data.mean,
+                    std=self.data.std,
+                    device=self.device,
+                    on_batch=self._stop_here,
+                )
+                loss, right = result.loss * self.group.share(total), result.correct
+            except Stopped:
+                stopped = 1
+        loss, right, stopped = self.group.sum([loss, right, stopped])
+        if stopped:
+            raise Stopped
+        return loss, right / total
 
     def _change_precision(self, images: Tensor) -> None:
         """The steps have become slow: look again what is fastest, and go on with that."""
         use_threads(self.threads)
-        choice = fall_back(self.model, images, self.precision, between=self.check_stop)
+        choice = fall_back(self.model, images, self.precision, between=self._stop_here)
         if choice != self.precision:
             self.history.precision += f"; from step {len(self.history.step_loss) + 1} {choice}"
         self._adopt(choice)
 
     def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint; with several ranks it is rank 0 that does, and all wait for it."""
         scheduler = self.scheduler.state_dict() if self.scheduler is not None else {}
-        checkpoint.save(
-            path,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": checkpoint.plain(self.optimizer.state_dict()),
-                "scheduler": checkpoint.plain(scheduler),
-                "history": self.history.as_dict(),
-                "settings": self.settings,
-                "precision": self.precision.name,
-            },
-        )
+        content = {
+            "model": self.model.state_dict(),
+            "optimizer": checkpoint.plain(self.optimizer.state_dict()),
+            "scheduler": checkpoint.plain(scheduler),
+            "history": self.history.as_dict(),
+            "settings": self.settings,
+            "precision": self.precision.name,
+        }
+        self.group.of_first(lambda: checkpoint.save(path, content))
 
     def load(self, path: str | os.PathLike[str]) -> str:
         """Take over what `save` wrote; gives the name of its precision."""
         needed = dict.fromkeys(("model", "optimizer", "scheduler", "history", "settings"), dict)
-        state = checkpoint.load(path, {**needed, "precision": str})
+        state = self.group.of_first(lambda: checkpoint.load(path, {**needed, "precision": str}))
         theirs = state["settings"]
         for name in [*theirs, *self.settings]:
             if theirs.get(name) != self.settings.get(name):

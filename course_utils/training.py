@@ -27,6 +27,7 @@ from course_utils.augmentation import Augment
 from course_utils.compatibility import check_model_fits
 from course_utils.data import Dataset
 from course_utils.devices import borrowed, pick_device
+from course_utils.distributed import joined, own_device
 from course_utils.errors import CourseError
 from course_utils.history import Diverged, History, Step
 from course_utils.loop import Stopped, Training
@@ -70,12 +71,29 @@ def fit(
     numbers on the same machine with the same `precision`. The weights that the model starts with
     are the caller's: call `torch.manual_seed` before building it.
 
+    Several processes: the same script, unchanged, trains on two GPUs or two processors when it is
+    started by `python -m torch.distributed.run --nproc_per_node 2 train.py`:
+
+    >>> model = SimpleCNN()  # doctest: +SKIP
+    >>> history = fit(model, load_dataset("fashion-mnist"), batch_size=64)  # doctest: +SKIP
+
+    `batch_size` is still that of the whole batch, of which each process takes its part, and the
+    result is that of one process, within rounding. Two things differ: dropout draws other masks,
+    and on the CPU BatchNorm normalises over the part of each process (a warning says so; on CUDA it
+    becomes SyncBatchNorm meanwhile). All start with the weights of rank 0 and end with the same
+    weights and history; rank 0 alone shows the bar and reads and writes the checkpoint; callbacks
+    run in every process, and a `stop` in any of them stops all. An exception in a callback must
+    come in all, or end the program, as it does if nobody catches it. `precision="auto"` tries on
+    rank 0, once. The model must compute the same graph in each step; parameters it leaves unused
+    stay as they are.
+
     Args:
         model: Takes float32 (N, C, H, W), gives logits (N, classes).
         data: Its `train` and `validation` pictures are used, never `test`.
         epochs: Passes over the training pictures.
-        batch_size: Pictures in each step. A last batch of a single picture is left out if the model
-            has BatchNorm, which cannot normalise it.
+        batch_size: Pictures in each step. A last batch of a single picture (with several processes,
+            of fewer than two for each) is left out if the model has BatchNorm, which cannot
+            normalise it.
         optimizer: A class or function that makes one of a list of parameters (those that require a
             gradient), such as `torch.optim.SGD` or `partial(torch.optim.AdamW, weight_decay=0.05)`;
             or a ready one. Default: AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay
@@ -109,18 +127,25 @@ def fit(
 
     Raises:
         Diverged: If the loss is nan or infinite.
-        CourseError: If model, data and settings do not go together, or the checkpoint is damaged
-            or belongs to another training.
+        CourseError: If model, data and settings do not go together, the checkpoint is damaged or
+            belongs to another training, or there are more processes than pictures in a batch or
+            than GPUs.
     """
     _check_settings(epochs, batch_size, scheduler_every, label_smoothing, l1)
-    target = pick_device(device)
-    with borrowed(model, target), private_random_numbers(target):
+    target = pick_device(own_device(device))
+    with joined(target) as group, borrowed(model, target), private_random_numbers(target):
+        if batch_size < group.world_size:
+            raise CourseError(
+                f"batch_size={batch_size} is shared by {group.world_size} processes: give at least "
+                f"{group.world_size}, or start fewer."
+            )
         seed_layers(target, seed)
         check_model_fits(model, data, target)
         training = Training(
             model,
             data,
             target,
+            group,
             epochs=epochs,
             batch_size=batch_size,
             label_smoothing=label_smoothing,
@@ -132,18 +157,20 @@ def fit(
         )
         training.set_optimizer(optimizer, learning_rate, scheduler, scheduler_every)
         before = None
-        if checkpoint is not None and resume and Path(checkpoint).exists():
+        if checkpoint is not None and resume and group.of_first(Path(checkpoint).exists):
             before = training.load(checkpoint)
-        with _bar(progress, training) as bar:
+        with _bar(progress and group.rank == 0, training) as bar:
             try:
                 training.set_precision(precision, before)
-                for epoch in range(len(training.history.epoch), epochs):
-                    training.run_epoch(epoch, bar)
-                    if checkpoint is not None:
-                        training.save(checkpoint)
-                    if on_epoch is not None:
-                        on_epoch(training.history)
+                with group.parallel(model, target) as training.parallel:
+                    for epoch in range(len(training.history.epoch), epochs):
+                        training.run_epoch(epoch, bar)
+                        if checkpoint is not None:
+                            training.save(checkpoint)
+                        if on_epoch is not None:
+                            on_epoch(training.history)
             except Stopped:
+                group.share_buffers(model, target)
                 done = len(training.history.step_loss)
                 training.history.stopped = f"stopped after step {done:,} of {training.steps:,}"
     return training.history
