@@ -1,11 +1,16 @@
-"""From the records of several searches, how good the best candidate was at each point of them."""
+"""What records of several searches tell: how soon something good was found, and the study again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import optuna
+from optuna.trial import TrialState
+
 from course_utils.errors import CourseError
+from course_utils.search.space import SearchSpace
+from course_utils.search.studies import quiet
 from course_utils.spread import Estimate, median_interval
 
 Curve = tuple[list[int], list[Estimate]]
@@ -34,7 +39,7 @@ def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
             if record["accuracy"] is not None:
                 found.append((record["epochs"], record["accuracy"]))
     if not ends:
-        raise CourseError(f"There is no search {search!r} among the records.")
+        raise _unknown(search)
     points, estimates = [], []
     for epochs in sorted({end for found in ends.values() for end, _ in found}):
         best = [[value for end, value in found if end <= epochs] for found in ends.values()]
@@ -42,3 +47,35 @@ def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
             points.append(epochs)
             estimates.append(median_interval([max(values) for values in best]))
     return points, estimates
+
+
+def study_of(records: Iterable[Mapping[str, Any]], search: str, space: SearchSpace) -> optuna.Study:
+    """The candidates of a search, of all its seeds, as a study, in memory.
+
+    Args:
+        records: as for `best_within`, with "multiply_adds" and a value for each name of the space.
+
+    Raises:
+        CourseError: there is no such search.
+    """
+    with quiet():
+        study = optuna.create_study(direction="maximize")
+    for record in records:
+        if record["search"] == search:
+            complete = record["accuracy"] is not None
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                    value=record["accuracy"],
+                    params={name: record[name] for name in space},
+                    distributions=dict(space),
+                    user_attrs={"multiply_adds": record["multiply_adds"]},
+                )
+            )
+    if not study.trials:
+        raise _unknown(search)
+    return study
+
+
+def _unknown(search: str) -> CourseError:
+    return CourseError(f"There is no search {search!r} among the records.")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils.errors import CourseError
-from course_utils.search.curves import best_within
+from course_utils.search import SearchSpace, pareto_front
+from course_utils.search.curves import best_within, study_of
 
 
 def record(seed, epochs, accuracy, search="random"):
@@ -47,3 +48,19 @@ def test_curves_never_fall(rows):
 def test_an_unknown_search_is_said():
     with pytest.raises(CourseError, match="no search 'tpe'"):
         best_within([record(0, 1, 0.5)], "tpe")
+
+
+def test_records_become_a_study_again():
+    space = SearchSpace({"learning_rate": [0.1, 0.2], "c.depth": [1, 2]})
+    records = [
+        record(0, 3, 0.5) | {"learning_rate": 0.1, "c.depth": 1, "multiply_adds": 10},
+        record(1, 3, 0.9) | {"learning_rate": 0.2, "c.depth": 2, "multiply_adds": 30},
+        record(1, 6, None) | {"learning_rate": 0.2, "c.depth": 1, "multiply_adds": None},
+        record(1, 9, 0.6) | {"learning_rate": 0.1, "c.depth": 2, "multiply_adds": 40},
+    ]
+    study = study_of(records, "random", space)
+    assert study.best_params == {"learning_rate": 0.2, "c.depth": 2}
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    assert [t.value for t in pareto_front(study)] == [0.5, 0.9]
+    with pytest.raises(CourseError, match="no search 'grid'"):
+        study_of(records, "grid", space)
