@@ -14,8 +14,8 @@ Each round has its share of the budget, and ends with it.
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.trial import BaseTrial, FixedTrial
+from optuna.trial import BaseTrial, FixedTrial, TrialState
 from torch import nn
 
 from course_utils.compatibility import check_model_fits
@@ -93,9 +93,20 @@ def improve(
             for number in EPOCHS:
                 search.run_round(number)
         except Interrupted:
-            search.found.stopped = True
+            search.found.stopped = stop is not None and stop.is_set()
     search.say("")
     return search.found
+
+
+class _Limit:
+    """Set when the reader stops the search, and when its seconds are over."""
+
+    def __init__(self, stop: threading.Event | None, seconds: float | None) -> None:
+        self.stop = stop
+        self.end = math.inf if seconds is None else time.perf_counter() + seconds
+
+    def is_set(self) -> bool:
+        return time.perf_counter() >= self.end or (self.stop is not None and self.stop.is_set())
 
 
 class _Search:
@@ -113,7 +124,7 @@ class _Search:
         stop: threading.Event | None,
         on_change: Callable[[Improvement], None] | None,
     ) -> None:
-        self.begun = time.perf_counter()
+        self.begun, self.limit = time.perf_counter(), _Limit(stop, budget.seconds)
         if not len(data.validation):
             raise CourseError(
                 "Candidates are compared on validation pictures, and there are none: load the data "
@@ -127,7 +138,7 @@ class _Search:
         self.plan = Plan(
             space_for(model, example) if space is None else space, weights=weights, seed=seed
         )
-        self.budget, self.stop, self.on_change = budget, stop, on_change
+        self.budget, self.on_change = budget, on_change
         self.ends = _ENDS["trials" if budget.seconds is None else "seconds"]
         start = Tried(0, 0, 0, {}, known.accuracy, multiply_adds(model, example))
         same = copy.deepcopy(model).eval()
@@ -137,7 +148,7 @@ class _Search:
             model,
             data,
             precision=precision,
-            stop=stop,
+            stop=self.limit,
             on_epoch=self._on_epoch,
             on_trained=self._on_trained,
         )
@@ -165,7 +176,7 @@ class _Search:
                 self._try(FixedTrial(dict(one.params)), EPOCHS[number])
 
     def _spent(self) -> bool:
-        if self.stop is not None and self.stop.is_set():
+        if self.limit.is_set():
             raise Interrupted
         used = self.budget.used(time.perf_counter() - self.begun, len(self.found.tried))
         return used >= self.ends[self.round]
@@ -185,9 +196,15 @@ class _Search:
         number = len(self.found.tried) + 1
         self.say(f"round {self.round}, candidate {number}")
         begun = time.perf_counter()
-        value, state = None, optuna.trial.TrialState.PRUNED
-        with contextlib.suppress(optuna.TrialPruned):
-            value, state = self.objective(trial), optuna.trial.TrialState.COMPLETE
+        value, state = None, TrialState.COMPLETE
+        try:
+            value = self.objective(trial)
+        except Interrupted:
+            raise
+        except optuna.TrialPruned:
+            state = TrialState.PRUNED
+        except Exception:  # its reason is kept with it, and the next may well work
+            state = TrialState.FAIL
         if study is not None:
             study.tell(trial, value, state=state)
         now = time.perf_counter()
@@ -236,10 +253,6 @@ def _own_values(model: nn.Module, space: SearchSpace) -> dict[str, Any]:
         for setting in settings:
             name = f"{layer}.{setting}"
             value = own_value(model, layer, setting)
-            with_value = space[name]
-            try:
-                if with_value._contains(with_value.to_internal_repr(value)):
-                    own[name] = value
-            except (ValueError, TypeError):
-                continue
+            if space.contains(name, value):
+                own[name] = value
     return own

@@ -100,6 +100,20 @@ class SearchSpace(Mapping[str, BaseDistribution]):
                     f"The network has no convolution {layer!r}. It has: {some or 'none'}."
                 )
 
+    def contains(self, name: str, value: Any) -> bool:
+        """Whether `name` may have this value."""
+        values = self[name]
+        if isinstance(values, CategoricalDistribution):
+            return value in values.choices
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not values.low <= value <= values.high:
+            return False
+        if values.step is None:
+            return True
+        steps = (value - values.low) / values.step
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
+
     def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """A value for each name, chosen by the trial's sampler."""
         params: dict[str, Any] = {}

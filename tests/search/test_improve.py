@@ -123,6 +123,22 @@ def test_it_keeps_within_its_seconds(data):
     assert {one.round for one in found.tried} == {1, 2, 3}
 
 
+def test_a_candidate_that_would_take_too_long_is_cut_off():
+    started = time.perf_counter()
+    found = improve(toy_model(), toy_data(train=60_000), 0.5, precision="float32")
+    assert time.perf_counter() - started < 2  # measured: 0.5 s; one epoch takes more than a second
+    assert found.best == found.start and not found.stopped
+
+
+def test_a_candidate_that_breaks_is_told_with_its_reason(data, monkeypatch):
+    def breaks(*_arguments, **_options):
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("course_utils.search.objective.fit", breaks)
+    found = improve(toy_model(), data, "2 trials")
+    assert [one.reason for one in found.tried] == ["ZeroDivisionError: by nought"] * 2
+
+
 def test_it_can_be_stopped_at_any_time():
     data, stop = toy_data(train=6000), threading.Event()
     asked = []

@@ -85,6 +85,7 @@ def test_a_grid_lies_in_the_space_and_within_its_size(values, most):
     for point in grid:
         assert list(point) == list(space)
         for name, value in point.items():
+            assert space.contains(name, value)
             assert space[name]._contains(space[name].to_internal_repr(value))
 
 
@@ -115,6 +116,35 @@ def test_a_grid_of_nothing_is_refused(space):
         space.grid(0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "inside"),
+    [
+        ("c.kernel_size", 5, True),
+        ("c.kernel_size", 4, False),
+        ("c.kernel_size", 9, False),
+        ("c.kernel_size", (3, 5), False),
+        ("c.kernel_size", "same", False),
+        ("c.kernel_size", True, False),
+        ("schedule", "cosine", True),
+        ("schedule", "OneCycle", False),
+        ("learning_rate", 0.05, True),
+        ("learning_rate", 0.2, False),
+        ("label_smoothing", 0.3, True),
+        ("label_smoothing", 0.25, False),
+    ],
+)
+def test_what_a_space_contains(name, value, inside):
+    space = SearchSpace(
+        {
+            "c.kernel_size": range(1, 8, 2),
+            "schedule": ["cosine"],
+            "learning_rate": FloatDistribution(0.01, 0.1),
+            "label_smoothing": FloatDistribution(0, 0.5, step=0.1),
+        }
+    )
+    assert space.contains(name, value) == inside
+
+
 # Around any network
 
 
@@ -122,8 +152,7 @@ def test_a_networks_own_values_are_in_its_space():
     space = space_for(SimpleCNN(), torch.zeros(1, 1, 28, 28), LAYER_SETTINGS)
     own = {"out_channels": 16, "kernel_size": 3, "stride": 1, "dilation": 1, "depth": 1}
     for setting, value in own.items():
-        values = space[f"conv1.{setting}"]
-        assert values._contains(values.to_internal_repr(value)), setting
+        assert space.contains(f"conv1.{setting}", value), setting
     assert "conv1.groups" not in space  # one colour cannot be divided
     assert list(space["conv2.groups"].choices) == [1, 2, 4]
 
