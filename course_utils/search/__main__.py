@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import importlib.util
 import json
 import signal
 import sys
@@ -31,6 +32,7 @@ from course_utils.search.storage import (
     HEARTBEAT,
     VARIABLE,
     answered_in_words,
+    hidden,
     open_storage,
     storage_url,
 )
@@ -81,6 +83,10 @@ def _status(options: argparse.Namespace, storage: RDBStorage) -> None:
     print(f"{options.study}: {_counts(trials)}")
     for trial in pareto_front(study):
         print(_line(trial))
+    if importlib.util.find_spec("optuna_dashboard") is not None:
+        print(
+            f"To watch it in a browser: optuna-dashboard '{hidden(storage_url(options.storage))}'"
+        )
 
 
 def _from_heartbeat(arguments: threading.ExceptHookArgs) -> None:

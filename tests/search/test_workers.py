@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import importlib.util
 import os
 import signal
 import subprocess
@@ -247,7 +248,7 @@ def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypat
     assert hidden("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
 
 
-def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path):
+def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, monkeypatch):
     space = tmp_path / "space.json"
     space.write_text('{"learning_rate": [0.003, 0.01], "conv1.out_channels": [2, 4]}')
     name = ["--study", "cli", "--storage", f"sqlite:///{tmp_path}/s.db"]
@@ -257,7 +258,13 @@ def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path):
     assert main(["worker", *name]) == 0
     assert "2 trials done by this worker" in capsys.readouterr().out
     assert main(["status", *name]) == 0
-    assert "cli: 2 complete\ntrial " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "cli: 2 complete\ntrial " in shown
+    installed = importlib.util.find_spec("optuna_dashboard") is not None
+    assert ("optuna-dashboard" in shown) == installed
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert main(["status", *name]) == 0
+    assert f"optuna-dashboard 'sqlite:///{tmp_path}/s.db'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
