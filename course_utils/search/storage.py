@@ -93,6 +93,8 @@ def answered_in_words(url: str) -> Iterator[None]:
     """
     try:
         yield
+    except CourseError:
+        raise  # in words already
     except Exception as error:
         # Optuna sometimes stumbles over it in its turn: what counts is what came first.
         first: BaseException | None = error
