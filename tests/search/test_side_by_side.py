@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from course_utils.errors import CourseError
+from course_utils.metrics import evaluate
+from course_utils.search.candidate import ARTICLE
+from course_utils.search.improve import improve
+from course_utils.search.side_by_side import SideBySide, layer_changes, training_changes
+from course_utils.training import fit
+from tests.toys import same, toy_data, toy_model, weights
+
+DATA = toy_data(train=90)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return improve(toy_model(), DATA, "3 trials", precision="float32")
+
+
+@pytest.fixture
+def side(found):
+    return SideBySide(found, DATA, "float32")
+
+
+def test_the_given_network_is_trained_as_the_article_does(found, side):
+    row = side.train(found.start, 2)
+    model = found.build(found.start)
+    assert ARTICLE["optimizer"] == "Adam" and ARTICLE["learning_rate"] == 1e-3
+    fit(
+        model,
+        DATA,
+        epochs=2,
+        batch_size=64,
+        optimizer=torch.optim.Adam,
+        learning_rate=1e-3,
+        precision="float32",
+        seed=found.seed,
+        progress=False,
+    )
+    assert same(weights(row.model), weights(model))
+    assert not row.model.training
+
+
+def test_a_row_says_what_the_network_can(found, side):
+    one = found.tried[0]
+    row = side.train(one, one.epochs)
+    seen = evaluate(row.model, DATA.validation, mean=DATA.mean, std=DATA.std)
+    assert row.accuracy == seen.accuracy == one.accuracy
+    assert row.interval == seen.interval()
+    assert row.parameters == sum(p.numel() for p in row.model.parameters())
+
+
+def test_what_is_missing(found, side):
+    one = found.tried[0]
+    assert side.missing(one, 1) == [one, found.start]
+    side.train(one, 1)
+    assert side.missing(one, 1) == [found.start]
+    side.train(found.start, 1)
+    assert side.missing(one, 1) == [] and side.missing(one, 2) == [one, found.start]
+    assert side.missing(found.tried[1], 1) == [found.tried[1]]
+
+
+def test_what_is_stopped_leaves_nothing(found, side):
+    stop = threading.Event()
+    stop.set()
+    assert side.train(found.start, 1, stop=stop) is None
+    assert side.trained == {}
+
+
+def test_the_test_pictures_are_asked_once(found, side):
+    with pytest.raises(CourseError, match="Nothing has been trained"):
+        side.evaluate()
+    side.train(found.start, 1)
+    first = side.evaluate()
+    side.train(found.tried[0], 1)
+    both = side.evaluate()
+    assert list(both) == [(0, 1), (1, 1)] and both[0, 1] is first[0, 1]
+
+
+def test_changes(found):
+    one = found.tried[0]
+    layers = layer_changes(found, one)
+    assert layers["0"]["out_channels"] == (6, one.params["0.out_channels"])
+    assert layers["0"]["depth"][0] == 1
+    training = training_changes(one.params)
+    assert training["learning_rate"] == (1e-3, one.params["learning_rate"])
+    assert "batch_size" not in training
