@@ -13,8 +13,8 @@ from course_utils.learning_rate import RatePlan, RateRun
 WIDTH, HEIGHT = 660, 520
 ROWS = 6
 _PLACES = (
-    (46, 30, 606, 118),
-    (46, 204, 270, 140),
+    (52, 30, 600, 118),
+    (52, 204, 264, 140),
     (382, 204, 270, 140),
     (20, 404, 632, 110),
 )
@@ -42,6 +42,8 @@ class ScheduleView:
 
 def draw(view: ScheduleView) -> bytes:
     """The picture as a PNG, 660 × 520 pixels."""
+    from matplotlib.ticker import FuncFormatter
+
     from course_utils import figure as f
 
     # Places of our own: Matplotlib's layout would take longer than all the drawing.
@@ -53,6 +55,8 @@ def draw(view: ScheduleView) -> bytes:
     f.style(rate, "Learning rate (dashed: as the controls stand)", whole="x")
     f.style(loss, "Loss while training", xlabel="step", whole="x")
     f.style(accuracy, "Validation accuracy", xlabel="step", whole="x", percent="y")
+    # Short numbers, or a low peak would need room for "0.00025".
+    rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     names.axis("off")
     names.set_xlim(0, 1)
     names.set_ylim(ROWS - 0.4, -0.6)
