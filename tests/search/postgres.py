@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import socket
 import subprocess
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 USER = "course"
@@ -37,36 +37,37 @@ def why_not() -> str:
     return ""
 
 
-@dataclass
 class Server:
-    """One server with its data in `folder`; nobody but this machine can reach it."""
+    """One server in a folder of its own; it listens on a socket there and on no port."""
 
-    folder: Path
-    port: int
+    def __init__(self) -> None:
+        # Not pytest's folder: a socket's path may have a hundred letters or so.
+        self.folder = Path(tempfile.mkdtemp(prefix="course-pg-"))
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self._run("initdb", "-A", "trust", "-U", USER, "--no-sync")
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/postgres"
-
-    def create(self) -> None:
-        self.folder.mkdir()
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
-            for parent in self.folder.parents:  # pytest's folders are their owner's alone
-                if parent.stat().st_uid == 0 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
-        self._run("initdb", "-A", "trust", "-U", USER, "--no-sync")
+        return f"postgresql+psycopg://{USER}@/postgres?host={self.folder}"
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k '' -F"
+        options = f"-h '' -k {self.folder} -F"
         self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
+    def remove(self) -> None:
+        """Stop it and leave nothing behind."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.stop()
+        shutil.rmtree(self.folder)
+
     def _run(self, program: str, *arguments: str) -> None:
         as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        command = [*as_user, str(binaries() / program), "-D", str(self.folder), *arguments]
+        data = str(self.folder / "data")
+        command = [*as_user, str(binaries() / program), "-D", data, *arguments]
         # Not captured: the server would keep the pipe, and the test would wait for its end.
         subprocess.run(
             command,
@@ -76,9 +77,3 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

@@ -23,7 +23,7 @@ from course_utils.search.__main__ import main
 from course_utils.search.storage import VARIABLE, hidden, storage_url
 from course_utils.search.studies import SLOT
 from tests.search import slow
-from tests.search.postgres import Server, free_port, why_not
+from tests.search.postgres import Server, why_not
 from tests.toys import toy_data, toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,14 +48,15 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     if reason := why_not():
         pytest.skip(reason)
-    server = Server(tmp_path_factory.mktemp("postgres") / "data", free_port())
-    server.create()
-    server.start()
-    yield server
-    server.stop()
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -145,7 +146,8 @@ def test_a_killed_workers_trial_is_done_by_another(url, plan, environment):
     assert f"{TRIALS} trials done by this worker" in out
 
 
-def test_two_workers_share_the_queue(url, plan, environment):
+def test_two_workers_share_the_queue(plan, environment, tmp_path):
+    url = f"sqlite:///{tmp_path}/search.db"
     study = create_study(plan, "shared", open_storage(url, heartbeat=1))
     with Worker(url, "shared", environment) as one, Worker(url, "shared", environment) as other:
         ends = [one.end(), other.end()]
@@ -231,8 +233,8 @@ def test_an_unknown_storage_is_said(url, capsys):
     assert "no storage that can be used here" in capsys.readouterr().err
 
 
-def test_a_server_that_is_not_there_is_said_without_its_password(capsys):
-    url = f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/x"
+def test_a_server_that_is_not_there_is_said_without_its_password(capsys, tmp_path):
+    url = f"postgresql+psycopg://me:secret@/x?host={tmp_path}"
     assert main(["status", "--study", "x", "--storage", url]) == 1
     said = capsys.readouterr().err
     assert "No storage answers" in said and "secret" not in said
