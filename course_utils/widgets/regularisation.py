@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import torch
 from torch import Tensor, nn
 
 from course_utils.data import Dataset, load_dataset
-from course_utils.errors import CourseError
 from course_utils.regularisation import (
     OPTIMIZERS,
     Regularisation,
@@ -20,11 +17,12 @@ from course_utils.regularisation import (
     augmented,
     train_regularised,
 )
-from course_utils.training import History, Step
-from course_utils.widgets.background import BackgroundRun, RunsInBackground
+from course_utils.training import History
+from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
 from course_utils.widgets.regularisation_picture import WIDTH, RegularisationView, draw
-from course_utils.widgets.training_controls import button, row_of, steps_slider
+from course_utils.widgets.training_controls import steps_slider
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +32,7 @@ _L1 = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3)
 _PICTURES = 10  # in a row
 
 
-class RegularisationPanel(RunsInBackground, Panel):
+class RegularisationPanel(ComparesRuns, Panel):
     """Regularisation panel: choose methods, press Train, and one more run joins the comparison.
 
     Every run starts from the same weights and sees the same training pictures, so what differs is
@@ -64,9 +62,6 @@ class RegularisationPanel(RunsInBackground, Panel):
     ):
         self.data = load_dataset("fashion-mnist") if data is None else data
         self._model, self._seed = model, seed
-        self.runs: list[RegularisationRun] = []
-        self._going: RegularisationRun | None = None
-        self._failure: BaseException | None = None
         self._samples = _one_of_each(self.data)
 
         plain, side = Regularisation(), min(self.data.image_shape[1:])
@@ -84,54 +79,12 @@ class RegularisationPanel(RunsInBackground, Panel):
             ),
             "epochs": int_slider("epochs", plain.epochs, 1, 60),
         }
-        self._train_button = button("Train", self.train, "One more run", "play", "success")
-        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
-        self._clear_button = button("Clear", self.clear, "Forget all runs")
-        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
-        self._status = widgets.HTML()
-        extra = (
-            row_of(self._train_button, self._stop_button, self._clear_button),
-            self._bar,
-            self._status,
-        )
+        extra = self.build_buttons()
         super().__init__(
             controls, title="Regularisation panel", width=WIDTH, extra=extra, initial=settings
         )
-        self._show_state()
 
-    # What the buttons do; cells and tests call the same
-
-    def train(self, wait: bool = False) -> None:
-        """Train with the settings as they are now, in the background; one more run when it is done.
-
-        While one is on its way, another is refused in words.
-        """
-        if self.running:
-            self._say("A run is on its way: wait for its end, or press Stop first.")
-            return
-        self.wait()  # until the end of the last one has been shown
-        try:
-            settings = Regularisation(**self.settings)
-        except CourseError as error:
-            self._failure = error
-            self.refresh()
-            return
-        self._begin(settings)
-        if wait:
-            self.wait()
-
-    def stop(self) -> None:
-        """End the run early; it leaves nothing, for it could not be compared with whole ones."""
-        if self._run is not None:
-            self._run.stop()
-
-    def clear(self) -> None:
-        """Forget all runs, and stop the one on its way."""
-        self.stop()
-        self.wait()
-        self.runs.clear()
-        self._say("")
-        self.refresh()
+    # What a cell may ask for
 
     def frame(self) -> pandas.DataFrame:
         """One row a run: the methods, both accuracies and the gap."""
@@ -140,16 +93,14 @@ class RegularisationPanel(RunsInBackground, Panel):
     # What the panel shows
 
     def compute(self, **settings: Any) -> RegularisationView:
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
-        chosen = Regularisation(**settings)
+        self.raise_failure()
+        chosen = self.plan(**settings)
         copies = augmented(self._samples, chosen, copies=2, seed=self._seed)
         return RegularisationView(
             torch.cat([self._samples[None], copies]),
             chosen.augment is not None,
             tuple(self.runs),
-            self._going,
+            self.going,
         )
 
     def picture(self, result: RegularisationView) -> bytes:
@@ -187,65 +138,26 @@ class RegularisationPanel(RunsInBackground, Panel):
         bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
         return bundle
 
-    # Inside
+    # What a run is
 
-    def _begin(self, settings: Regularisation) -> None:
-        run = BackgroundRun(
-            lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
-        )
-        self._run, self._settings, self._step = run, settings, None
-        self._say("Trying what computes fastest here …")
-        self._show_state(running=True)
-        self.refresh()  # an error of the last time is over
-        run.start()
+    def plan(self, **settings: Any) -> Regularisation:
+        return Regularisation(**settings)
 
-    def _work(self, run: BackgroundRun, settings: Regularisation) -> RegularisationRun | None:
-        def on_step(step: Step) -> None:
-            self._step = step
-            run.tick()
-
+    def train_one(self, plan: Regularisation, run: BackgroundRun) -> RegularisationRun | None:
         def on_epoch(history: History) -> None:
-            self._going = RegularisationRun(
-                settings, history.train_accuracy[-1], history.validation_accuracy[-1]
+            self.going = RegularisationRun(
+                plan, history.train_accuracy[-1], history.validation_accuracy[-1]
             )
 
         return train_regularised(
-            settings,
+            plan,
             self.data,
             model=self._model,
             seed=self._seed,
             stop=run.stopping,
-            on_step=on_step,
+            on_step=self.on_step,
             on_epoch=on_epoch,
         )
-
-    def _on_tick(self) -> None:
-        step = self._step
-        self._bar.max, self._bar.value = step.steps, step.step
-        self._say(f"{self._settings.label}: epoch {step.epoch} of {step.epochs}")
-        self.refresh()
-
-    def _on_end(self) -> None:
-        run, self._going = self._run, None
-        result = run.result
-        if run.exception is not None:
-            self._failure = run.exception
-            self._say("Ended by an error.")
-        elif result is None:
-            why = "Another panel began to train" if run.displaced else "Stopped"
-            self._say(f"{why}: no run to compare.")
-        else:
-            self.runs.append(result)
-            self._say("")
-            self._bar.value = self._bar.max
-        self._show_state()
-        self.refresh()
-
-    def _show_state(self, running: bool = False) -> None:
-        self._train_button.disabled, self._stop_button.disabled = running, not running
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)
 
 
 def _one_of_each(data: Dataset) -> Tensor:

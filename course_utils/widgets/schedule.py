@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,14 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.data import Dataset, load_dataset
-from course_utils.errors import CourseError
 from course_utils.learning_rate import OPTIMIZERS, RatePlan, RateRun, as_frame, train_with
 from course_utils.schedules import SHAPES, Schedule, schedule_curve
 from course_utils.training import History, Step
-from course_utils.widgets.background import BackgroundRun, RunsInBackground
+from course_utils.widgets.background import BackgroundRun
+from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, float_slider, int_slider
 from course_utils.widgets.schedule_picture import WIDTH, ScheduleView, draw
-from course_utils.widgets.training_controls import button, row_of, steps_slider
+from course_utils.widgets.training_controls import steps_slider
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +25,7 @@ _FACTORS = (0.001, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _SCHEDULE = ("warmup", "every", "gamma", "final", "patience")
 
 
-class SchedulePanel(RunsInBackground, Panel):
+class SchedulePanel(ComparesRuns, Panel):
     """Schedule panel: draw how the learning rate goes, press Train, and compare with other runs.
 
     Every run starts from the same weights and sees the same pictures in the same order, so what
@@ -59,9 +58,6 @@ class SchedulePanel(RunsInBackground, Panel):
         self.data = load_dataset("fashion-mnist") if data is None else data
         self._model, self._seed = model, seed
         self._pictures = min(pictures, len(self.data.train))
-        self.runs: list[RateRun] = []
-        self._going: RateRun | None = None
-        self._failure: BaseException | None = None
 
         plain, budget = Schedule(), RatePlan()
         controls = {
@@ -84,54 +80,12 @@ class SchedulePanel(RunsInBackground, Panel):
             "optimizer": choice("optimizer", list(OPTIMIZERS)),
             "epochs": int_slider("epochs", budget.epochs, 1, 20),
         }
-        self._train_button = button("Train", self.train, "One more run", "play", "success")
-        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
-        self._clear_button = button("Clear", self.clear, "Forget all runs")
-        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
-        self._status = widgets.HTML()
-        extra = (
-            row_of(self._train_button, self._stop_button, self._clear_button),
-            self._bar,
-            self._status,
-        )
+        extra = self.build_buttons()
         super().__init__(
             controls, title="Schedule panel", width=WIDTH, extra=extra, initial=settings
         )
-        self._show_state()
 
-    # What the buttons do; cells and tests call the same
-
-    def train(self, wait: bool = False) -> None:
-        """Train with the settings as they are now, in the background; one more run when it is done.
-
-        While one is on its way, another is refused in words.
-        """
-        if self.running:
-            self._say("A run is on its way: wait for its end, or press Stop first.")
-            return
-        self.wait()  # until the end of the last one has been shown
-        try:
-            plan = self._plan(**self.settings)
-        except CourseError as error:
-            self._failure = error
-            self.refresh()
-            return
-        self._begin(plan)
-        if wait:
-            self.wait()
-
-    def stop(self) -> None:
-        """End the run early; it leaves nothing, for it could not be compared with whole ones."""
-        if self._run is not None:
-            self._run.stop()
-
-    def clear(self) -> None:
-        """Forget all runs, and stop the one on its way."""
-        self.stop()
-        self.wait()
-        self.runs.clear()
-        self._say("")
-        self.refresh()
+    # What a cell may ask for
 
     def frame(self) -> pandas.DataFrame:
         """One row a run: the plan and the validation accuracy."""
@@ -140,13 +94,11 @@ class SchedulePanel(RunsInBackground, Panel):
     # What the panel shows
 
     def compute(self, **settings: Any) -> ScheduleView:
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
-        plan = self._plan(**settings)
+        self.raise_failure()
+        plan = self.plan(**settings)
         steps = -(-plan.pictures // 64) * plan.epochs
         curve = schedule_curve(plan.schedule, steps, peak=plan.peak)
-        return ScheduleView(plan, tuple(curve), tuple(self.runs), self._going)
+        return ScheduleView(plan, tuple(curve), tuple(self.runs), self.going)
 
     def adjust(self, result: ScheduleView) -> None:
         heeded = SHAPES[result.plan.schedule.shape]
@@ -189,34 +141,24 @@ class SchedulePanel(RunsInBackground, Panel):
         bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
         return bundle
 
-    # Inside
+    # What a run is
 
-    def _plan(
-        self, shape: str, peak: float, optimizer: str, epochs: int, **others: Any
+    def plan(
+        self, *, shape: str, peak: float, optimizer: str, epochs: int, **others: Any
     ) -> RatePlan:
         heeded = {name: others[name] for name in SHAPES[shape]}
         # The slider's own value has sixteen digits.
         rate = float(f"{peak:.2g}")
         return RatePlan(Schedule(shape, **heeded), rate, optimizer, epochs, self._pictures)
 
-    def _begin(self, plan: RatePlan) -> None:
-        run = BackgroundRun(
-            lambda: self._work(run, plan), on_tick=self._on_tick, on_end=self._on_end
-        )
-        self._run, self._planned, self._step = run, plan, None
-        self._say("Trying what computes fastest here …")
-        self._show_state(running=True)
-        self.refresh()  # an error of the last time is over
-        run.start()
-
-    def _work(self, run: BackgroundRun, plan: RatePlan) -> RateRun | None:
+    def train_one(self, plan: RatePlan, run: BackgroundRun) -> RateRun | None:
         seen = History()
 
         def on_step(step: Step) -> None:
             seen.step_learning_rate.append(step.learning_rate)
             seen.step_loss.append(step.loss)
-            self._step, self._going = step, RateRun(plan, seen)
-            run.tick()
+            self.going = RateRun(plan, seen)
+            self.on_step(step)
 
         def on_epoch(history: History) -> None:
             seen.validation_accuracy.append(history.validation_accuracy[-1])
@@ -231,34 +173,6 @@ class SchedulePanel(RunsInBackground, Panel):
             on_step=on_step,
             on_epoch=on_epoch,
         )
-
-    def _on_tick(self) -> None:
-        step = self._step
-        self._bar.max, self._bar.value = step.steps, step.step
-        self._say(f"{self._planned.label}: epoch {step.epoch} of {step.epochs}")
-        self.refresh()
-
-    def _on_end(self) -> None:
-        run, self._going = self._run, None
-        result = run.result
-        if run.exception is not None:
-            self._failure = run.exception
-            self._say("Ended by an error.")
-        elif result is None:
-            why = "Another panel began to train" if run.displaced else "Stopped"
-            self._say(f"{why}: no run to compare.")
-        else:
-            self.runs.append(result)
-            self._say("")
-            self._bar.value = self._bar.max
-        self._show_state()
-        self.refresh()
-
-    def _show_state(self, running: bool = False) -> None:
-        self._train_button.disabled, self._stop_button.disabled = running, not running
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)
 
 
 def schedule_panel(data: Dataset | None = None, **keywords: Any) -> SchedulePanel:

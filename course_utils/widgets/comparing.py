@@ -1,0 +1,141 @@
+"""Panels in which every press on Train adds one more run to a comparison."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import ipywidgets as widgets
+
+from course_utils.errors import CourseError
+from course_utils.training import Step
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
+from course_utils.widgets.training_controls import button, row_of
+
+
+class ComparesRuns(RunsInBackground):
+    """A panel's part in a comparison of runs: Train, Stop and Clear, and what they leave.
+
+    Mix it in before `Panel`. The panel calls `build_buttons` before `Panel.__init__` and shows what
+    it returns below its controls; it calls `raise_failure` first thing in `compute`, and implements
+    `plan` and `train_one`.
+
+    Attributes:
+        runs: all runs so far, the first one first.
+        going: the run on its way, as far as it is known; None if there is none.
+    """
+
+    runs: list[Any]
+    going: Any = None
+    _failure: BaseException | None = None
+    _step: Step | None = None
+
+    # What a panel implements
+
+    def plan(self, **settings: Any) -> Any:
+        """What the controls ask for; an object with a `label`.
+
+        Raises:
+            CourseError: for settings that cannot work.
+        """
+        raise NotImplementedError
+
+    def train_one(self, plan: Any, run: BackgroundRun) -> Any:
+        """One run, in the thread of `run`; None if it was stopped. It calls `on_step`."""
+        raise NotImplementedError
+
+    # What the buttons do; cells and tests call the same
+
+    def train(self, wait: bool = False) -> None:
+        """Train with the settings as they are now, in the background; one more run when it is done.
+
+        While one is on its way, another is refused in words.
+        """
+        if self.running:
+            self._say("A run is on its way: wait for its end, or press Stop first.")
+            return
+        self.wait()  # until the end of the last one has been shown
+        try:
+            plan = self.plan(**self.settings)
+        except CourseError as error:
+            self._failure = error
+            self.refresh()
+            return
+        self._begin(plan)
+        if wait:
+            self.wait()
+
+    def clear(self) -> None:
+        """Forget all runs, and stop the one on its way."""
+        self.stop()
+        self.wait()
+        self.runs.clear()
+        self._say("")
+        self.refresh()
+
+    # What a panel calls
+
+    def build_buttons(self) -> tuple[widgets.Widget, ...]:
+        """Buttons, progress bar and status line, to be shown below the controls."""
+        self.runs = []
+        self._train_button = button("Train", self.train, "One more run", "play", "success")
+        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
+        self._clear_button = button("Clear", self.clear, "Forget all runs")
+        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
+        self._status = widgets.HTML()
+        self._show_state()
+        buttons = row_of(self._train_button, self._stop_button, self._clear_button)
+        return buttons, self._bar, self._status
+
+    def raise_failure(self) -> None:
+        """Raise what ended the last run, once, so that the panel shows it."""
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+
+    def on_step(self, step: Step) -> None:
+        """For `fit`: notes the step, and redraws now and then."""
+        self._step = step
+        self._run.tick()
+
+    # Inside
+
+    def _begin(self, plan: Any) -> None:
+        run = BackgroundRun(
+            lambda: self.train_one(plan, run),
+            on_tick=lambda: self._on_tick(plan),
+            on_end=self._on_end,
+        )
+        self._run, self._step = run, None
+        self._say("Trying what computes fastest here …")
+        self._show_state(running=True)
+        self.refresh()  # an error of the last time is over
+        run.start()
+
+    def _on_tick(self, plan: Any) -> None:
+        step = self._step
+        self._bar.max, self._bar.value = step.steps, step.step
+        self._say(f"{plan.label}: epoch {step.epoch} of {step.epochs}")
+        self.refresh()
+
+    def _on_end(self) -> None:
+        run, self.going = self._run, None
+        if run.exception is not None:
+            self._failure = run.exception
+            self._say("Ended by an error.")
+        elif run.result is None:
+            # It leaves nothing, for it could not be compared with whole ones.
+            why = "Another panel began to train" if run.displaced else "Stopped"
+            self._say(f"{why}: no run to compare.")
+        else:
+            self.runs.append(run.result)
+            self._say("")
+            self._bar.value = self._bar.max
+        self._show_state()
+        self.refresh()
+
+    def _show_state(self, running: bool = False) -> None:
+        self._train_button.disabled, self._stop_button.disabled = running, not running
+
+    def _say(self, text: str) -> None:
+        self._status.value = html.escape(text)
