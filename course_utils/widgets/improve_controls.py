@@ -80,7 +80,8 @@ _RULES = f"""
 .course-panel .course-lines .widget-html-content {{ white-space: pre; overflow-x: auto; }}
 .course-controls > .course-vary {{ grid-column: 1 / -1; }}
 .course-tables .widget-html-content {{ display: flex; flex-wrap: wrap; gap: 4px 28px;
-  align-items: flex-start; line-height: 1.45; }}
+  align-items: flex-start; line-height: 1.45; overflow-x: auto; }}
+.course-tables .widget-html-content > div {{ white-space: pre-line; }}
 .course-panel .course-tables table {{ border-collapse: collapse; margin: 2px; font-size: 13px;
   color: inherit; }}
 .course-panel .course-tables caption {{ text-align: left; font-weight: 600; padding: 2px 0;

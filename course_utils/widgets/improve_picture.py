@@ -73,13 +73,14 @@ class Scale:
     """
 
     def __init__(self, view: ImproveView):
-        costs = [one.multiply_adds for one in view.points] or list(_TYPICAL)
+        costs = [cost(one) for one in view.points] or list(_TYPICAL)
         low, high = min(costs), max(costs)
         wider = max(1.0, _LEAST_SPAN * low / high) ** 0.5 * (high / low) ** 0.06
         self.costs = low / wider / 1.05, high * wider * 1.05
-        values = sorted(one.accuracy for one in view.points) or [0.0, 1.0]
-        best, middle = values[-1], values[(len(values) - 1) // 2]
-        floor = best - min(max(0.05, 3 * (best - middle)), 0.4)
+        values = [one.accuracy for one in view.points] or [0.0, 1.0]
+        others = sorted(values[1:] or values)  # without the network as it was given
+        best, middle = max(values), others[(len(others) - 1) // 2]
+        floor = best - max(0.05, 3 * (best - middle))
         least = min(value for value in values if value >= floor)
         span = max(best - least, 0.02)
         self.accuracies = max(0.0, best - 1.16 * span), best + 0.12 * span
@@ -100,8 +101,7 @@ class Scale:
         places = [
             Point(
                 one,
-                _LEFT[0]
-                + (_LEFT[1] - _LEFT[0]) * (math.log(one.multiply_adds) - low) / (high - low),
+                _LEFT[0] + (_LEFT[1] - _LEFT[0]) * (math.log(cost(one)) - low) / (high - low),
                 HEIGHT
                 - _BOTTOM
                 - (HEIGHT - _TOP - _BOTTOM) * (self.accuracy(one) - bottom) / (top - bottom),
@@ -109,6 +109,11 @@ class Scale:
             for one in view.points
         ]
         return tuple(sorted(places, key=lambda place: (place.x, place.one.number)))
+
+
+def cost(one: Tried) -> int:
+    """Multiply-adds, at least 1: the axis is logarithmic, and not every layer's are known."""
+    return max(1, one.multiply_adds)
 
 
 def draw(view: ImproveView) -> bytes:
@@ -167,7 +172,7 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
 
     front = [one for one in view.front if not scale.below(one)]
     axes.plot(
-        [one.multiply_adds for one in front],
+        [cost(one) for one in front],
         [one.accuracy for one in front],
         color=f.RULE,
         linewidth=2.2,
@@ -177,7 +182,7 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
         for below in (False, True):
             ones = [o for o in view.points if o.round == number and scale.below(o) == below]
             axes.plot(
-                [one.multiply_adds for one in ones],
+                [cost(one) for one in ones],
                 [scale.accuracy(one) for one in ones],
                 linestyle="",
                 markerfacecolor=f.PAPER if below else look["color"],
@@ -187,7 +192,7 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
                 **look,
             )
     if view.chosen is not None and view.chosen.accuracy is not None:
-        axes.plot(view.chosen.multiply_adds, scale.accuracy(view.chosen), **_ring())
+        axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_ring())
 
 
 def _ring() -> dict:

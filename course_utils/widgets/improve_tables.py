@@ -91,7 +91,7 @@ def trained_table(trainings: SideBySide) -> str:
     tested = trainings.tested
     if not trainings.trained:
         return ""
-    heads = ["", "epochs", "validation accuracy (95 %)", "parameters", "multiply-adds"]
+    heads = ["", "epochs", "validation accuracy", "parameters", "multiply-adds"]
     lines = []
     for key, row in trainings.trained.items():
         one = row.one
@@ -104,8 +104,8 @@ def trained_table(trainings: SideBySide) -> str:
             line.append(f"{test.accuracy:.1%} ({test.interval()})" if test else "–")
         lines.append(line)
     if tested:
-        heads.append("test accuracy (95 %)")
-    return _table("Trained side by side", heads, lines)
+        heads.append("test accuracy")
+    return _table("Trained side by side (95 % intervals)", heads, lines)
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -108,7 +108,7 @@ def test_train_it_fills_the_table(lab, panel):
     lab.wait_idle()
     panel.get_by_role("button", name="Train it").click()
     panel.get_by_text("Trained: the table has both.").wait_for(timeout=20_000)
-    table = panel.get_by_role("table", name="Trained side by side")
+    table = panel.get_by_role("table", name="Trained side by side (95 % intervals)")
     rows = table.get_by_role("rowheader").all_inner_texts()
     assert rows == ["candidate 1", "as given, article’s training"]
 

@@ -58,8 +58,13 @@ def test_two_that_are_far_apart_are_both_on_the_scale():
     assert not any(Scale(shown).below(one) for one in shown.points)
 
 
+def test_a_candidate_far_ahead_does_not_push_the_others_off_the_scale():
+    shown = view(*(tried(n, 0.1) for n in range(1, 6)), tried(6, 0.55))
+    assert not any(Scale(shown).below(one) for one in shown.points)
+
+
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("cost", [1, 10**6, 10**12])
+@pytest.mark.parametrize("cost", [0, 1, 10**6, 10**12])
 def test_the_picture_of_extremes(accuracy, cost):
     for one in (tried(1, accuracy, cost), tried(1, None, cost), tried(1, None, None)):
         shown = view(one, chosen=one)
