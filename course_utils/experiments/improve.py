@@ -34,7 +34,7 @@ from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
 from course_utils.results import Record, save_results
 from course_utils.search import ARTICLE, Settings, multiply_adds
-from course_utils.search.improve import improve
+from course_utils.search.rounds import improve
 from course_utils.training import History, fit
 
 COMMAND = "python -m course_utils.experiments.improve"

@@ -35,7 +35,13 @@ def code_of(
     used.append(f"from course_utils.search.candidate import {refresh}")
     used.append("from course_utils.training import fit")
     shape = ", ".join(map(str, (2, *image_shape)))
-    lines = [*used, "", "original = model"]
+    if not names:  # the given network stays as it is
+        used = ["import copy", *used]
+    lines = [
+        *used,
+        "",
+        "original = model" if names else "original, model = model, copy.deepcopy(model)",
+    ]
     if settings.edits:
         lines.append(f"example_input = torch.zeros({shape})  # only its shape counts")
     for layer, changes in settings.edits.items():

@@ -105,6 +105,8 @@ class Improvement:
     def code(self, one: Tried | None = None) -> str:
         """Plain Python that makes a candidate out of `model` and trains it on `data`."""
         one = one or self.best
+        if not one.number:
+            return "# model is the network as it was given.\n"
         return code_of(one.params, one.epochs, self.image_shape, self.weights, self.seed)
 
     def frame(self) -> pandas.DataFrame:

@@ -73,23 +73,29 @@ def space_for(
         convs = [convs[i * len(convs) // MOST_LAYERS] for i in range(MOST_LAYERS)]
     values: dict[str, Values] = dict(TRAINING) if training else {}
     for name, conv in convs:
-        ways = _ways(conv)
+        # Groups must divide the channels on both sides: so these go in steps of four.
+        ways = _ways(
+            conv, 4 if "groups" in settings and conv.out_channels % 4 == 0 else conv.groups
+        )
         for setting in settings:
             if setting in ways and (
                 setting != "out_channels" or _widens(model, name, example_input)
             ):
                 values[f"{name}.{setting}"] = ways[setting]
     if not values:
-        raise CourseError("There is nothing to vary: the network has no convolution to edit.")
+        raise CourseError(
+            "There is nothing to vary: the network has no convolution of which "
+            f"{' or '.join(settings) or 'nothing'} could be another."
+        )
     return SearchSpace(values)
 
 
-def _ways(conv: nn.Conv2d) -> dict[str, Values]:
-    """What may become of each setting of a layer."""
+def _ways(conv: nn.Conv2d, step: int) -> dict[str, Values]:
+    """What may become of each setting of a layer; the channels go in steps, if above 1."""
     channels, groups = conv.out_channels, conv.groups
     widths: BaseDistribution = IntDistribution(max(1, channels // 2), 2 * channels, log=True)
-    if groups > 1:
-        widths = IntDistribution(groups * -(-channels // (2 * groups)), 2 * channels, step=groups)
+    if step > 1:
+        widths = IntDistribution(step * -(-channels // (2 * step)), 2 * channels, step=step)
     ways: dict[str, Values] = {"out_channels": widths, "depth": [1, 2]}
     height, width = conv.kernel_size
     if height == width and height % 2:

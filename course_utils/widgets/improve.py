@@ -273,7 +273,7 @@ class ImprovePanel(RunsInBackground, Panel):
 
     def _search(self, run: BackgroundRun, settings: dict[str, Any], amount: str) -> Improvement:
         from course_utils.search.budget import Budget
-        from course_utils.search.improve import improve
+        from course_utils.search.rounds import improve
 
         budget, begun = Budget.of(amount), time.perf_counter()
 

@@ -43,7 +43,7 @@ def search_code(varied: Sequence[str], budget: Budget, seed: int) -> str:
     amount = f'"{budget}"' if budget.trials else f"{budget.seconds:g}"
     return f"""import torch
 
-from course_utils.search.improve import improve
+from course_utils.search.rounds import improve
 from course_utils.search.presets import space_for
 
 example_input = torch.zeros(2, *data.image_shape)

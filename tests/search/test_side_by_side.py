@@ -8,7 +8,7 @@ import torch
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.search.candidate import ARTICLE
-from course_utils.search.improve import improve
+from course_utils.search.rounds import improve
 from course_utils.search.side_by_side import SideBySide, layer_changes, training_changes
 from course_utils.training import fit
 from tests.toys import same, toy_data, toy_model, weights

@@ -169,6 +169,12 @@ def test_output_channels_and_depthwise_layers_are_left_alone():
     assert space["2.out_channels"] == IntDistribution(4, 12, step=2)
 
 
+def test_where_groups_vary_the_channels_can_be_divided():
+    space = space_for(SimpleCNN(), torch.zeros(1, 1, 28, 28), ("out_channels", "groups"))
+    assert space["conv1.out_channels"] == IntDistribution(8, 32, step=4)
+    assert space["conv2.out_channels"] == IntDistribution(16, 64, step=4)
+
+
 def test_of_many_layers_some_are_taken():
     model = torch.nn.Sequential(*(torch.nn.Conv2d(2, 2, 3, padding=1) for _ in range(20)))
     space = space_for(model, torch.zeros(1, 2, 9, 9), ("kernel_size",), training=False)

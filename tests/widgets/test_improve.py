@@ -15,7 +15,7 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.models import SimpleCNN
-from course_utils.search import improve as search_module
+from course_utils.search import rounds as search_module
 from course_utils.widgets.improve import ImprovePanel, improve_panel
 from tests.toys import same, toy_data, toy_model, weights
 

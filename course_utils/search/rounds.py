@@ -32,9 +32,9 @@ from course_utils.data import Dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
-from course_utils.precision import Precision
+from course_utils.precision import Precision, choose
 from course_utils.search.budget import Budget
-from course_utils.search.candidate import multiply_adds
+from course_utils.search.candidate import ARTICLE, multiply_adds
 from course_utils.search.improvement import Improvement, Tried, own_value
 from course_utils.search.methods import make_sampler
 from course_utils.search.objective import REASON, Interrupted, Objective
@@ -74,7 +74,7 @@ def improve(
             training, see `space_for`.
         weights: "keep" what the network has learned, "fresh" to begin anew, or "auto": keep it if
             it is right on a quarter more of the pictures than a guess would be.
-        precision: as for `fit`.
+        precision: as for `fit`; "auto" tries once, with the network as it is given.
         seed: of everything that is drawn. With a budget in trials and precision="float32" the same
             seed gives the same candidates and numbers.
         stop: when it is set, the search ends at once, with the best so far.
@@ -85,10 +85,15 @@ def improve(
         CourseError: no budget, a network that does not fit the pictures, no validation pictures,
             or a space with layers that the network has not.
     """
-    search = _Search(
-        model, data, Budget.of(budget), space, weights, precision, seed, stop, on_change
-    )
+    limit = Budget.of(budget)
     with quiet(), one_thread():  # more threads gain little here, and lose much on a busy machine
+        try:
+            search = _Search(model, data, limit, space, weights, precision, seed, stop, on_change)
+        except Interrupted:
+            raise CourseError(
+                "The search ended before anything was known of the network itself: give it more "
+                "time."
+            ) from None
         try:
             for number in EPOCHS:
                 search.run_round(number)
@@ -132,7 +137,12 @@ class _Search:
             )
         example = torch.zeros(2, *data.image_shape)
         check_model_fits(model, data)
-        known = evaluate(model, data.validation, mean=data.mean, std=data.std)
+        known = evaluate(
+            model, data.validation, mean=data.mean, std=data.std, on_batch=self._check_stop
+        )
+        if precision == "auto":  # tried once, for all candidates
+            batch = data.normalise(data.train.images[: ARTICLE["batch_size"]])
+            precision = choose(copy.deepcopy(model).train(), batch, between=self._check_stop)
         if weights == "auto":
             weights = "keep" if _has_learned(known.accuracy, data) else "fresh"
         self.plan = Plan(
@@ -175,9 +185,12 @@ class _Search:
             if self._fits(one, EPOCHS[number]):
                 self._try(FixedTrial(dict(one.params)), EPOCHS[number])
 
-    def _spent(self) -> bool:
+    def _check_stop(self) -> None:
         if self.limit.is_set():
             raise Interrupted
+
+    def _spent(self) -> bool:
+        self._check_stop()
         used = self.budget.used(time.perf_counter() - self.begun, len(self.found.tried))
         return used >= self.ends[self.round]
 

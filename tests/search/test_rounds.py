@@ -12,8 +12,8 @@ import torch
 from course_utils.errors import CourseError
 from course_utils.search import SearchSpace
 from course_utils.search.budget import Budget
-from course_utils.search.improve import EPOCHS, improve
 from course_utils.search.presets import space_for
+from course_utils.search.rounds import EPOCHS, improve
 from course_utils.training import fit
 from tests.toys import same, toy_data, toy_model, weights
 
@@ -87,6 +87,22 @@ def test_its_code_makes_the_same_network(found, data):
     exec(compile(code, "<code>", "exec"), values)  # what a reader would paste
     assert values["history"].validation_accuracy[-1] == found.best.accuracy
     assert same(weights(values["model"]), weights(found.network))
+
+
+def test_code_without_an_edit_leaves_the_readers_network_alone(data):
+    model = toy_model()
+    found = improve(model, data, "1 trial", space=SearchSpace({"learning_rate": [0.01]}))
+    values, before = {"model": model, "data": data}, weights(model)
+    exec(compile(found.code(found.tried[0]), "<code>", "exec"), values)
+    assert same(before, weights(model)) and not same(before, weights(values["model"]))
+    assert found.code(found.start) == "# model is the network as it was given.\n"
+
+
+def test_a_search_stopped_at_once_says_so(data):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(CourseError, match="before anything was known"):
+        improve(toy_model(), data, stop=stop)
 
 
 def test_its_report_names_what_changed(found):
