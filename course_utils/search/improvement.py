@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv.editing import layer as conv_layer
-from course_utils.search.candidate import build
+from course_utils.search.candidate import ARTICLE, build
 from course_utils.search.code import code_of
 
 if TYPE_CHECKING:
@@ -84,12 +84,7 @@ class Improvement:
 
     def front(self) -> list[Tried]:
         """The candidates than which none is both better and cheaper, the cheapest first."""
-        complete = [one for one in self.tried if one.accuracy is not None]
-        front: list[Tried] = []
-        for one in sorted(complete, key=lambda one: (one.multiply_adds, -one.accuracy)):
-            if not front or one.accuracy > front[-1].accuracy:
-                front.append(one)
-        return front
+        return front_of(self.tried)
 
     def cheapest(self, accuracy: float) -> Tried | None:
         """The cheapest candidate that has at least this accuracy; None if there is none."""
@@ -132,21 +127,50 @@ class Improvement:
                 f"multiply-adds: {start.multiply_adds:,} as given, {best.multiply_adds:,} now"
             )
             lines.append(f"candidate {best.number}, {best.epochs} epochs:")
-            lines += [f"  {line}" for line in self._changes(best)]
+            lines += [f"  {line}" for line in _lines(self, best)]
         else:
             lines.append("no candidate was better than the network as it was given")
         return "\n".join(lines)
 
-    def _changes(self, one: Tried) -> list[str]:
-        lines = []
-        for name, value in one.params.items():
-            layer, dot, setting = name.rpartition(".")
-            shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-            if dot:
-                before = own_value(self.original, layer, setting)
-                shown = f"{before}, as before" if before == value else f"{before} → {shown}"
-            lines.append(f"{name}: {shown}")
-        return lines
+
+def front_of(tried: Iterable[Tried]) -> list[Tried]:
+    """Those than which none is both better and cheaper, the cheapest first."""
+    complete = [one for one in tried if one.accuracy is not None]
+    front: list[Tried] = []
+    for one in sorted(complete, key=lambda one: (one.multiply_adds, -one.accuracy)):
+        if not front or one.accuracy > front[-1].accuracy:
+            front.append(one)
+    return front
+
+
+def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Layer -> setting -> (value of the given network, value of the candidate)."""
+    changes: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for name, value in one.params.items():
+        layer, dot, setting = name.rpartition(".")
+        if dot:
+            before = own_value(found.original, layer, setting)
+            changes.setdefault(layer, {})[setting] = before, value
+    return changes
+
+
+def training_changes(params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Setting -> (the article's value, the candidate's), of those that were searched."""
+    return {name: (ARTICLE[name], value) for name, value in params.items() if name in ARTICLE}
+
+
+def _lines(found: Improvement, one: Tried) -> list[str]:
+    """Each value of a candidate, beside what it was."""
+    training = {name: value for name, (_, value) in training_changes(one.params).items()}
+    lines = [
+        f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}"
+        for name, value in training.items()
+    ]
+    for layer, settings in layer_changes(found, one).items():
+        for setting, (before, value) in settings.items():
+            shown = f"{before}, as before" if before == value else f"{before} → {value}"
+            lines.append(f"{layer}.{setting}: {shown}")
+    return lines
 
 
 def own_value(model: nn.Module, layer: str, setting: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
@@ -23,6 +24,16 @@ TRAINING: dict[str, Values] = {
     "augment": ["none", "flip", "flip and crop"],
 }
 """How a network may be trained."""
+
+PROVEN: dict[str, Any] = {
+    "learning_rate": 3e-3,
+    "weight_decay": 0.01,
+    "schedule": "OneCycle",
+    "optimizer": "AdamW",
+    "label_smoothing": 0.1,
+    "augment": "flip",
+}
+"""A training that usually is good, to begin with."""
 
 
 def first_cnn_space() -> SearchSpace:

@@ -6,10 +6,12 @@ trained three times as long; every training is a whole one, with its schedule, a
 a schedule that is cut in the middle says little about its end:
 
 1. candidates chosen by TPE, two epochs each;
-2. these again, the best first, six epochs each;
-3. those of the second round again, the best first, eighteen epochs each.
+2. the best of these again, six epochs each;
+3. the best of the second round again, eighteen epochs each.
 
-Each round has its share of the budget, and ends with it.
+The best are those of the front of accuracy and multiply-adds, the most accurate first, and then the
+others: so a network that is nearly as good and far cheaper gets its chance, and its training is
+short. Each round has its share of the budget, and ends with it.
 """
 
 from __future__ import annotations
@@ -35,11 +37,11 @@ from course_utils.metrics import evaluate
 from course_utils.precision import Precision, choose
 from course_utils.search.budget import Budget
 from course_utils.search.candidate import ARTICLE, multiply_adds
-from course_utils.search.improvement import Improvement, Tried, own_value
+from course_utils.search.improvement import Improvement, Tried, front_of, own_value
 from course_utils.search.methods import make_sampler
 from course_utils.search.objective import REASON, Interrupted, Objective
 from course_utils.search.plan import Plan
-from course_utils.search.presets import space_for
+from course_utils.search.presets import PROVEN, space_for
 from course_utils.search.space import SearchSpace
 from course_utils.search.studies import quiet
 from course_utils.training import History
@@ -47,7 +49,7 @@ from course_utils.training import History
 EPOCHS = {1: 2, 2: 6, 3: 18}
 """Of a candidate's training in each round."""
 
-_ENDS = {"seconds": {1: 0.35, 2: 0.6, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
+_ENDS = {"seconds": {1: 0.3, 2: 0.5, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
 _STARTUP = 24  # `make_sampler` makes a third of it random
 
 
@@ -163,6 +165,7 @@ class _Search:
             on_trained=self._on_trained,
         )
         self._trained: nn.Module | None = None
+        self.first_pace = 0.0  # seconds of the first candidate's first epoch
 
     # The rounds
 
@@ -173,13 +176,12 @@ class _Search:
             sampler = make_sampler("tpe", self.plan.seed, _STARTUP)
             pruner = optuna.pruners.NopPruner()
             study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-            # The network's own layers come first, so that it is among the candidates.
-            study.enqueue_trial(_own_values(self.found.original, self.plan.space))
+            # The network's own layers come first, with a training that usually is good.
+            study.enqueue_trial(_first_values(self.found.original, self.plan.space))
             while not self._spent():
                 self._try(study.ask(), EPOCHS[1], study)
             return
-        ranked = [t for t in self.found.tried if t.round == number - 1 and t.accuracy is not None]
-        for one in sorted(ranked, key=lambda t: -t.accuracy):
+        for one in _ranked([t for t in self.found.tried if t.round == number - 1]):
             if self._spent():
                 break
             if self._fits(one, EPOCHS[number]):
@@ -240,7 +242,24 @@ class _Search:
     def _on_epoch(self, history: History) -> None:
         number = len(self.found.tried) + 1
         done = history.epoch[-1]
+        if self.round == 1:
+            self._check_pace(history.seconds[0])
         self.say(f"round {self.round}, candidate {number}: epoch {done} of {self.epochs}")
+
+    def _check_pace(self, pace: float) -> None:
+        """Give up a candidate that the last round would have no time for, but never the first.
+
+        Neither one that is not much slower than the network as it was given.
+        """
+        if not self.found.tried:
+            self.first_pace = pace
+        elif self.budget.seconds is not None:
+            last = (self.ends[3] - self.ends[2]) * self.budget.seconds
+            if pace > max(last / EPOCHS[3], 1.5 * self.first_pace):
+                raise optuna.TrialPruned(
+                    f"an epoch takes {pace:.1f} s, too long for {EPOCHS[3]} of them in the "
+                    f"{last:.0f} s of the last round"
+                )
 
     def _on_trained(self, trial: BaseTrial, model: nn.Module, history: History) -> None:
         self._trained = model
@@ -252,6 +271,13 @@ class _Search:
             self.on_change(self.found)
 
 
+def _ranked(tried: list[Tried]) -> list[Tried]:
+    """The front of accuracy and cost, the most accurate first; then the others likewise."""
+    front = front_of(tried)
+    rest = [one for one in tried if one.accuracy is not None and one not in front]
+    return front[::-1] + sorted(rest, key=lambda one: -one.accuracy)
+
+
 def _has_learned(accuracy: float, data: Dataset) -> bool:
     """Whether an accuracy on the validation pictures is much more than a guess."""
     counts = data.validation.labels.bincount()
@@ -259,13 +285,15 @@ def _has_learned(accuracy: float, data: Dataset) -> bool:
     return accuracy > guess + 0.25 * (1 - guess)
 
 
-def _own_values(model: nn.Module, space: SearchSpace) -> dict[str, Any]:
-    """Those of the layers' own values that the space has."""
-    own = {}
-    for layer, settings in space.layers.items():
-        for setting in settings:
-            name = f"{layer}.{setting}"
-            value = own_value(model, layer, setting)
-            if space.contains(name, value):
-                own[name] = value
-    return own
+def _first_values(model: nn.Module, space: SearchSpace) -> dict[str, Any]:
+    """The layers' own values and `PROVEN`, as far as the space has them."""
+    own = {
+        f"{layer}.{setting}": own_value(model, layer, setting)
+        for layer, settings in space.layers.items()
+        for setting in settings
+    }
+    return {
+        name: value
+        for name, value in (PROVEN | own).items()
+        if name in space and space.contains(name, value)
+    }

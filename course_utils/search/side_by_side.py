@@ -1,4 +1,4 @@
-"""What a candidate of `improve` changes, and how it and the given network fare in equal trainings.
+"""How a candidate of `improve` and the network as it was given fare in equal trainings.
 
 In a search the candidates of different rounds have had trainings of different length. Before one
 says how much better a candidate is, both are trained anew for the same number of epochs: the
@@ -8,9 +8,8 @@ candidate as it asks for, the network as it was given with the article's setting
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import nn
 
@@ -19,8 +18,8 @@ from course_utils.errors import CourseError
 from course_utils.history import Step
 from course_utils.metrics import Evaluation, Interval, evaluate, wilson_interval
 from course_utils.precision import Precision
-from course_utils.search.candidate import ARTICLE, Settings
-from course_utils.search.improvement import Improvement, Tried, own_value
+from course_utils.search.candidate import Settings
+from course_utils.search.improvement import Improvement, Tried
 from course_utils.training import fit
 
 
@@ -125,19 +124,3 @@ class SideBySide:
                     row.model, self.data.test, mean=self.data.mean, std=self.data.std
                 )
         return dict(self.tested)
-
-
-def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Layer -> setting -> (value of the given network, value of the candidate)."""
-    changes: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for name, value in one.params.items():
-        layer, dot, setting = name.rpartition(".")
-        if dot:
-            before = own_value(found.original, layer, setting)
-            changes.setdefault(layer, {})[setting] = before, value
-    return changes
-
-
-def training_changes(params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Setting -> (the article's value, the candidate's), of those that were searched."""
-    return {name: (ARTICLE[name], value) for name, value in params.items() if name in ARTICLE}

@@ -54,7 +54,7 @@ found = improve(model, data, {amount}, space=space, seed={seed})
 
 def values_table(found: Improvement, one: Tried) -> str:
     """HTML: what a candidate changes of the layers and of the training, side by side."""
-    from course_utils.search.side_by_side import layer_changes, training_changes
+    from course_utils.search.improvement import layer_changes, training_changes
 
     if not one.number:
         return "<div>Chosen: the network as it was given.</div>"

@@ -19,7 +19,8 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def data():
-    return toy_data()
+    """Enough pictures for a schedule to rise and fall in two epochs."""
+    return toy_data(train=300)
 
 
 @pytest.fixture

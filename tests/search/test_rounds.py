@@ -6,24 +6,19 @@ import threading
 import time
 from dataclasses import replace
 
+import optuna
 import pytest
 import torch
 
 from course_utils.errors import CourseError
-from course_utils.search import SearchSpace
+from course_utils.search import SearchSpace, Tried, rounds
 from course_utils.search.budget import Budget
-from course_utils.search.presets import space_for
+from course_utils.search.presets import PROVEN, space_for
 from course_utils.search.rounds import EPOCHS, improve
-from course_utils.training import fit
+from course_utils.training import History, fit
 from tests.toys import same, toy_data, toy_model, weights
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)
-
-
-@pytest.fixture(scope="module")
-def data():
-    """Enough pictures for a schedule to rise and fall in two epochs."""
-    return toy_data(train=300)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +43,34 @@ def test_the_networks_own_layers_come_first(found):
     own = {name: found.tried[0].params[name] for name in ("0.out_channels", "0.kernel_size")}
     assert own == {"0.out_channels": 6, "0.kernel_size": 3}
     assert found.tried[0].multiply_adds == found.start.multiply_adds
+    assert found.tried[0].params["schedule"] == PROVEN["schedule"]
 
 
 def test_later_rounds_take_the_best_of_earlier_ones(found):
     for number in (2, 3):
         before = [one for one in found.tried if one.round == number - 1]
         chosen = [one.params for one in found.tried if one.round == number]
-        ranked = sorted(before, key=lambda one: -one.accuracy)
-        assert chosen == [one.params for one in ranked[: len(chosen)]]
+        best = max(one.accuracy for one in before)
+        cheapest = min(one.multiply_adds for one in before if one.accuracy == best)
+        first = next(one for one in before if one.params == chosen[0])
+        assert (first.accuracy, first.multiply_adds) == (best, cheapest)
+        assert all(params in [one.params for one in before] for params in chosen)
+
+
+def tried(number, accuracy, cost):
+    return Tried(number, 1, 2, {}, accuracy, cost)
+
+
+def test_the_front_comes_first_and_then_the_rest_by_accuracy():
+    some = [
+        tried(1, 0.90, 100),
+        tried(2, 0.89, 40),
+        tried(3, 0.895, 120),  # beaten by the first
+        tried(4, None, None),
+        tried(5, 0.5, 10),
+        tried(6, 0.4, 20),
+    ]
+    assert [one.number for one in rounds._ranked(some)] == [1, 2, 5, 3, 6]
 
 
 def test_the_best_is_the_best(found, data):
@@ -144,6 +159,24 @@ def test_a_candidate_that_would_take_too_long_is_cut_off():
     found = improve(toy_model(), toy_data(train=60_000), 0.5, precision="float32")
     assert time.perf_counter() - started < 2  # measured: 0.5 s; one epoch takes more than a second
     assert found.best == found.start and not found.stopped
+
+
+def test_a_candidate_that_is_too_slow_for_the_last_round_is_given_up(data):
+    search = rounds._Search(
+        toy_model(), data, Budget(seconds=30), None, "auto", "float32", 0, None, None
+    )
+    search.round, search.epochs = 1, 2
+    history = History()
+    history.epoch, history.seconds = [1], [0.0]
+    search._on_epoch(history)  # the first may take what it takes
+    search.found.tried.append(search.found.start)
+    history.seconds = [0.8]
+    search._on_epoch(history)  # 18 times that is just within half of 30 s
+    history.seconds = [0.9]
+    with pytest.raises(optuna.TrialPruned, match="too long for 18 of them"):
+        search._on_epoch(history)
+    search.first_pace = 0.7  # the given network is nearly as slow itself
+    search._on_epoch(history)
 
 
 def test_a_candidate_that_breaks_is_told_with_its_reason(data, monkeypatch):

@@ -1,3 +1,5 @@
+"""Equal trainings of a candidate and of the network as it was given."""
+
 from __future__ import annotations
 
 import threading
@@ -8,12 +10,13 @@ import torch
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.search.candidate import ARTICLE
+from course_utils.search.improvement import layer_changes, training_changes
 from course_utils.search.rounds import improve
-from course_utils.search.side_by_side import SideBySide, layer_changes, training_changes
+from course_utils.search.side_by_side import SideBySide
 from course_utils.training import fit
 from tests.toys import same, toy_data, toy_model, weights
 
-DATA = toy_data(train=90)
+DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch
 
 
 @pytest.fixture(scope="module")

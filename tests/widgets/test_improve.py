@@ -19,7 +19,7 @@ from course_utils.search import rounds as search_module
 from course_utils.widgets.improve import ImprovePanel, improve_panel
 from tests.toys import same, toy_data, toy_model, weights
 
-DATA = toy_data(train=90)
+DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch
 
 
 @pytest.fixture
