@@ -31,7 +31,8 @@ def best_so_far(
     """The best accuracy so far of several searches, one small chart each: median and interval.
 
     Args:
-        curves: by name: budget spent, and the best until then. All charts share their axes.
+        curves: by name: budget spent, and the best until then. All charts share their axes, which
+            begin below the lowest median.
         reference: one of them, whose median is drawn in grey in all the others.
         columns: charts in a row.
         alt: replaces the text made from the names.
@@ -72,6 +73,10 @@ def best_so_far(
             linewidth=0,
         )
         axes.step(x, [e.middle for e in estimates], where="post", color=colour, linewidth=1.8)
+    # One seed's bad first candidate would flatten all the rest: its band is cut at the lower edge.
+    every = [estimate for _, estimates in curves.values() for estimate in estimates]
+    low, high = min(e.middle for e in every), max(e.high for e in every)
+    fig.axes[0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     fig.alt = alt or (
         f"Best accuracy so far against {xlabel}, median and interval over the seeds:"
         f" {listed(list(curves))}"

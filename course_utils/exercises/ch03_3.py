@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -163,7 +162,7 @@ def _check_halving(answer: Answer) -> str:
         "candidates = ranked[: max(1, len(ranked) // factor)]; epochs *= factor",
     ),
 )
-def halving(candidates: list, score: Callable, epochs: int, factor: int) -> object:
+def halving(candidates: list, score: object, epochs: int, factor: int) -> object:
     """The winner of successive halving.
 
     score(candidate, epochs) trains a candidate for so many epochs and gives its accuracy. In each

@@ -38,7 +38,7 @@ FUNCTIONS = [name for name in NAMES if not find(name).is_value]
 def in_notebook(text: str) -> dict:
     """What the cell `text` defines in a notebook that has imported torch and nn, and no more."""
     namespace = {"torch": torch, "nn": nn}
-    exec(compile(text, "<cell>", "exec"), namespace)
+    exec(compile(text, "<cell>", "exec", dont_inherit=True), namespace)
     return namespace
 
 

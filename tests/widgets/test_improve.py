@@ -245,7 +245,7 @@ def test_a_candidate_that_is_not_there_is_answered_in_words(done):
 
 def test_a_candidate_without_a_result_says_why(make):
     # On four steps some schedules have no way up: these candidates are pruned with that reason.
-    panel = make(budget="12 trials")
+    panel = make(data=toy_data(train=90), budget="12 trials")
     panel.improve(wait=True)
     failed = next(one for one in panel.result.tried if one.accuracy is None)
     panel.choose(failed.number)
