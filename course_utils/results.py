@@ -101,10 +101,12 @@ def save_results(
         "command": command,
         "made_with": dict(sorted((_versions() | dict(made_with or {})).items())),
         "settings": {key: _plain(value, key) for key, value in (settings or {}).items()},
+        "columns": first,
     }
     # One line a record: short enough to read, and a change of one run is a change of one line.
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in rows)
+    values = ([row[key] for key in first] for row in rows)  # the keys once, not in every line
+    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in values)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     unfinished.write_text(f'{head},\n "records": [\n{lines}\n ]\n}}\n', encoding="utf-8")
@@ -128,7 +130,7 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
         results = Results(
             name,
             content["command"],
-            tuple(content["records"]),
+            tuple(dict(zip(content["columns"], row, strict=True)) for row in content["records"]),
             content["made_with"],
             content["settings"],
         )
