@@ -105,8 +105,8 @@ def save_results(
     }
     # One line a record: short enough to read, and a change of one run is a change of one line.
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    values = ([row[key] for key in first] for row in rows)  # the keys once, not in every line
-    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in values)
+    values = (list(row.values()) for row in rows)  # the keys once, not in every line
+    lines = ",\n".join(f"  {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for v in values)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     unfinished.write_text(f'{head},\n "records": [\n{lines}\n ]\n}}\n', encoding="utf-8")
@@ -174,10 +174,15 @@ def _plain(value: Any, key: str) -> Value:
     )
 
 
-def _order(record: Record) -> tuple[tuple[int, Value], ...]:
-    """For sorting: column by column; None before numbers before texts."""
-    kinds = {type(None): 0, str: 2}
-    return tuple((kinds.get(type(v), 1), 0 if v is None else v) for v in record.values())
+def _order(record: Record) -> tuple[tuple[int, Value, str], ...]:
+    """For sorting: column by column; None before truth values, numbers and texts.
+
+    Equal values of different types, 1 and 1.0, are told apart: they are written differently.
+    """
+    kinds = {type(None): 0, bool: 1, str: 3}
+    return tuple(
+        (kinds.get(type(v), 2), 0 if v is None else v, type(v).__name__) for v in record.values()
+    )
 
 
 def _is_flat(record: Any) -> bool:
