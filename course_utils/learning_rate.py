@@ -186,5 +186,4 @@ def _fresh(model: Callable[[], nn.Module] | None, data: Dataset, seed: int) -> n
         seed_layers("cpu", seed)
         if model is not None:
             return model()
-        channels, *size = data.image_shape
-        return SimpleCNN(channels, len(data.classes), tuple(size))
+        return SimpleCNN.for_data(data)

@@ -12,10 +12,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from course_utils.errors import CourseError
+
+if TYPE_CHECKING:
+    from course_utils.data import Dataset
 
 
 class _Layers(nn.Sequential):
@@ -107,6 +111,12 @@ class SimpleCNN(_Layers):
             layers["dropout"] = nn.Dropout(dropout)
         layers["classifier"] = nn.Linear(channels * rows * columns, classes)
         super().__init__(layers)
+
+    @classmethod
+    def for_data(cls, data: Dataset, *, dropout: float = 0.0) -> SimpleCNN:
+        """One that takes the pictures of a data set and has a score for each of its classes."""
+        channels, *size = data.image_shape
+        return cls(channels, len(data.classes), tuple(size), dropout=dropout)
 
 
 class DenseBaseline(_Layers):

@@ -250,5 +250,4 @@ def _fresh(
         seed_layers("cpu", seed)
         if model is not None:
             return model(dropout)
-        channels, *size = data.image_shape
-        return SimpleCNN(channels, len(data.classes), tuple(size), dropout=dropout)
+        return SimpleCNN.for_data(data, dropout=dropout)

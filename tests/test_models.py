@@ -8,6 +8,7 @@ from torch import nn
 
 from course_utils.errors import CourseError
 from course_utils.models import DenseBaseline, SimpleCNN
+from tests.toys import toy_data
 
 
 def parameters(model: nn.Module) -> int:
@@ -102,3 +103,10 @@ def test_dense_baseline_of_a_size(budget):
 def test_dense_baseline_of_too_small_a_size():
     with pytest.raises(CourseError, match="805"):
         DenseBaseline.of_size(300)
+
+
+def test_it_can_be_made_for_a_data_set():
+    data = toy_data(channels=3)
+    model = SimpleCNN.for_data(data, dropout=0.2)
+    assert model(data.normalise(data.train.images[:2])).shape == (2, len(data.classes))
+    assert model.dropout.p == 0.2

@@ -71,9 +71,8 @@ def run_seed(seed: int, seconds: float = SECONDS) -> list[Record]:
 
 
 def _network(data: Dataset, seed: int) -> SimpleCNN:
-    channels, *size = data.image_shape
     torch.manual_seed(seed)
-    return SimpleCNN(channels, len(data.classes), tuple(size))
+    return SimpleCNN.for_data(data)
 
 
 def _article(data: Dataset, seed: int, seconds: float) -> list[Record]:

@@ -107,10 +107,9 @@ def trainer(data: Dataset) -> Train:
     @functools.cache  # cosine stands in both comparisons
     def train(plan: RatePlan, seed: int) -> float:
         kept: list[SimpleCNN] = []
-        channels, *size = data.image_shape
 
         def model() -> SimpleCNN:
-            kept.append(SimpleCNN(channels, len(data.classes), tuple(size)))
+            kept.append(SimpleCNN.for_data(data))
             return kept[0]
 
         run = train_with(plan, small, model=model, seed=seed, precision=Precision(threads=1))

@@ -393,10 +393,9 @@ def _why(run: BackgroundRun) -> str:
 
 
 def _simple_cnn(data: Dataset) -> SimpleCNN:
-    channels, *size = data.image_shape
     with private_random_numbers():
         seed_layers("cpu", 0)
-        return SimpleCNN(channels, len(data.classes), tuple(size))
+        return SimpleCNN.for_data(data)
 
 
 def improve_panel(

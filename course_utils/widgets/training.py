@@ -326,10 +326,9 @@ def _epochs(done: int, planned: int) -> str:
 
 
 def _simple_cnn(data: Dataset, seed: int) -> SimpleCNN:
-    channels, *size = data.image_shape
     with private_random_numbers():
         torch.default_generator.manual_seed(seed)
-        return SimpleCNN(channels, len(data.classes), tuple(size))
+        return SimpleCNN.for_data(data)
 
 
 def _sample(data: Dataset) -> Tensor:
