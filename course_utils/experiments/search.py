@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-from collections.abc import Callable
 from typing import Any
 
 from optuna.trial import TrialState
@@ -99,9 +98,9 @@ def run_search(name: str, seed: int) -> tuple[list[Record], Record]:
     }
 
 
-def main(jobs: int = 2, seeds: tuple[int, ...] = SEEDS, save: Callable = save_results) -> None:
+def main(jobs: int = 2) -> None:
     """Run every search with every seed, `jobs` at a time, and write the results."""
-    every = [(name, seed) for name in SEARCHES for seed in seeds]
+    every = [(name, seed) for name in SEARCHES for seed in SEEDS]
     records: list[Record] = []
     tests: list[Record] = []
     # Fresh processes: what one search leaves in its process cannot reach another.
@@ -110,8 +109,8 @@ def main(jobs: int = 2, seeds: tuple[int, ...] = SEEDS, save: Callable = save_re
             records += trials
             tests.append(test)
     shared = {"budget_epochs": BUDGET, "epochs": EPOCHS, "pictures": PICTURES}
-    save("search_methods", records, command=COMMAND, settings=shared, made_with=_versions())
-    save("search_tests", tests, command=COMMAND, settings=shared, made_with=_versions())
+    for file, rows in (("search_methods", records), ("search_tests", tests)):
+        save_results(file, rows, command=COMMAND, settings=shared, made_with=_versions())
 
 
 def _run(job: tuple[str, int]) -> tuple[list[Record], Record]:

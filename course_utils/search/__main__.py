@@ -36,7 +36,13 @@ from course_utils.search.storage import (
     open_storage,
     storage_url,
 )
-from course_utils.search.studies import create_study, open_study, pareto_front, plan_of
+from course_utils.search.studies import (
+    cost_of,
+    create_study,
+    open_study,
+    pareto_front,
+    plan_of,
+)
 from course_utils.search.worker import work
 
 
@@ -103,7 +109,7 @@ def _line(trial: FrozenTrial) -> str:
     if trial.state != TrialState.COMPLETE:
         reason = trial.user_attrs.get(REASON, "")
         return f"trial {trial.number}: {trial.state.name.lower()}. {reason}".strip()
-    cost = trial.user_attrs["multiply_adds"]
+    cost = cost_of(trial)
     params = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
     return f"trial {trial.number}: {trial.values[0]:.1%}, {cost:,} multiply-adds; {params}"
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from course_utils.conv.editing import layer as conv_layer
 from course_utils.search.candidate import ARTICLE, build
 from course_utils.search.code import code_of
+from course_utils.search.front import front
 
 if TYPE_CHECKING:
     import pandas
@@ -136,11 +137,7 @@ class Improvement:
 def front_of(tried: Iterable[Tried]) -> list[Tried]:
     """Those than which none is both better and cheaper, the cheapest first."""
     complete = [one for one in tried if one.accuracy is not None]
-    front: list[Tried] = []
-    for one in sorted(complete, key=lambda one: (one.multiply_adds, -one.accuracy)):
-        if not front or one.accuracy > front[-1].accuracy:
-            front.append(one)
-    return front
+    return front(complete, cost=lambda one: one.multiply_adds, accuracy=lambda one: one.accuracy)
 
 
 def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[Any, Any]]]:

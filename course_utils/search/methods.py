@@ -39,14 +39,18 @@ def _random(seed: int | None, trials: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed)
 
 
+def _random_first(trials: int) -> int:
+    """By default the first ten trials are random: of a small budget a third is enough."""
+    return min(10, max(3, trials // 3))
+
+
 def _tpe(seed: int | None, trials: int) -> BaseSampler:
-    # By default its first ten trials are random: of a small budget a third is enough.
-    return optuna.samplers.TPESampler(n_startup_trials=min(10, max(3, trials // 3)), seed=seed)
+    return optuna.samplers.TPESampler(n_startup_trials=_random_first(trials), seed=seed)
 
 
 def _gp(seed: int | None, trials: int) -> BaseSampler:
     return optuna.samplers.GPSampler(
-        seed=seed, n_startup_trials=min(10, max(3, trials // 3)), deterministic_objective=False
+        seed=seed, n_startup_trials=_random_first(trials), deterministic_objective=False
     )
 
 

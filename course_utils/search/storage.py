@@ -12,7 +12,6 @@ import os
 import sqlite3
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import optuna
 import sqlalchemy
@@ -130,8 +129,3 @@ GONE = (
 def _line(error: BaseException) -> str:
     text = str(error.__cause__ or error).strip() or type(error).__name__
     return text.splitlines()[0]
-
-
-def local_storage(path: str | os.PathLike[str]) -> RDBStorage:
-    """A SQLite file as a storage."""
-    return open_storage(f"sqlite:///{Path(path).resolve()}")

@@ -17,7 +17,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from course_utils.errors import CourseError
+from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
+from course_utils.search.objective import REASON
 from course_utils.search.plan import OBJECTIVES, Plan
 
 if TYPE_CHECKING:
@@ -131,12 +133,7 @@ def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
     Also of a study with one objective: the cost, in multiply-adds, is known of every trial.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ordered = sorted(complete, key=lambda t: (cost_of(t), -t.values[0], t.number))
-    front: list[FrozenTrial] = []
-    for trial in ordered:
-        if not front or trial.values[0] > front[-1].values[0]:
-            front.append(trial)
-    return front
+    return front(complete, cost=cost_of, accuracy=lambda trial: trial.values[0])
 
 
 def cost_of(trial: FrozenTrial) -> int:
@@ -174,7 +171,7 @@ def trial_table(study: optuna.Study) -> pandas.DataFrame:
             "state": t.state.name.lower(),
             "accuracy": t.values[0] if t.values else None,
             "multiply-adds": t.user_attrs.get("multiply_adds"),
-            "reason": t.user_attrs.get("reason", ""),
+            "reason": t.user_attrs.get(REASON, ""),
             **t.params,
         }
         for t in study.get_trials(deepcopy=False)
