@@ -8,7 +8,16 @@ from torch import nn
 
 from course_utils import precision
 from course_utils.errors import CourseError
-from course_utils.precision import PLAIN, Precision, Watch, asked_for, choose, fall_back, named
+from course_utils.precision import (
+    PLAIN,
+    Precision,
+    Watch,
+    asked_for,
+    choose,
+    fall_back,
+    named,
+    step_seconds,
+)
 from tests.toys import same, toy_model, weights
 
 BF16 = "bfloat16, channels_last"
@@ -224,3 +233,27 @@ def test_watch_waits_for_several_slow_steps_in_a_row():
 def test_watch_knows_nothing_of_what_was_not_measured():
     watch = Watch(asked_for("bfloat16"))
     assert not any(watch.collapsed(1e6) for _ in range(20))
+
+
+def test_a_step_is_timed_without_a_trace():
+    model = toy_model(dropout=0.5, norm=True).train()
+    before, state = weights(model), torch.get_rng_state()
+    calls: list[None] = []
+    seconds = step_seconds(model, images(), steps=3, between=lambda: calls.append(None))
+    assert 0 < seconds < 60 and len(calls) == 3
+    assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_of_several_steps_the_fastest_counts(monkeypatch):
+    times = iter([0.3, 0.1, 0.2])
+    monkeypatch.setattr(precision, "_step_seconds", lambda *_: next(times))
+    assert step_seconds(toy_model(), images(), steps=3) == 0.1
+
+
+def test_the_timing_can_be_ended():
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        step_seconds(toy_model(), images(), between=stop)

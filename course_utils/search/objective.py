@@ -39,6 +39,7 @@ class Objective:
         data: pictures; None for those that the plan names. The test pictures are never used.
         precision: as for `fit`; "float32" gives the same numbers on every run on a machine.
         stop: when it is set, the training ends and the trial is interrupted.
+        on_built: called with the network before its training; what it raises ends the trial.
         on_epoch: called with the history after each epoch.
         on_trained: called with the trial, the trained network and its history.
 
@@ -58,6 +59,7 @@ class Objective:
         *,
         precision: str | Precision = "float32",
         stop: threading.Event | None = None,
+        on_built: Callable[[nn.Module], None] | None = None,
         on_epoch: Callable[[History], None] | None = None,
         on_trained: Callable[[optuna.trial.BaseTrial, nn.Module, History], None] | None = None,
     ) -> None:
@@ -65,7 +67,7 @@ class Objective:
         self.model = plan.load_network() if model is None else model
         self.data = plan.load_data() if data is None else plan.thinned(data)
         self.precision, self.stop = precision, stop
-        self.on_epoch, self.on_trained = on_epoch, on_trained
+        self.on_built, self.on_epoch, self.on_trained = on_built, on_epoch, on_trained
         self.example = torch.zeros(2, *self.data.image_shape)
         self.epochs = 0
         plan.space.check_layers(self.model)
@@ -81,6 +83,8 @@ class Objective:
             model = self.build(params)
             cost = multiply_adds(model, self.example)
             trial.set_user_attr("multiply_adds", cost)
+            if self.on_built is not None:
+                self.on_built(model)
             started = time.perf_counter()
             history = self._train(trial, model, params)
             trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))

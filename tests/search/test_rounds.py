@@ -14,8 +14,8 @@ from course_utils.errors import CourseError
 from course_utils.search import SearchSpace, Tried, rounds
 from course_utils.search.budget import Budget
 from course_utils.search.presets import PROVEN, space_for
-from course_utils.search.rounds import EPOCHS, improve
-from course_utils.training import History, fit
+from course_utils.search.rounds import EPOCHS, augmentation_for, first_candidates, improve
+from course_utils.training import fit
 from tests.toys import same, toy_data, toy_model, weights
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)
@@ -25,14 +25,14 @@ EXAMPLE = torch.zeros(2, 1, 8, 8)
 def found(data):
     model = toy_model()
     before, state = weights(model), torch.get_rng_state()
-    found = improve(model, data, "12 trials", precision="float32", seed=1)
+    found = improve(model, data, "20 trials", precision="float32", seed=1)
     assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
     return found
 
 
 def test_it_keeps_within_a_number_of_trials(found):
-    assert len(found.tried) == 12
-    assert [one.number for one in found.tried] == list(range(1, 13))
+    assert len(found.tried) == 20
+    assert [one.number for one in found.tried] == list(range(1, 21))
     assert [one.round for one in found.tried] == sorted(one.round for one in found.tried)
     assert {one.round for one in found.tried} == {1, 2, 3}
     assert all(one.epochs == EPOCHS[one.round] for one in found.tried)
@@ -46,31 +46,89 @@ def test_the_networks_own_layers_come_first(found):
     assert found.tried[0].params["schedule"] == PROVEN["schedule"]
 
 
+def bare(one):
+    """A candidate's values without its augmentation, which depends on the round."""
+    return {name: value for name, value in one.params.items() if name != "augment"}
+
+
 def test_later_rounds_take_the_best_of_earlier_ones(found):
-    for number in (2, 3):
-        before = [one for one in found.tried if one.round == number - 1]
-        chosen = [one.params for one in found.tried if one.round == number]
+    first, second, third = ([one for one in found.tried if one.round == n] for n in EPOCHS)
+    assert bare(third[0]) == bare(found.tried[0])
+    for before, chosen in ((first, second), (second, third[1:])):
         best = max(one.accuracy for one in before)
         cheapest = min(one.multiply_adds for one in before if one.accuracy == best)
-        first = next(one for one in before if one.params == chosen[0])
-        assert (first.accuracy, first.multiply_adds) == (best, cheapest)
-        assert all(params in [one.params for one in before] for params in chosen)
+        assert chosen[0].multiply_adds == cheapest
+        assert all(bare(one) in map(bare, before) for one in chosen)
+
+
+def test_nothing_is_trained_twice_in_a_round(data):
+    """The network's own layers are the only ones, and the best of both rounds."""
+    space = SearchSpace({"0.out_channels": [6]})
+    found = improve(toy_model(), data, "8 trials", space=space, precision="float32")
+    assert [one.round for one in found.tried][-2:] == [2, 3]
+
+
+def test_long_trainings_are_augmented(found):
+    for one in found.tried:
+        cheap = one.multiply_adds <= found.start.multiply_adds / 2
+        long = "flip" if cheap else "flip and crop"
+        assert one.params["augment"] == (long if one.round == 3 else "none")
 
 
 def tried(number, accuracy, cost):
     return Tried(number, 1, 2, {}, accuracy, cost)
 
 
-def test_the_front_comes_first_and_then_the_rest_by_accuracy():
+def test_the_most_accurate_take_turns_with_the_most_accurate_of_the_cheap():
     some = [
         tried(1, 0.90, 100),
-        tried(2, 0.89, 40),
-        tried(3, 0.895, 120),  # beaten by the first
+        tried(2, 0.89, 50),
+        tried(3, 0.895, 120),
         tried(4, None, None),
         tried(5, 0.5, 10),
-        tried(6, 0.4, 20),
+        tried(6, 0.5, 20),
     ]
-    assert [one.number for one in rounds._ranked(some)] == [1, 2, 5, 3, 6]
+    assert [one.number for one in rounds._ranked(some, half=50)] == [1, 2, 3, 5, 6]
+    assert [one.number for one in rounds._ranked(some, half=9)] == [1, 3, 2, 5, 6]
+    assert rounds._ranked([], half=50) == []
+
+
+def test_it_begins_with_the_same_layers_at_three_widths():
+    model = toy_model()
+    layers = [
+        {name: value for name, value in values.items() if name.startswith("0.")}
+        for values in first_candidates(model, space_for(model, EXAMPLE))
+    ]
+    same = {"0.kernel_size": 3, "0.depth": 1}
+    assert layers == [{"0.out_channels": width} | same for width in (6, 3, 12)]
+
+
+def test_it_begins_with_what_the_space_has():
+    space = SearchSpace(
+        {"0.out_channels": [6, 12], "learning_rate": [0.1, PROVEN["learning_rate"]]}
+    )
+    rate = {"learning_rate": PROVEN["learning_rate"]}
+    first = first_candidates(toy_model(), space)
+    assert first == [{"0.out_channels": 6} | rate, {"0.out_channels": 12} | rate]
+    assert first_candidates(toy_model(), SearchSpace({"augment": ["none"]})) == [{}]
+
+
+@pytest.mark.parametrize("names", [["none", "flip", "crop"], ["crop", "flip", "none"]])
+def test_augmentations_of_any_order_are_known_from_weak_to_strong(names):
+    space = SearchSpace({"augment": names})
+    for number in (1, 2):
+        assert augmentation_for(space, number) == {"augment": "none"}
+        assert augmentation_for(space, number, cheap=True) == {"augment": "none"}
+    assert augmentation_for(space, 3) == {"augment": "crop"}
+    assert augmentation_for(space, 3, cheap=True) == {"augment": "flip"}
+
+
+def test_only_augmentations_of_the_space_are_used():
+    for number in EPOCHS:
+        for cheap in (False, True):
+            one = SearchSpace({"augment": ["flip"]})
+            assert augmentation_for(one, number, cheap) == {"augment": "flip"}
+            assert augmentation_for(SearchSpace({"0.groups": [1]}), number, cheap) == {}
 
 
 def test_the_best_is_the_best(found, data):
@@ -90,7 +148,7 @@ def test_the_best_is_the_best(found, data):
 
 
 def test_the_same_seed_finds_the_same(found, data):
-    again = improve(toy_model(), data, "12 trials", precision="float32", seed=1)
+    again = improve(toy_model(), data, "20 trials", precision="float32", seed=1)
     assert [one.params for one in again.tried] == [one.params for one in found.tried]
     assert [one.accuracy for one in again.tried] == [one.accuracy for one in found.tried]
     assert same(weights(again.network), weights(found.network))
@@ -125,7 +183,7 @@ def test_its_report_names_what_changed(found):
     assert f"{found.best.accuracy:.1%} now" in report
     assert f"candidate {found.best.number}, {found.best.epochs} epochs" in report
     assert "0.out_channels: 6" in report
-    assert len(found.frame()) == 12
+    assert len(found.frame()) == 20
 
 
 def test_what_was_learned_is_kept(data):
@@ -161,22 +219,78 @@ def test_a_candidate_that_would_take_too_long_is_cut_off():
     assert found.best == found.start and not found.stopped
 
 
-def test_a_candidate_that_is_too_slow_for_the_last_round_is_given_up(data):
+@pytest.fixture
+def search():
+    """A search of 30 s; of these a candidate of the last round may take 30 · 0.6 · 0.65 = 11.7."""
     search = rounds._Search(
-        toy_model(), data, Budget(seconds=30), None, "auto", "float32", 0, None, None
+        toy_model(), toy_data(train=60), Budget(seconds=30), None, "auto", "float32", 0, None, None
     )
-    search.round, search.epochs = 1, 2
-    history = History()
-    history.epoch, history.seconds = [1], [0.0]
-    search._on_epoch(history)  # the first may take what it takes
-    search.found.tried.append(search.found.start)
-    history.seconds = [0.8]
-    search._on_epoch(history)  # 18 times that is just within half of 30 s
-    history.seconds = [0.9]
-    with pytest.raises(optuna.TrialPruned, match="too long for 18 of them"):
-        search._on_epoch(history)
-    search.first_pace = 0.7  # the given network is nearly as slow itself
-    search._on_epoch(history)
+    search.round = 1
+    return search
+
+
+def test_a_candidate_that_is_too_slow_for_the_last_round_is_given_up(search):
+    search._check_pace(0.3)  # the first may take what it takes: 60 pictures are one step an epoch
+    first = replace(search.found.start, epochs=2, seconds=0.2)
+    search.found.tried.append(first)
+    search._check_pace(0.97)  # an epoch: 0.1 s, and 0.67 more; 15 of these take 11.55 s
+    with pytest.raises(optuna.TrialPruned, match=r"0\.8 s, too long for 15 of them in the 12 s"):
+        search._check_pace(0.99)
+
+
+def test_what_the_networks_own_layers_take_of_the_last_round_is_gone(search):
+    search._check_pace(0.3)
+    search.found.tried.append(replace(search.found.start, epochs=2, seconds=1.0))  # 30 would be 15
+    with pytest.raises(optuna.TrialPruned, match=r"0\.7 s, too long for 15 of them in the 6 s"):
+        search._check_pace(0.46)
+    search._check_pace(0.44)  # this is not much slower than the network itself
+
+
+def test_only_seconds_are_a_reason_to_give_up_what_is_slow(data, monkeypatch):
+    def seconds(model, *_arguments, **_options):
+        return 100.0 if model[0].out_channels > 6 else 0.001
+
+    monkeypatch.setattr(rounds, "step_seconds", seconds)
+    space = space_for(toy_model(), EXAMPLE, ("out_channels",))
+    found = improve(toy_model(), data, 3.0, space=space, precision="float32")
+    wide = [one for one in found.tried if one.params["0.out_channels"] > 6]
+    assert wide and all("too long" in one.reason and one.accuracy is None for one in wide)
+    assert all(one.accuracy for one in found.tried if one not in wide)
+    found = improve(toy_model(), data, "3 trials", space=space, precision="float32")
+    assert [one.params["0.out_channels"] for one in found.tried] == [6, 3, 12]
+    assert all(one.accuracy for one in found.tried)
+
+
+def paced(search, number, seconds):
+    """A candidate of this round's number that took so long for each epoch."""
+    return replace(search.found.start, round=number, epochs=2, seconds=2 * seconds)
+
+
+def test_there_is_time_for_so_many_epochs(search):
+    search.found.tried.append(paced(search, 1, 1.0))
+    search.round = 2  # ends after 12 s
+    for _ in range(2):
+        # the first of all and the first cheap one may take of the third's time
+        assert search._epochs_for(paced(search, 1, 4.0)) == 6
+        assert search._epochs_for(paced(search, 1, 6.0)) == 0
+        search.found.tried.append(paced(search, 2, 1.0))
+    assert search._epochs_for(paced(search, 1, 1.5)) == 6
+    assert search._epochs_for(paced(search, 1, 2.1)) == 0
+    search.round = 3
+    assert search._epochs_for(paced(search, 2, 0.38)) == 30
+    assert search._epochs_for(paced(search, 2, 0.6)) == 19
+    assert search._epochs_for(paced(search, 2, 0.77)) == 15
+    assert search._epochs_for(paced(search, 2, 0.79)) == 0
+    search.begun -= 20  # that have gone by
+    assert 15 <= search._epochs_for(paced(search, 2, 0.5)) < 20
+    search.begun -= 2.6
+    assert search._epochs_for(paced(search, 2, 0.5)) == 0
+
+
+def test_a_number_of_trials_leaves_each_all_its_epochs(search):
+    search.budget = Budget(trials=3)
+    for search.round, epochs in EPOCHS.items():
+        assert search._epochs_for(paced(search, 1, 1000.0)) == epochs
 
 
 def test_a_candidate_that_breaks_is_told_with_its_reason(data, monkeypatch):
