@@ -97,6 +97,8 @@ def accuracy_and_cost(
 ) -> Figure:
     """Candidates by what they cost and how good they are; the front is a line.
 
+    Where kinds share a point, the marks of earlier ones can be seen behind those of later ones.
+
     Args:
         candidates: points by the name of their kind.
         front: those than which none is both better and cheaper, the cheapest first.
@@ -112,11 +114,12 @@ def accuracy_and_cost(
         raise CourseError("There is nothing to draw: no candidate has an accuracy.")
     fig = f.Figure(width, height)
     axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
-    kinds = zip(candidates.items(), f.colours(len(candidates)), "osD^v", strict=False)
-    for (name, points), colour, mark in kinds:
+    marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
+    kinds = zip(candidates.items(), f.colours(len(candidates)), marks, strict=False)
+    for (name, points), colour, (mark, size) in kinds:
         if points:
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, mark, color=colour, ms=5, alpha=0.75, mew=0, label=name)
+            axes.plot(x, y, mark, color=colour, ms=size, alpha=0.75, mew=0, label=name)
     if front:
         x, y = zip(*front, strict=True)
         axes.step(x, y, where="post", color=f.INK, linewidth=1.2, label="front")
@@ -126,7 +129,9 @@ def accuracy_and_cost(
             name, (x, y), (7, -12), textcoords="offset points", color=f.VERMILION, fontsize=f.SMALL
         )
     if len(candidates) > 1 or front:
-        axes.legend(frameon=False, fontsize=f.SMALL, loc="lower right")
+        fig.legend(
+            loc="outside lower center", ncols=4, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
+        )
     fig.alt = alt or (
         f"Points of accuracy against multiply-adds: {listed([*candidates, *(marked or {})])}."
         + (f" The front has {len(front)} of them." if front else "")

@@ -33,6 +33,8 @@ def test_points_front_and_marks_are_drawn():
     drawn = [tuple(line.get_ydata()) for line in axes.lines]
     assert drawn == [(0.8, 0.85), (0.9,), (0.8, 0.9), (0.7,)]
     assert axes.get_xscale() == "log"
+    (legend,) = figure.legends  # beside the points: inside it would hide some
+    assert [text.get_text() for text in legend.get_texts()] == ["round 1", "round 2", "front"]
     assert "as given" in figure.alt and "front has 2" in figure.alt
 
 
