@@ -116,8 +116,8 @@ def build(
         params: name -> value, as a `SearchSpace` suggests them.
         example_input: a batch (N, C, H, W); only its shape counts.
         weights: "keep" what was learned, "fresh" draws new ones (each layer's own
-            `reset_parameters`). Kept channels that were copied get a little noise, or their copies
-            would have the same gradients for ever.
+            `reset_parameters`, except of frozen ones). Kept channels that were copied get a little
+            noise, or their copies would have the same gradients for ever.
         seed: of all that is drawn.
 
     Raises:
@@ -156,20 +156,37 @@ def multiply_adds(model: nn.Module, example_input: Tensor) -> int:
 
 
 def draw_again(model: nn.Module) -> None:
-    """Fresh weights, in place, by each layer's own `reset_parameters`."""
+    """Fresh weights, in place, by each layer's own `reset_parameters`.
+
+    A layer whose parameters are all frozen keeps them, for no training would mend it.
+    """
     for module in model.modules():
-        if hasattr(module, "reset_parameters"):
+        own = list(module.parameters(recurse=False))
+        frozen = own and not any(parameter.requires_grad for parameter in own)
+        if hasattr(module, "reset_parameters") and not frozen:
             module.reset_parameters()
 
 
 def tell_copies_apart(original: nn.Module, model: nn.Module) -> None:
-    """Noise, in place, wherever a weight has become larger than it was in `original`.
+    """Noise, in place, on kernels that are copies of others in a layer that has more than before.
 
     Copies of a channel that are exactly equal would have equal gradients for ever. The noise is a
-    fiftieth of the weight's own standard deviation.
+    fiftieth of the standard deviation of the layer's weights; the first of equal ones stays.
     """
-    before = {name: weight.numel() for name, weight in original.named_parameters()}
+    before = {name: len(weight) for name, weight in original.named_parameters()}
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if weight.dim() > 1 and weight.numel() > before.get(name, weight.numel()):
-                weight += _NOISE * weight.std() * torch.randn(weight.shape).to(weight)
+            # `deepen` moves a layer's own convolution to <name>.conv.
+            known = name if name in before else name.replace(".conv.weight", ".weight")
+            if weight.dim() > 1 and len(weight) > before.get(known, len(weight)):
+                copies = _copies(weight)
+                noise = _NOISE * weight.std() * torch.randn(weight.shape)
+                weight[copies] += noise.to(weight)[copies]
+
+
+def _copies(weight: Tensor) -> Tensor:
+    """Which rows are equal to one before them: bool (rows,)."""
+    _, kind = torch.unique(weight.flatten(1), dim=0, return_inverse=True)
+    seen: set[int] = set()
+    again = [k in seen or seen.add(k) is not None for k in kind.tolist()]
+    return torch.tensor(again, device=weight.device)

@@ -59,13 +59,35 @@ def test_kept_weights_are_kept_and_fresh_ones_are_not(model):
     assert not torch.equal(fresh[0].conv1.weight, fresh[2].conv1.weight)
 
 
-def test_copied_channels_learn_to_differ(model):
-    wide = build(model, {"conv2.out_channels": 64}, PICTURES)
-    rows = wide.conv2.weight.flatten(1)
-    assert len(torch.unique(rows, dim=0)) == 64
-    with torch.no_grad():
+@pytest.mark.parametrize(
+    "further",
+    [{}, {"conv1.depth": 2, "conv2.depth": 2}, {"conv1.kernel_size": 1, "conv2.kernel_size": 1}],
+)
+def test_copied_channels_learn_to_differ(model, further):
+    wide = build(model, {"conv1.out_channels": 32, "conv2.out_channels": 64} | further, PICTURES)
+    for name, count in (("conv1", 32), ("conv2", 64)):
+        layer = wide.get_submodule(name)
+        rows = getattr(layer, "conv", layer).weight.flatten(1)
+        assert len(torch.unique(rows, dim=0)) == count
+    if "conv1.kernel_size" not in further:
         pictures = torch.randn(4, 1, 28, 28)
-        assert torch.allclose(wide(pictures), model(pictures), atol=0.1)
+        with torch.no_grad():
+            assert torch.allclose(wide(pictures), model(pictures), atol=0.2)
+
+
+def test_equal_kernels_of_a_layer_that_has_not_grown_stay_equal(model):
+    with torch.no_grad():
+        model.conv2.weight[:5] = 0
+    wide = build(model, {"conv1.out_channels": 32}, PICTURES)
+    assert not wide.conv2.weight[:5].any()
+
+
+def test_frozen_layers_keep_their_weights(model):
+    model.conv1.requires_grad_(False)
+    fresh = build(model, {}, PICTURES, weights="fresh")
+    assert torch.equal(fresh.conv1.weight, model.conv1.weight)
+    assert not torch.equal(fresh.conv2.weight, model.conv2.weight)
+    assert not fresh.conv1.weight.requires_grad
 
 
 def test_impossible_layers_are_answered_by_the_arithmetic(model):
