@@ -17,6 +17,11 @@ def _items(got: Any, where: str, wanted: str) -> list:
     return list(got)
 
 
+def _counted(count: int, what: str) -> str:
+    """'1 epoch', '2 epochs'."""
+    return f"{shown(count)} {what}{'' if count == 1 else 's'}"
+
+
 def _check_grid(answer: Answer) -> str:
     cases = [
         ({"kernel_size": [3, 5], "stride": [1, 2, 4]}, "two names"),
@@ -35,7 +40,9 @@ def _check_grid(answer: Answer) -> str:
                 raise Wrong(f"{where}: {point!r} is no dict with a value for each name")
         if len(got) != len(want):
             because = " (there is nothing to combine with)" if not want else ""
-            raise Wrong(f"{where}: you gave {len(got)} points, there are {len(want)}{because}")
+            raise Wrong(
+                f"{where}: you gave {_counted(len(got), 'point')}, there are {len(want)}{because}"
+            )
         missing = [point for point in want if point not in got]
         if missing:
             raise Wrong(f"{where}: the point {missing[0]} is missing")
@@ -55,7 +62,8 @@ def _check_grid(answer: Answer) -> str:
 def grid(values: dict[str, list]) -> list[dict]:
     """Every combination of the values, as dicts name -> value.
 
-    values: name -> list of values, such as {"kernel_size": [3, 5], "stride": [1, 2]}.
+    values: name -> list of values, such as {"kernel_size": [3, 5], "stride": [1, 2]}. A name with
+    an empty list leaves no combination: the result is an empty list.
     """
     import itertools
 

@@ -34,6 +34,7 @@ def test_grid_another_way(line):
         (lambda values: {}, "a list of dicts is wanted"),
         (lambda values: grid_by_loop({n: v for n, v in values.items() if v}), "without a value"),
         (lambda values: [grid_by_loop(values)[0]] * len(grid_by_loop(values)), "is missing"),
+        (lambda values: grid_by_loop(values)[:1], "you gave 1 point, there are 6"),
     ],
 )
 def test_grid_typical_mistakes(rejected, answer, edge):
