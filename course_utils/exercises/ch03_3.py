@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -70,6 +71,24 @@ def grid(values: dict[str, list]) -> list[dict]:
     return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
 
+_QUARTERS = ("lowest", "second", "third", "highest")
+
+
+def _out_of_range(least: float, most: float, low: float, high: float) -> str:
+    """In words: numbers from `least` to `most` where `low` to `high` was wanted."""
+    said = (
+        f"your numbers go from {shown(least)} to {shown(most)}; "
+        f"they should lie between {low:g} and {high:g}"
+    )
+    for log, tip in (
+        (math.log, "the logarithms: take exp"),
+        (math.log10, "the logarithms to base 10: take the powers of 10"),
+    ):
+        if log(low) - 1e-3 < least and most < log(high) + 1e-3:
+            return f"{said} (these are {tip})"
+    return said
+
+
 def _check_log_uniform(answer: Answer) -> str:
     for low, high, what in (
         (1e-4, 1e-1, "three decades"),
@@ -86,17 +105,24 @@ def _check_log_uniform(answer: Answer) -> str:
             continue
         least, most = float(values.min()), float(values.max())
         if least < low * (1 - 1e-5) or most > high * (1 + 1e-5):
-            raise Wrong(f"{where}: your numbers go from {shown(least)} to {shown(most)}")
+            raise Wrong(f"{where}: {_out_of_range(least, most, low, high)}")
         middle = (low * high) ** 0.5
         below = float((values < middle).double().mean())
         if abs(below - 0.5) > 0.05:
             raise Wrong(
-                f"{where}: {below:.0%} of your numbers lie below {shown(middle)}, the middle on a "
-                "log scale; about half should"
+                f"{where}: {100 * below:.0f} % of your numbers lie below {shown(middle)}, the "
+                "middle on a log scale; about half should"
             )
-        quarter = float((values < (low * middle) ** 0.5).double().mean())
-        if abs(quarter - 0.25) > 0.05:
-            raise Wrong(f"{where}: {quarter:.0%} of your numbers lie in the lowest quarter")
+        edges = [low * (high / low) ** (i / 4) for i in range(5)]
+        inner = torch.tensor(edges[1:-1], dtype=values.dtype)
+        shares = torch.bincount(torch.bucketize(values, inner), minlength=4) / len(values)
+        for i, share in enumerate(shares.tolist()):
+            if abs(share - 0.25) > 0.05:
+                raise Wrong(
+                    f"{where}: {100 * share:.0f} % of your numbers lie between {shown(edges[i])} "
+                    f"and {shown(edges[i + 1])}, the {_QUARTERS[i]} quarter on a log scale; "
+                    "about 25 % should"
+                )
         again = answer(low, high, 4000, torch.Generator().manual_seed(0), where=where, copy=False)
         if not torch.equal(tensor(again, where, (4000,)), values):
             raise Wrong(f"{where}: the same generator gives other numbers: draw from `generator`")

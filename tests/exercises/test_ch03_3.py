@@ -51,6 +51,11 @@ def by_ten(low, high, count, generator):
     return 10 ** (a + (b - a) * torch.rand(count, generator=generator).numpy())
 
 
+def right_below_the_middle(low, high, count, generator):
+    values = by_exp(low, high, count, generator)
+    return torch.where(values < math.sqrt(low * high), values, torch.tensor(high))
+
+
 @pytest.mark.parametrize("answer", [by_exp, by_ten])
 def test_log_uniform_other_ways(line, answer):
     assert line("03_3.log_uniform", answer).startswith("✔")
@@ -66,12 +71,26 @@ def test_log_uniform_other_ways(line, answer):
         (lambda a, b, n, g: a * (b / a) ** torch.rand(1, generator=g), "the shape"),
         (
             lambda a, b, n, g: a * (b / a) ** torch.randint(0, 2, (n,), generator=g),
-            "lowest quarter",
+            "0.0005623, the lowest quarter on a log scale; about 25 % should",
         ),
+        (
+            right_below_the_middle,
+            ": 0 % of your numbers lie between 0.003162 and 0.01778, the third",
+        ),
+        (
+            lambda a, b, n, g: by_exp(a, b, n, g).log(),
+            "-2.304; they should lie between 0.0001 and 0.1 (these are the logarithms: take exp)",
+        ),
+        (lambda a, b, n, g: by_exp(a, b, n, g).log10(), "logarithms to base 10"),
     ],
 )
 def test_log_uniform_typical_mistakes(rejected, answer, edge):
     rejected("03_3.log_uniform", answer, edge)
+
+
+def test_numbers_out_of_range_that_are_no_logarithms_are_not_called_so(line):
+    said = line("03_3.log_uniform", lambda a, b, n, g: by_exp(a, b, n, g) * 2)
+    assert said.endswith("they should lie between 0.0001 and 0.1")
 
 
 def halving_by_recursion(candidates, score, epochs, factor):
