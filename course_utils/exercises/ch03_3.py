@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from course_utils.exercises.answers import Answer, Wrong, a_kind_of, number, shown, tensor
+from course_utils.exercises.answers import Answer, Wrong, a_kind_of, number, one_line, shown, tensor
 from course_utils.exercises.base import exercise
 
 
@@ -147,41 +147,116 @@ def log_uniform(low: float, high: float, count: int, generator: torch.Generator)
     return low * (high / low) ** torch.rand(count, generator=generator)
 
 
+_MOST_CALLS = 1000
+
+
+class _Endless(BaseException):
+    """Ends an answer that scores on and on. Its own `except Exception` does not catch this."""
+
+
+def _in_words(calls: list[tuple[str, Any]]) -> str:
+    """'early, bad with 2'; where the epochs differ 'early with 2, bad with 4'."""
+    if not calls:
+        return "none"
+    last = calls[-1][1]
+    if all(epochs == last for _, epochs in calls):
+        return f"{', '.join(str(candidate) for candidate, _ in calls)} with {one_line(last, 40)}"
+    return ", ".join(f"{candidate} with {one_line(epochs, 40)}" for candidate, epochs in calls)
+
+
+def _next_round(calls: list[tuple[str, Any]], size: int) -> tuple[list, list]:
+    """The next round of an answer, and the calls after it.
+
+    Where it should have `size` calls it has them, and all after them with the same epochs until a
+    candidate comes back (the next round, with the epochs unchanged).
+    """
+    end = min(size, len(calls))
+    while 0 < end < len(calls):
+        (candidate, epochs), (before, epochs_before) = calls[end], calls[end - 1]
+        back = candidate != before and candidate in [c for c, _ in calls[:end]]
+        if epochs != epochs_before or back:
+            break
+        end += 1
+    return calls[:end], calls[end:]
+
+
+def _compare_rounds(
+    calls: list[tuple[str, Any]], rounds: list[list[tuple[str, int]]], winner: str, where: str
+) -> None:
+    """Raise `Wrong` at the first round whose calls are not those of `rounds`, in any order."""
+    for i, want in enumerate(rounds, start=1):
+        got, calls = _next_round(calls, len(want))
+        if len(got) != len(want) or not all(call in got for call in want):
+            names = ", ".join(candidate for candidate, _ in want)
+            raise Wrong(
+                f"{where}: round {i} should score {names} with {_counted(want[0][1], 'epoch')}; "
+                f"you scored {_in_words(got)}"
+            )
+    if calls:
+        left = f"after round {len(rounds)} only {winner} is left" if rounds else "there is only one"
+        got, _ = _next_round(calls, 1)
+        raise Wrong(f"{where}: {left}, which is not scored; you scored {_in_words(got)}")
+
+
+_ENDS = {
+    "late": 0.9,
+    "steady": 0.6,
+    "early": 0.5,
+    "fair": 0.4,
+    "poor": 0.3,
+    "bad": 0.2,
+    "worse": 0.1,
+    "worst": 0.05,
+}
+
+
+def _score(candidate: str, epochs: int) -> float:
+    """Who is called late begins slowly, and early leads at first."""
+    if candidate == "late":
+        return _ENDS[candidate] if epochs >= 8 else 0.15
+    return 0.7 if candidate == "early" and epochs < 4 else _ENDS[candidate]
+
+
 def _check_halving(answer: Answer) -> str:
-    ends = {"steady": 0.6, "late": 0.9, "early": 0.5, "bad": 0.2, "worse": 0.1, "worst": 0.05}
-
-    def score(candidate: str, epochs: int) -> float:
-        """Who is called late begins slowly, and early leads at first."""
-        if candidate == "late":
-            return 0.9 if epochs >= 8 else 0.15
-        return 0.7 if candidate == "early" and epochs < 4 else ends[candidate]
-
+    eight = ["fair", "bad", "late", "early", "poor", "steady", "worst", "worse"]
     cases = [
         (["early", "steady", "bad", "worse"], 1, 2, "four candidates, halved twice"),
         (["worst", "bad", "late", "early", "steady", "worse"], 1, 3, "six, a third of them kept"),
         (["bad", "steady", "early"], 2, 2, "three candidates, an odd number"),
         (["worse", "bad"], 1, 4, "fewer candidates than the factor"),
         (["late"], 1, 2, "a single candidate"),
+        (eight, 2, 2, "three rounds, and who leads in the first falls behind"),
     ]
     for candidates, epochs, factor, what in cases:
-        where = f"{what} ({len(candidates)} candidates, {epochs} epochs first, factor {factor})"
-        asked: list[tuple[str, int]] = []
+        where = (
+            f"{what} ({_counted(len(candidates), 'candidate')}, "
+            f"{_counted(epochs, 'epoch')} first, factor {factor})"
+        )
+        asked: list[tuple[str, Any]] = []
 
-        def watched(candidate: str, epochs: int, asked: list = asked) -> float:
+        def watched(candidate: str, epochs: int, *, asked: list = asked) -> float:
             asked.append((candidate, epochs))
-            return score(candidate, epochs)
+            if len(asked) >= _MOST_CALLS:
+                raise _Endless
+            return _score(candidate, epochs)
 
-        got = answer(list(candidates), watched, epochs, factor, where=f"{where}:", copy=False)
-        left, now, want = list(candidates), epochs, []
+        try:
+            got = answer(list(candidates), watched, epochs, factor, where=f"{where}:", copy=False)
+        except Wrong:
+            if len(asked) < _MOST_CALLS:
+                raise
+        if len(asked) >= _MOST_CALLS:
+            raise Wrong(
+                f"{where}: score was called {_MOST_CALLS:,} times: does your loop end?"
+            ) from None
+        left, now, rounds = list(candidates), epochs, []
         while len(left) > 1:
-            want += [(candidate, now) for candidate in left]
-            left = sorted(left, key=lambda c: -score(c, now))[: max(1, len(left) // factor)]
+            rounds.append([(candidate, now) for candidate in left])
+            left = sorted(left, key=lambda c: -_score(c, now))[: max(1, len(left) // factor)]
             now *= factor
+        _compare_rounds(asked, rounds, left[0], where)
         if got != left[0]:
             raise Wrong(f"{where}: you gave {a_kind_of(got)}, the winner is {left[0]!r}")
-        spent, right = (sum(n for _, n in some) for some in (asked, want))
-        if sorted(asked) != sorted(want):
-            raise Wrong(f"{where}: the winner is right, but you spent {spent} epochs, not {right}")
     return "Who starts slowly is lost: that is the price (Jamieson and Talwalkar 2016)."
 
 
@@ -201,7 +276,8 @@ def halving(candidates: list, score: object, epochs: int, factor: int) -> object
 
     score(candidate, epochs) trains a candidate for so many epochs and gives its accuracy. In each
     round all that are left are scored, the best len // factor of them stay (at least one), and the
-    next round has `factor` times the epochs. It ends when one is left.
+    next round has `factor` times the epochs. It ends when one is left. A single candidate is not
+    scored.
     """
     while len(candidates) > 1:
         ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)

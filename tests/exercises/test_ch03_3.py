@@ -101,23 +101,36 @@ def halving_by_recursion(candidates, score, epochs, factor):
     return halving_by_recursion(kept, score, epochs * factor, factor)
 
 
-def test_halving_another_way(line):
-    assert line("03_3.halving", halving_by_recursion).startswith("✔")
+def halving_backwards(candidates, score, epochs, factor):
+    """The order within a round is free, and the epochs may come by name or as a float."""
+    if len(candidates) == 1:
+        return candidates[0]
+    best_last = sorted(candidates[::-1], key=lambda c: score(c, epochs=float(epochs)))
+    kept = best_last[-max(1, len(candidates) // factor) :]
+    return halving_backwards(kept, score, epochs * factor, factor)
 
 
-def keeps_none(candidates, score, epochs, factor):
-    while len(candidates) > 1:
-        ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)
-        candidates = ranked[: len(ranked) // factor]
-        epochs *= factor
-    return candidates[0]
+@pytest.mark.parametrize("answer", [halving_by_recursion, halving_backwards])
+def test_halving_other_ways(line, answer):
+    assert line("03_3.halving", answer).startswith("✔")
 
 
-def same_epochs(candidates, score, epochs, factor):
-    while len(candidates) > 1:
-        ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)
-        candidates = ranked[: max(1, len(ranked) // factor)]
-    return candidates[0]
+def keep_the_best(ranked, factor):
+    return ranked[: max(1, len(ranked) // factor)]
+
+
+def halving_with(keep=keep_the_best, then=lambda now, first, factor: now * factor):
+    """An answer that keeps others, or gives the next round other epochs."""
+
+    def answer(candidates, score, epochs, factor):
+        first = epochs
+        while len(candidates) > 1:
+            ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)
+            candidates = keep(ranked, factor)
+            epochs = then(epochs, first, factor)
+        return candidates[0]
+
+    return answer
 
 
 def keeps_the_worst(candidates, score, epochs, factor):
@@ -130,19 +143,97 @@ def scores_the_last(candidates, score, epochs, factor):
     return winner
 
 
+def ranks_by_the_first_round(candidates, score, epochs, factor):
+    scores = {}
+    while len(candidates) > 1:
+        scores = {c: score(c, epochs) for c in candidates} | scores
+        ranked = sorted(candidates, key=scores.get, reverse=True)
+        candidates = ranked[: max(1, len(ranked) // factor)]
+        epochs *= factor
+    return candidates[0]
+
+
+def scores_each_twice(candidates, score, epochs, factor):
+    def mean(candidate, epochs):
+        return (score(candidate, epochs) + score(candidate, epochs)) / 2
+
+    return halving_by_recursion(candidates, mean, epochs, factor)
+
+
+def raises_the_epochs_too_soon(candidates, score, epochs, factor):
+    scores = {}
+    for candidate in candidates:
+        scores[candidate] = score(candidate, epochs)
+        epochs *= factor
+    return max(scores, key=scores.get)
+
+
+def scores_a_single_one(candidates, score, epochs, factor):
+    if len(candidates) == 1:
+        score(candidates[0], epochs)
+    return halving_by_recursion(candidates, score, epochs, factor)
+
+
+def goes_on_whatever_happens(candidates, score, epochs, factor):
+    while True:
+        try:
+            score(candidates[0], epochs)
+        except Exception:
+            continue
+
+
+ROUND_2 = "round 2 should score early, steady with 2 epochs; you scored "
+
+
 @pytest.mark.parametrize(
     ("answer", "edge"),
     [
-        (lambda c, s, e, f: max(c, key=lambda one: s(one, 100)), "the winner is"),
-        (lambda c, s, e, f: max(c, key=lambda one: s(one, e)), "four candidates"),
-        (keeps_none, "IndexError"),
-        (same_epochs, "the winner is"),
-        (keeps_the_worst, "the winner is"),
-        (scores_the_last, "you spent"),
+        (
+            lambda c, s, e, f: max(c, key=lambda one: s(one, 100)),
+            "(4 candidates, 1 epoch first, factor 2): round 1 should score early, steady, bad, "
+            "worse with 1 epoch; you scored early, steady, bad, worse with 100",
+        ),
+        (lambda c, s, e, f: max(c, key=lambda one: s(one, e)), f"{ROUND_2}none"),
+        (halving_with(lambda ranked, factor: ranked[: len(ranked) // factor]), "IndexError"),
+        (halving_with(lambda ranked, factor: ranked[::factor]), f"{ROUND_2}early, bad with 2"),
+        (halving_with(lambda ranked, factor: ranked[:-1]), f"{ROUND_2}early, steady, bad with 2"),
+        (
+            halving_with(lambda ranked, factor: ranked[: math.ceil(len(ranked) / factor)]),
+            "after round 1 only early is left, which is not scored; you scored early, steady with",
+        ),
+        (halving_with(then=lambda now, first, factor: now), f"{ROUND_2}early, steady with 1"),
+        (halving_with(then=lambda now, first, factor: factor), "with 4 epochs; you scored early, "),
+        (halving_with(then=lambda now, first, factor: first * factor), "round 3"),
+        (keeps_the_worst, f"{ROUND_2}bad, worse with 2"),
+        (
+            scores_the_last,
+            "after round 2 only early is left, which is not scored; you scored early",
+        ),
+        (
+            scores_a_single_one,
+            "(1 candidate, 1 epoch first, factor 2): there is only one, which is",
+        ),
+        (
+            scores_each_twice,
+            "you scored early, early, steady, steady, bad, bad, worse, worse with 1",
+        ),
+        (raises_the_epochs_too_soon, "you scored early with 1, steady with 2, bad with 4, worse"),
+        (ranks_by_the_first_round, "who leads in the first falls behind"),
+        (
+            lambda c, s, e, f: (halving_by_recursion(c, s, e, f), c[-1])[1],
+            "you gave a str ('worse'), the winner is 'early'",
+        ),
     ],
 )
 def test_halving_typical_mistakes(rejected, answer, edge):
     rejected("03_3.halving", answer, edge)
+
+
+@pytest.mark.parametrize(
+    "answer", [halving_with(lambda ranked, factor: ranked), goes_on_whatever_happens]
+)
+def test_halving_that_never_ends_is_stopped(rejected, answer):
+    rejected("03_3.halving", answer, "score was called 1,000 times: does your loop end?")
 
 
 def front_by_comparison(points):
