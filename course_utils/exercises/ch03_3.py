@@ -8,7 +8,16 @@ from typing import Any
 
 import torch
 
-from course_utils.exercises.answers import Answer, Wrong, a_kind_of, number, one_line, shown, tensor
+from course_utils.exercises.answers import (
+    Answer,
+    Wrong,
+    a_kind_of,
+    number,
+    one_line,
+    same,
+    shown,
+    tensor,
+)
 from course_utils.exercises.base import exercise
 
 
@@ -295,6 +304,10 @@ def _check_front(answer: Answer) -> str:
         ([(2, 0.5)], "a single one"),
         ([(1, 0.9), (2, 0.8), (3, 0.7)], "the cheapest is the best"),
         ([(1, 0.5), (1, 0.5), (2, 0.4)], "the same one twice"),
+        (
+            [(1, 0.9), (2, 0.6), (3, 0.8)],
+            "one is better than the one before it, but not than the cheapest",
+        ),
     ]
     for points, what in cases:
         where = f"{what} ({points})"
@@ -304,18 +317,26 @@ def _check_front(answer: Answer) -> str:
             both = _items(pair, where, "a list of pairs (cost, accuracy)")
             if len(both) != 2:
                 raise Wrong(f"{where}: {pair!r} is no pair (cost, accuracy)")
-            pairs.append((number(both[0], where), number(both[1], where)))
+            read = number(both[0], f"{where}:"), number(both[1], f"{where}:")
+            # Not by ==: an answer that works with float32 tensors gives back 0.89999998.
+            known = [p for p in points if same(read[0], p[0]) and same(read[1], p[1])]
+            if not known:
+                raise Wrong(
+                    f"{where}: {read} is none of the points: give the pairs (cost, accuracy) as "
+                    "they are"
+                )
+            pairs.append(known[0])
         want = []
         for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
             if not want or accuracy > want[-1][1]:
                 want.append((cost, accuracy))
         for pair in pairs:
             if pair not in want:
-                better = next((p for p in want if p[0] <= pair[0] and p[1] >= pair[1]), None)
-                raise Wrong(f"{where}: {pair} does not belong there: {better} is as good or better")
+                better = next(p for p in want if p[0] <= pair[0] and p[1] >= pair[1])
+                raise Wrong(f"{where}: {pair} does not belong there: {better} beats it")
         if pairs != want:
             raise Wrong(f"{where}: you gave {pairs}, it is {want}: cheapest first, each once")
-    return "Nobody on the front is beaten in both; which of them is best, only you can say."
+    return "Nothing beats a point on the front; which of them is best, only you can say."
 
 
 @exercise(
@@ -330,9 +351,10 @@ def _check_front(answer: Answer) -> str:
     ),
 )
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The (cost, accuracy) than which none is both as cheap and as accurate, the cheapest first.
+    """The points (cost, accuracy) that no other point beats, the cheapest first.
 
-    Of two with equal numbers one is given.
+    One point beats another if it costs no more and is no less accurate, and is better in one of
+    the two. Of equal points one is given.
     """
     kept = []
     for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):

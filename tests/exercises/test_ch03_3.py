@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -241,14 +242,24 @@ def front_by_comparison(points):
     return [list(p) for p in sorted(kept)]
 
 
-def test_front_another_way(line):
-    assert line("03_3.front", front_by_comparison).startswith("✔")
+def front_in_float32(points):
+    return torch.tensor(front_by_comparison(points)).tolist()
+
+
+@pytest.mark.parametrize("answer", [front_by_comparison, front_in_float32])
+def test_front_other_ways(line, answer):
+    assert line("03_3.front", answer).startswith("✔")
+
+
+def better_than_the_one_before(points):
+    ranked = sorted(points, key=lambda p: (p[0], -p[1]))
+    return ranked[:1] + [q for p, q in itertools.pairwise(ranked) if q[1] > p[1]]
 
 
 @pytest.mark.parametrize(
     ("answer", "edge"),
     [
-        (lambda points: sorted(points), "one is dearer and worse"),
+        (lambda points: sorted(points), "(2, 0.7) does not belong there: (1, 0.8) beats it"),
         (lambda points: [max(points, key=lambda p: p[1])], "each dearer one is better"),
         (lambda points: front_by_comparison(points)[::-1], "cheapest first"),
         (
@@ -262,6 +273,15 @@ def test_front_another_way(line):
             "the same one twice",
         ),
         (lambda points: points[0], "a list of pairs"),
+        (better_than_the_one_before, "one is better than the one before it"),
+        (
+            lambda points: [(a, c) for c, a in front_by_comparison(points)],
+            "(0.5, 1) is none of the points: give the pairs (cost, accuracy) as they are",
+        ),
+        (
+            lambda points: [(c, 100 * a) for c, a in front_by_comparison(points)],
+            "(1, 50.0) is none of the points",
+        ),
     ],
 )
 def test_front_typical_mistakes(rejected, answer, edge):
