@@ -11,8 +11,9 @@ T = TypeVar("T")
 def front(
     some: Iterable[T], *, cost: Callable[[T], float], accuracy: Callable[[T], float]
 ) -> list[T]:
-    """Those than which none is both better and cheaper, the cheapest first.
+    """Those that no other one beats, the cheapest first.
 
+    One beats another if it costs no more and is no less accurate, and is better in one of the two.
     Of equal ones the first is taken.
     """
     kept: list[T] = []
