@@ -50,12 +50,12 @@ class Improvement:
     """What `improve` has found; while it is at work, what it has found so far.
 
     Attributes:
-        original: the network as it was given.
+        original: a copy of the network as it was given, on the CPU.
         image_shape: (C, H, W) of the pictures.
         weights: "keep" or "fresh", with which every training begins.
         seed: of the weights and of the trainings.
         start: the given network's own accuracy and cost.
-        best: the candidate with the highest accuracy so far; `start` if none is better.
+        best: the candidate to take, see `choice.winner`; `start` if none is better.
         network: as `best` says, trained, in eval mode.
         tried: all candidates, in order.
         now: what is being done, in words; "" at the end.

@@ -5,11 +5,11 @@ best arm identification and hyperparameter optimization"). In each round fewer c
 trained longer; every training is a whole one, with its schedule, and starts anew, for a schedule
 that is cut in the middle says little about its end:
 
-1. the network's own layers, the same at half and at double the width (Howard et al. 2017,
-   "MobileNets"), and then candidates chosen by TPE: two epochs each;
+1. the network's own layers, the same narrower, wider and deeper, and then candidates chosen by TPE:
+   two epochs each;
 2. the best of these again, six epochs each;
-3. thirty epochs, or as many as there is time for: the network's own layers, as what good training
-   alone can do, and the best of the second round.
+3. thirty epochs, or as many as there is time for: the best of the second round, and the network's
+   own layers, as what good training alone can do.
 
 The best are, in turn, the most accurate of all and the most accurate of those that need at most
 half of the given network's multiply-adds: so a network that is nearly as good and far cheaper gets
@@ -21,17 +21,16 @@ the strongest, or for the cheap ones, which cannot learn so much by heart, the n
 weakest.
 
 Each round has its share of the budget, and ends with it; only the first two trainings of the second
-may take some of the last one's.
+may take some of the last one's. What is taken in the end says `choice.winner`.
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,18 +41,26 @@ from torch import nn
 
 from course_utils.compatibility import check_model_fits
 from course_utils.data import Dataset
-from course_utils.devices import one_thread
+from course_utils.devices import device_of, one_thread, pick_device
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
+from course_utils.optimisation import build_optimizer
 from course_utils.precision import Precision, asked_for, choose, step_seconds
 from course_utils.search.budget import Budget
-from course_utils.search.candidate import ARTICLE, AUGMENTATIONS, multiply_adds
-from course_utils.search.improvement import Improvement, Tried, own_value
+from course_utils.search.candidate import ARTICLE, multiply_adds
+from course_utils.search.choice import (
+    augmentation_for,
+    first_candidates,
+    has_learned,
+    ranked,
+    winner,
+)
+from course_utils.search.improvement import Improvement, Tried
 from course_utils.search.methods import make_sampler
 from course_utils.search.objective import REASON, Interrupted, Objective
 from course_utils.search.plan import Plan
-from course_utils.search.presets import PROVEN, space_for
-from course_utils.search.space import SearchSpace
+from course_utils.search.presets import space_for
+from course_utils.search.space import SearchSpace, Values
 from course_utils.search.studies import quiet
 from course_utils.training import History
 
@@ -63,9 +70,16 @@ EPOCHS = {1: 2, 2: 6, 3: 30}
 LEAST = 15
 """Epochs that a candidate of the last round gets at least, if there is no time for all."""
 
+IN_VAIN = 50
+"""After so many candidates in a row that are impossible or known already, the first round ends."""
+
 _ENDS = {"seconds": {1: 0.25, 2: 0.4, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
-_FOR_ONE = 0.65  # of the last round's time, the most for one candidate: another wants some, too
+_FOR_ONE = 0.75  # of the last round's time, the most for one candidate: another wants some, too
 _STARTUP = 24  # `make_sampler` makes a third of it random
+
+
+class StoppedEarly(CourseError):
+    """The search was stopped before anything was known of the network itself."""
 
 
 def improve(
@@ -73,7 +87,7 @@ def improve(
     data: Dataset,
     budget: float | str | Budget = 120,
     *,
-    space: SearchSpace | None = None,
+    space: Mapping[str, Values] | None = None,
     weights: str = "auto",
     precision: str | Precision = "auto",
     seed: int = 0,
@@ -83,40 +97,42 @@ def improve(
     """Search for a better network of the same kind, starting from `model`, within a budget.
 
     Args:
-        model: takes the pictures of `data`; it is left as it is.
+        model: takes the pictures of `data`; the search works on copies of it.
         data: candidates learn from its training pictures and are compared on its validation
             pictures; the test pictures are never looked at.
         budget: seconds, or a text such as "2 min" or "24 trials".
         space: what may vary; by default the layers' channels, kernel sizes and depths, and the
             training, see `space_for`.
-        weights: "keep" what the network has learned, "fresh" to begin anew, or "auto": keep it if
-            it is right on a quarter more of the pictures than a guess would be.
+        weights: "keep" what the network has learned, "fresh" to begin anew (frozen layers stay as
+            they are), or "auto": keep it if it is right on a quarter more of the pictures than a
+            guess would be.
         precision: as for `fit`; "auto" tries once, with the network as it is given.
         seed: of everything that is drawn. With a budget in trials and precision="float32" the same
             seed gives the same candidates and numbers.
         stop: when it is set, the search ends at once, with the best so far.
         on_change: called with what has been found so far after each epoch and each candidate, in
-            the thread of `improve`.
+            the thread of `improve`. An exception in it ends the search and comes out of `improve`.
 
     Raises:
-        CourseError: no budget, a network that does not fit the pictures, no validation pictures,
-            or a space with layers that the network has not.
+        StoppedEarly: stopped before anything was known of the network itself.
+        CourseError: no budget, or too little to measure the network itself; a network that does not
+            fit the pictures or has nothing to train, no validation pictures, or a space with layers
+            that the network has not.
     """
     limit = Budget.of(budget)
-    with quiet(), one_thread():  # more threads gain little here, and lose much on a busy machine
+    with one_thread():  # more threads gain little here, and lose much on a busy machine
         try:
             search = _Search(model, data, limit, space, weights, precision, seed, stop, on_change)
         except Interrupted:
+            if stop is not None and stop.is_set():
+                raise StoppedEarly(
+                    "The search was stopped before anything was known of the network itself."
+                ) from None
             raise CourseError(
-                "The search ended before anything was known of the network itself: give it more "
-                "time."
+                f"The {limit} were over before anything was known of the network itself: give the "
+                "search more time."
             ) from None
-        try:
-            for number in EPOCHS:
-                search.run_round(number)
-        except Interrupted:
-            search.found.stopped = stop is not None and stop.is_set()
-    search.say("")
+        search.run()
     return search.found
 
 
@@ -139,7 +155,7 @@ class _Search:
         model: nn.Module,
         data: Dataset,
         budget: Budget,
-        space: SearchSpace | None,
+        space: Mapping[str, Values] | None,
         weights: str,
         precision: str | Precision,
         seed: int,
@@ -147,29 +163,33 @@ class _Search:
         on_change: Callable[[Improvement], None] | None,
     ) -> None:
         self.begun, self.limit = time.perf_counter(), _Limit(stop, budget.seconds)
+        self.budget, self.on_change = budget, on_change
         if not len(data.validation):
             raise CourseError(
                 "Candidates are compared on validation pictures, and there are none: load the data "
                 "with validation=0.1."
             )
-        example = torch.zeros(2, *data.image_shape)
+        self.home, self.device = device_of(model), pick_device()
+        model = copy.deepcopy(model).cpu()  # its owner may train the other one meanwhile
         check_model_fits(model, data)
+        build_optimizer(model)  # says so if nothing can be trained
+        example = torch.zeros(2, *data.image_shape)
+        probe = copy.deepcopy(model).to(self.device)
         known = evaluate(
-            model, data.validation, mean=data.mean, std=data.std, on_batch=self._check_stop
+            probe, data.validation, mean=data.mean, std=data.std, on_batch=self._check_stop
         )
-        self.batch = data.normalise(data.train.images[: ARTICLE["batch_size"]])
+        batch = data.normalise(data.train.images[: ARTICLE["batch_size"]])
+        self.batch = batch.to(self.device)
         if precision == "auto":  # tried once, for all candidates
-            precision = choose(copy.deepcopy(model).train(), self.batch, between=self._check_stop)
+            precision = choose(probe.train(), self.batch, between=self._check_stop)
         self.precision = asked_for(precision)
         if weights == "auto":
-            weights = "keep" if _has_learned(known.accuracy, data) else "fresh"
-        self.plan = Plan(
-            space_for(model, example) if space is None else space, weights=weights, seed=seed
-        )
-        self.budget, self.on_change = budget, on_change
+            weights = "keep" if has_learned(known.accuracy, data) else "fresh"
+        space = space_for(model, example) if space is None else space
+        self.plan = Plan.of(space, weights=weights, seed=seed)
         self.ends = _ENDS["trials" if budget.seconds is None else "seconds"]
         start = Tried(0, 0, 0, {}, known.accuracy, multiply_adds(model, example))
-        same = copy.deepcopy(model).eval()
+        same = copy.deepcopy(model).to(self.home).eval()
         self.found = Improvement(model, data.image_shape, weights, seed, start, start, same)
         self.objective = Objective(
             self.plan,
@@ -181,35 +201,59 @@ class _Search:
             on_epoch=self._on_epoch,
             on_trained=self._on_trained,
         )
+        self.round = 1
         self._trained: nn.Module | None = None
+        self._not_ours: Exception | None = None  # raised by `on_change`
         self.first_step = 0.0  # seconds of a step of the first candidate
 
     # The rounds
 
-    def run_round(self, number: int) -> None:
-        """Try candidates until the round's share of the budget is spent, or there are no more."""
-        self.round = number
-        space = self.plan.space
-        if number == 1:
-            only = {name: [value] for name, value in augmentation_for(space, 1).items()}
-            plan = replace(self.plan, epochs=EPOCHS[1], space=SearchSpace({**space, **only}))
-            sampler = make_sampler("tpe", plan.seed, _STARTUP)
-            pruner = optuna.pruners.NopPruner()
-            study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-            for values in first_candidates(self.found.original, plan.space):
+    def run(self) -> None:
+        """All rounds, or as many as there is time for."""
+        try:
+            self._explore()
+            for self.round in (2, 3):
+                self._go_on()
+        except Interrupted:
+            stop = self.limit.stop
+            self.found.stopped = stop is not None and stop.is_set()
+        self.say("")
+
+    def _explore(self) -> None:
+        """Try candidates until the first round's share of the budget is spent; one in any case."""
+        only = {name: [value] for name, value in augmentation_for(self.plan.space, 1).items()}
+        plan = replace(self.plan, epochs=EPOCHS[1], space=SearchSpace({**self.plan.space, **only}))
+        with quiet():
+            study = optuna.create_study(
+                direction="maximize",
+                sampler=make_sampler("tpe", plan.seed, _STARTUP),
+                pruner=optuna.pruners.NopPruner(),
+            )
+            for values in first_candidates(self.found.original, self.plan.space):
                 study.enqueue_trial(values)
-            while not self._spent():
-                self._try(study.ask(), plan, study)
-            return
+        in_vain = 0
+        while in_vain < IN_VAIN and not (self.found.tried and self._spent()):
+            with quiet():
+                trial = study.ask()
+                params = plan.space.suggest(trial)
+            same = [one for one in self.found.tried if one.params == params]
+            one = same[0] if same else self._try(trial, plan)
+            in_vain = in_vain + 1 if same or one.accuracy is None else 0
+            state = TrialState.PRUNED if one.accuracy is None else TrialState.COMPLETE
+            study.tell(trial, one.accuracy, state=state)
+
+    def _go_on(self) -> None:
+        """Try the best of the round before until this round's share is spent, or all have been."""
         half = self.found.start.multiply_adds / 2
-        chosen = _ranked([t for t in self.found.tried if t.round == number - 1], half)
-        if number == 3 and self.found.tried[0].accuracy is not None:
-            chosen.insert(0, self.found.tried[0])
+        chosen = ranked([t for t in self.found.tried if t.round == self.round - 1], half)
+        if self.round == 3 and self.found.tried[0].accuracy is not None:
+            chosen.insert(1, self.found.tried[0])
         done: list[dict[str, Any]] = []
         for one in chosen:
             if self._spent():
                 break
-            params = one.params | augmentation_for(space, number, one.multiply_adds <= half)
+            cheap = one.multiply_adds <= half
+            params = one.params | augmentation_for(self.plan.space, self.round, cheap)
             if params not in done and (epochs := self._epochs_for(one)):
                 done.append(params)
                 self._try(FixedTrial(params), replace(self.plan, epochs=epochs))
@@ -243,22 +287,18 @@ class _Search:
 
     # One candidate
 
-    def _try(self, trial: BaseTrial, plan: Plan, study: optuna.Study | None = None) -> None:
+    def _try(self, trial: BaseTrial, plan: Plan) -> Tried:
         self.objective.plan, self._trained = plan, None
         number = len(self.found.tried) + 1
         self.say(f"round {self.round}, candidate {number}")
-        begun = time.perf_counter()
-        value, state = None, TrialState.COMPLETE
+        begun, value = time.perf_counter(), None
         try:
             value = self.objective(trial)
         except Interrupted:
             raise
-        except optuna.TrialPruned:
-            state = TrialState.PRUNED
-        except Exception:  # its reason is kept with it, and the next may well work
-            state = TrialState.FAIL
-        if study is not None:
-            study.tell(trial, value, state=state)
+        except Exception as error:  # its reason is kept with it, and the next may well work
+            if error is self._not_ours:
+                raise
         now = time.perf_counter()
         one = Tried(
             number,
@@ -271,10 +311,13 @@ class _Search:
             now - begun,
             now - self.begun,
         )
-        if value is not None and value > self.found.best.accuracy:
-            self.found.network, self.found.best = self._trained.eval(), one
+        tried = [*self.found.tried, one]
+        # Of two rounds and accuracies the new one wins, or who has won before: see `winner`.
+        if winner(tried, self.found.start, len(self.objective.data.validation)) is one:
+            self.found.network, self.found.best = self._trained.to(self.home).eval(), one
         self.found.tried.append(one)
         self.say(f"round {self.round}, candidate {number} done")
+        return one
 
     def _on_epoch(self, history: History) -> None:
         number = len(self.found.tried) + 1
@@ -285,8 +328,9 @@ class _Search:
 
     def _on_built(self, model: nn.Module) -> None:
         if self.round == 1 and self.budget.seconds is not None:
+            probe = copy.deepcopy(model).to(self.device).train()
             self._check_pace(
-                step_seconds(model.train(), self.batch, self.precision, between=self._check_stop)
+                step_seconds(probe, self.batch, self.precision, between=self._check_stop)
             )
 
     def _check_pace(self, step: float) -> None:
@@ -300,11 +344,9 @@ class _Search:
         if not self.found.tried:
             self.first_step = step
             return
-        first, last = self.found.tried[0], self._last_round()
-        own_pace = first.seconds / first.epochs
+        first, left = self.found.tried[0], _FOR_ONE * self._last_round()
         steps = math.ceil(len(self.objective.data.train) / ARTICLE["batch_size"])
-        pace = own_pace + steps * (step - self.first_step)
-        left = min(_FOR_ONE * last, last - min(EPOCHS[3] * own_pace, _FOR_ONE * last))
+        pace = first.seconds / first.epochs + steps * (step - self.first_step)
         if pace > left / LEAST and step > 1.5 * self.first_step:
             raise optuna.TrialPruned(
                 f"an epoch would take {pace:.1f} s, too long for {LEAST} of them in the "
@@ -318,54 +360,8 @@ class _Search:
         """Tell how things stand."""
         self.found.now = text
         if self.on_change is not None:
-            self.on_change(self.found)
-
-
-def _ranked(tried: list[Tried], half: float) -> list[Tried]:
-    """In turn the most accurate of all and of those with at most `half` multiply-adds."""
-    complete = [one for one in tried if one.accuracy is not None]
-    best = sorted(complete, key=lambda one: (-one.accuracy, one.multiply_adds))
-    cheap = [one for one in best if one.multiply_adds <= half]
-    in_turn = itertools.chain(*itertools.zip_longest(best, cheap))
-    return list({one.number: one for one in in_turn if one is not None}.values())
-
-
-def _has_learned(accuracy: float, data: Dataset) -> bool:
-    """Whether an accuracy on the validation pictures is much more than a guess."""
-    counts = data.validation.labels.bincount()
-    guess = float(counts.max()) / len(data.validation)
-    return accuracy > guess + 0.25 * (1 - guess)
-
-
-def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any]]:
-    """The layers as they are, at half and at double the width, and `PROVEN`: what `space` has."""
-    candidates: list[dict[str, Any]] = []
-    for factor in (1, 0.5, 2):
-        values = dict(PROVEN)
-        for layer, settings in space.layers.items():
-            for setting in settings:
-                own = own_value(model, layer, setting)
-                scaled = int(factor * own) if setting == "out_channels" else own
-                name = f"{layer}.{setting}"
-                values[name] = scaled if space.contains(name, scaled) else own
-        values = {
-            name: value
-            for name, value in values.items()
-            if name in space and space.contains(name, value)
-        }
-        if values not in candidates:
-            candidates.append(values)
-    return candidates
-
-
-def augmentation_for(space: SearchSpace, round_number: int, cheap: bool = False) -> dict[str, str]:
-    """{"augment": name} for a candidate of this round; {} if the space has no augmentation.
-
-    In the first two rounds that is the weakest, in the last one the strongest, or for a cheap
-    candidate the next after the weakest.
-    """
-    if "augment" not in space:
-        return {}
-    names = [name for name in AUGMENTATIONS if space.contains("augment", name)]
-    some = names[:1] if round_number < 3 else names[:2] if cheap else names
-    return {"augment": some[-1]}
+            try:
+                self.on_change(self.found)
+            except Exception as error:
+                self._not_ours = error
+                raise

@@ -271,9 +271,12 @@ class ImprovePanel(RunsInBackground, Panel):
         run.start()
         self._show_state()
 
-    def _search(self, run: BackgroundRun, settings: dict[str, Any], amount: str) -> Improvement:
+    def _search(
+        self, run: BackgroundRun, settings: dict[str, Any], amount: str
+    ) -> Improvement | None:
+        """What was found; None if it was stopped before anything was."""
         from course_utils.search.budget import Budget
-        from course_utils.search.rounds import improve
+        from course_utils.search.rounds import StoppedEarly, improve
 
         budget, begun = Budget.of(amount), time.perf_counter()
 
@@ -284,16 +287,19 @@ class ImprovePanel(RunsInBackground, Panel):
             if found.now:  # else it has ended, and is drawn once more anyway
                 run.tick()
 
-        return improve(
-            self.model,
-            self.data,
-            budget,
-            space=space_of(varied(settings), self.model, self.data),
-            precision=self._precision,
-            seed=settings["seed"],
-            stop=run.stopping,
-            on_change=on_change,
-        )
+        try:
+            return improve(
+                self.model,
+                self.data,
+                budget,
+                space=space_of(varied(settings), self.model, self.data),
+                precision=self._precision,
+                seed=settings["seed"],
+                stop=run.stopping,
+                on_change=on_change,
+            )
+        except StoppedEarly:
+            return None
 
     def _train(self, run: BackgroundRun, todo: list[Tried], epochs: int) -> bool:
         """Train one after the other; False if one was stopped."""
@@ -328,7 +334,9 @@ class ImprovePanel(RunsInBackground, Panel):
 
     def _on_searched(self, run: BackgroundRun) -> None:
         self._found = run.result
-        if run.result.stopped:
+        if run.result is None:
+            self._say(f"{_why(run)} before anything was found.")
+        elif run.result.stopped:
             self._say(f"{_why(run)}: the best so far is kept.")
         else:
             self._bar.value = 1

@@ -1,0 +1,112 @@
+"""What `improve` decides without training: who begins, who goes on, who has won."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_utils.search import SearchSpace, Tried
+from course_utils.search.choice import augmentation_for, first_candidates, ranked, winner
+from course_utils.search.presets import PROVEN, space_for
+from course_utils.search.rounds import EPOCHS
+from tests.toys import toy_model
+
+EXAMPLE = torch.zeros(2, 1, 8, 8)
+
+
+def tried(number, accuracy, cost=100, round=1):
+    return Tried(number, round, 2, {}, accuracy, cost)
+
+
+def test_the_most_accurate_take_turns_with_the_most_accurate_of_the_cheap():
+    some = [
+        tried(1, 0.90, 100),
+        tried(2, 0.89, 50),
+        tried(3, 0.895, 120),
+        tried(4, None, None),
+        tried(5, 0.5, 10),
+        tried(6, 0.5, 20),
+    ]
+    assert [one.number for one in ranked(some, half=50)] == [1, 2, 3, 5, 6]
+    assert [one.number for one in ranked(some, half=9)] == [1, 3, 2, 5, 6]
+    assert ranked([], half=50) == []
+
+
+def test_it_begins_with_the_same_layers_narrower_wider_and_deeper():
+    model = toy_model()
+    layers = [
+        {name: value for name, value in values.items() if name.startswith("0.")}
+        for values in first_candidates(model, space_for(model, EXAMPLE))
+    ]
+    assert layers == [
+        {"0.out_channels": width, "0.depth": depth, "0.kernel_size": 3}
+        for width, depth in ((6, 1), (3, 1), (12, 1), (6, 2), (3, 2))
+    ]
+
+
+def test_it_begins_with_what_the_space_has():
+    space = SearchSpace(
+        {"0.out_channels": [6, 12], "learning_rate": [0.1, PROVEN["learning_rate"]]}
+    )
+    rate = {"learning_rate": PROVEN["learning_rate"]}
+    first = first_candidates(toy_model(), space)
+    assert first == [{"0.out_channels": 6} | rate, {"0.out_channels": 12} | rate]
+    assert first_candidates(toy_model(), SearchSpace({"augment": ["none"]})) == [{}]
+
+
+@pytest.mark.parametrize("names", [["none", "flip", "crop"], ["crop", "flip", "none"]])
+def test_augmentations_of_any_order_are_known_from_weak_to_strong(names):
+    space = SearchSpace({"augment": names})
+    for number in (1, 2):
+        assert augmentation_for(space, number) == {"augment": "none"}
+        assert augmentation_for(space, number, cheap=True) == {"augment": "none"}
+    assert augmentation_for(space, 3) == {"augment": "crop"}
+    assert augmentation_for(space, 3, cheap=True) == {"augment": "flip"}
+
+
+def test_only_augmentations_of_the_space_are_used():
+    for number in EPOCHS:
+        for cheap in (False, True):
+            one = SearchSpace({"augment": ["flip"]})
+            assert augmentation_for(one, number, cheap) == {"augment": "flip"}
+            assert augmentation_for(SearchSpace({"0.groups": [1]}), number, cheap) == {}
+
+
+START = tried(0, 0.5)
+
+
+def test_of_candidates_within_one_standard_error_the_longest_training_wins():
+    # One standard error of 90 % on 1,000 pictures is 0.95 points.
+    short, long, longer = tried(1, 0.900), tried(2, 0.891, round=3), tried(3, 0.894, round=3)
+    assert winner([short], START, 1000) is short
+    assert winner([short, long], START, 1000) is long
+    assert winner([short, long, longer], START, 1000) is longer
+    assert winner([short, tried(2, 0.890, round=3)], START, 1000) is short
+    assert winner([short, tried(2, 0.891, round=3)], START, 2000) is short
+
+
+def test_who_is_no_better_than_the_given_network_does_not_win():
+    failed = tried(1, None)
+    assert winner([], START, 100) is START
+    assert winner([failed, tried(2, 0.5), tried(3, 0.4, round=3)], START, 100) is START
+    better = tried(4, 0.51)
+    assert winner([failed, tried(3, 0.5, round=3), better], START, 100) is better
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 1, 2, 3]), st.none() | st.integers(40, 100)), max_size=9)
+)
+def test_a_new_candidate_wins_or_who_won_before(some):
+    """So of all trained networks `improve` needs to keep one only."""
+    some.sort(key=lambda one: one[0])  # rounds follow each other
+    every = [
+        tried(number, accuracy and accuracy / 100, round=number_of_round)
+        for number, (number_of_round, accuracy) in enumerate(some, start=1)
+    ]
+    before = START
+    for count, new in enumerate(every, start=1):
+        now = winner(every[:count], START, 400)
+        assert now in (before, new)
+        before = now
