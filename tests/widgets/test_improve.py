@@ -15,7 +15,7 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.models import SimpleCNN
-from course_utils.search import rounds as search_module
+from course_utils.search import rounds
 from course_utils.widgets.improve import ImprovePanel, improve_panel
 from tests.toys import same, toy_data, toy_model, weights
 
@@ -59,7 +59,7 @@ def done(panel):
 @pytest.fixture
 def gate(monkeypatch):
     """Holds a search in its second candidate until it is asked to stop."""
-    arrived, improve = threading.Event(), search_module.improve
+    arrived, improve = threading.Event(), rounds.improve
 
     def held(*arguments, on_change, stop, **keywords):
         def wait_then(found):
@@ -70,7 +70,7 @@ def gate(monkeypatch):
 
         return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
 
-    monkeypatch.setattr(search_module, "improve", held)
+    monkeypatch.setattr(rounds, "improve", held)
     return arrived
 
 
@@ -121,7 +121,7 @@ def test_the_given_network_is_left_as_it_is(make):
 
 
 def test_the_same_seed_gives_the_same_candidates(make):
-    panels = [make(budget="4 trials", seed=seed) for seed in (1, 1, 2)]
+    panels = [make(budget="10 trials", seed=seed) for seed in (1, 1, 2)]
     for panel in panels:
         panel.improve(wait=True)
     first, again, other = ([one.params for one in p.result.tried] for p in panels)
@@ -176,13 +176,32 @@ def test_stop_in_the_middle_of_a_training(make):
     assert panel.result.stopped and panel.error == ""
 
 
+def test_a_stop_before_the_first_result_is_no_error(panel, monkeypatch):
+    measuring, evaluate = threading.Event(), rounds.evaluate
+
+    def slow(*arguments, **options):
+        measuring.set()
+        assert panel._run.stopping.wait(20)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(rounds, "evaluate", slow)
+    panel.improve()
+    assert measuring.wait(20)
+    panel.stop()
+    assert panel.wait(20)
+    assert status(panel) == "Stopped before anything was found."
+    assert panel.error == "" and panel.result is None and panel.network is None
+    panel.train()
+    assert "press Improve first" in status(panel)
+
+
 def test_another_panel_that_works_stops_this_one(panel, make, gate):
     panel.improve()
     assert gate.wait(20)
     other = make(budget="3 trials")
-    threading.Timer(0.3, other.stop).start()  # it is held, too
-    other.improve(wait=True)
-    assert panel.wait(20)
+    other.improve()  # waits for the first one's end
+    other.stop()  # it is held, too
+    assert panel.wait(20) and other.wait(20)
     assert status(panel) == "Another panel began to train: the best so far is kept."
 
 
@@ -394,7 +413,7 @@ def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no memory left")
 
-    monkeypatch.setattr(search_module, "improve", broken)
+    monkeypatch.setattr(rounds, "improve", broken)
     panel.improve(wait=True)
     assert panel.error == "Unexpected RuntimeError: no memory left"
     monkeypatch.undo()
@@ -403,7 +422,7 @@ def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
 
 
 def test_a_search_that_breaks_leaves_its_candidates(panel, monkeypatch):
-    improve = search_module.improve
+    improve = rounds.improve
 
     def breaks(*arguments, on_change, **keywords):
         def then(found):
@@ -413,7 +432,7 @@ def test_a_search_that_breaks_leaves_its_candidates(panel, monkeypatch):
 
         return improve(*arguments, on_change=then, **keywords)
 
-    monkeypatch.setattr(search_module, "improve", breaks)
+    monkeypatch.setattr(rounds, "improve", breaks)
     panel.improve(wait=True)
     assert "the lamp went out" in panel.error
     panel.choose(1)
