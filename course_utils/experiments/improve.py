@@ -14,6 +14,9 @@ one thread. The test pictures are looked at when all is over. For each seed ther
 - "improve, cheap": the cheapest candidate whose validation accuracy is not below that of "article",
   trained once more as in the search.
 
+Each has its accuracies, on the training pictures as they are, too, and what was changed of the
+layers.
+
 Seconds are seconds: on another machine the numbers will differ.
 """
 
@@ -48,8 +51,11 @@ def run_seed(seed: int, seconds: float = SECONDS) -> list[Record]:
     with one_thread():
         records = _article(data, seed, seconds)
         found = improve(_network(data, seed), data, seconds, seed=seed)
+        best = found.best
         records.append(
-            _record("improve", seed, found.network, data, found.best.accuracy, found.best.epochs)
+            _record(
+                "improve", seed, found.network, data, best.accuracy, best.epochs, found.layers(best)
+            )
         )
         aim = records[0]["validation"]
         if (cheap := found.cheapest(aim)) is not None:
@@ -63,7 +69,15 @@ def run_seed(seed: int, seconds: float = SECONDS) -> list[Record]:
                 progress=False,
             )
             records.append(
-                _record("improve, cheap", seed, model, data, cheap.accuracy, cheap.epochs)
+                _record(
+                    "improve, cheap",
+                    seed,
+                    model,
+                    data,
+                    cheap.accuracy,
+                    cheap.epochs,
+                    found.layers(cheap),
+                )
             )
     for record in records:
         record["candidates"] = len(found.tried) if record["what"].startswith("improve") else 1
@@ -106,17 +120,28 @@ def _article(data: Dataset, seed: int, seconds: float) -> list[Record]:
 
 
 def _record(
-    what: str, seed: int, model: nn.Module, data: Dataset, validation: float, epochs: int
+    what: str,
+    seed: int,
+    model: nn.Module,
+    data: Dataset,
+    validation: float,
+    epochs: int,
+    layers: str = "",
 ) -> Record:
-    test = evaluate(model, data.test, mean=data.mean, std=data.std)
+    train, test = (
+        evaluate(model, part, mean=data.mean, std=data.std).accuracy
+        for part in (data.train, data.test)
+    )
     cost = multiply_adds(model, torch.zeros(2, *data.image_shape))
     return {
         "what": what,
         "seed": seed,
         "epochs": epochs,
+        "train": train,
         "validation": validation,
-        "test": test.accuracy,
+        "test": test,
         "multiply_adds": cost,
+        "layers": layers,
     }
 
 

@@ -98,6 +98,15 @@ class Improvement:
             self.original, params, self.example_input, weights=self.weights, seed=self.seed
         )
 
+    def layers(self, one: Tried) -> str:
+        """What a candidate changes of the layers: "conv1.out_channels 16 → 8", or ""."""
+        return ", ".join(
+            f"{layer}.{setting} {before} → {value}"
+            for layer, settings in layer_changes(self, one).items()
+            for setting, (before, value) in settings.items()
+            if before != value
+        )
+
     def code(self, one: Tried | None = None) -> str:
         """Plain Python that makes a candidate out of `model` and trains it on `data`."""
         one = one or self.best

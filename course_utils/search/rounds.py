@@ -67,14 +67,14 @@ from course_utils.training import History
 EPOCHS = {1: 2, 2: 6, 3: 30}
 """Of a candidate's training in each round."""
 
-LEAST = 15
-"""Epochs that a candidate of the last round gets at least, if there is no time for all."""
+LEAST = 20
+"""Epochs that a candidate of the last round gets at least, if there is no time for all: fewer are
+too few to gain by augmentation."""
 
 IN_VAIN = 50
 """After so many candidates in a row that are impossible or known already, the first round ends."""
 
 _ENDS = {"seconds": {1: 0.25, 2: 0.4, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
-_FOR_ONE = 0.75  # of the last round's time, the most for one candidate: another wants some, too
 _STARTUP = 24  # `make_sampler` makes a third of it random
 
 
@@ -277,13 +277,8 @@ class _Search:
             first = sum(other.round == self.round for other in self.found.tried) < 2
             end = self.ends[3 if first else self.round]
             return epochs if epochs * pace <= end * self.budget.seconds - used else 0
-        here = min(_FOR_ONE * self._last_round(), self.budget.seconds - used)
-        epochs = min(epochs, int(here / pace))
+        epochs = min(epochs, int((self.budget.seconds - used) / pace))
         return epochs if epochs >= LEAST else 0
-
-    def _last_round(self) -> float:
-        """Seconds that it lasts."""
-        return (self.ends[3] - self.ends[2]) * self.budget.seconds
 
     # One candidate
 
@@ -344,13 +339,13 @@ class _Search:
         if not self.found.tried:
             self.first_step = step
             return
-        first, left = self.found.tried[0], _FOR_ONE * self._last_round()
+        first, last = self.found.tried[0], (self.ends[3] - self.ends[2]) * self.budget.seconds
         steps = math.ceil(len(self.objective.data.train) / ARTICLE["batch_size"])
         pace = first.seconds / first.epochs + steps * (step - self.first_step)
-        if pace > left / LEAST and step > 1.5 * self.first_step:
+        if pace > last / LEAST and step > 1.5 * self.first_step:
             raise optuna.TrialPruned(
                 f"an epoch would take {pace:.1f} s, too long for {LEAST} of them in the "
-                f"{left:.0f} s that the last round has for it"
+                f"{last:.0f} s of the last round"
             )
 
     def _on_trained(self, trial: BaseTrial, model: nn.Module, history: History) -> None:

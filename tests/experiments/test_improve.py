@@ -5,6 +5,8 @@ import pytest
 from course_utils.experiments import improve as experiment
 from tests.toys import toy_data
 
+ACCURACIES = ("train", "validation", "test")
+
 
 @pytest.fixture(scope="module")
 def run():
@@ -30,7 +32,7 @@ def test_every_seed_has_the_article_and_the_search(run):
         "improve, cheap",
     ]
     assert {record["seed"] for record in records} == {1}
-    assert all(0 <= record[name] <= 1 for record in records for name in ("validation", "test"))
+    assert all(0 <= record[name] <= 1 for record in records for name in ACCURACIES)
     assert [record["candidates"] for record in records] == [1, 1] + 2 * [len(found.tried)]
 
 
@@ -45,6 +47,7 @@ def test_the_search_is_recorded_as_it_ended(run):
     (article, _, best, cheap), found = run
     assert best["validation"] == found.best.accuracy and best["epochs"] == found.best.epochs
     assert best["multiply_adds"] == found.best.multiply_adds
+    assert best["layers"] == found.layers(found.best) and article["layers"] == ""
     assert cheap["multiply_adds"] == min(
         one.multiply_adds
         for one in found.tried
