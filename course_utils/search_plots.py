@@ -90,6 +90,7 @@ def accuracy_and_cost(
     *,
     front: Points = (),
     marked: Mapping[str, tuple[float, float]] | None = None,
+    floor: float = 0.0,
     title: str = "Accuracy against multiply-adds of one picture",
     width: int = 640,
     height: int = 340,
@@ -103,6 +104,7 @@ def accuracy_and_cost(
         candidates: points by the name of their kind.
         front: those than which none is both better and cheaper, the cheapest first.
         marked: points with a name of their own, such as the network one began with.
+        floor: candidates below this accuracy are left out; the chart says how many.
         alt: replaces the text made from the names.
 
     Raises:
@@ -110,8 +112,13 @@ def accuracy_and_cost(
     """
     from course_utils import figure as f
 
+    below = sum(y < floor for points in candidates.values() for _, y in points)
+    candidates = {
+        name: [point for point in points if point[1] >= floor]
+        for name, points in candidates.items()
+    }
     if not any(candidates.values()):
-        raise CourseError("There is nothing to draw: no candidate has an accuracy.")
+        raise CourseError("There is nothing to draw: no candidate has such an accuracy.")
     fig = f.Figure(width, height)
     axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
     marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
@@ -123,6 +130,10 @@ def accuracy_and_cost(
     if front:
         x, y = zip(*front, strict=True)
         axes.step(x, y, where="post", color=f.INK, linewidth=1.2, label="front")
+    if below:
+        text = f"{below} below {floor:.0%}: not shown"
+        place = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
+        axes.text(0.99, 0.02, text, color=f.MUTED, fontsize=f.SMALL, **place)
     for name, (x, y) in (marked or {}).items():
         axes.plot(x, y, "*", color=f.VERMILION, ms=13, mec=f.PAPER)
         axes.annotate(
@@ -135,5 +146,6 @@ def accuracy_and_cost(
     fig.alt = alt or (
         f"Points of accuracy against multiply-adds: {listed([*candidates, *(marked or {})])}."
         + (f" The front has {len(front)} of them." if front else "")
+        + (f" {below} below {floor:.0%} are not shown." if below else "")
     )
     return fig

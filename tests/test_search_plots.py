@@ -38,6 +38,16 @@ def test_points_front_and_marks_are_drawn():
     assert "as given" in figure.alt and "front has 2" in figure.alt
 
 
+def test_what_lies_below_the_floor_is_counted_and_left_out():
+    points = {"round 1": [(1e5, 0.1), (1e6, 0.7)], "round 2": [(1e6, 0.69)]}
+    figure = plots.accuracy_and_cost(points, floor=0.7)
+    (axes,) = figure.axes
+    assert [tuple(line.get_ydata()) for line in axes.lines] == [(0.7,)]
+    assert [text.get_text() for text in axes.texts] == ["2 below 70%: not shown"]
+    assert "2 below 70% are not shown" in figure.alt
+    assert not plots.accuracy_and_cost(points).axes[0].texts
+
+
 def test_nothing_to_draw_is_said():
     with pytest.raises(CourseError, match="at least one curve"):
         plots.best_so_far({})
@@ -45,3 +55,5 @@ def test_nothing_to_draw_is_said():
         plots.best_so_far(CURVES, reference="none")
     with pytest.raises(CourseError, match="no candidate"):
         plots.accuracy_and_cost({"round 1": []})
+    with pytest.raises(CourseError, match="no candidate"):
+        plots.accuracy_and_cost({"round 1": [(1e5, 0.5)]}, floor=0.6)

@@ -1,4 +1,5 @@
-"""The picture of the improve panel: all candidates by cost and accuracy, and the best so far."""
+"""The picture of the improve panel: all candidates by cost and accuracy, and the highest
+accuracy so far."""
 
 from __future__ import annotations
 
@@ -136,7 +137,7 @@ def _figure(view: ImproveView) -> Figure:
     ticks = _ticks(*scale.costs)
     left.set_xticks(ticks, [short(tick) for tick in ticks])
     left.set_xticks([], minor=True)
-    f.style(right, "Best so far", xlabel="seconds", percent="y")
+    f.style(right, "Highest so far", xlabel="seconds", percent="y")
     for axes in (left, right):
         axes.set_ylim(*scale.accuracies)
     right.tick_params(labelleft=False)
@@ -188,7 +189,7 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
                 markerfacecolor=f.PAPER if below else look["color"],
                 markeredgecolor=look["color"] if below else f.PAPER,
                 markeredgewidth=1.4 if below else 0.7,
-                zorder=3,
+                zorder=3.5 if number == 0 else 3,  # one mark at most, which others would hide
                 **look,
             )
     if view.chosen is not None and view.chosen.accuracy is not None:
@@ -236,7 +237,7 @@ def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
     ]
     entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="Pareto front"))
     if view.chosen is not None:
-        label = f"chosen: {view.chosen.number}"
+        label = f"candidate {view.chosen.number}, chosen" if view.chosen.number else "chosen"
         entries.append(Line2D([], [], label=label, **(_ring() | {"ms": 11})))
     if any(scale.below(one) for one in view.points):
         hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
