@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
@@ -56,9 +57,10 @@ def largest_rate(curvatures: list[float]) -> float:
 
 
 def _check_step_rate(answer: Answer) -> str:
+    level = "level until 30 epochs are over: 0 to 29"
     cases = [
         Case((0, 0.1, 30, 0.1), "the first epoch"),
-        Case((29, 0.1, 30, 0.1), "the last epoch before the drop", "epochs are counted from 0"),
+        Case((29, 0.1, 30, 0.1), "the last epoch before the drop", level),
         Case((30, 0.1, 30, 0.1), "the first epoch behind the drop", "30 epochs are over"),
         Case((7, 0.1, 30, 0.1), "a short training", "StepLR(30) never drops in 8 epochs"),
         Case((89, 0.1, 30, 0.1), "two drops", "each drop multiplies once more"),
@@ -93,7 +95,8 @@ def _check_fitted_drops(answer: Answer) -> str:
     for epochs in (6, 7, 8, 9, 10, 30, 90, 91):
         where = f"for {epochs} epochs"
         got = answer(epochs, where=where)
-        if isinstance(got, str) or not hasattr(got, "__len__") or len(got) != 2:
+        unordered = isinstance(got, (str, bytes, Mapping, Set))
+        if unordered or not hasattr(got, "__len__") or len(got) != 2:
             raise Wrong(f"{where} you gave {a_kind_of(got)}; two numbers, step_size and gamma")
         size, gamma = (number(value, where) for value in got)
         if size != int(size) or size < 1:
@@ -110,6 +113,8 @@ def _check_fitted_drops(answer: Answer) -> str:
                 f"{where} the three pieces last {pieces[0]}, {pieces[1]} and {pieces[2]} epochs, "
                 "about the same length is wanted"
             )
+        if not 0 < gamma < 1:
+            raise Wrong(f"{where} gamma is {shown(gamma)}; a factor between 0 and 1 is wanted")
         if not same(float(gamma**2), 0.01):
             raise Wrong(
                 f"{where} two drops by gamma = {shown(gamma)} leave {shown(float(gamma**2))} of "
@@ -175,11 +180,22 @@ def _check_train_epochs(answer: Answer) -> str:
         raise Wrong(f"{where} scheduler.step() was called {drops} times, it should be {_EPOCHS}")
     if calls.made != ("o" * _BATCHES + "s") * _EPOCHS:
         raise Wrong(f"{where} scheduler.step() belongs behind the batches of each epoch")
+    if calls.told:
+        raise Wrong(
+            f"{where} scheduler.step() takes no argument here; only ReduceLROnPlateau wants the "
+            "loss"
+        )
     got = [p.detach() for p in model.parameters()]
-    if not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(got, want, strict=True)):
+    if _close(got, before):
+        raise Wrong(
+            f"{where} no weight moved: is backward() called on the loss of this model, and "
+            "zero_grad() not between it and optimizer.step()?"
+        )
+    if not _close(got, want):
         raise Wrong(
             f"{where} the calls are in order, but the weights end up elsewhere: does "
-            "optimizer.zero_grad() clear the old gradients before each backward()?"
+            "optimizer.zero_grad() clear the old gradients before each backward(), and does every "
+            "epoch take the batches in their order, with the loss as it is?"
         )
     return "First the optimizer, batch by batch; then the scheduler, epoch by epoch."
 
@@ -199,11 +215,18 @@ def _by_hand(
     return [w.detach() for w in weights]
 
 
+def _close(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(some, others, strict=True))
+
+
 class _Calls:
-    """Notes the steps of an optimizer ("o") and of a schedule of it ("s") in their order."""
+    """Notes the steps of an optimizer ("o") and of a schedule of it ("s") in their order.
+
+    `told` is whether the schedule was told anything but the number of the epoch, as once was usual.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.made = ""
+        self.made, self.told = "", False
         self.scheduler = self._schedule(optimizer)
         optimizer.register_step_post_hook(lambda *_: self._note("o"))
 
@@ -214,10 +237,13 @@ class _Calls:
         calls = self
 
         class Noting(torch.optim.lr_scheduler.ExponentialLR):
-            def step(self, *arguments: Any) -> None:
+            def step(self, *arguments: Any, **named: Any) -> None:
                 if getattr(self, "ready", False):
                     calls._note("s")
-                super().step(*arguments)
+                given = [v for v in (*arguments, *named.values()) if v is not None]
+                if not all(isinstance(value, int) for value in given):
+                    calls.told, given = True, []
+                super().step(*given)
 
         scheduler = Noting(optimizer, 0.5)
         scheduler.ready = True
@@ -260,8 +286,8 @@ def _check_warmup_cosine(answer: Answer) -> str:
         Case((4, 100, 10, 0.1), "within the rise"),
         Case((9, 100, 10, 0.1), "the last step of the rise", "it reaches the peak"),
         Case((10, 100, 10, 0.1), "the first step behind the rise", "the cosine begins at the peak"),
-        Case((55, 100, 10, 0.1), "halfway down", "the cosine counts the steps behind the rise"),
         Case((99, 100, 10, 0.1), "the last step", last),
+        Case((55, 100, 10, 0.1), "halfway down", "s = (step − warmup) / (steps − warmup)"),
         Case((0, 50, 0, 0.3), "no warm-up", "then the cosine begins at once"),
         Case((25, 50, 0, 0.3), "no warm-up, halfway"),
         Case((7, 9, 3, 2.0), "another peak"),
@@ -272,7 +298,10 @@ def _check_warmup_cosine(answer: Answer) -> str:
         return f"step {step} of {steps}, warm-up {warmup}, peak {peak:g}"
 
     compare_numbers(answer, cases, _reference_cosine, describe)
-    return "In torch: SequentialLR of LinearLR and CosineAnnealingLR."
+    return (
+        "In torch: SequentialLR of LinearLR(start_factor=1/warmup, total_iters=warmup - 1) and "
+        "CosineAnnealingLR(steps - warmup), with milestones=[warmup]."
+    )
 
 
 @exercise(
@@ -290,7 +319,8 @@ def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
     """Learning rate of a step (0, 1, …, steps − 1): a linear rise, then half a cosine to zero.
 
     The rise gives peak · (step + 1) / warmup while step < warmup; there may be none (warmup = 0).
-    Behind it, peak · (1 + cos(π s)) / 2 with s the share of the steps behind the rise, from 0.
+    Behind it, peak · (1 + cos(π s)) / 2, with s = (steps made behind the rise) / (all steps behind
+    the rise): 0 at the first of them, and 1 only at step `steps`, behind the last one.
     """
     import math
 

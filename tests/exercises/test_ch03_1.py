@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from course_utils.schedules import schedule_curve
+
 
 @pytest.mark.parametrize(
     "answer",
@@ -59,7 +61,8 @@ def test_step_rate_other_ways(line, answer):
 @pytest.mark.parametrize(
     ("answer", "edge"),
     [
-        (lambda e, r, s, g: r * g ** (e / s), "the last epoch before the drop"),
+        (lambda e, r, s, g: r * g ** (e / s), "(level until 30 epochs are over: 0 to 29)"),
+        (lambda e, r, s, g: r * g ** (e % s), "(level until 30 epochs are over: 0 to 29)"),
         (
             lambda e, r, s, g: r * g ** ((e + 1) // s),
             "before the drop: for epoch 29",
@@ -96,6 +99,11 @@ def test_fitted_drops_other_ways(line, answer):
         (lambda e: ((e - 1) // 2, 0.1), "for 9 epochs the three pieces last 4, 4 and 1 epochs"),
         (lambda e: -(-e // 3), "two numbers, step_size and gamma"),
         (lambda e: (0, 0.1), "a whole number of epochs is wanted"),
+        (lambda e: (-(-e // 3), -0.1), "gamma is -0.1; a factor between 0 and 1 is wanted"),
+        (lambda e: (-(-e // 3), 10), "gamma is 10; a factor between 0 and 1 is wanted"),
+        (lambda e: {"step_size": -(-e // 3), "gamma": 0.1}, "a dict; two numbers, step_size and"),
+        (lambda e: {-(-e // 3), 0.1}, "a set; two numbers, step_size and gamma"),
+        (lambda e: "30", "two numbers, step_size and gamma"),
     ],
 )
 def test_fitted_drops_rejects(rejected, answer, edge):
@@ -121,7 +129,17 @@ def one_loop(model, batches, loss_function, optimizer, scheduler, epochs):
             scheduler.step()
 
 
-@pytest.mark.parametrize("answer", [clearing_last, one_loop])
+def counting(model, batches, loss_function, optimizer, scheduler, epochs):
+    """As scheduler.step was once called; torch still takes it, and warns."""
+    for epoch in range(epochs):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss_function(model(inputs), labels).backward()
+            optimizer.step()
+        scheduler.step(epoch + 1)
+
+
+@pytest.mark.parametrize("answer", [clearing_last, one_loop, counting])
 def test_train_epochs_other_ways(line, answer):
     assert line("03_1.train_epochs", answer).startswith("✔")
 
@@ -153,6 +171,36 @@ def epoch_first(model, batches, loss_function, optimizer, scheduler, epochs):
             optimizer.step()
 
 
+def batch_by_batch(before_step=lambda model: None, backward=True, factor=1, order=1, told=""):
+    """The right loop, but for one thing."""
+
+    def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs):
+        for _ in range(epochs):
+            for inputs, labels in batches[::order]:
+                optimizer.zero_grad()
+                loss = factor * loss_function(model(inputs), labels)
+                if backward:
+                    loss.backward()
+                before_step(model)
+                optimizer.step()
+            if told:
+                scheduler.step(**{told: loss})
+            else:
+                scheduler.step()
+
+    return train_epochs
+
+
+def plateau_like(model, batches, loss_function, optimizer, scheduler, epochs):
+    for _ in range(epochs):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss = loss_function(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+        scheduler.step(loss.item())
+
+
 @pytest.mark.parametrize(
     ("answer", "edge"),
     [
@@ -163,6 +211,13 @@ def epoch_first(model, batches, loss_function, optimizer, scheduler, epochs):
         (loop("", "os"), "optimizer.step() was called 4 times, it should be 12"),
         (loop("", "s"), "optimizer.step() is never called"),
         (loop("o", "s", clear=False), "does optimizer.zero_grad() clear the old gradients"),
+        (batch_by_batch(order=-1), "does every epoch take the batches in their order"),
+        (batch_by_batch(factor=2), "with the loss as it is"),
+        (batch_by_batch(backward=False), "no weight moved: is backward() called on the loss"),
+        (batch_by_batch(lambda model: model.zero_grad()), "and zero_grad() not between it and"),
+        (plateau_like, "takes no argument here; only ReduceLROnPlateau wants the loss"),
+        (batch_by_batch(told="epoch"), "takes no argument here; only ReduceLROnPlateau wants"),
+        (batch_by_batch(told="metrics"), "takes no argument here; only ReduceLROnPlateau wants"),
         (lambda *a: loop("o")(*a[:5], 1), "optimizer.step() was called 3 times"),
         (lambda *a: 1 / 0, "division by zero"),
     ],
@@ -212,7 +267,12 @@ def test_warmup_cosine_other_ways(line, answer):
                 if t < w
                 else p * (1 + math.cos(math.pi * (t - w) / (n - 1 - w))) / 2
             ),
-            "halfway down",
+            "the last step: for step 99 of 100, warm-up 10, peak 0.1 you gave 0.0",
+        ),
+        (
+            lambda t, n, w, p: cosine_by_parts(t, n, w, p) if t != 55 else p / 3,
+            "halfway down: for step 55 of 100, warm-up 10, peak 0.1 you gave 0.03333, it is 0.05 "
+            "(s = (step − warmup) / (steps − warmup))",
         ),
         (
             lambda t, n, w, p: p * (t + 1) / w if t / w < 1 else cosine_by_parts(t, n, w, p),
@@ -223,3 +283,19 @@ def test_warmup_cosine_other_ways(line, answer):
 )
 def test_warmup_cosine_rejects(rejected, answer, edge):
     rejected("03_1.warmup_cosine", answer, edge)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(100, 10), (9, 3), (20, 1)])
+def test_warmup_cosine_is_the_one_of_torch_that_its_last_line_names(line, steps, warmup):
+    named = line("03_1.warmup_cosine", cosine_by_parts)
+    assert "LinearLR(start_factor=1/warmup, total_iters=warmup - 1)" in named
+    assert "CosineAnnealingLR(steps - warmup)" in named and "milestones=[warmup]" in named
+
+    def by_torch(optimizer, steps):
+        schedules = torch.optim.lr_scheduler
+        rise = schedules.LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1)
+        fall = schedules.CosineAnnealingLR(optimizer, steps - warmup)
+        return schedules.SequentialLR(optimizer, [rise, fall], milestones=[warmup])
+
+    by_hand = [cosine_by_parts(step, steps, warmup, 0.1) for step in range(steps)]
+    assert schedule_curve(by_torch, steps, peak=0.1) == pytest.approx(by_hand)
