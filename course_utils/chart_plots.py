@@ -150,8 +150,8 @@ def spreads(
 ) -> Figure:
     """Several numbers for each name, a dot each, with a tick at their median; first name on top.
 
-    The axis need not begin at zero, as that of bars has to: what can be compared is where the dots
-    lie and how far apart.
+    Equal numbers of one name stand one above the other. The axis need not begin at zero, as that of
+    bars has to: what can be compared is where the dots lie and how far apart.
 
     Args:
         values: numbers by name, one for each seed, say; one that is not finite gets no dot.
@@ -179,7 +179,8 @@ def spreads(
         numbers = finite(numbers)
         if intervals and name in intervals:
             axes.plot(intervals[name], (row, row), color=f.PALE, linewidth=9, solid_capstyle="butt")
-        axes.plot(numbers, [row] * len(numbers), "o", color=colour, ms=5, alpha=0.75, mew=0)
+        places = row + _beside_equals(numbers)
+        axes.plot(numbers, places, "o", color=colour, ms=5, alpha=0.75, mew=0)
         if np.isfinite(numbers).any():
             axes.plot(np.nanmedian(numbers), row, "|", color=f.INK, ms=15, mew=2)
     if limits is not None:
@@ -188,6 +189,16 @@ def spreads(
     bars = ", and intervals" if intervals else ""
     fig.alt = alt or f"Single values{what}, with their medians{bars}: {listed(list(values))}."
     return fig
+
+
+def _beside_equals(numbers: np.ndarray) -> np.ndarray:
+    """How far from the middle of its row each dot stands, so that no equal one hides it."""
+    places = np.zeros(len(numbers))
+    for value in np.unique(numbers[np.isfinite(numbers)]):
+        alike = np.flatnonzero(numbers == value)
+        half = min(0.14 * (len(alike) - 1), 0.35)
+        places[alike] = np.linspace(-half, half, len(alike)) if half else 0
+    return places
 
 
 def _number(value: float, write: Callable[[float], str]) -> str:
@@ -278,6 +289,9 @@ def lines(
     markers: bool = False,
     percent: str = "",
     whole: str = "",
+    steps: bool = False,
+    dashed: str | Sequence[str] = (),
+    names_at: Mapping[str, tuple[float, float]] | None = None,
     width: int = 640,
     height: int = 320,
     alt: str | None = None,
@@ -290,12 +304,21 @@ def lines(
         log, percent, whole: axes ("x", "y", "xy") with a log scale, in per cent, with ticks at
             whole numbers only.
         markers: whether to mark each point.
+        steps: whether each y holds until the next x.
+        dashed: names of lines to be dashed, for one that would hide another.
+        names_at: (x, y) where a name begins, for lines that end in one place.
+
+    Raises:
+        CourseError: x and y of different lengths, or a name that no line has.
     """
     from course_utils import figure as f
 
+    names_at, dashed = names_at or {}, chosen_names(series, dashed)
+    chosen_names(series, list(names_at))
     fig = f.Figure(width, height)
     heading = " · ".join(part for part in (title, ylabel) if part)
     axes = f.style(fig.subplots(), heading, xlabel=xlabel, log=log, percent=percent, whole=whole)
+    f.plain_numbers(axes, log)
     ends = []
     for (name, (x, y)), colour in zip(series.items(), f.colours(len(series)), strict=True):
         x, y = as_array(x).astype(float), finite(y)
@@ -305,9 +328,14 @@ def lines(
         if len(x) != len(y):
             raise CourseError(f"{name!r} has {len(x)} values of x but {len(y)} of y.")
         dots = markers or len(x) == 1
-        axes.plot(x, y, color=colour, linewidth=1.8, marker="o" if dots else None, ms=4)
+        look = {"linestyle": "--" if name in dashed else "-", "linewidth": 1.8, "color": colour}
+        look |= {"drawstyle": "steps-post" if steps else "default"}
+        axes.plot(x, y, marker="o" if dots else None, ms=4, **look)
         good = np.flatnonzero(np.isfinite(y))
-        if len(good):
+        if name in names_at:
+            at, ink = names_at[name], f.darker(colour)
+            axes.annotate(name, at, va="center", color=ink, fontsize=f.SMALL, annotation_clip=False)
+        elif len(good):
             ends.append((float(y[good[-1]]), name, colour))
     axes.set_ylim(*axes.get_ylim())
     axes.margins(x=0.02)
@@ -380,6 +408,20 @@ def as_array(values: Any) -> np.ndarray:
 def finite(values: Any) -> np.ndarray:
     values = as_array(values).astype(float)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def chosen_names(drawn: Mapping[str, Any], names: str | Sequence[str]) -> set[str]:
+    """`names` as a set.
+
+    Raises:
+        CourseError: one that nothing drawn has.
+    """
+    chosen = {names} if isinstance(names, str) else set(names)
+    for name in sorted(chosen - set(drawn)):
+        raise CourseError(
+            f"There is no line called {name!r}, but {listed([repr(one) for one in drawn])}."
+        )
+    return chosen
 
 
 def listed(words: Sequence[str]) -> str:

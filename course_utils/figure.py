@@ -123,6 +123,19 @@ def _log_label(value: float, _position: int | None = None) -> str:
     return power_of_ten(exponent) if digit == 1 else f"{digit}·{power_of_ten(exponent)}"
 
 
+def plain_number(value: float, _position: int | None = None) -> str:
+    """0.001 and 100,000 as one types them; only what is smaller or larger as a power of ten."""
+    if not 0.99e-5 < value < 1.01e5:
+        return _log_label(value)
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
+
+
+def plain_numbers(axes: Axes, log: str) -> None:
+    """Digits instead of powers of ten at the log axes that are named, "x", "y" or "xy"."""
+    for name in log:
+        getattr(axes, f"{name}axis").set_major_formatter(FuncFormatter(plain_number))
+
+
 class _Decades(Locator):
     """Ticks at powers of ten, evenly thinned out, always with 1 among them; 1, 2, 5 if few fit."""
 

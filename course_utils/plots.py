@@ -28,7 +28,7 @@ from course_utils.chart_plots import (
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
-from course_utils.rate_plots import descents, range_tests
+from course_utils.rate_plots import descents, losses_and_rates, range_tests
 from course_utils.search_plots import accuracy_and_cost, best_so_far
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ __all__ = [
     "layer_statistics",
     "learning_curves",
     "lines",
+    "losses_and_rates",
     "picture_row",
     "range_tests",
     "receptive_field_diagram",

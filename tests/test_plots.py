@@ -586,3 +586,34 @@ def test_spreads_shows_every_number_and_the_median():
     for nothing in ({}, {"a": []}):
         with pytest.raises(CourseError, match="at least one number"):
             plots.spreads(nothing)
+
+
+def test_spreads_shows_equal_numbers_side_by_side():
+    figure = plots.spreads({"a": [0.5, 0.25, 0.5, 0.5], "b": [0.5]})
+    first, second = (axes.get_ydata() for axes in figure.axes[0].lines[::2])
+    heights = dict(zip([0, 2, 3], first[[0, 2, 3]], strict=True))
+    assert first[1] == 0 and second[0] == 1, "a number that stands alone stays on its row"
+    assert sorted(heights.values()) == pytest.approx([-0.28, 0, 0.28])
+    assert list(figure.axes[0].lines[0].get_xdata()) == [0.5, 0.25, 0.5, 0.5]
+
+
+def test_lines_as_steps_dashed_and_named_where_asked():
+    series = {"a": ([0, 1, 2], [1, 0.1, 0.01]), "b": ([0, 1, 2], [1, 0.1, 0.02])}
+    plain = plots.lines(series, log="y").axes[0]
+    axes = plots.lines(series, log="y", steps=True, dashed="b", names_at={"b": (1, 0.5)}).axes[0]
+    assert {line.get_drawstyle() for line in plain.lines} == {"default"}
+    assert {line.get_drawstyle() for line in axes.lines} == {"steps-post"}
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    assert {t.get_text(): t.xy for t in axes.texts}["b"] == (1, 0.5)
+    assert {t.get_text(): t.xy for t in axes.texts}["a"][0] == 1, "in shares of the axes"
+    with pytest.raises(CourseError, match="no line called 'c', but 'a' and 'b'"):
+        plots.lines(series, dashed="c")
+    with pytest.raises(CourseError, match="no line called 'c'"):
+        plots.lines(series, names_at={"c": (0, 1)})
+
+
+def test_log_axes_of_lines_have_plain_numbers():
+    axes = plots.lines({"a": ([1, 2], [1e-5, 1e5])}, log="y").axes[0]
+    write = axes.yaxis.get_major_formatter()
+    numbers = [write(v) for v in (1e-6, 1e-5, 2e-3, 0.1, 1.0, 50.0, 1e5, 1e6)]
+    assert numbers == ["10⁻⁶", "0.00001", "0.002", "0.1", "1", "50", "100,000", "10⁶"]
