@@ -1,8 +1,9 @@
 """The figures of the course: pure functions of results that return a `Figure` with its `alt` text.
 
 What a training or an initialisation left is drawn here; plain charts, figures made of pictures,
-drawings of networks and charts of learning rates are in `chart_plots`, `picture_plots`, `diagrams`
-and `rate_plots`, and all are to be had from this module. No function shows, saves or keeps
+drawings of networks, and charts of learning rates, of searches and of many values of a name are in
+`chart_plots`, `picture_plots`, `diagrams`, `rate_plots`, `search_plots` and `spread_plots`, and all
+are to be had from this module. No function shows, saves or keeps
 anything. The texts name what is drawn, not the numbers a training happened to end with, so that
 they are the same on every machine; whoever knows more passes `alt=`.
 """
@@ -18,18 +19,17 @@ import numpy as np
 from course_utils.chart_plots import (
     bars,
     before_and_after,
-    distributions,
     finite,
     heatmap,
     lines,
     listed,
-    spreads,
 )
 from course_utils.diagrams import receptive_field_diagram
 from course_utils.errors import CourseError
 from course_utils.picture_plots import feature_maps, filters, images, picture_row
 from course_utils.rate_plots import descents, losses_and_rates, range_tests
 from course_utils.search_plots import accuracy_and_cost, best_so_far
+from course_utils.spread_plots import distributions, spreads
 
 if TYPE_CHECKING:
     from course_utils.figure import Figure
