@@ -17,10 +17,14 @@ from course_utils.errors import CourseError
 from course_utils.precision import Precision
 from course_utils.search.candidate import Settings, build, multiply_adds
 from course_utils.search.plan import Plan
+from course_utils.search.storage import GONE
 from course_utils.training import Diverged, History, fit
 
 REASON = "reason"
 """The trial's attribute that says in words why it has no result."""
+
+STOPPED = "the search was stopped"
+"""The reason of a trial that was interrupted."""
 
 
 class Interrupted(Exception):
@@ -139,8 +143,10 @@ def _pruned_in_words(trial: optuna.Trial):
         trial.set_user_attr(REASON, str(error))
         raise
     except Interrupted:
-        trial.set_user_attr(REASON, "the search was stopped")
+        trial.set_user_attr(REASON, STOPPED)
         raise
+    except GONE:
+        raise  # that says nothing about the candidate
     except Exception as error:
         trial.set_user_attr(REASON, f"{type(error).__name__}: {error}")
         raise

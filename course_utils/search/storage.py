@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 
 from course_utils.data import cache_dir
 from course_utils.errors import CourseError
@@ -25,9 +25,6 @@ VARIABLE = "COURSE_STORAGE"
 
 HEARTBEAT = 10
 """Seconds between two signs of life of a running trial."""
-
-RETRIES = 3
-"""How often a trial whose worker died is tried again: a trial that kills every worker ends."""
 
 
 class StorageGone(CourseError):
@@ -65,13 +62,11 @@ def open_storage(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
             return RDBStorage(
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=heartbeat,
                 grace_period=3 * heartbeat if grace is None else grace,
-                heartbeat_stale_trial_callback=retry,
             )
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
         raise CourseError(

@@ -21,13 +21,12 @@ from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
 from course_utils.search.plan import OBJECTIVES, Plan
+from course_utils.search.slots import SLOT
 
 if TYPE_CHECKING:
     import pandas
 
 _PLAN, _READY = "plan", "ready"
-SLOT = "slot"
-"""The trial's attribute with its place in the queue; a retried trial keeps it."""
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -115,15 +115,15 @@ def test_what_nobody_foresaw_fails_with_its_name(plan, data, monkeypatch):
 
 
 def test_a_stopped_search_goes_on(plan, data):
-    stop = threading.Event()
+    plan, stop = replace(plan, epochs=2), threading.Event()
     study, objective = create_study(plan), Objective(plan, toy_model(), data, stop=stop)
     assert work(study, objective, on_trial=lambda trial: stop.set()) == 1
     stop.clear()
     objective.on_epoch = lambda history: stop.set()  # in the middle of a trial
-    assert work(study, objective) in (0, 1)
+    assert work(study, objective) == 0
     stop.clear()
     objective.on_epoch = None
-    work(study, objective)
+    assert work(study, objective) == plan.trials - 1
     states = [t.state for t in study.trials]
     assert states.count(TrialState.COMPLETE) == plan.trials
     assert {t.user_attrs["slot"] for t in study.trials if t.value is not None} == {0, 1, 2, 3}
@@ -139,6 +139,48 @@ def test_an_interrupted_trial_is_queued_again(data):
     assert (failed.state, waiting.state) == (TrialState.FAIL, TrialState.WAITING)
     assert again.state == TrialState.WAITING and again.user_attrs["slot"] == 0
     assert failed.user_attrs[REASON] == "the search was stopped"
+
+
+def test_an_interrupted_kernel_loses_no_slot(plan, data):
+    objective = Objective(plan, toy_model(), data)
+
+    def interrupt(_history) -> None:
+        objective.on_epoch = None
+        raise KeyboardInterrupt
+
+    study, objective.on_epoch = create_study(plan), interrupt
+    with pytest.raises(KeyboardInterrupt):
+        work(study, objective)
+    assert [t.state for t in study.trials].count(TrialState.WAITING) == plan.trials
+    assert work(study, objective) == plan.trials
+    assert {t.user_attrs["slot"] for t in done(study)} == {0, 1, 2, 3}
+
+
+def test_an_interruption_while_the_result_is_written_loses_no_slot(plan, data, monkeypatch):
+    study, objective = create_study(plan), Objective(plan, toy_model(), data)
+    tell = study.sampler.after_trial
+    interrupts = iter([KeyboardInterrupt])
+
+    def after_trial(*arguments):
+        for interrupt in interrupts:
+            raise interrupt
+        tell(*arguments)
+
+    monkeypatch.setattr(study.sampler, "after_trial", after_trial)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, objective)
+    work(study, objective)
+    assert {t.state for t in study.trials} <= {TrialState.COMPLETE, TrialState.FAIL}
+    assert sorted(t.user_attrs["slot"] for t in done(study)) == [0, 1, 2, 3]
+
+
+def test_a_broken_callback_fails_once_with_its_name(plan, data):
+    def breaks(*_arguments):
+        raise ZeroDivisionError("by nought")
+
+    study = searched(plan, data, on_trained=breaks)
+    assert [t.state for t in study.trials] == [TrialState.FAIL] * plan.trials
+    assert {t.user_attrs[REASON] for t in study.trials} == {"ZeroDivisionError: by nought"}
 
 
 # Names and plans

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,9 @@ from optuna.trial import TrialState
 from course_utils.errors import CourseError
 from course_utils.search import Objective, Plan, SearchSpace, create_study, open_storage, work
 from course_utils.search.__main__ import main
+from course_utils.search.objective import REASON
+from course_utils.search.slots import RETRIES, SLOT, STUMBLED, given_up, requeue, with_slot
 from course_utils.search.storage import VARIABLE, hidden, storage_url
-from course_utils.search.studies import SLOT
 from tests.search import slow
 from tests.search.postgres import Server, why_not
 from tests.toys import toy_data, toy_model
@@ -115,12 +117,16 @@ def running(study: optuna.Study) -> list:
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
+def complete(study: optuna.Study) -> list:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
 def check_nothing_is_lost_or_doubled(study: optuna.Study, failed: int) -> None:
     trials = study.get_trials()
     assert {t.state for t in trials} <= ENDED
     results = [t.user_attrs[SLOT] for t in trials if t.state == TrialState.COMPLETE]
     assert sorted(results) == list(range(TRIALS))
-    counts = collections.Counter(t.state for t in trials)
+    counts = collections.Counter(t.state for t in with_slot(trials))
     assert counts[TrialState.FAIL] == failed
 
 
@@ -139,10 +145,8 @@ def test_a_killed_workers_trial_is_done_by_another(url, plan, environment):
     check_nothing_is_lost_or_doubled(study, failed=1)
     (failed,) = study.get_trials(states=(TrialState.FAIL,))
     assert failed.number == caught.number
-    again = next(t for t in study.trials if t.system_attrs.get("failed_trial") == failed.number)
-    assert again.state == TrialState.COMPLETE
+    (again,) = (t for t in complete(study) if t.user_attrs[SLOT] == failed.user_attrs[SLOT])
     assert again.params == failed.params
-    assert again.user_attrs[SLOT] == failed.user_attrs[SLOT]
     assert f"{TRIALS} trials done by this worker" in out
 
 
@@ -192,34 +196,132 @@ def test_a_worker_killed_before_its_first_sign_of_life_is_missed_too(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
     plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
     study = create_study(plan, "early", storage)
-    with pytest.warns(UserWarning, match="Heartbeat"):
-        study.ask()  # it is running now, and never was heard of
+    ask(study)  # it is running now, and never was heard of
     work(study, Objective(plan, toy_model(), toy_data()), storage)
     check_nothing_is_lost_or_doubled(study, failed=1)
 
 
-def test_a_result_that_comes_too_late_is_dropped(tmp_path):
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "multiply_adds")])
+def test_a_result_that_comes_too_late_is_dropped(objectives, tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1)
-    plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
+    space = SearchSpace({"learning_rate": [0.01]})
+    plan = Plan(space, trials=TRIALS, epochs=1, objectives=objectives)
     study = create_study(plan, "late", storage)
     objective = Objective(plan, toy_model(), toy_data())
 
     def declared_dead(_history) -> None:  # as if this process had been asleep for a minute
         objective.on_epoch = None
-        (trial,) = running(study)
-        with pytest.warns(optuna.exceptions.ExperimentalWarning):
-            retry = optuna.storages.RetryHeartbeatStaleTrialCallback()
-        storage.set_trial_state_values(
-            storage.get_trial_id_from_study_id_trial_number(
-                storage.get_study_id_from_name("late"), trial.number
-            ),
-            TrialState.FAIL,
-        )
-        retry(study, trial)
+        fail_like_a_killed_one(study, storage)
 
     objective.on_epoch = declared_dead
-    work(study, objective, storage)
+    assert work(study, objective, storage) == TRIALS
     check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def fail_like_a_killed_one(study: optuna.Study, storage) -> None:
+    """What the worker that misses it does first; this one is killed before it does the rest."""
+    (trial,) = running(study)
+    storage.set_trial_state_values(
+        storage.get_trial_id_from_study_id_trial_number(
+            storage.get_study_id_from_name(study.study_name), trial.number
+        ),
+        TrialState.FAIL,
+    )
+
+
+def ask(study: optuna.Study) -> None:
+    """Take a trial, and be killed."""
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
+
+
+@pytest.fixture
+def grid() -> Plan:
+    space = SearchSpace({"learning_rate": [0.001, 0.003, 0.01, 0.02, 0.03]})
+    return Plan(space, method="grid", trials=TRIALS, epochs=1)
+
+
+def check_the_grid_is_complete(study: optuna.Study) -> None:
+    rates = [t.params["learning_rate"] for t in complete(study)]
+    assert sorted(rates) == [0.001, 0.003, 0.01, 0.02, 0.03]
+
+
+def test_a_slot_whose_retry_was_never_queued_is_found_by_the_next_worker(grid, storage):
+    study = create_study(grid, "halfway", storage)
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+
+
+def test_two_that_queue_the_same_slot_give_it_one_result(grid, storage):
+    study = create_study(grid, "both", storage)
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    seen = study.get_trials()
+    assert requeue(study, seen) == requeue(study, seen) == 1
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+    assert len(study.trials) == len(with_slot(study.trials)) + 1
+
+
+def test_a_storage_that_stumbles_costs_no_slot(grid, storage, monkeypatch):
+    report, calls = storage.set_trial_intermediate_value, []
+
+    def stumbles(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        report(*arguments)
+
+    monkeypatch.setattr(storage, "set_trial_intermediate_value", stumbles)
+    study = create_study(grid, "stumbles", storage)
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+    (failed,) = study.get_trials(states=(TrialState.FAIL,))
+    assert failed.user_attrs[REASON] == STUMBLED
+
+
+@pytest.fixture
+def single() -> Plan:
+    return Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=1, epochs=2)
+
+
+def test_a_trial_that_kills_every_worker_ends(single, storage):
+    study = create_study(single, "deadly", storage)
+    for tries in range(1 + RETRIES):
+        assert len(study.trials) == tries + 1 and given_up(study.trials) == []
+        ask(study)
+        fail_like_a_killed_one(study, storage)
+        requeue(study, study.trials)
+    assert [t.number for t in given_up(study.trials)] == [RETRIES]
+    assert work(study, Objective(single, toy_model(), toy_data()), storage) == 0
+    assert len(study.trials) == 1 + RETRIES
+
+
+def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
+    study, stop = create_study(single, "stopped", storage), threading.Event()
+    objective = Objective(single, toy_model(), toy_data(), stop=stop)
+    objective.on_epoch = lambda history: stop.set()
+    for _ in range(1 + RETRIES):
+        stop.clear()
+        assert work(study, objective, storage) == 0
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    stop.clear()
+    objective.on_epoch = None
+    assert work(study, objective, storage) == 1
+    (done,) = complete(study)
+    assert len({t.params["learning_rate"] for t in study.trials}) == 1
+    assert REASON not in done.user_attrs
 
 
 # The command line
