@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import importlib.util
 import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from course_utils.devices import use_threads
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.objective import REASON, Objective
@@ -28,7 +29,6 @@ from course_utils.search.plan import Plan
 from course_utils.search.presets import first_cnn_space
 from course_utils.search.space import SearchSpace
 from course_utils.search.storage import (
-    GONE,
     HEARTBEAT,
     VARIABLE,
     answered_in_words,
@@ -70,15 +70,12 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
 
 
 def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
-    use_threads(1)
     study = open_study(options.study, storage, seed=options.seed)
     stop = threading.Event()
-    threading.excepthook = _from_heartbeat
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    objective = Objective(plan_of(study), precision=options.precision, stop=stop)
-    print(f"{options.study}: at work", flush=True)
-    done = work(study, objective, storage, on_trial=_say)
+    with _set_by_signals(stop), one_thread():
+        objective = Objective(plan_of(study), precision=options.precision, stop=stop)
+        print(f"{options.study}: at work", flush=True)
+        done = work(study, objective, storage, on_trial=_say)
     why = "stopped; the trial on its way is queued again" if stop.is_set() else "nothing left to do"
     print(f"{options.study}: {why}, {done} trials done by this worker")
 
@@ -95,10 +92,21 @@ def _status(options: argparse.Namespace, storage: RDBStorage) -> None:
         )
 
 
-def _from_heartbeat(arguments: threading.ExceptHookArgs) -> None:
-    """A storage that is gone is noticed by the heartbeat's thread, too: the worker will say so."""
-    if not isinstance(arguments.exc_value, GONE):
-        threading.__excepthook__(arguments)
+@contextlib.contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT set `stop` in the block; afterwards they do what they did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = {
+        which: signal.signal(which, lambda *_: stop.set())
+        for which in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
 
 def _say(trial: FrozenTrial) -> None:

@@ -31,6 +31,16 @@ class StorageGone(CourseError):
     """The storage does not answer any more."""
 
 
+class _Storage(RDBStorage):
+    """A sign of life that the storage does not hear is made good by the next one."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        # Optuna's thread would end, and its living trial would be taken for dead. Whether the
+        # storage is gone for good is noticed by the worker.
+        with contextlib.suppress(*GONE):
+            super().record_heartbeat(trial_id)
+
+
 def storage_url(url: str | None = None) -> str:
     """The address: as given, or that of the environment variable, or a file in the user's cache."""
     url = url or os.environ.get(VARIABLE)
@@ -62,7 +72,7 @@ def open_storage(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return RDBStorage(
+            return _Storage(
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=heartbeat,

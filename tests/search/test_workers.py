@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import importlib.util
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from course_utils.errors import CourseError
@@ -295,6 +297,28 @@ def single() -> Plan:
     return Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=1, epochs=2)
 
 
+def test_a_sign_of_life_that_is_not_heard_is_given_again(grid, storage, monkeypatch):
+    record, calls = optuna.storages.RDBStorage.record_heartbeat, []
+
+    def stumbles(self, trial_id) -> None:
+        calls.append(trial_id)
+        if len(calls) == 2:
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        record(self, trial_id)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", stumbles)
+    study = create_study(grid, "heard", storage)
+    objective = Objective(grid, toy_model(), toy_data())
+
+    def wait_for_the_next(_history) -> None:
+        wait_for(lambda: len(calls) > 2)
+        objective.stop.set()
+
+    objective.stop, objective.on_epoch = threading.Event(), wait_for_the_next
+    assert work(study, objective, storage) == 1
+    assert len(set(calls)) == 1
+
+
 def test_a_trial_that_kills_every_worker_ends(single, storage):
     study = create_study(single, "deadly", storage)
     for tries in range(1 + RETRIES):
@@ -369,6 +393,30 @@ def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert main(["status", *name]) == 0
     assert f"optuna-dashboard 'sqlite:///{tmp_path}/s.db'" in capsys.readouterr().out
+
+
+def test_a_worker_leaves_the_process_as_it_was(tmp_path):
+    name = ["--study", "own", "--storage", f"sqlite:///{tmp_path}/s.db"]
+    assert main(["create", *name, "--trials", "1", "--epochs", "1", "--pictures", "64"]) == 0
+
+    def settings() -> list:
+        handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
+        return [*handlers, threading.excepthook, torch.get_num_threads()]
+
+    with two_threads():
+        before = settings()
+        assert main(["worker", *name]) == 0
+        assert settings() == before
+
+
+@contextlib.contextmanager
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
