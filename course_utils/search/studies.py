@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -67,7 +68,8 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
     """A study that was made before, with the sampler and the pruner of its plan.
 
     Args:
-        seed: of the sampler; None for one that no other worker has.
+        seed: of the sampler, which goes on with other numbers than those that the trials until now
+            were drawn with; None for one that no other worker has.
 
     Raises:
         CourseError: there is none of this name, or it was not made by `create_study`.
@@ -86,6 +88,9 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
                 "take another name."
             )
         plan = plan_of(study)
+        begun = sum(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
+        if seed is not None and begun:
+            seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
         study.sampler = make_sampler(plan.method, seed, plan.trials)
         study.pruner = PRUNERS[plan.pruner](plan.epochs)
     return study

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from course_utils.errors import CourseError
@@ -181,6 +182,25 @@ def test_a_broken_callback_fails_once_with_its_name(plan, data):
     study = searched(plan, data, on_trained=breaks)
     assert [t.state for t in study.trials] == [TrialState.FAIL] * plan.trials
     assert {t.user_attrs[REASON] for t in study.trials} == {"ZeroDivisionError: by nought"}
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "gp", "nsga2"])
+def test_a_study_that_goes_on_draws_other_candidates(method, data, tmp_path):
+    space = SearchSpace({"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)})
+    plan = Plan(space, method=method, trials=6, epochs=1)
+
+    def rates(name: str, parts: int) -> list[float]:
+        storage = open_storage(f"sqlite:///{tmp_path}/{name}.db")
+        for part in range(parts):
+            study = create_study(plan, "one", storage)
+            end = 6 * (part + 1) // parts
+            objective = Objective(plan, toy_model(), data)
+            work(study, objective, storage, until=lambda: len(done(study)) >= end)  # noqa: B023
+        return [trial.params["learning_rate"] for trial in study.trials]
+
+    whole, again, thirds = rates("whole", 1), rates("again", 1), rates("thirds", 3)
+    assert whole == again and whole[:2] == thirds[:2]
+    assert len(set(thirds)) == 6
 
 
 # Names and plans
