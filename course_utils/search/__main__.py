@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -27,6 +28,7 @@ from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.objective import REASON, Objective
 from course_utils.search.plan import Plan
 from course_utils.search.presets import first_cnn_space
+from course_utils.search.slots import RETRIES, given_up
 from course_utils.search.space import SearchSpace
 from course_utils.search.storage import (
     HEARTBEAT,
@@ -42,6 +44,7 @@ from course_utils.search.studies import (
     open_study,
     pareto_front,
     plan_of,
+    trials_of,
 )
 from course_utils.search.worker import work
 
@@ -66,7 +69,7 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
     settings = {name: getattr(options, name) for name in names}
     plan = Plan(space, objectives=objectives, weights=options.weights, **settings)
     study = create_study(plan, options.study, storage)
-    print(f"{study.study_name}: {_counts(study.get_trials(deepcopy=False))}")
+    print(f"{study.study_name}: {_counts(study)}")
 
 
 def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
@@ -78,12 +81,13 @@ def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
         done = work(study, objective, storage, on_trial=_say)
     why = "stopped; the trial on its way is queued again" if stop.is_set() else "nothing left to do"
     print(f"{options.study}: {why}, {done} trials done by this worker")
+    _say_what_was_given_up(study)
 
 
 def _status(options: argparse.Namespace, storage: RDBStorage) -> None:
     study = open_study(options.study, storage)
-    trials = study.get_trials(deepcopy=False)
-    print(f"{options.study}: {_counts(trials)}")
+    print(f"{options.study}: {_counts(study)}")
+    _say_what_was_given_up(study)
     for trial in pareto_front(study):
         print(_line(trial))
     if importlib.util.find_spec("optuna_dashboard") is not None:
@@ -126,8 +130,18 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _counts(trials: Sequence[FrozenTrial]) -> str:
-    counts = collections.Counter(trial.state.name.lower() for trial in trials)
+def _say_what_was_given_up(study: optuna.Study) -> None:
+    if missing := given_up(study.get_trials(deepcopy=False)):
+        numbers = ", ".join(str(trial.number) for trial in missing)
+        print(
+            f"Given up: {len(missing)} of {plan_of(study).trials} candidates (last as trial "
+            f"{numbers}). Each was tried {1 + RETRIES} times, and each time its worker died or "
+            "lost the storage: see whether the machine has enough memory for them."
+        )
+
+
+def _counts(study: optuna.Study) -> str:
+    counts = collections.Counter(trial.state.name.lower() for trial in trials_of(study))
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no trial"
 
 

@@ -22,7 +22,7 @@ from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
 from course_utils.search.plan import OBJECTIVES, Plan
-from course_utils.search.slots import SLOT
+from course_utils.search.slots import SLOT, with_slot
 
 if TYPE_CHECKING:
     import pandas
@@ -112,10 +112,19 @@ def _same(study: optuna.Study, plan: Plan) -> optuna.Study:
     return study
 
 
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    """All trials but those that a worker dropped, for another one had their place in the queue.
+
+    A study that has no queue, as it was put together from results, has all of its trials.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return with_slot(trials) if _PLAN in study.user_attrs else trials
+
+
 def finished(study: optuna.Study) -> list[FrozenTrial]:
     """The trials with a result or a reason for having none, in the order of their ends."""
-    trials = study.get_trials(deepcopy=False, states=DONE)
-    return sorted(trials, key=lambda t: t.datetime_complete)
+    done = [trial for trial in trials_of(study) if trial.state in DONE]
+    return sorted(done, key=lambda t: t.datetime_complete)
 
 
 def best_so_far(study: optuna.Study) -> list[float]:
@@ -178,7 +187,7 @@ def trial_table(study: optuna.Study) -> pandas.DataFrame:
             "reason": t.user_attrs.get(REASON, ""),
             **t.params,
         }
-        for t in study.get_trials(deepcopy=False)
+        for t in trials_of(study)
         if t.state != TrialState.WAITING
     ]
     return pd.DataFrame(rows)

@@ -21,11 +21,21 @@ import torch
 from optuna.trial import TrialState
 
 from course_utils.errors import CourseError
-from course_utils.search import Objective, Plan, SearchSpace, create_study, open_storage, work
+from course_utils.search import (
+    Objective,
+    Plan,
+    SearchSpace,
+    best_so_far,
+    create_study,
+    open_storage,
+    trial_table,
+    work,
+)
 from course_utils.search.__main__ import main
 from course_utils.search.objective import REASON
 from course_utils.search.slots import RETRIES, SLOT, STUMBLED, given_up, requeue, with_slot
 from course_utils.search.storage import VARIABLE, hidden, storage_url
+from course_utils.search.worker import _one
 from tests.search import slow
 from tests.search.postgres import Server, why_not
 from tests.toys import toy_data, toy_model
@@ -271,7 +281,8 @@ def test_two_that_queue_the_same_slot_give_it_one_result(grid, storage):
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
     check_nothing_is_lost_or_doubled(study, failed=1)
     check_the_grid_is_complete(study)
-    assert len(study.trials) == len(with_slot(study.trials)) + 1
+    assert len(study.trials) == len(trial_table(study)) + 1 == TRIALS + 2
+    assert len(best_so_far(study)) == TRIALS
 
 
 def test_a_storage_that_stumbles_costs_no_slot(grid, storage, monkeypatch):
@@ -331,6 +342,21 @@ def test_a_trial_that_kills_every_worker_ends(single, storage):
     assert len(study.trials) == 1 + RETRIES
 
 
+def test_what_was_given_up_is_said(single, storage, tmp_path, capsys):
+    name = ["--study", "deadly", "--storage", f"sqlite:///{tmp_path}/search.db"]
+    study = create_study(single, "deadly", storage)
+    for _ in range(1 + RETRIES):
+        assert main(["status", *name]) == 0
+        assert "Given up" not in capsys.readouterr().out
+        ask(study)
+        fail_like_a_killed_one(study, storage)
+        requeue(study, study.trials)
+    for command in ("status", "worker"):
+        assert main([command, *name]) == 0
+        shown = capsys.readouterr().out
+        assert "Given up: 1 of 1 candidates (last as trial 3). Each was tried 4 times" in shown
+
+
 def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
     study, stop = create_study(single, "stopped", storage), threading.Event()
     objective = Objective(single, toy_model(), toy_data(), stop=stop)
@@ -345,7 +371,17 @@ def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
     assert work(study, objective, storage) == 1
     (done,) = complete(study)
     assert len({t.params["learning_rate"] for t in study.trials}) == 1
-    assert REASON not in done.user_attrs
+    table = trial_table(study)
+    assert list(table.reason) == ["the search was stopped"] * (1 + RETRIES) + ["", ""]
+    assert table.trial[table.state == "complete"].tolist() == [done.number]
+
+
+def test_who_finds_the_queue_empty_leaves_no_row(single, storage):
+    study = create_study(single, "race", storage)
+    objective = Objective(single, toy_model(), toy_data())
+    assert work(study, objective, storage) == 1
+    assert _one(study, objective) is None  # as if another one had just taken the last
+    assert len(study.trials) == 2 and len(trial_table(study)) == len(best_so_far(study)) == 1
 
 
 # The command line
