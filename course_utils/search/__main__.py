@@ -22,8 +22,10 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from course_utils.compatibility import check_model_fits
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
+from course_utils.precision import asked_for
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.objective import REASON, Objective
 from course_utils.search.plan import Plan
@@ -68,12 +70,17 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
     objectives = ("accuracy", "multiply_adds") if options.cost else ("accuracy",)
     settings = {name: getattr(options, name) for name in names}
     plan = Plan(space, objectives=objectives, weights=options.weights, **settings)
+    # What no worker could do is refused while the name is still free.
+    objective = Objective(plan)
+    check_model_fits(objective.model, objective.data)
     study = create_study(plan, options.study, storage)
     print(f"{study.study_name}: {_counts(study)}")
 
 
 def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
     study = open_study(options.study, storage, seed=options.seed)
+    if options.precision != "auto":
+        asked_for(options.precision)  # one that is not known would speak against every candidate
     stop = threading.Event()
     with _set_by_signals(stop), one_thread():
         objective = Objective(plan_of(study), precision=options.precision, stop=stop)

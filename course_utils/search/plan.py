@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -17,6 +18,9 @@ from course_utils.regularisation import few_pictures
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.space import SearchSpace, Values
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy's random numbers, which Optuna's samplers draw, know no larger one."""
 
 OBJECTIVES = {"accuracy": "maximize", "multiply_adds": "minimize"}
 """What can be asked for, and Optuna's direction of it."""
@@ -41,7 +45,8 @@ class Plan:
         seed: of the sampler, the weights and the training.
 
     Raises:
-        CourseError: something unknown, a number below 1, or things that do not go together.
+        CourseError: something unknown, a number below 1 or that is no whole one, or things that do
+            not go together.
     """
 
     space: SearchSpace
@@ -64,8 +69,9 @@ class Plan:
                 )
         for name in ("trials", "epochs", "pictures"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise CourseError(f"{name}={value}: at least 1 is needed.")
+            if name != "pictures" or value is not None:
+                object.__setattr__(self, name, whole_number(name, value, 1))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, 0, LARGEST_SEED))
         if self.objectives not in (("accuracy",), ("accuracy", "multiply_adds")):
             raise CourseError(
                 f"objectives={self.objectives}: ('accuracy',) or ('accuracy', 'multiply_adds')."
@@ -104,7 +110,7 @@ class Plan:
         """The network that `network` names, with the weights that `seed` gives.
 
         Raises:
-            CourseError: there is none of that name.
+            CourseError: there is none of that name, or what is there gives no network.
         """
         module, _, name = self.network.partition(":")
         try:
@@ -116,17 +122,51 @@ class Plan:
             ) from None
         with private_random_numbers():
             seed_layers("cpu", self.seed)
-            return make()
+            try:
+                model = make()
+            except Exception as error:
+                raise CourseError(
+                    f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): "
+                    "give a function or class that needs no arguments."
+                ) from error
+        if not isinstance(model, nn.Module):
+            raise CourseError(
+                f"network={self.network!r} gives a {type(model).__name__}, which is no network: it "
+                "has to give a torch.nn.Module."
+            )
+        return model
 
     def load_data(self) -> Dataset:
         """The data set, with as many training pictures as the plan wants."""
         return self.thinned(load_dataset(self.data))
 
     def thinned(self, data: Dataset) -> Dataset:
-        """`data` with `pictures` training pictures, of each class the same number."""
-        if self.pictures is None or self.pictures >= len(data.train):
+        """`data` with `pictures` training pictures, of each class the same number.
+
+        Raises:
+            CourseError: it has fewer.
+        """
+        if self.pictures is None or self.pictures == len(data.train):
             return data
+        if self.pictures > len(data.train):
+            raise CourseError(
+                f"pictures={self.pictures:,}: {data.title} has {len(data.train):,} training "
+                "pictures. Give no more than that, or none to take them all."
+            )
         return replace(data, train=few_pictures(data.train, self.pictures, seed=self.seed))
+
+
+def whole_number(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """`value`, if it is a whole number in the range.
+
+    Raises:
+        CourseError: it is not; the text calls it `name`.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < lowest or (highest is not None and value > highest):
+        until = "up" if highest is None else f"to {highest}"
+        raise CourseError(f"{name}={value!r}: give a whole number from {lowest} {until}.")
+    return int(value)
 
 
 def _either(names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import optuna
@@ -53,7 +54,8 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         values: name -> values, see above. Order counts: of a grid the first names get most values.
 
     Raises:
-        CourseError: an empty space, a name that means nothing, or values that leave no choice.
+        CourseError: an empty space, a name that means nothing, or values that leave no choice or
+            are none that the setting can have.
     """
 
     def __init__(self, values: Mapping[str, Values]) -> None:
@@ -161,7 +163,22 @@ class SearchSpace(Mapping[str, BaseDistribution]):
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:
-        return cls({name: json_to_distribution(v) for name, v in json.loads(text).items()})
+        """The space that `to_json` wrote.
+
+        Raises:
+            CourseError: a value is no distribution as Optuna writes it.
+        """
+        return cls({name: _from_json(name, v) for name, v in json.loads(text).items()})
+
+
+def _from_json(name: str, text: str) -> BaseDistribution:
+    try:
+        return json_to_distribution(text)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CourseError(
+            f"{name}: {text!r} is neither a list of values nor a distribution as Optuna writes it "
+            f"({type(error).__name__}: {error})."
+        ) from None
 
 
 def _distribution(name: str, values: Values) -> BaseDistribution:
@@ -191,7 +208,15 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
         raise CourseError(
             f"{name}: {unknown[0]!r} is not known; there are: {', '.join(CHOICES[setting])}."
         )
+    if setting not in CHOICES:
+        values = [_number(name, value) for value in values]
     return CategoricalDistribution(values)
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise CourseError(f"{name}: {value!r} is no number, and this setting has to be one.")
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _evenly(values: BaseDistribution, count: int) -> list[Any]:

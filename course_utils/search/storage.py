@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from optuna.storages import RDBStorage
 
 from course_utils.data import cache_dir
 from course_utils.errors import CourseError
+from course_utils.search.plan import whole_number
 
 VARIABLE = "COURSE_STORAGE"
 """Environment variable with the address of the storage."""
@@ -62,9 +64,13 @@ def open_storage(
         grace: seconds of silence after which a trial counts as dead; three heartbeats if None.
 
     Raises:
-        CourseError: no such kind of storage, or its driver is not installed.
+        CourseError: no such kind of storage, its driver is not installed, or a number of seconds
+            that is no whole one from 1 up.
         StorageGone: nothing answers there.
     """
+    grace = 3 * heartbeat if grace is None else grace
+    for name, value in (("heartbeat", heartbeat), ("grace", grace)):
+        whole_number(name, value, 1)
     url = storage_url(url)
     shown = hidden(url)
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
@@ -76,9 +82,14 @@ def open_storage(
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=heartbeat,
-                grace_period=3 * heartbeat if grace is None else grace,
+                grace_period=grace,
             )
-    except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+    except (
+        sqlalchemy.exc.ArgumentError,
+        sqlalchemy.exc.NoSuchModuleError,
+        ImportError,
+        ValueError,  # of a port that is no number
+    ) as error:
         raise CourseError(
             f"{shown!r} is no storage that can be used here ({_line(error)}). Give "
             "'sqlite:///search.db' or 'postgresql+psycopg://user@host/database' (for which the "
@@ -116,9 +127,12 @@ def answered_in_words(url: str) -> Iterator[None]:
 def hidden(url: str) -> str:
     """The address without its password."""
     try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return url
+        shown = sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # Nobody knows where in it a password is, but it is before the last "@".
+        kind, colon, rest = url.partition(":")
+        shown = f"{kind}{colon}***@{rest.rpartition('@')[2]}" if "@" in rest else url
+    return re.sub(r"(password=)[^&]*", r"\1***", shown)
 
 
 GONE = (

@@ -21,7 +21,7 @@ from course_utils.errors import CourseError
 from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
-from course_utils.search.plan import OBJECTIVES, Plan
+from course_utils.search.plan import LARGEST_SEED, OBJECTIVES, Plan, whole_number
 from course_utils.search.slots import SLOT, with_slot
 
 if TYPE_CHECKING:
@@ -72,8 +72,11 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
             were drawn with; None for one that no other worker has.
 
     Raises:
-        CourseError: there is none of this name, or it was not made by `create_study`.
+        CourseError: there is none of this name, it was not made by `create_study`, or the seed is
+            no whole number from 0 up.
     """
+    if seed is not None:
+        seed = whole_number("seed", seed, 0, LARGEST_SEED)
     with quiet():
         try:
             study = optuna.load_study(study_name=name, storage=storage)

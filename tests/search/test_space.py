@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -39,6 +41,11 @@ def test_ranges_and_lists_become_distributions():
         ({"conv1.kernel_size": 3}, "neither a distribution"),
         ({"schedule": "cosine"}, "neither a distribution"),
         ({"schedule": ["cosinus"]}, "'cosinus' is not known"),
+        ({"learning_rate": ["a", "b"]}, "learning_rate: 'a' is no number"),
+        ({"learning_rate": [math.nan]}, "nan is no number"),
+        ({"conv1.depth": [1, None]}, "conv1.depth: None is no number"),
+        ({"conv1.kernel_size": [(3, 5)]}, r"\(3, 5\) is no number"),
+        ({"conv1.depth": CategoricalDistribution([True])}, "True is no number"),
         ({"optimizer": CategoricalDistribution(["adam"])}, "'adam' is not known"),
     ],
 )
@@ -93,6 +100,17 @@ def test_a_grid_lies_in_the_space_and_within_its_size(values, most):
 def test_a_space_can_be_stored(values):
     space = SearchSpace(dict(zip(NAMES, values, strict=False)))
     assert SearchSpace.from_json(space.to_json()) == space
+
+
+def test_numbers_of_numpy_can_be_stored():
+    space = SearchSpace({"c.depth": list(np.arange(1, 3)), "weight_decay": [np.float32(0.5)]})
+    assert SearchSpace.from_json(space.to_json()) == space
+
+
+@pytest.mark.parametrize("text", ["0.1", "cosine", "{}", '{"name": "None", "attributes": {}}'])
+def test_what_is_no_distribution_is_said(text):
+    with pytest.raises(CourseError, match=r"c\.depth: .* nor a distribution as Optuna writes it"):
+        SearchSpace.from_json(json.dumps({"c.depth": text}))
 
 
 def test_the_first_names_of_a_grid_get_most_values():

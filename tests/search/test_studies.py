@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -236,7 +237,7 @@ def done(study):
 
 
 def test_a_plan_can_be_stored(plan):
-    plan = replace(plan, objectives=("accuracy", "multiply_adds"), pictures=30)
+    plan = replace(plan, objectives=("accuracy", "multiply_adds"), pictures=np.int64(30))
     assert Plan.from_json(plan.to_json()) == plan
 
 
@@ -249,6 +250,11 @@ def test_a_plan_can_be_stored(plan):
         ({"trials": 0}, "trials=0"),
         ({"epochs": 0}, "epochs=0"),
         ({"pictures": 0}, "pictures=0"),
+        ({"trials": 1.5}, "trials=1.5: give a whole number from 1 up"),
+        ({"trials": None}, "trials=None"),
+        ({"epochs": True}, "epochs=True"),
+        ({"seed": -1}, "seed=-1: give a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed=4294967296"),
         ({"objectives": ("speed",)}, "objectives"),
         ({"objectives": ("accuracy", "multiply_adds"), "pruner": "halving"}, "two objectives"),
         ({"objectives": ("accuracy", "multiply_adds"), "method": "cmaes"}, "one objective only"),

@@ -388,11 +388,48 @@ def test_who_finds_the_queue_empty_leaves_no_row(single, storage):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://localhost", "nonsense", "oracle+nothing://x/y", "journal.log"]
+    "url",
+    [
+        "redis://localhost",
+        "nonsense",
+        "oracle+nothing://x/y",
+        "journal.log",
+        "postgresql://a:secret@c:port/d",
+        "postgresql+psycopg:/me:secret@host/db",
+        "postgresql+psycopg:/me:s@ec:r/et@host/db",
+        "nothing://host/db?password=secret&user=me",
+    ],
 )
 def test_an_unknown_storage_is_said(url, capsys):
     assert main(["status", "--study", "x", "--storage", url]) == 1
-    assert "no storage that can be used here" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no storage that can be used here" in said and "sec" not in said and "s@ec" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("create --heartbeat 0", "heartbeat=0: give a whole number from 1 up"),
+        ("create --seed -1", "seed=-1: give a whole number from 0 to 4294967295"),
+        ("create --network math:pi", "network='math:pi' cannot be made"),
+        ("create --network json:JSONDecoder", "JSONDecoder, which is no network"),
+        ("create --network torch.nn:Linear", "needs no arguments"),
+        ("create --network tests.toys:toy_model", "no convolution 'conv2'"),
+        ("create --data nothing", "nothing"),
+        ("create --pictures 100000", "pictures=100,000: Fashion-MNIST has"),
+        ("worker --seed -3", "seed=-3: give a whole number"),
+        ("worker --precision float23", "precision='float23' is not known"),
+    ],
+)
+def test_what_no_worker_could_do_is_said_and_the_name_stays_free(command, said, capsys, tmp_path):
+    name = ["--study", "free", "--storage", f"sqlite:///{tmp_path}/s.db"]
+    assert main(["create", "--study", "old", *name[2:], "--trials", "1"]) == 0
+    which, *options = command.split()
+    study = ["--study", "old"] if which == "worker" else []
+    assert main([which, *name, *study, *options]) == 1
+    assert said in capsys.readouterr().err
+    assert main(["create", *name, "--trials", "1"]) == 0
+    assert "1 waiting" in capsys.readouterr().out
 
 
 def test_a_server_that_is_not_there_is_said_without_its_password(capsys, tmp_path):
@@ -456,7 +493,17 @@ def two_threads():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("{", "cannot be read"), ("[1]", "no JSON object"), ("{}", "empty")]
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[1]", "no JSON object"),
+        ("{}", "empty"),
+        ('{"schedule": "cosine"}', "schedule: 'cosine' is neither a list of values nor"),
+        ('{"learning_rate": "0.1"}', "learning_rate: '0.1' is neither"),
+        ('{"learning_rate": "{}"}', "learning_rate: '{}' is neither"),
+        ('{"learning_rate": ["a", "b"]}', "learning_rate: 'a' is no number"),
+        ('{"conv9.out_channels": [8]}', "no convolution 'conv9'"),
+    ],
 )
 def test_a_space_that_cannot_be_read_is_said(content, said, capsys, tmp_path):
     path = tmp_path / "space.json"
