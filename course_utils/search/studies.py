@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -172,7 +173,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
             f"{len(complete)} finished candidates say nothing about what matters: at least 4 with "
             "different values are needed."
         )
-    with quiet():
+    with quiet(), unwarned():
         # PED-ANOVA asks what makes a number small, so accuracy is turned round.
         return optuna.importance.get_param_importances(study, target=lambda t: -t.values[0])
 
@@ -196,15 +197,36 @@ def trial_table(study: optuna.Study) -> pandas.DataFrame:
     return pd.DataFrame(rows)
 
 
+_lock = threading.Lock()
+_silent: list[int] = []
+"""Optuna's verbosity before the first of the blocks that are quiet now, once for each of them."""
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's log lines and its warnings about what is experimental."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.ERROR)
+    """Without Optuna's log lines, in any number of threads at once.
+
+    The last block that ends gives Optuna its verbosity back, unless somebody has changed it since.
+    """
+    with _lock:
+        _silent.append(_silent[0] if _silent else optuna.logging.get_verbosity())
+        optuna.logging.set_verbosity(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", "PedAnova", UserWarning)  # about low values: we know
-            yield
+        yield
     finally:
-        optuna.logging.set_verbosity(before)
+        with _lock:
+            before = _silent.pop()
+            if not _silent and optuna.logging.get_verbosity() == logging.ERROR:
+                optuna.logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
+def unwarned() -> Iterator[None]:
+    """Without Optuna's warnings about what is experimental; for single calls.
+
+    Python's filters belong to the whole process: what another thread sets in the meantime is lost.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "PedAnova", UserWarning)  # about low values: we know
+        yield

@@ -18,7 +18,7 @@ from course_utils.devices import one_thread
 from course_utils.search.objective import REASON, STOPPED, Interrupted, Objective
 from course_utils.search.slots import SLOT, STUMBLED, is_superfluous, left_open, requeue
 from course_utils.search.storage import GONE
-from course_utils.search.studies import quiet
+from course_utils.search.studies import quiet, unwarned
 
 POLL = 0.5
 """Seconds between two looks at trials that others are working on."""
@@ -48,7 +48,7 @@ def work(
     """
     done, seen = 0, set[int]()
     stop = objective.stop or threading.Event()
-    with one_thread(), quiet():
+    with one_thread():
         while not (stop.is_set() or (until is not None and until())):
             trials = study.get_trials(deepcopy=False)
             states = {trial.state for trial in trials}
@@ -101,7 +101,8 @@ def _one(study: optuna.Study, objective: Objective) -> FrozenTrial | None:
             raise
 
     try:
-        study.optimize(run, n_trials=1, catch=(Exception,))
+        with quiet():  # Optuna would log the traceback of each trial that is stopped
+            study.optimize(run, n_trials=1, catch=(Exception,))
     except (Exception, KeyboardInterrupt) as error:
         # Interrupted while it writes a result, Optuna stumbles over that in its turn.
         if any(isinstance(e, KeyboardInterrupt) for e in (error, error.__context__)):
@@ -142,4 +143,5 @@ def _fail_the_silent(study: optuna.Study, storage: RDBStorage, seen: set[int]) -
                 storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             )
             seen.add(trial.number)
-    optuna.storages.fail_stale_trials(study)
+    with unwarned():
+        optuna.storages.fail_stale_trials(study)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from course_utils.search import (
     work,
 )
 from course_utils.search.objective import REASON
+from course_utils.search.studies import quiet
 from tests.toys import toy_data, toy_model
 
 
@@ -279,3 +281,42 @@ def test_without_validation_pictures_nothing_can_be_compared(plan):
 def test_too_few_results_say_nothing_about_importance(plan):
     with pytest.raises(CourseError, match="at least 4"):
         importances(create_study(plan))
+
+
+# Optuna's voice
+
+
+@pytest.fixture
+def verbosity():
+    before = optuna.logging.get_verbosity()
+    yield optuna.logging.get_verbosity
+    optuna.logging.set_verbosity(before)
+
+
+def test_quiet_blocks_may_overlap(verbosity):
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    one, other = quiet(), quiet()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert verbosity() == optuna.logging.ERROR
+    other.__exit__(None, None, None)
+    assert verbosity() == optuna.logging.INFO
+    with quiet():
+        optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    assert verbosity() == optuna.logging.DEBUG
+
+
+def test_a_search_in_a_thread_leaves_the_filters_of_warnings_to_others(plan, data):
+    study, objective = create_study(plan), Objective(plan, toy_model(), data)
+    training, go_on = threading.Event(), threading.Event()
+    objective.on_epoch = lambda history: (training.set(), go_on.wait(20))
+    with warnings.catch_warnings():
+        thread = threading.Thread(target=work, args=(study, objective))
+        thread.start()
+        assert training.wait(20)
+        warnings.filterwarnings("error", message="mine")
+        go_on.set()
+        thread.join()
+        with pytest.raises(UserWarning, match="mine"):
+            warnings.warn("mine", stacklevel=1)
