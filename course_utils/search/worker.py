@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from course_utils.devices import one_thread
+from course_utils.search.fingerprint import check_same
 from course_utils.search.objective import REASON, STOPPED, Interrupted, Objective
 from course_utils.search.slots import SLOT, STUMBLED, is_superfluous, left_open, requeue
 from course_utils.search.storage import GONE
@@ -45,7 +46,11 @@ def work(
 
     Returns:
         How many trials this worker has ended.
+
+    Raises:
+        CourseError: the study was begun with another network or other pictures.
     """
+    check_same(study, objective)
     done, seen = 0, set[int]()
     stop = objective.stop or threading.Event()
     with one_thread():
