@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ MEMORY = 0.9
 
 EXPLODED = 2.0
 """The test ends when the running mean is so many times the lowest one."""
+
+FEWEST = 10
+"""Steps without which there is nothing to see."""
 
 KEPT = 0.75
 """The loss has blown up where less than this share of its fall is left for good."""
@@ -95,11 +99,14 @@ def range_test(
         stop: ends the test early when it is set; what was seen until then has to do.
 
     Raises:
-        CourseError: the range or the steps make no sense, the optimizer is a ready one, the model
-            cannot be copied, its very first loss is no finite number, or the loss never falls.
+        CourseError: the range, the steps or the batch size make no sense, the optimizer is a ready
+            one, the model cannot be copied, its very first loss is no finite number, the test ended
+            too soon, or the loss never falls.
     """
-    _check(lowest, highest, steps, optimizer)
+    _check(lowest, highest, steps, batch_size, optimizer)
     watch = _Watch(steps, stop)
+    if watch.asked():
+        raise _stopped(after=0)
     batches = max(1, math.ceil(len(data.train) / batch_size))
     # Validation after each epoch would cost time and tell nothing.
     pictures = replace(data, validation=data.validation.subset(torch.arange(0)))
@@ -115,7 +122,7 @@ def range_test(
             scheduler=lambda made, _: ExponentialLR(made, factor),
             precision=precision,
             seed=seed,
-            stop=watch.stopping,
+            stop=watch,
             on_step=watch,
             progress=False,
         )
@@ -124,16 +131,20 @@ def range_test(
             raise
         history, watch.exploded = error.history, True
     seen = len(history.step_loss)
+    if seen < FEWEST and watch.asked():
+        raise _stopped(after=seen)
     return _evaluate(history.step_learning_rate[:seen], history.step_loss, watch.exploded)
 
 
 class _Watch:
-    """Follows the losses and ends the test after `steps`, or when they explode."""
+    """Follows the losses and ends the test after `steps`, when they explode, or on `stop`.
+
+    `fit` takes it for both, as its `on_step` and as its `stop`.
+    """
 
     def __init__(self, steps: int, stop: threading.Event | None) -> None:
         self.steps, self.stop = steps, stop
-        self.stopping = threading.Event()
-        self.exploded = False
+        self.over = self.exploded = False
         self._mean, self._lowest = 0.0, math.inf
 
     def __call__(self, step: Step) -> None:
@@ -142,13 +153,26 @@ class _Watch:
         mean = self._mean / (1 - MEMORY**step.step)
         self._lowest = min(self._lowest, mean)
         self.exploded = mean > EXPLODED * self._lowest
-        asked = self.stop is not None and self.stop.is_set()
-        if self.exploded or asked or step.step >= self.steps:
-            self.stopping.set()
+        self.over = self.exploded or step.step >= self.steps
+
+    def asked(self) -> bool:
+        """Whether somebody wants it to end."""
+        return self.stop is not None and self.stop.is_set()
+
+    def is_set(self) -> bool:
+        """Whether it has to end, as an event says it."""
+        return self.over or self.asked()
+
+
+def _stopped(after: int) -> CourseError:
+    return CourseError(
+        f"The range test was stopped after {after} steps, too few to see anything: let it run for "
+        f"at least {FEWEST}."
+    )
 
 
 def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeTest:
-    if len(losses) < 10:
+    if len(losses) < FEWEST:
         raise CourseError(
             f"The range test ended after {len(losses)} steps, too few to see anything: begin with "
             f"a lower rate than {rates[0]:.2g}, or let it run."
@@ -194,7 +218,11 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 def _check(
-    lowest: float, highest: float, steps: int, optimizer: Callable[..., Optimizer] | None
+    lowest: float,
+    highest: float,
+    steps: int,
+    batch_size: int,
+    optimizer: Callable[..., Optimizer] | None,
 ) -> None:
     if isinstance(optimizer, Optimizer):
         raise CourseError(
@@ -209,5 +237,6 @@ def _check(
             f"The range from {lowest:g} to {highest:g} does not rise: lowest has to be below "
             "highest, best by a factor of 1,000 or more."
         )
-    if steps < 30:
-        raise CourseError(f"steps={steps}: the range test needs at least 30, better 100.")
+    for name, value, least in (("steps", steps, 30), ("batch_size", batch_size, 1)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise CourseError(f"{name}={value!r}: give a whole number from {least} up.")

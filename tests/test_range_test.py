@@ -127,10 +127,24 @@ def test_the_default_optimizer_and_a_data_set_without_validation():
 
 
 def test_stop_ends_it_early():
-    stop = threading.Event()
+    stop, model = threading.Event(), toy_model()
+
+    def stop_in_training(layer, *_) -> None:
+        if layer.training:
+            stop.set()
+
+    model[1].register_forward_hook(stop_in_training)
+    with pytest.raises(CourseError, match=r"stopped after 1 steps.*at least 10"):
+        quick(model, stop=stop)
+
+
+def test_a_stop_that_is_set_before_it_begins_costs_no_step():
+    stop, model, shown = threading.Event(), toy_model(), []
     stop.set()
-    with pytest.raises(CourseError, match="ended after 1 steps"):
-        quick(stop=stop)
+    model[0].register_forward_hook(lambda *_: shown.append(1))
+    with pytest.raises(CourseError, match="stopped after 0 steps"):
+        quick(model, stop=stop, precision="auto")
+    assert shown == []
 
 
 @pytest.mark.parametrize(
@@ -141,7 +155,10 @@ def test_stop_ends_it_early():
         ({"lowest": 0.0}, "lowest=0.0"),
         ({"highest": float("inf")}, "highest=inf"),
         ({"highest": float("nan")}, "highest=nan"),
-        ({"steps": 29}, "steps=29: the range test needs at least 30"),
+        ({"steps": 29}, "steps=29: give a whole number from 30 up"),
+        ({"steps": 50.5}, "steps=50.5: give a whole number"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number from 1 up"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"lowest": 1e-9, "highest": 1e-7}, "did not fall.*go on beyond 1e-07"),
         ({"lowest": 50.0, "highest": 5e4}, "begin (with a lower rate than|below) 50"),
     ],

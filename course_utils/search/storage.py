@@ -73,9 +73,8 @@ def open_storage(
         whole_number(name, value, 1)
     url = storage_url(url)
     shown = hidden(url)
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    options |= {"pool_pre_ping": True}
     try:
+        options = {"connect_args": _patience(url), "pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return _Storage(
@@ -97,6 +96,30 @@ def open_storage(
         ) from error
     except GONE as error:
         raise StorageGone(f"No storage answers at {shown!r}: {_line(error)}.") from error
+
+
+_PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""For libpq: after about half a minute a host that has vanished counts as gone.
+
+By default that takes hours, or for ever, and a worker that waits so long cannot end either.
+"""
+
+
+def _patience(url: str) -> dict[str, int]:
+    """How long the driver waits; what the address says itself is left to it."""
+    address = sqlalchemy.engine.make_url(url)
+    if address.get_backend_name() == "sqlite":
+        return {"timeout": 60}
+    if address.drivername in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
+        return {name: value for name, value in _PATIENCE.items() if name not in address.query}
+    return {}
 
 
 @contextlib.contextmanager

@@ -439,6 +439,14 @@ def test_a_server_that_is_not_there_is_said_without_its_password(capsys, tmp_pat
     assert "No storage answers" in said and "secret" not in said
 
 
+def test_a_host_that_vanishes_counts_as_gone_after_a_while(server):
+    storage = open_storage(f"{server.url}&keepalives_idle=7")
+    with storage.engine.connect() as connection:
+        options = connection.connection.dbapi_connection.info.get_parameters()
+    chosen = {"connect_timeout": "10", "keepalives_idle": "7", "tcp_user_timeout": "30000"}
+    assert {name: options[name] for name in chosen} == chosen
+
+
 def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, "sqlite:///a.db")
     assert storage_url("sqlite:///b.db") == "sqlite:///b.db"
