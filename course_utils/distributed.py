@@ -145,6 +145,11 @@ def is_distributed() -> bool:
     return _number("WORLD_SIZE", 1) > 1
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether some layer normalises over the batch, which a single picture is none for."""
+    return any(isinstance(layer, _BatchNorm) for layer in model.modules())
+
+
 def own_device(device: torch.device | str) -> torch.device | str:
     """The GPU of this process where `device` is "auto" or "cuda"; any other device as it is.
 

@@ -27,7 +27,7 @@ from course_utils.augmentation import Augment
 from course_utils.compatibility import check_model_fits
 from course_utils.data import Dataset
 from course_utils.devices import borrowed, pick_device
-from course_utils.distributed import joined, own_device
+from course_utils.distributed import has_batch_norm, joined, own_device
 from course_utils.errors import CourseError
 from course_utils.history import Diverged, History, Step
 from course_utils.loop import Stopped, Training
@@ -93,7 +93,7 @@ def fit(
         epochs: Passes over the training pictures.
         batch_size: Pictures in each step. A last batch of a single picture (with several processes,
             of fewer than two for each) is left out if the model has BatchNorm, which cannot
-            normalise it.
+            normalise it; several processes need two for each of them in every other batch.
         optimizer: A class or function that makes one of a list of parameters (those that require a
             gradient), such as `torch.optim.SGD` or `partial(torch.optim.AdamW, weight_decay=0.05)`;
             or a ready one. Default: AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay
@@ -128,8 +128,8 @@ def fit(
     Raises:
         Diverged: If the loss is nan or infinite.
         CourseError: If model, data and settings do not go together, the checkpoint is damaged or
-            belongs to another training, or there are more processes than pictures in a batch or
-            than GPUs.
+            belongs to another training, or there are more processes than pictures in a batch (with
+            BatchNorm, than half of them) or than GPUs.
     """
     _check_settings(epochs, batch_size, scheduler_every, label_smoothing, l1)
     target = pick_device(own_device(device))
@@ -138,6 +138,11 @@ def fit(
             raise CourseError(
                 f"batch_size={batch_size} is shared by {group.world_size} processes: give at least "
                 f"{group.world_size}, or start fewer."
+            )
+        if group.world_size > 1 and has_batch_norm(model) and batch_size < 2 * group.world_size:
+            raise CourseError(
+                f"batch_size={batch_size} is shared by {group.world_size} processes, and BatchNorm "
+                f"needs two pictures in each: give at least {2 * group.world_size}, or start fewer."
             )
         seed_layers(target, seed)
         check_model_fits(model, data, target)

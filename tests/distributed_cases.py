@@ -162,9 +162,12 @@ def bar_and_callbacks(folder: Path) -> dict:
     return {"shown": shown.getvalue(), "steps": [list(s) for s in steps], "epochs": epochs}
 
 
-def few_pictures(folder: Path) -> dict:
+def few_pictures(folder: Path, batch_size: int, norm: bool) -> dict:
+    model = toy_model(norm=norm)
+    if norm:
+        model.append(nn.BatchNorm1d(3))
     try:
-        quick(toy_model(), toy_data(), batch_size=1, epochs=1)
+        quick(model, toy_data(), batch_size=batch_size, epochs=1)
     except CourseError as error:
         return {"error": str(error)}
     return {"error": None}
@@ -197,7 +200,9 @@ CASES = {
     "automatic": automatic,
     "norm": norm,
     "bar and callbacks": bar_and_callbacks,
-    "few pictures": few_pictures,
+    "few pictures": partial(few_pictures, batch_size=1, norm=False),
+    "few pictures for BatchNorm": partial(few_pictures, batch_size=3, norm=True),
+    "enough pictures for BatchNorm": partial(few_pictures, batch_size=4, norm=True),
     "group of the caller": group_of_the_caller,
 }
 

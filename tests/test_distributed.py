@@ -157,6 +157,13 @@ def test_a_batch_smaller_than_the_group_is_refused(ranks):
         assert "batch_size=1 is shared by 2 processes" in rank["few pictures"]["error"]
 
 
+def test_batch_norm_needs_two_pictures_in_each_process(ranks):
+    for rank in ranks:
+        error = rank["few pictures for BatchNorm"]["error"]
+        assert "batch_size=3 is shared by 2 processes" in error and "at least 4" in error
+        assert rank["enough pictures for BatchNorm"]["error"] is None
+
+
 def test_the_group_of_the_caller_is_left_to_them(ranks):
     assert [rank["group of the caller"]["total"] for rank in ranks] == [2.0, 2.0]
 
