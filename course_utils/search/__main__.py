@@ -73,6 +73,11 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
     # What no worker could do is refused while the name is still free.
     objective = Objective(plan)
     check_model_fits(objective.model, objective.data)
+    if plan.pictures is not None and plan.pictures > (most := len(objective.data.train)):
+        raise CourseError(
+            f"pictures={plan.pictures:,}: {objective.data.title} has {most:,} training pictures. "
+            "Give no more than that, or leave it out to take them all."
+        )
     study = create_study(plan, options.study, storage)
     print(f"{study.study_name}: {_counts(study)}")
 

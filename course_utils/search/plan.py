@@ -141,18 +141,10 @@ class Plan:
         return self.thinned(load_dataset(self.data))
 
     def thinned(self, data: Dataset) -> Dataset:
-        """`data` with `pictures` training pictures, of each class the same number.
-
-        Raises:
-            CourseError: it has fewer.
-        """
-        if self.pictures is None or self.pictures == len(data.train):
+        """`data` with `pictures` training pictures, of each class the same number; all if it has no
+        more."""
+        if self.pictures is None or self.pictures >= len(data.train):
             return data
-        if self.pictures > len(data.train):
-            raise CourseError(
-                f"pictures={self.pictures:,}: {data.title} has {len(data.train):,} training "
-                "pictures. Give no more than that, or none to take them all."
-            )
         return replace(data, train=few_pictures(data.train, self.pictures, seed=self.seed))
 
 

@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution
 
 from course_utils import devices
 from course_utils.search import Plan, SearchSpace
+from tests.search.postgres import Server, why_not
 from tests.toys import toy_data
 
 
@@ -37,3 +38,15 @@ def space() -> SearchSpace:
 @pytest.fixture
 def plan(space) -> Plan:
     return Plan(space, trials=4, epochs=1)
+
+
+@pytest.fixture(scope="package")
+def server():
+    if reason := why_not():
+        pytest.skip(reason)
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
