@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
 
 
 class CourseError(ValueError):
@@ -12,6 +14,25 @@ class CourseError(ValueError):
     Its text is one or two sentences: what is wrong, with the numbers, and what to do. Panels and
     exercises show it as it is.
     """
+
+
+def whole_number(
+    name: str,
+    value: Any,
+    lowest: int,
+    highest: int | None = None,
+    error: type[CourseError] = CourseError,
+) -> int:
+    """`value`, if it is a whole number in the range; NumPy's are, truth values are none.
+
+    Raises:
+        CourseError: it is not, or the kind of it that `error` says; the text calls it `name`.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < lowest or (highest is not None and value > highest):
+        until = "up" if highest is None else f"to {highest}"
+        raise error(f"{name}={value!r}: give a whole number from {lowest} {until}.")
+    return int(value)
 
 
 @contextlib.contextmanager

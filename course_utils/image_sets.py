@@ -9,14 +9,13 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .augmentation import Augment
-from .errors import CourseError
+from .errors import CourseError, whole_number
 
 # Bytes of pictures to augment in one step: it hides the cost of the calls and fits in the cache.
 _AT_ONCE = 2**19
@@ -207,8 +206,8 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.batch_size = _whole_number("batch_size", batch_size, at_least=1)
-        self.seed = _whole_number("seed", seed, at_least=0)
+        self.batch_size = whole_number("batch_size", batch_size, 1, error=DataError)
+        self.seed = whole_number("seed", seed, 0, error=DataError)
         self.shuffle = shuffle
         self.augment = augment
         self.drop_last = drop_last
@@ -236,7 +235,7 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0 up, whose order and augmentation the next pass has."""
-        self.epoch = _whole_number("epoch", epoch, at_least=0)
+        self.epoch = whole_number("epoch", epoch, 0, error=DataError)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = _generator(self.seed, self.epoch)
@@ -317,12 +316,6 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
     """A generator for one epoch; neighbouring seeds and epochs have nothing in common."""
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]))
-
-
-def _whole_number(name: str, value: int, at_least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
-        raise DataError(f"{name}={value!r}: give a whole number from {at_least} up.")
-    return int(value)
 
 
 def _dtype_name(tensor: Tensor) -> str:

@@ -12,7 +12,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ExponentialLR
 
 from course_utils.data import Dataset
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, whole_number
 from course_utils.history import Diverged
 from course_utils.optimisation import OptimizerFactory
 from course_utils.precision import Precision
@@ -96,7 +95,7 @@ def range_test(
         lowest, highest: ends of the range.
         steps: 30 or more.
         batch_size, precision, seed: as for `fit`.
-        stop: ends the test early when it is set; what was seen until then has to do.
+        stop: ends the test early when it is set; from ten steps on, what was seen has to do.
 
     Raises:
         CourseError: the range, the steps or the batch size make no sense, the optimizer is a ready
@@ -175,7 +174,7 @@ def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeT
     if len(losses) < FEWEST:
         raise CourseError(
             f"The range test ended after {len(losses)} steps, too few to see anything: begin with "
-            f"a lower rate than {rates[0]:.2g}, or let it run."
+            f"a lower rate than {rates[0]:.2g}."
         )
     smoothed = _smooth(np.array(losses))
     lowest = int(smoothed.argmin())
@@ -237,6 +236,5 @@ def _check(
             f"The range from {lowest:g} to {highest:g} does not rise: lowest has to be below "
             "highest, best by a factor of 1,000 or more."
         )
-    for name, value, least in (("steps", steps, 30), ("batch_size", batch_size, 1)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise CourseError(f"{name}={value!r}: give a whole number from {least} up.")
+    whole_number("steps", steps, 30)
+    whole_number("batch_size", batch_size, 1)

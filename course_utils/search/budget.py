@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 from course_utils.errors import CourseError
 
@@ -38,7 +39,7 @@ class Budget:
                     return cls(trials=int(amount))
                 if not unit.startswith("t") and amount.count(".") <= 1 and amount != ".":
                     return cls.of(float(amount) * (60 if unit.startswith("m") else 1))
-        elif isinstance(value, (int, float)) and value is not True and 0 < value < math.inf:
+        elif isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf:
             return cls(seconds=float(value))
         raise CourseError(
             f"budget={value!r} is no budget: give seconds, such as 120, or a text such as '2 min' "

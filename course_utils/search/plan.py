@@ -6,13 +6,12 @@ import importlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
 from typing import Any
 
 from torch import nn
 
 from course_utils.data import Dataset, load_dataset
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, whole_number
 from course_utils.randomness import private_random_numbers, seed_layers
 from course_utils.regularisation import few_pictures
 from course_utils.search.candidate import WEIGHTS
@@ -146,19 +145,6 @@ class Plan:
         if self.pictures is None or self.pictures >= len(data.train):
             return data
         return replace(data, train=few_pictures(data.train, self.pictures, seed=self.seed))
-
-
-def whole_number(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
-    """`value`, if it is a whole number in the range.
-
-    Raises:
-        CourseError: it is not; the text calls it `name`.
-    """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < lowest or (highest is not None and value > highest):
-        until = "up" if highest is None else f"to {highest}"
-        raise CourseError(f"{name}={value!r}: give a whole number from {lowest} {until}.")
-    return int(value)
 
 
 def _either(names: Iterable[str]) -> str:

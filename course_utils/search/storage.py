@@ -19,8 +19,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from course_utils.data import cache_dir
-from course_utils.errors import CourseError
-from course_utils.search.plan import whole_number
+from course_utils.errors import CourseError, whole_number
 
 VARIABLE = "COURSE_STORAGE"
 """Environment variable with the address of the storage."""
@@ -60,7 +59,8 @@ def open_storage(
     "postgresql+psycopg://user:password@host/database".
 
     Args:
-        heartbeat: seconds between two signs of life of a trial.
+        heartbeat: seconds between two signs of life of a trial; the same for all workers of a
+            study, for each judges the others by its own.
         grace: seconds of silence after which a trial counts as dead; three heartbeats if None.
 
     Raises:
@@ -77,12 +77,15 @@ def open_storage(
         options = {"connect_args": _patience(url), "pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _Storage(
+            storage = _Storage(
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=heartbeat,
                 grace_period=grace,
             )
+        if storage.engine.name == "sqlite":
+            sqlalchemy.event.listen(storage.engine, "begin", _lock)
+        return storage
     except (
         sqlalchemy.exc.ArgumentError,
         sqlalchemy.exc.NoSuchModuleError,
@@ -96,6 +99,16 @@ def open_storage(
         ) from error
     except GONE as error:
         raise StorageGone(f"No storage answers at {shown!r}: {_line(error)}.") from error
+
+
+def _lock(connection: sqlalchemy.Connection) -> None:
+    """Let a transaction of SQLite have the file for itself from its beginning.
+
+    Optuna reads a trial's state "for update", which SQLite does not know: two workers might both
+    read that a trial is waiting, and both take it.
+    """
+    connection.connection.dbapi_connection.isolation_level = None  # sqlite3 itself begins none
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 _PATIENCE = {

@@ -18,11 +18,11 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, whole_number
 from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
-from course_utils.search.plan import LARGEST_SEED, OBJECTIVES, Plan, whole_number
+from course_utils.search.plan import LARGEST_SEED, OBJECTIVES, Plan
 from course_utils.search.slots import SLOT, with_slot
 
 if TYPE_CHECKING:
@@ -198,26 +198,30 @@ def trial_table(study: optuna.Study) -> pandas.DataFrame:
 
 
 _lock = threading.Lock()
-_silent: list[int] = []
-"""Optuna's verbosity before the first of the blocks that are quiet now, once for each of them."""
+_quiet_blocks, _verbosity = 0, optuna.logging.WARNING
+"""How many blocks are quiet now, and Optuna's verbosity before the first of them."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without Optuna's log lines, in any number of threads at once.
 
-    The last block that ends gives Optuna its verbosity back, unless somebody has changed it since.
+    The last block that ends gives Optuna the verbosity back that it had before the first began,
+    unless somebody has chosen another one by then.
     """
+    global _quiet_blocks, _verbosity
     with _lock:
-        _silent.append(_silent[0] if _silent else optuna.logging.get_verbosity())
+        if not _quiet_blocks:
+            _verbosity = optuna.logging.get_verbosity()
+        _quiet_blocks += 1
         optuna.logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
         with _lock:
-            before = _silent.pop()
-            if not _silent and optuna.logging.get_verbosity() == logging.ERROR:
-                optuna.logging.set_verbosity(before)
+            _quiet_blocks -= 1
+            if not _quiet_blocks and optuna.logging.get_verbosity() == logging.ERROR:
+                optuna.logging.set_verbosity(_verbosity)
 
 
 @contextlib.contextmanager

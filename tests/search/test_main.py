@@ -13,7 +13,6 @@ import torch
 from course_utils.errors import CourseError
 from course_utils.search import open_storage
 from course_utils.search.__main__ import main
-from course_utils.search.storage import VARIABLE, hidden, storage_url
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_an_unknown_storage_is_said(url, capsys):
         ("create --network json:JSONDecoder", "JSONDecoder, which is no network"),
         ("create --network torch.nn:Linear", "needs no arguments"),
         ("create --network tests.toys:toy_model", "no convolution 'conv2'"),
-        ("create --data nothing", "nothing"),
+        ("create --data nothing", "There is no data set 'nothing'"),
         ("create --pictures 100000", "pictures=100,000: Fashion-MNIST has"),
         ("worker --seed -3", "seed=-3: give a whole number"),
         ("worker --precision float23", "precision='float23' is not known"),
@@ -66,24 +65,6 @@ def test_a_server_that_is_not_there_is_said_without_its_password(capsys, tmp_pat
     assert main(["status", "--study", "x", "--storage", url]) == 1
     said = capsys.readouterr().err
     assert "No storage answers" in said and "secret" not in said
-
-
-def test_a_host_that_vanishes_counts_as_gone_after_a_while(server):
-    storage = open_storage(f"{server.url}&keepalives_idle=7")
-    with storage.engine.connect() as connection:
-        options = connection.connection.dbapi_connection.info.get_parameters()
-    chosen = {"connect_timeout": "10", "keepalives_idle": "7", "tcp_user_timeout": "30000"}
-    assert {name: options[name] for name in chosen} == chosen
-
-
-def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypatch, tmp_path):
-    monkeypatch.setenv(VARIABLE, "sqlite:///a.db")
-    assert storage_url("sqlite:///b.db") == "sqlite:///b.db"
-    assert storage_url() == "sqlite:///a.db"
-    monkeypatch.delenv(VARIABLE)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert storage_url().startswith("sqlite:///") and storage_url().endswith("search.db")
-    assert hidden("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
 
 
 def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, monkeypatch):
