@@ -23,9 +23,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from course_utils.compatibility import check_model_fits
-from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.precision import asked_for
+from course_utils.search.fingerprint import check_same
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.objective import REASON, Objective
 from course_utils.search.plan import Plan
@@ -79,6 +79,7 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
             "Give no more than that, or leave it out to take them all."
         )
     study = create_study(plan, options.study, storage)
+    check_same(study, objective)
     print(f"{study.study_name}: {_counts(study)}")
 
 
@@ -87,11 +88,11 @@ def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
     if options.precision != "auto":
         asked_for(options.precision)  # one that is not known would speak against every candidate
     stop = threading.Event()
-    with _set_by_signals(stop), one_thread():
+    with _set_by_signals(stop):
         objective = Objective(plan_of(study), precision=options.precision, stop=stop)
         print(f"{options.study}: at work", flush=True)
         done = work(study, objective, storage, on_trial=_say)
-    why = "stopped; the trial on its way is queued again" if stop.is_set() else "nothing left to do"
+    why = "stopped; a trial on its way is queued again" if stop.is_set() else "nothing left to do"
     print(f"{options.study}: {why}, {done} trials done by this worker")
     _say_what_was_given_up(study)
 
@@ -147,8 +148,8 @@ def _say_what_was_given_up(study: optuna.Study) -> None:
         numbers = ", ".join(str(trial.number) for trial in missing)
         print(
             f"Given up: {len(missing)} of {plan_of(study).trials} candidates (last as trial "
-            f"{numbers}). Each was tried {1 + RETRIES} times, and each time its worker died or "
-            "lost the storage: see whether the machine has enough memory for them."
+            f"{numbers}). Each lost its worker or the storage {1 + RETRIES} times: see whether the "
+            "machine has enough memory for them."
         )
 
 
@@ -181,7 +182,10 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--study", required=True, help="name of the study")
         one.add_argument("--storage", help=f"its address; default: ${VARIABLE}, or a SQLite file")
         one.add_argument(
-            "--heartbeat", type=int, default=HEARTBEAT, help="seconds between signs of life"
+            "--heartbeat",
+            type=int,
+            default=HEARTBEAT,
+            help="seconds between signs of life; the same for all workers of a study",
         )
         return one
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -15,36 +16,41 @@ from course_utils.errors import CourseError
 from course_utils.search.objective import Objective
 
 ATTRIBUTE = "fingerprint"
-"""The study's attribute, which its first worker sets."""
+"""The study's attribute that says it."""
+
+BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def check_same(study: optuna.Study, objective: Objective) -> None:
     """See that the objective has the network and the pictures that the study was begun with.
 
-    The first worker's are those. Of the network the names and shapes of its parameters count, of
-    the pictures their name, numbers and size.
+    Those are the ones of its first worker, and of `create` on the command line; as long as no
+    candidate is on its way or done, others may take their place. Of the network the names and
+    shapes of its parameters count, of the pictures their name, numbers and size.
 
     Raises:
         CourseError: others; the text says which.
     """
     mine = {"network": _shapes(objective.model), "data": _summary(objective.data)}
-    theirs = study.user_attrs.get(ATTRIBUTE)
-    if theirs is None:
+    begun = any(trial.state in BEGUN for trial in study.get_trials(deepcopy=False))
+    if ATTRIBUTE not in study.user_attrs or not begun:
         study.set_user_attr(ATTRIBUTE, mine)
-    elif theirs["data"] != mine["data"]:
-        raise _other(study, "pictures", theirs["data"], mine["data"])
-    elif theirs["network"] != mine["network"]:
-        raise _other(study, "network", *_first_difference(theirs["network"], mine["network"]))
+    theirs = study.user_attrs[ATTRIBUTE]  # read back: another worker may have begun with others
+    if theirs["data"] != mine["data"]:
+        raise _other(study, "other pictures", theirs["data"], mine["data"])
+    if (difference := _first_difference(theirs["network"], mine["network"])) is not None:
+        raise _other(study, "another network", *difference)
 
 
 def _other(study: optuna.Study, what: str, theirs: str, mine: str) -> CourseError:
     return CourseError(
-        f"The study {study.study_name!r} was begun with another {what} ({theirs}) than yours "
+        f"The study {study.study_name!r} was begun with {what} ({theirs}) than yours "
         f"({mine}): results of the two cannot be compared. Make a study of another name for yours."
     )
 
 
 def _shapes(model: nn.Module) -> dict[str, list[int] | None]:
+    """Name -> shape of each parameter; None for a lazy one, which has none before its first run."""
     return {
         name: None if is_lazy(parameter) else list(parameter.shape)
         for name, parameter in model.named_parameters()
@@ -59,12 +65,17 @@ def _summary(data: Dataset) -> str:
     )
 
 
-def _first_difference(theirs: dict[str, Any], mine: dict[str, Any]) -> tuple[str, str]:
-    name = next(n for n in (*theirs, *mine) if theirs.get(n, ()) != mine.get(n, ()))
+def _first_difference(theirs: dict[str, Any], mine: dict[str, Any]) -> tuple[str, str] | None:
+    """The first parameter that is not the same in both, as each has it; None if there is none."""
 
-    def shown(shapes: dict[str, Any]) -> str:
+    def shown(shapes: dict[str, Any], name: str) -> str:
         if name not in shapes:
             return f"no {name}"
         return f"{name}: " + ("×".join(map(str, shapes[name] or ())) or "a number")
 
-    return shown(theirs), shown(mine)
+    for name in {**theirs, **mine}:
+        both = name in theirs and name in mine
+        if both and (None in (theirs[name], mine[name]) or theirs[name] == mine[name]):
+            continue
+        return shown(theirs, name), shown(mine, name)
+    return None

@@ -142,10 +142,7 @@ def _pruned_in_words(trial: optuna.Trial):
     except optuna.TrialPruned as error:
         trial.set_user_attr(REASON, str(error))
         raise
-    except Interrupted:
-        trial.set_user_attr(REASON, STOPPED)
-        raise
-    except GONE:
+    except (Interrupted, *GONE):
         raise  # that says nothing about the candidate
     except Exception as error:
         trial.set_user_attr(REASON, f"{type(error).__name__}: {error}")

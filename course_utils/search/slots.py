@@ -54,7 +54,7 @@ def is_superfluous(number: int, trials: Iterable[FrozenTrial]) -> bool:
 
 def given_up(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The last trial of each slot that is not tried again, though it has no result."""
-    return _open(trials, given_up=True)
+    return [tries[-1] for tries in _open(trials) if _deaths(tries) > RETRIES]
 
 
 def requeue(study: optuna.Study, trials: Iterable[FrozenTrial]) -> int:
@@ -66,9 +66,9 @@ def requeue(study: optuna.Study, trials: Iterable[FrozenTrial]) -> int:
     Args:
         trials: the study's, as they were when one looked.
     """
-    lost = _open(trials, given_up=False)
+    lost = [tries[-1] for tries in _open(trials) if _deaths(tries) <= RETRIES]
     for trial in lost:
-        fixed = {name: value for name, value in trial.system_attrs.items() if name == _FIXED}
+        fixed = {_FIXED: trial.system_attrs[_FIXED]} if _FIXED in trial.system_attrs else {}
         study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
@@ -81,15 +81,13 @@ def requeue(study: optuna.Study, trials: Iterable[FrozenTrial]) -> int:
     return len(lost)
 
 
-def _open(trials: Iterable[FrozenTrial], *, given_up: bool) -> list[FrozenTrial]:
-    """The last trial of each slot that is open and that nobody works on."""
+def _open(trials: Iterable[FrozenTrial]) -> list[list[FrozenTrial]]:
+    """The trials of each slot that is open and that nobody works on, the latest last."""
     tries: dict[int, list[FrozenTrial]] = {}
     for trial in with_slot(trials):
         tries.setdefault(trial.user_attrs[SLOT], []).append(trial)
-    found = []
-    for same in tries.values():
-        if all(left_open(trial) for trial in same):
-            deaths = sum(trial.user_attrs.get(REASON) != STOPPED for trial in same)
-            if (deaths > RETRIES) == given_up:
-                found.append(same[-1])
-    return found
+    return [same for same in tries.values() if all(map(left_open, same))]
+
+
+def _deaths(tries: Iterable[FrozenTrial]) -> int:
+    return sum(trial.user_attrs.get(REASON) != STOPPED for trial in tries)

@@ -85,13 +85,15 @@ def _one(study: optuna.Study, objective: Objective) -> FrozenTrial | None:
     def run(trial: optuna.Trial):
         nonlocal taken
         taken = trial
-        # Another worker may have been quicker to take the last of the queue, or have queued the
-        # same slot at the same time.
-        if is_superfluous(trial.number, study.get_trials(deepcopy=False)):
-            trial.set_user_attr(SLOT, None)
-            raise _Superfluous
         try:
+            # Another worker may have been quicker to take the last of the queue, or have queued
+            # the same slot at the same time.
+            if is_superfluous(trial.number, study.get_trials(deepcopy=False)):
+                trial.set_user_attr(SLOT, None)
+                raise _Superfluous
             return objective(trial)
+        except _Superfluous:
+            raise
         except optuna.TrialPruned:
             raise
         except (Interrupted, KeyboardInterrupt):
@@ -117,7 +119,7 @@ def _one(study: optuna.Study, objective: Objective) -> FrozenTrial | None:
             requeue(study, study.get_trials(deepcopy=False))
             raise KeyboardInterrupt from None
         # Optuna refuses the result of a trial that was taken for dead: it is tried again elsewhere.
-        if taken is None or not _find(study, taken.number).state.is_finished():
+        if taken is None or _find(study, taken.number).state != TrialState.FAIL:
             raise
         return None
     trial = _find(study, taken.number)
@@ -143,9 +145,10 @@ def _fail_the_silent(study: optuna.Study, storage: RDBStorage, seen: set[int]) -
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.number not in seen:
             # A worker killed between taking a trial and its first sign of life leaves one that
-            # Optuna would never miss. So everybody who waits gives one sign for it.
-            storage.record_heartbeat(
-                storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            # Optuna would never miss. So everybody who waits gives one sign for it, which must not
+            # be lost.
+            RDBStorage.record_heartbeat(
+                storage, storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             )
             seen.add(trial.number)
     with unwarned():

@@ -6,6 +6,9 @@ import threading
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from course_utils.search import (
@@ -19,8 +22,16 @@ from course_utils.search import (
     work,
 )
 from course_utils.search.__main__ import main
-from course_utils.search.objective import REASON
-from course_utils.search.slots import RETRIES, STUMBLED, given_up, requeue
+from course_utils.search.objective import REASON, STOPPED
+from course_utils.search.slots import (
+    RETRIES,
+    SLOT,
+    STUMBLED,
+    given_up,
+    is_superfluous,
+    left_open,
+    requeue,
+)
 from course_utils.search.worker import _one
 from tests.search.queue import TRIALS, check_nothing_is_lost_or_doubled, complete, running, wait_for
 from tests.toys import toy_data, toy_model
@@ -33,6 +44,38 @@ def test_a_worker_killed_before_its_first_sign_of_life_is_missed_too(tmp_path):
     ask(study)  # it is running now, and never was heard of
     work(study, Objective(plan, toy_model(), toy_data()), storage)
     check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_the_sign_for_a_mute_trial_is_not_lost(grid, storage, monkeypatch):
+    study = create_study(grid, "mute", storage)
+    objective = Objective(grid, toy_model(), toy_data())
+    ask(study)
+    record, calls = RDBStorage.record_heartbeat, []
+
+    def stumbles(self, trial_id):
+        calls.append(trial_id)
+        if trial_id == calls[0]:  # only the waiter gives a sign for this one
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        record(self, trial_id)
+
+    with monkeypatch.context() as patch:
+        calls.append(study.trials[0]._trial_id)
+        patch.setattr(RDBStorage, "record_heartbeat", stumbles)
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            work(study, objective, storage)
+    work(study, objective, storage)
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_an_error_behind_a_result_is_not_swallowed(grid, storage, monkeypatch):
+    study = create_study(grid, "behind", storage)
+
+    def breaks(*_arguments):
+        raise ZeroDivisionError("after the trial")
+
+    monkeypatch.setattr(study.sampler, "after_trial", breaks)
+    with pytest.raises(ZeroDivisionError, match="after the trial"):
+        work(study, Objective(grid, toy_model(), toy_data()), storage)
 
 
 @pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "multiply_adds")])
@@ -125,6 +168,46 @@ def test_a_storage_that_stumbles_costs_no_slot(grid, storage, monkeypatch):
     assert failed.user_attrs[REASON] == STUMBLED
 
 
+ENDS = [
+    (TrialState.WAITING, None),
+    (TrialState.RUNNING, None),
+    (TrialState.COMPLETE, None),
+    (TrialState.PRUNED, "no such network"),
+    (TrialState.FAIL, "ValueError: of the candidate"),
+    (TrialState.FAIL, None),
+    (TrialState.FAIL, STOPPED),
+    (TrialState.FAIL, STUMBLED),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, None]), st.sampled_from(ENDS)), max_size=8))
+def test_a_slot_has_one_owner_or_is_open_or_given_up(some):
+    trials = [
+        optuna.create_trial(
+            state=state,
+            value=0.5 if state == TrialState.COMPLETE else None,
+            user_attrs={SLOT: slot} | ({REASON: reason} if reason else {}),
+        )
+        for slot, (state, reason) in some
+    ]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    study = optuna.create_study()
+    before = len(study.trials)
+    queued = requeue(study, trials)
+    assert len(study.trials) - before == queued
+    for slot in {slot for slot, _ in some} - {None}:
+        mine = [trial for trial in trials if trial.user_attrs[SLOT] == slot]
+        owners = [
+            trial
+            for trial in mine
+            if not left_open(trial) and not is_superfluous(trial.number, trials)
+        ]
+        again = [trial for trial in study.trials if trial.user_attrs[SLOT] == slot]
+        lost = [trial for trial in given_up(trials) if trial.user_attrs[SLOT] == slot]
+        assert len(owners) + len(again) + len(lost) == 1
+
+
 @pytest.fixture
 def single() -> Plan:
     return Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=1, epochs=2)
@@ -176,7 +259,7 @@ def test_what_was_given_up_is_said(single, storage, tmp_path, capsys):
     for command in ("status", "worker"):
         assert main([command, *name]) == 0
         shown = capsys.readouterr().out
-        assert "Given up: 1 of 1 candidates (last as trial 3). Each was tried 4 times" in shown
+        assert "Given up: 1 of 1 candidates (last as trial 3). Each lost its worker" in shown
 
 
 def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):

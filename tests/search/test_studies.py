@@ -11,7 +11,6 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
-from torch import nn
 
 from course_utils.errors import CourseError
 from course_utils.search import (
@@ -222,32 +221,6 @@ def test_a_study_of_one_name_goes_on_with_the_same_plan_only(plan, data, tmp_pat
         create_study(other, "one", storage)
     with pytest.raises(CourseError, match=r"no study 'two' in this storage; it has: one"):
         open_study("two", storage)
-
-
-@pytest.mark.parametrize(
-    ("model", "pictures", "said"),
-    [
-        (toy_model(), toy_data(train=301), r"stripes: 300 training .* 301 training"),
-        (toy_model(norm=True), None, r"no 1.weight\) than yours \(1.weight: 6\)"),
-        (
-            nn.Sequential(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.LazyLinear(3)),
-            None,
-            r"0.weight: 6×1×3×3\) than yours \(0.weight: 6×1×5×5\)",
-        ),
-    ],
-)
-def test_one_study_is_about_one_network_and_its_pictures(
-    model, pictures, said, plan, data, tmp_path
-):
-    storage = open_storage(f"sqlite:///{tmp_path}/s.db")
-    study = create_study(plan, "one", storage)
-    work(study, Objective(plan, toy_model(), data), storage, until=lambda: done(study))
-    other = Objective(plan, model, pictures or data)
-    with pytest.raises(CourseError, match=rf"'one' was begun with another .*{said}"):
-        work(create_study(plan, "one", storage), other, storage)
-    assert len(done(study)) == 1
-    work(study, Objective(plan, toy_model(seed=1), data), storage)
-    assert len(done(study)) == plan.trials
 
 
 def test_a_foreign_study_is_refused(plan, tmp_path):

@@ -125,7 +125,7 @@ def test_two_workers_share_the_queue(plan, environment, tmp_path):
 def test_a_worker_that_is_asked_to_end_puts_its_trial_back(plan, environment, tmp_path):
     url = f"sqlite:///{tmp_path}/search.db"
     study = create_study(plan, "asked", open_storage(url, heartbeat=1))
-    with Worker(url, "asked", environment, crawls=1) as worker:
+    with Worker(url, "asked", environment, crawls=5) as worker:
         wait_for(lambda: running(study))
         worker.process.terminate()
         code, out, err = worker.end()
