@@ -21,7 +21,7 @@ from course_utils import checkpoint
 from course_utils.augmentation import Augment
 from course_utils.data import Batches, Dataset
 from course_utils.devices import use_threads
-from course_utils.distributed import Group
+from course_utils.distributed import Group, has_batch_norm
 from course_utils.errors import CourseError
 from course_utils.history import Diverged, History, Step
 from course_utils.metrics import evaluate
@@ -67,7 +67,7 @@ class Training:
         self.stop, self.on_step = stop, on_step
         self.l1 = l1
         self.weights = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
-        normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        normalises = has_batch_norm(model)
         rest = len(data.train) % batch_size  # each rank needs two pictures to normalise
         self.batches = Batches(
             data.train,

@@ -104,7 +104,8 @@ def accuracy_and_cost(
         candidates: points by the name of their kind.
         front: those than which none is both better and cheaper, the cheapest first.
         marked: points with a name of their own, such as the network one began with.
-        floor: candidates below this accuracy are left out; the chart says how many.
+        floor: candidates below this accuracy are left out, and the chart says how many; of the
+            front, too.
         alt: replaces the text made from the names.
 
     Raises:
@@ -118,7 +119,8 @@ def accuracy_and_cost(
         for name, points in candidates.items()
     }
     if not any(candidates.values()):
-        raise CourseError("There is nothing to draw: no candidate has such an accuracy.")
+        least = f" of {floor:.0%} or more" if floor else ""
+        raise CourseError(f"There is nothing to draw: no candidate has an accuracy{least}.")
     fig = f.Figure(width, height)
     axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
     marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
@@ -127,6 +129,7 @@ def accuracy_and_cost(
         if points:
             x, y = zip(*points, strict=True)
             axes.plot(x, y, mark, color=colour, ms=size, alpha=0.75, mew=0, label=name)
+    front = [point for point in front if point[1] >= floor]
     if front:
         x, y = zip(*front, strict=True)
         axes.step(x, y, where="post", color=f.INK, linewidth=1.2, label="front")

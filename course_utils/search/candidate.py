@@ -188,5 +188,8 @@ def _copies(weight: Tensor) -> Tensor:
     """Which rows are equal to one before them: bool (rows,)."""
     _, kind = torch.unique(weight.flatten(1), dim=0, return_inverse=True)
     seen: set[int] = set()
-    again = [k in seen or seen.add(k) is not None for k in kind.tolist()]
+    again = []
+    for number in kind.tolist():
+        again.append(number in seen)
+        seen.add(number)
     return torch.tensor(again, device=weight.device)

@@ -8,8 +8,8 @@ that is cut in the middle says little about its end:
 1. the network's own layers, the same narrower, wider and deeper, and then candidates chosen by TPE:
    two epochs each;
 2. the best of these again, six epochs each;
-3. thirty epochs, or as many as there is time for: the best of the second round, and the network's
-   own layers, as what good training alone can do.
+3. thirty epochs, or as many as there is time for: the best of the second round, its best cheap
+   one, and the network's own layers, as what good training alone can do.
 
 The best are, in turn, the most accurate of all and the most accurate of those that need at most
 half of the given network's multiply-adds: so a network that is nearly as good and far cheaper gets
@@ -75,6 +75,7 @@ IN_VAIN = 50
 """After so many candidates in a row that are impossible or known already, the first round ends."""
 
 _ENDS = {"seconds": {1: 0.25, 2: 0.4, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
+_MARGIN = 1.2  # augmentation takes time, and not every second is like the other
 _STARTUP = 24  # `make_sampler` makes a third of it random
 
 
@@ -247,14 +248,15 @@ class _Search:
         half = self.found.start.multiply_adds / 2
         chosen = ranked([t for t in self.found.tried if t.round == self.round - 1], half)
         if self.round == 3 and self.found.tried[0].accuracy is not None:
-            chosen.insert(1, self.found.tried[0])
+            chosen.insert(2, self.found.tried[0])
         done: list[dict[str, Any]] = []
-        for one in chosen:
+        for place, one in enumerate(chosen):
             if self._spent():
                 break
             cheap = one.multiply_adds <= half
             params = one.params | augmentation_for(self.plan.space, self.round, cheap)
-            if params not in done and (epochs := self._epochs_for(one)):
+            after = chosen[1] if place == 0 and len(chosen) > 1 else None
+            if params not in done and (epochs := self._epochs_for(one, after)):
                 done.append(params)
                 self._try(FixedTrial(params), replace(self.plan, epochs=epochs))
 
@@ -267,17 +269,27 @@ class _Search:
         used = self.budget.used(time.perf_counter() - self.begun, len(self.found.tried))
         return used >= self.ends[self.round]
 
-    def _epochs_for(self, one: Tried) -> int:
-        """How long the candidate can be trained in this round; 0 if there is no time for it."""
+    def _epochs_for(self, one: Tried, after: Tried | None = None) -> int:
+        """How long the candidate can be trained in this round; 0 if there is no time for it.
+
+        Args:
+            after: who comes next; if it needs little, the last round leaves it that.
+        """
         epochs = EPOCHS[self.round]
         if self.budget.seconds is None:
             return epochs
         pace, used = one.seconds / one.epochs, time.perf_counter() - self.begun
-        if self.round < 3:  # the first of all and the first cheap one may take of the last round's
+        if self.round < 3:  # the first two, as a rule one is cheap, may take of the last round's
             first = sum(other.round == self.round for other in self.found.tried) < 2
             end = self.ends[3 if first else self.round]
             return epochs if epochs * pace <= end * self.budget.seconds - used else 0
-        epochs = min(epochs, int((self.budget.seconds - used) / pace))
+        left = self.budget.seconds - used
+        if (
+            after is not None
+            and (needed := _MARGIN * LEAST * after.seconds / after.epochs) < left / 4
+        ):
+            left -= needed
+        epochs = min(epochs, int(left / pace))
         return epochs if epochs >= LEAST else 0
 
     # One candidate
@@ -291,9 +303,9 @@ class _Search:
             value = self.objective(trial)
         except Interrupted:
             raise
-        except Exception as error:  # its reason is kept with it, and the next may well work
-            if error is self._not_ours:
-                raise
+        except Exception:  # its reason is kept with it, and the next may well work
+            if self._not_ours is not None:
+                raise self._not_ours from None
         now = time.perf_counter()
         one = Tried(
             number,

@@ -42,8 +42,14 @@ def test_it_begins_with_the_same_layers_narrower_wider_and_deeper():
     ]
     assert layers == [
         {"0.out_channels": width, "0.depth": depth, "0.kernel_size": 3}
-        for width, depth in ((6, 1), (3, 1), (12, 1), (6, 2), (3, 2))
+        for width, depth in ((6, 1), (4, 1), (3, 1), (12, 1), (6, 2), (3, 2))
     ]
+
+
+def test_widths_keep_to_the_steps_of_the_space():
+    space = SearchSpace({"0.out_channels": range(2, 11, 4)})
+    widths = [values["0.out_channels"] for values in first_candidates(toy_model(), space)]
+    assert widths == [6, 2, 10]  # 0.7 and 0.5 of 6 are both 2; 12 is too wide
 
 
 def test_it_begins_with_what_the_space_has():

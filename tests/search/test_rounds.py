@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -27,14 +28,14 @@ EXAMPLE = torch.zeros(2, 1, 8, 8)
 def found(data):
     model = toy_model()
     before, state = weights(model), torch.get_rng_state()
-    found = improve(model, data, "20 trials", precision="float32", seed=1)
+    found = improve(model, data, "30 trials", precision="float32", seed=1)
     assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
     return found
 
 
 def test_it_keeps_within_a_number_of_trials(found):
-    assert len(found.tried) == 20
-    assert [one.number for one in found.tried] == list(range(1, 21))
+    assert len(found.tried) == 30
+    assert [one.number for one in found.tried] == list(range(1, 31))
     assert [one.round for one in found.tried] == sorted(one.round for one in found.tried)
     assert {one.round for one in found.tried} == {1, 2, 3}
     assert all(one.epochs == EPOCHS[one.round] for one in found.tried)
@@ -55,7 +56,7 @@ def bare(one):
 
 def test_later_rounds_take_the_best_of_earlier_ones(found):
     first, second, third = ([one for one in found.tried if one.round == n] for n in EPOCHS)
-    assert bare(found.tried[0]) in map(bare, third[:2])
+    assert len(third) == 3 and bare(found.tried[0]) in map(bare, third)
     for before, chosen in ((first, second), (second, third)):
         best = max(one.accuracy for one in before)
         cheapest = min(one.multiply_adds for one in before if one.accuracy == best)
@@ -94,7 +95,7 @@ def test_the_best_is_the_best(found, data):
 
 
 def test_the_same_seed_finds_the_same(found, data):
-    again = improve(toy_model(), data, "20 trials", precision="float32", seed=1)
+    again = improve(toy_model(), data, "30 trials", precision="float32", seed=1)
     assert [one.params for one in again.tried] == [one.params for one in found.tried]
     assert [one.accuracy for one in again.tried] == [one.accuracy for one in found.tried]
     assert same(weights(again.network), weights(found.network))
@@ -133,15 +134,15 @@ def test_too_little_time_to_measure_the_network_itself_is_said(data):
 def test_a_slow_beginning_takes_the_time_of_the_first_round_but_not_its_first_candidate(
     data, monkeypatch
 ):
-    """The first round ends after 0.5 s."""
+    """The first round ends after 1 s."""
     real = rounds.evaluate
 
     def slow(*arguments, **options):
-        time.sleep(1)
+        time.sleep(1.5)
         return real(*arguments, **options)
 
     monkeypatch.setattr(rounds, "evaluate", slow)
-    found = improve(toy_model(), data, 2.0, precision="float32")
+    found = improve(toy_model(), data, 4.0, precision="float32")
     assert [one.number for one in found.tried if one.round == 1] == [1]
 
 
@@ -154,14 +155,15 @@ def test_its_owner_may_go_on_with_the_network(data):
     assert same(before, weights(found.build(found.start)))
 
 
-def test_an_error_of_the_callback_comes_out(data):
+@pytest.mark.parametrize("kind", [ZeroDivisionError, CourseError, optuna.TrialPruned])
+def test_an_error_of_the_callback_comes_out(data, kind):
     for text in ("candidate 1", "candidate 2: epoch 1 of 2", "candidate 2 done"):
 
         def on_change(found, text=text) -> None:
             if found.now.endswith(text):
-                raise ZeroDivisionError(text)
+                raise kind(text)
 
-        with pytest.raises(ZeroDivisionError, match=text):
+        with pytest.raises(kind, match=text):
             improve(toy_model(), data, "3 trials", precision="float32", on_change=on_change)
 
 
@@ -181,8 +183,8 @@ def test_its_report_names_what_changed(found):
     assert f"candidate {found.best.number}, {found.best.epochs} epochs" in report
     assert "0.out_channels: 6" in report
     assert found.layers(found.tried[0]) == found.layers(found.start) == ""
-    assert found.layers(found.tried[4]) == "0.out_channels 6 → 3, 0.depth 1 → 2"
-    assert len(found.frame()) == 20
+    assert found.layers(found.tried[5]) == "0.out_channels 6 → 3, 0.depth 1 → 2"
+    assert len(found.frame()) == 30
 
 
 def test_what_was_learned_is_kept(data):
@@ -206,8 +208,8 @@ def test_if_nothing_is_better_the_network_comes_back(data):
 
 def test_it_keeps_within_its_seconds(data):
     started = time.perf_counter()
-    found = improve(toy_model(), data, 2.0, precision="float32")
-    assert time.perf_counter() - started < 4
+    found = improve(toy_model(), data, 6.0, precision="float32")
+    assert time.perf_counter() - started < 12
     assert {one.round for one in found.tried} == {1, 2, 3}
 
 
@@ -256,7 +258,7 @@ def test_only_seconds_are_a_reason_to_give_up_what_is_slow(data, monkeypatch):
     assert wide and all("too long" in one.reason and one.accuracy is None for one in wide)
     assert all(one.accuracy for one in found.tried if one not in wide)
     found = improve(toy_model(), data, "3 trials", space=space, precision="float32")
-    assert [one.params["0.out_channels"] for one in found.tried] == [6, 3, 12]
+    assert [one.params["0.out_channels"] for one in found.tried] == [6, 4, 3]
     assert all(one.accuracy for one in found.tried)
 
 
@@ -281,6 +283,9 @@ def test_there_is_time_for_so_many_epochs(search):
     assert search._epochs_for(paced(search, 2, 0.71)) == 25
     assert search._epochs_for(paced(search, 2, 0.89)) == 20
     assert search._epochs_for(paced(search, 2, 0.91)) == 0
+    short, long = paced(search, 2, 0.1), paced(search, 2, 0.2)
+    assert search._epochs_for(paced(search, 2, 0.71), after=short) == 21  # 2.4 s are left for it
+    assert search._epochs_for(paced(search, 2, 0.71), after=long) == 25  # 4.8 would be too much
     search.begun -= 7.5
     assert search._epochs_for(paced(search, 2, 0.51)) == 20
     search.begun -= 0.5
@@ -355,6 +360,7 @@ def test_a_budget_that_is_none_is_refused(budget, data):
         ("1 trial", Budget(trials=1)),
         ("90s", Budget(seconds=90)),
         (0.5, Budget(seconds=0.5)),
+        (np.int64(120), Budget(seconds=120)),
     ],
 )
 def test_budgets_may_be_written(text, budget):
