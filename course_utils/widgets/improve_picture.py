@@ -235,9 +235,9 @@ def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
         Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=names[number], **look)
         for number, look in _looks().items()
     ]
-    entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="Pareto front"))
+    entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="front"))
     if view.chosen is not None:
-        label = f"candidate {view.chosen.number}, chosen" if view.chosen.number else "chosen"
+        label = f"chosen: no. {view.chosen.number}"
         entries.append(Line2D([], [], label=label, **(_ring() | {"ms": 11})))
     if any(scale.below(one) for one in view.points):
         hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
