@@ -9,6 +9,7 @@ lands in whichever cell ran last.
 from __future__ import annotations
 
 import atexit
+import gc
 import threading
 import time
 import weakref
@@ -106,6 +107,22 @@ class BackgroundRun:
                 self._on_end()
             finally:
                 self._ended.set()
+                _spare_the_collector()
+
+
+_spared = threading.Event()
+
+
+def _spare_the_collector() -> None:
+    """Take what is there after a first run out of Python's search for garbage, once in a kernel.
+
+    A first training makes PyTorch import so much that a full search takes half a second, in which
+    no button answers. Later ones pass over what is frozen, and take a few milliseconds.
+    """
+    if not _spared.is_set():
+        _spared.set()
+        gc.collect()  # or garbage would be kept, too
+        gc.freeze()
 
 
 class RunsInBackground:

@@ -194,3 +194,35 @@ def test_waiting_lasts_until_what_the_work_itself_asks_for_is_done():
     idle.ask()
     assert idle.wait(10)
     assert done == [0, 1, 2]
+
+
+def test_what_is_there_after_the_first_run_is_out_of_the_search_for_garbage():
+    """Once in a kernel, so in a process of its own; what comes later is collected as ever."""
+    code = """
+import gc, time, weakref
+from course_utils.widgets.background import BackgroundRun
+
+class Ring:
+    def __init__(self):
+        self.me = self
+
+def run():
+    one = BackgroundRun(lambda: None)
+    one.start()
+    assert one.wait(20)
+
+assert gc.get_freeze_count() == 0
+run()
+end = time.monotonic() + 20
+while not gc.get_freeze_count():
+    assert time.monotonic() < end
+    time.sleep(0.01)
+frozen = gc.get_freeze_count()
+run()
+time.sleep(0.2)
+assert gc.get_freeze_count() <= frozen
+ring = weakref.ref(Ring())
+gc.collect()
+assert ring() is None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
