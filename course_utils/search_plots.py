@@ -102,7 +102,7 @@ def accuracy_and_cost(
 
     Args:
         candidates: points by the name of their kind.
-        front: those than which none is both better and cheaper, the cheapest first.
+        front: those that no other beats in accuracy and cost, the cheapest first.
         marked: points with a name of their own, such as the network one began with.
         floor: candidates below this accuracy are left out, and the chart says how many; of the
             front, too.

@@ -84,7 +84,7 @@ class Improvement:
         return torch.zeros(2, *self.image_shape)
 
     def front(self) -> list[Tried]:
-        """The candidates than which none is both better and cheaper, the cheapest first."""
+        """The candidates that no other beats in accuracy and cost, the cheapest first."""
         return front_of(self.tried)
 
     def cheapest(self, accuracy: float) -> Tried | None:
@@ -144,7 +144,7 @@ class Improvement:
 
 
 def front_of(tried: Iterable[Tried]) -> list[Tried]:
-    """Those than which none is both better and cheaper, the cheapest first."""
+    """Those that no other beats in accuracy and cost (see `front.front`), the cheapest first."""
     complete = [one for one in tried if one.accuracy is not None]
     return front(complete, cost=lambda one: one.multiply_adds, accuracy=lambda one: one.accuracy)
 

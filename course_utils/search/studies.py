@@ -145,7 +145,7 @@ def best_so_far(study: optuna.Study) -> list[float]:
 
 
 def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
-    """The candidates than which none is both better and cheaper, the cheapest first.
+    """The candidates that no other beats in accuracy and cost (see `front`), the cheapest first.
 
     Also of a study with one objective: the cost, in multiply-adds, is known of every trial.
     """
@@ -159,7 +159,9 @@ def cost_of(trial: FrozenTrial) -> int:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much of the values' spread each setting explains, largest share first; they add up to 1.
+    """How much each setting tells the best tenth of the candidates from the rest, largest first.
+
+    The shares add up to 1; they are no shares of a variance.
 
     Watanabe, Bansal and Hutter 2023, "PED-ANOVA: Efficiently quantifying hyperparameter importance
     in arbitrary subspaces".

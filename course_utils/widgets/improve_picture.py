@@ -28,7 +28,7 @@ class ImproveView:
     Attributes:
         start: the network as it was given; None before a search.
         tried: the candidates so far, in order.
-        front: those than which none is both better and cheaper, the cheapest first.
+        front: those that no other beats in accuracy and cost, the cheapest first.
         chosen: the one that is ringed.
         seconds: how far the axis of time reaches at least.
     """
