@@ -314,6 +314,8 @@ def _shift_and_scale(
 
 def _generator(seed: int, epoch: int) -> torch.Generator:
     """A generator for one epoch; neighbouring seeds and epochs have nothing in common."""
+    # `randomness.mixed_seed` would do as well. But this decides the order of the pictures in every
+    # training: another one would change the shipped weights, the results and all outputs.
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]))
 

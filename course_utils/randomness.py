@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TypeVar
 
+import numpy as np
 import torch
+
+_Number = TypeVar("_Number", int, np.ndarray)
 
 
 @contextlib.contextmanager
@@ -30,20 +34,47 @@ def private_random_numbers(device: torch.device | str = "cpu") -> Iterator[None]
 def seed_layers(device: torch.device | str, *numbers: int) -> None:
     """Make what layers such as dropout draw on the CPU and on `device` a function of `numbers`.
 
-    Use it inside `private_random_numbers`. Seeds made from neighbouring numbers, say (0, 1) and
-    (1, 0), are as different as any. Of each number the lowest 64 bits count.
+    Use it inside `private_random_numbers`. The seed is `mixed_seed(*numbers)`.
+    """
+    seed = mixed_seed(*numbers)
+    for generator in _generators(torch.device(device)):
+        generator.manual_seed(seed)
+
+
+def mixed_seed(*numbers: int, bits: int = 63) -> int:
+    """Return a seed that depends on all numbers and on their order.
+
+    Seeds made from neighbouring numbers, say (0, 1) and (1, 0), are as different as any.
+
+    >>> mixed_seed(0, 1) == mixed_seed(1, 0)
+    False
+
+    Args:
+        numbers: Of each the lowest 64 bits count.
+        bits: The seed is from 0 to 2**bits - 1; 1 to 64. NumPy's and Optuna's take 32.
     """
     mixed = 0
-    for number in numbers:  # SplitMix64 (Steele, Lea and Flood 2014)
-        mixed = (mixed ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
-        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
-        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
-        mixed ^= mixed >> 31
-    for generator in _generators(torch.device(device)):
-        generator.manual_seed(mixed >> 1)
+    for number in numbers:
+        mixed = splitmix64(mixed ^ (number & _MASK))
+    return mixed >> (64 - bits)
 
 
-_MASK = (1 << 64) - 1
+def splitmix64(number: _Number) -> _Number:
+    """Return a well-mixed number for a number; different ones for different numbers.
+
+    That is one step of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+    generators").
+
+    Args:
+        number: From 0 to 2**64 - 1, or a uint64 array of such numbers, each mixed by itself.
+    """
+    mixed = number + 0x9E3779B97F4A7C15 & _MASK
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
+    return mixed ^ (mixed >> 31)
+
+
+_MASK = (1 << 64) - 1  # Python's whole numbers have no end; arrays are cut to 64 bits anyway
 
 
 def _generators(device: torch.device) -> list[torch.Generator]:

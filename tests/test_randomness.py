@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.randomness import private_random_numbers, seed_layers
+from course_utils.randomness import mixed_seed, private_random_numbers, seed_layers, splitmix64
 
 numbers = st.tuples(st.integers(-(2**63), 2**63 - 2), st.integers(0, 2**40))
 
@@ -25,6 +26,19 @@ def test_a_function_of_all_numbers(seeds):
     assert draw(first, second) != draw(first)
     if first != second:
         assert draw(first, second) != draw(second, first)
+
+
+@given(numbers, st.integers(1, 64))
+def test_a_seed_has_as_many_bits_as_asked_for(seeds, bits):
+    assert mixed_seed(*seeds, bits=bits) == mixed_seed(*seeds, bits=64) >> (64 - bits)
+    assert 0 <= mixed_seed(*seeds, bits=bits) < 2**bits
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)))
+def test_an_array_is_mixed_as_its_numbers_are(several):
+    assert splitmix64(0) == 0xE220A8397B1DCDAF  # as in the authors' own program
+    mixed = splitmix64(np.array(several, dtype=np.uint64))
+    assert mixed.dtype == np.uint64 and mixed.tolist() == [splitmix64(one) for one in several]
 
 
 def test_others_notice_nothing_even_after_an_exception():

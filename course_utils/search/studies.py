@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from course_utils.errors import CourseError, whole_number
+from course_utils.randomness import mixed_seed
 from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
@@ -94,7 +94,7 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
         plan = plan_of(study)
         begun = sum(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
         if seed is not None and begun:
-            seed = int(np.random.SeedSequence([seed, begun]).generate_state(1)[0])
+            seed = mixed_seed(seed, begun, bits=32)
         study.sampler = make_sampler(plan.method, seed, plan.trials)
         study.pruner = PRUNERS[plan.pruner](plan.epochs)
     return study

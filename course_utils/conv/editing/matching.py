@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from course_utils.conv.editing.trace import Axis, Trace
+from course_utils.randomness import splitmix64
 
 Classes = np.ndarray  # label -> number of its class
 
@@ -173,21 +174,13 @@ def _signatures(trace: Trace, classes: Classes, places: dict[Axis, int]) -> tupl
         pairs.append((classes[_numpy(labels)] + place * count).reshape(-1))
     pairs = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
     # The sum of one random number for each place: equal sums, equal sets of places.
-    numbers = _scramble(pairs // count)
+    numbers = splitmix64((pairs // count).astype(np.uint64))
     signs = np.zeros(count, dtype=np.uint64)
     np.add.at(signs, pairs % count, numbers)
     first = np.full(count, len(classes))
     np.minimum.at(first, classes, np.arange(len(classes)))
     signs[fixed(trace, classes)] += np.uint64(1)  # these continue themselves
     return signs, first
-
-
-def _scramble(numbers: np.ndarray) -> np.ndarray:
-    """A well-mixed 64-bit number for each number (SplitMix64; Steele et al. 2014)."""
-    x = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _by_sign(signs: np.ndarray, first: np.ndarray) -> dict[int, np.ndarray]:
