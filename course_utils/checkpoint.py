@@ -17,29 +17,21 @@ import torch
 from torch import Tensor
 
 from course_utils.errors import CourseError
+from course_utils.files import atomic_write
 
 
 def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write `content` (tensors, numbers, texts, and lists and dicts of them) to `path`.
 
-    Under another name first, then renamed: whoever reads `path`, or ends the program, at any moment
-    finds the old file or the new one, never half of one.
+    A program that reads `path`, or is ended, at any moment finds the old file or the new one, never
+    half of one.
 
     Raises:
         CourseError: If the file cannot be written.
     """
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                torch.save(dict(content), file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with atomic_write(path, sync=True) as file:
+            torch.save(dict(content), file)
     except OSError as error:
         raise CourseError(
             f"The checkpoint {path} cannot be written ({error.strerror or error}): choose a folder "

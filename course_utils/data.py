@@ -1,8 +1,7 @@
 """Finding and reading the course's data sets.
 
-A data set is one file `<name>.npz` with `train_images`, `train_labels`, `test_images`,
-`test_labels` (images uint8, N×H×W or N×H×W×C) and `classes` (the names, as text). Your own data
-set is such a file in the folder that the environment variable `COURSE_DATA_DIR` names.
+A data set is one file `<name>.npz` of the format that `course_utils.data_files` describes. Your own
+data set is such a file in the folder that the environment variable `COURSE_DATA_DIR` names.
 
 >>> data = load_dataset("fashion-mnist")
 >>> print(data)
@@ -15,8 +14,6 @@ import difflib
 import os
 import re
 import sys
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .data_files import read_npz, shape_text, write_npz
+from .downloads import download_cifar10
 from .image_sets import Batches, DataError, Dataset, ImageSet
 
 __all__ = [
@@ -74,6 +73,8 @@ _KNOWN = {
         per_class=(5000, 1000),
     ),
 }
+
+_DOWNLOADS = {"cifar10": download_cifar10}
 
 
 def load_dataset(
@@ -141,118 +142,11 @@ def load_photograph() -> Tensor:
         return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
-def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
-    """The training and the test pictures of a data file, every byte and every label checked.
-
-    Raises:
-        DataError: If the file is damaged, or is not in the format of this module.
-    """
-    path = Path(path)
-    arrays = _read_arrays(path)
-    classes = arrays["classes"]
-    if classes.dtype.kind != "U" or classes.ndim != 1 or len(set(classes.tolist())) != len(classes):
-        raise DataError(
-            f"{path}: classes must be a list of different names, saved as text, not "
-            f"{classes.dtype} of shape {classes.shape}."
-        )
-    train, test = (
-        _image_set(path, part, arrays, tuple(classes.tolist())) for part in ("train", "test")
-    )
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(
-            f"{path}: the training pictures are {_by(train.images.shape[1:])}, "
-            f"the test pictures {_by(test.images.shape[1:])}: they must be of one shape."
-        )
-    return train, test
-
-
-def write_npz(path: Path | str, train: ImageSet, test: ImageSet) -> None:
-    """Write a data file; `path` appears only when it is complete, or not at all.
-
-    Not compressed: photographs become only 8 % smaller, and then take a second to read.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    label_type = torch.uint8 if len(train.classes) <= 256 else torch.int64
-    arrays = {}
-    for part, image_set in (("train", train), ("test", test)):
-        arrays[f"{part}_images"] = image_set.images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        arrays[f"{part}_labels"] = image_set.labels.to(label_type).cpu().numpy()
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, classes=np.array(train.classes, dtype=np.str_), **arrays)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    needed = [f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels")]
-    needed.append("classes")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            missing = [key for key in needed if f"{key}.npy" not in names]
-            arrays = {
-                key: _read_array(archive, f"{key}.npy") for key in needed if key not in missing
-            }
-    except PermissionError as error:
-        raise DataError(f"{path} may not be read: {error.strerror}.") from error
-    except Exception as error:
-        # A damaged file may raise nearly anything: BadZipFile, zlib.error, EOFError, ValueError,
-        # NotImplementedError, RuntimeError, MemoryError, struct.error, SyntaxError ...
-        raise DataError(
-            f"{path} is damaged or is no .npz file of plain arrays ({_reason(error)}): "
-            "delete it or put a good copy in its place."
-        ) from error
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}: a data set needs {', '.join(needed)}.")
-    return arrays
-
-
-def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    with archive.open(member) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-        # Reading on to the end makes zipfile compare the checksum.
-        if file.read():
-            raise ValueError(f"{member} is longer than it says")
-    return array
-
-
-def _image_set(
-    path: Path, part: str, arrays: dict[str, np.ndarray], classes: tuple[str, ...]
-) -> ImageSet:
-    images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
-        raise DataError(
-            f"{path}: {part}_images must be uint8 of shape N×H×W or N×H×W×C with 1 to 4 channels, "
-            f"not {arrays[f'{part}_images'].dtype} of shape {_by(arrays[f'{part}_images'].shape)}."
-        )
-    if 0 in images.shape:
-        raise DataError(f"{path}: {part}_images is empty (its shape is {_by(images.shape)}).")
-    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-        raise DataError(
-            f"{path}: {part}_labels must be {len(images)} whole numbers, one for each picture, "
-            f"not {labels.dtype} of shape {_by(labels.shape)}."
-        )
-    try:
-        return ImageSet(
-            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(labels.astype(np.int64)),
-            classes,
-        )
-    except DataError as error:
-        raise DataError(f"{path}: {part}_{error}") from None
-
-
 def _check_known(known: _Known, path: Path, train: ImageSet, test: ImageSet) -> None:
     """Raise unless the file holds the data set that it is named for."""
     shape = tuple(train.images.shape[1:])
     if shape != known.image_shape:
-        found, right = f"its pictures are {_by(shape)}", _by(known.image_shape)
+        found, right = f"its pictures are {shape_text(shape)}", shape_text(known.image_shape)
     elif train.classes != known.classes:
         found, right = f"its classes are {', '.join(train.classes)}", ", ".join(known.classes)
     else:
@@ -321,7 +215,7 @@ def _not_found(name: str) -> str:
     where = f"$COURSE_DATA_DIR ({own if own else 'not set'}) and in {folders['cache']}"
     if own and not own.is_dir():
         where = f"$COURSE_DATA_DIR ({own}, which is no folder) and in {folders['cache']}"
-    if name in _downloads():
+    if name in _DOWNLOADS:
         return (
             f"{_KNOWN[name].title} is not on this computer: {_file_of(name)} was looked for in "
             f"{where}. load_dataset({name!r}, download=True) fetches it (170 MB, often slow)."
@@ -345,23 +239,8 @@ def _similar(name: str) -> str:
     return f"; there are {', '.join(map(repr, names.values()))}."
 
 
-def _downloads() -> dict[str, Callable[[Path], Path]]:
-    from .downloads import download_cifar10
-
-    return {"cifar10": download_cifar10}
-
-
 def _download(name: str) -> Path:
-    if name not in _downloads():
-        can = " and ".join(map(repr, _downloads()))
+    if name not in _DOWNLOADS:
+        can = " and ".join(map(repr, _DOWNLOADS))
         raise DataError(f"{_not_found(name)} Only {can} can be downloaded.")
-    return _downloads()[name](cache_dir())
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "()"
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return _DOWNLOADS[name](cache_dir())

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import torch
 
-from .data import write_npz
+from .data_files import write_npz
 from .image_sets import DataError, ImageSet
 
 _CHUNK = 2**16  # bytes at a time

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils.errors import CourseError
+from course_utils.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas
@@ -107,10 +108,8 @@ def save_results(
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     values = (list(row.values()) for row in rows)  # the keys once, not in every line
     lines = ",\n".join(f"  {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for v in values)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(f'{head},\n "records": [\n{lines}\n ]\n}}\n', encoding="utf-8")
-    os.replace(unfinished, path)
+    with atomic_write(path) as file:
+        file.write(f'{head},\n "records": [\n{lines}\n ]\n}}\n'.encode())
     return path
 
 

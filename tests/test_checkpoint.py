@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections import Counter, OrderedDict
 
 import numpy as np
@@ -16,37 +15,6 @@ def test_saves_and_loads(tmp_path):
     checkpoint.save(path, {"weights": torch.arange(3.0), "name": "x"})
     content = checkpoint.load(path, {"weights": torch.Tensor, "name": str})
     assert content["weights"].tolist() == [0.0, 1.0, 2.0] and content["name"] == "x"
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.pt"
-    checkpoint.save(path, {"n": 1})
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CourseError, match="No space left"):
-        checkpoint.save(path, {"n": 2})
-    assert checkpoint.load(path, {"n": int}) == {"n": 1}
-    assert os.listdir(tmp_path) == ["a.pt"]
-
-
-def test_the_new_file_appears_at_once(tmp_path, monkeypatch):
-    path = tmp_path / "a.pt"
-    checkpoint.save(path, {"n": 1})
-    replace = os.replace
-
-    def look(source, target):
-        assert checkpoint.load(target, {"n": int}) == {"n": 1}
-        assert checkpoint.load(source, {"n": int}) == {"n": 2}
-        replace(source, target)
-        seen.append(target)
-
-    seen: list = []
-    monkeypatch.setattr(os, "replace", look)
-    checkpoint.save(path, {"n": 2})
-    assert seen == [path] and checkpoint.load(path, {"n": int}) == {"n": 2}
 
 
 def test_no_such_file(tmp_path):

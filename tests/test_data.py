@@ -189,7 +189,7 @@ def test_a_download_is_used_once_and_then_the_cache(folders, monkeypatch):
         save(folder / "pets.npz")
         return folder / "pets.npz"
 
-    monkeypatch.setattr(data_module, "_downloads", lambda: {"pets": fetch})
+    monkeypatch.setattr(data_module, "_DOWNLOADS", {"pets": fetch})
     assert load_dataset("pets", download=True).source == "download"
     assert load_dataset("pets", download=True).source == "cache"
 

@@ -1,4 +1,4 @@
-"""The file format of `course_utils.data`: damaged files, wrong files, writing."""
+"""The file of a data set: damaged files, wrong files, writing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.data import DataError, ImageSet, read_npz, write_npz
+from course_utils.data_files import read_npz, write_npz
+from course_utils.image_sets import DataError, ImageSet
 from tests.own_data import arrays, save
 
 # Damaged and wrong files
@@ -151,18 +152,3 @@ def test_what_is_written_is_read(tmp_path, channels):
     write_npz(tmp_path / "new" / "copy.npz", *parts)
     assert same(read_npz(tmp_path / "new" / "copy.npz"), parts)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy.npz"]
-
-
-def test_writing_that_fails_leaves_nothing_and_harms_nothing(tmp_path, monkeypatch):
-    path = save(tmp_path / "pets.npz")
-    parts, before = read_npz(path), path.read_bytes()
-
-    def full_disk(file, **arrays):
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_npz(path, *parts)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["pets.npz"]
