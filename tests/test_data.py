@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -95,15 +94,14 @@ def test_loading_is_quick():
     assert min(times) < 0.3
 
 
-def test_the_import_is_light():
+def test_the_import_is_light(run_python):
     heavy = {"sklearn", "torchvision", "pandas", "scipy", "matplotlib", "PIL", "tqdm", "IPython"}
-    code = (
+    printed = run_python(
         "import sys, torch; before = set(sys.modules); import course_utils.data; "
         "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "course_utils" in run.stdout.split()
-    assert not heavy & set(run.stdout.split())
+    assert "course_utils" in printed.split()
+    assert not heavy & set(printed.split())
 
 
 def test_the_photograph():

@@ -111,15 +111,12 @@ def test_links_of_the_documents_lead_somewhere():
             assert (ROOT / link).exists(), f"{name}: {link}"
 
 
-def test_importing_the_package_imports_nothing_heavy():
+def test_importing_the_package_imports_nothing_heavy(run_python):
     code = "import sys, course_utils, course_utils.errors; print('torch' in sys.modules)"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.strip() == "False"
+    assert run_python(code).strip() == "False"
 
 
-def test_importing_every_module_leaves_the_heavy_libraries_alone():
+def test_importing_every_module_leaves_the_heavy_libraries_alone(run_python):
     """They cost seconds; whoever needs them imports them inside a function."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -128,9 +125,7 @@ def test_importing_every_module_leaves_the_heavy_libraries_alone():
     ]
     heavy = ["sklearn", "seaborn", "pandas", "scipy", "torchvision", "matplotlib.pyplot"]
     code = f"import sys, {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip() == "[]"
+    assert run_python(code).strip() == "[]"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")

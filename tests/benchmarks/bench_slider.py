@@ -11,10 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
-
 from tests.benchmarks.report import percentile, verdict
+from tests.browser.cells import write_notebook
 from tests.browser.lab import Lab, why_not
 
 ROUNDS = 6
@@ -51,14 +49,6 @@ widgets.VBox([slider, image])
 """
 
 
-def write_notebook(folder: Path) -> str:
-    notebook = new_notebook(cells=[new_code_cell(source.strip()) for source in (_PANEL, _FLOOR)])
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["kernelspec"] = kernel
-    nbformat.write(notebook, folder / "slider.ipynb")
-    return "slider.ipynb"
-
-
 def measure(lab: Lab) -> tuple[list[float], list[float]]:
     """Milliseconds of the panel's answers, and of the floor's."""
     panel, floor = [], []
@@ -83,7 +73,8 @@ def main() -> int:
         print(f"{'slider to picture':<52}not measured: {reason}")
         return 0
     with tempfile.TemporaryDirectory() as folder, Lab(folder) as lab:
-        lab.open(write_notebook(Path(folder)))
+        write_notebook(Path(folder, "slider.ipynb"), _PANEL.strip(), _FLOOR.strip())
+        lab.open("slider.ipynb")
         lab.run_all()
         if lab.failed_cells():
             raise RuntimeError("\n".join(lab.failed_cells()))

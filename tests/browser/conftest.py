@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from tests.browser import lab as lab_module
+from tests.browser.cells import write_notebook
 
 
 def pytest_collection_modifyitems(items):
@@ -44,3 +45,17 @@ def open_lab(course_copy):
     yield start
     for lab in started:
         lab.close()
+
+
+@pytest.fixture(scope="module")
+def run_cells(open_lab, course_copy):
+    """Function that runs a notebook of the given cells in a new `Lab`."""
+
+    def run(*sources, **options):
+        write_notebook(course_copy / "cells.ipynb", *sources)
+        lab = open_lab(**options)
+        lab.open("cells.ipynb")
+        lab.run_all()
+        return lab
+
+    return run

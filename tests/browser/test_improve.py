@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 # A small network on few pictures: a candidate takes a tenth of a second.
 _CELL = """from dataclasses import replace
@@ -20,15 +18,8 @@ panel"""
 
 
 @pytest.fixture(scope="module")
-def lab(open_lab, course_copy):
-    notebook = new_notebook(cells=[new_code_cell(_CELL)])
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["kernelspec"] = kernel
-    nbformat.write(notebook, course_copy / "improve.ipynb")
-    lab = open_lab(size=(1280, 1200))
-    lab.open("improve.ipynb")
-    lab.run_all()
-    return lab
+def lab(run_cells):
+    return run_cells(_CELL, size=(1280, 1200))
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 _CELLS = (
     "from course_utils.widgets import one_click_lab\nlab = one_click_lab()\nlab",
@@ -29,15 +27,8 @@ own""",
 
 
 @pytest.fixture(scope="module")
-def lab(open_lab, course_copy):
-    notebook = new_notebook(cells=[new_code_cell(source) for source in _CELLS])
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["kernelspec"] = kernel
-    nbformat.write(notebook, course_copy / "one_click.ipynb")
-    lab = open_lab(size=(1280, 1200))
-    lab.open("one_click.ipynb")
-    lab.run_all()
-    return lab
+def lab(run_cells):
+    return run_cells(*_CELLS, size=(1280, 1200))
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from course_utils import widgets
 
@@ -25,18 +23,11 @@ _TOO_WIDE = """() => [...document.querySelectorAll('.course-panel')].flatMap(pan
 
 
 @pytest.fixture(scope="module")
-def lab(open_lab, course_copy):
+def lab(run_cells):
     names = list(widgets.__all__)
     cells = [f"from course_utils import widgets\n{names[0]} = widgets.{names[0]}()\n{names[0]}"]
     cells += [f"{name} = widgets.{name}()\n{name}" for name in names[1:]]
-    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["kernelspec"] = kernel
-    nbformat.write(notebook, course_copy / "panels.ipynb")
-    lab = open_lab()
-    lab.open("panels.ipynb")
-    lab.run_all()
-    return lab
+    return run_cells(*cells)
 
 
 def panel(lab, name):

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import base64
 import html
-import subprocess
-import sys
 import threading
 import time
 
@@ -12,7 +10,6 @@ import torch
 from torch import nn
 
 from course_utils.data import Dataset, load_dataset
-from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.models import SimpleCNN
 from course_utils.search import rounds
@@ -23,24 +20,17 @@ DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoc
 
 
 @pytest.fixture
-def make(monkeypatch):
-    """Builds panels that search among toys; none works on after the test, nothing is lost."""
-    made, lost = [], []
-    monkeypatch.setattr(threading, "excepthook", lost.append)
+def make(panels):
+    """Builds panels that search among toys."""
 
     def build(
         model: nn.Module | None = None, data: Dataset = DATA, **settings: object
     ) -> ImprovePanel:
         first = {"budget": "6 trials", "precision": "float32"}
-        made.append(ImprovePanel(model or toy_model(), data, **(first | settings)))
-        return made[-1]
+        panels.append(ImprovePanel(model or toy_model(), data, **(first | settings)))
+        return panels[-1]
 
-    with one_thread():
-        yield build
-        for panel in made:
-            panel.stop()
-            assert panel.wait(30)
-    assert lost == []
+    return build
 
 
 @pytest.fixture
@@ -477,13 +467,11 @@ def test_the_default_is_the_articles_network():
     assert torch.equal(panel.model.conv1.weight, again.model.conv1.weight)
 
 
-def test_optuna_is_imported_with_the_first_panel():
-    program = (
+def test_optuna_is_imported_with_the_first_panel(run_python):
+    run_python(
         "import sys, course_utils.widgets as w\n"
         "w.improve_panel\n"
         "assert 'optuna' not in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
         "w.improve_panel(budget='3 trials')\n"
         "assert 'optuna' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 
 import pytest
 
@@ -26,17 +24,15 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = widgets.slider
 
 
-def test_asking_for_one_panel_imports_no_other():
-    program = (
+def test_asking_for_one_panel_imports_no_other(run_python):
+    printed = run_python(
         "import sys, course_utils.widgets as w\n"
         "assert 'ipywidgets' not in sys.modules and 'torch' not in sys.modules\n"
         "w.convolution_stepper\n"
         "print(*sorted(m for m in sys.modules if m.startswith('course_utils.widgets.')))\n"
         "print('matplotlib.pyplot' in sys.modules, 'torchvision' in sys.modules)\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    modules, heavy = run.stdout.splitlines()
+    modules, heavy = printed.splitlines()
     assert "course_utils.widgets.stepper" in modules
     for other in ("lab", "playground", "training", "regularisation"):
         assert f"course_utils.widgets.{other}" not in modules.split()

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click.look import FOLLOWS
 from course_utils.widgets import one_click as module
@@ -38,21 +37,14 @@ def narrow() -> nn.Sequential:
 
 
 @pytest.fixture
-def make(monkeypatch):
-    """Builds labs on the stripes; none trains on after its test, nothing is lost in a thread."""
-    made, lost = [], []
-    monkeypatch.setattr(threading, "excepthook", lost.append)
+def make(panels):
+    """Builds labs on the stripes."""
 
     def build(model: nn.Module | None = None, **arguments: object) -> OneClickLab:
-        made.append(one_click_lab(model or narrow(), DATA, **arguments))
-        return made[-1]
+        panels.append(one_click_lab(model or narrow(), DATA, **arguments))
+        return panels[-1]
 
-    with one_thread():
-        yield build
-        for lab in made:
-            lab.stop()
-            assert lab.wait(30)
-    assert lost == []
+    return build
 
 
 @pytest.fixture
