@@ -21,6 +21,7 @@ from torch import nn
 from course_utils import checkpoint
 from course_utils.data import Dataset
 from course_utils.errors import CourseError
+from course_utils.randomness import mixed_seed
 from course_utils.training import History, Step, fit
 
 
@@ -204,7 +205,8 @@ class ResumableTraining:
         file = Path(self._folder.name, f"part{number}.pt")
         file.unlink(missing_ok=True)  # of a training before the last reset
         weights = _copy_of(self.model)
-        part = _Part(key, done, epochs - done, file, self.seed + number, weights)
+        seed = mixed_seed(self.seed, number) if number else self.seed  # the first part is a `fit`
+        part = _Part(key, done, epochs - done, file, seed, weights)
         self._parts.append(part)
         return part
 
