@@ -74,6 +74,25 @@ class ImageSet:
             indices = indices.long()
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
+    def few(self, count: int, *, seed: int = 0) -> ImageSet:
+        """Return `count` pictures chosen at random, of each class the same number if possible.
+
+        A larger choice with the same seed contains the smaller one.
+
+        Raises:
+            CourseError: If there are fewer pictures, or `count` is below 1.
+        """
+        if not 1 <= count <= len(self):
+            raise CourseError(f"{count:,} of {len(self):,} pictures cannot be chosen.")
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        labels = self.labels[order].cpu()
+        rank = torch.empty_like(labels)  # of each picture within its class
+        for label in labels.unique():
+            mine = labels == label
+            rank[mine] = torch.arange(int(mine.sum()))
+        chosen = order[torch.argsort(rank, stable=True)[:count]]
+        return self.subset(chosen.sort().values)
+
     def mean_std(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, pixels scaled to [0, 1]: float32 (C,) each.
 

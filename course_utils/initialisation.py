@@ -26,6 +26,7 @@ from torch.nn.parameter import is_lazy
 
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
+from course_utils.randomness import draw_default
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -116,8 +117,6 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
         return init._calculate_fan_in_and_fan_out(weight)[0]
 
     fill: dict[str, Callable[[Tensor], object]] = {
-        # √5 is what torch.nn.Conv2d and Linear pass: it makes the bounds ± 1 / √n_in.
-        "default": lambda w: init.kaiming_uniform_(w, a=math.sqrt(5), generator=g),
         "zeros": init.zeros_,
         "normal 0.01": lambda w: init.normal_(w, std=0.01, generator=g),
         "normal 1": lambda w: init.normal_(w, std=1.0, generator=g),
@@ -132,15 +131,14 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
     def draw(layer: nn.Module) -> None:
         # Drawn on the CPU and copied, so that a seed gives the same numbers on every device.
         weight = torch.empty(layer.weight.shape)
-        fill[scheme](weight)
-        layer.weight.copy_(weight)
-        if layer.bias is None:
-            return
+        bias = None if layer.bias is None else torch.zeros(layer.bias.shape)
         if scheme == "default":
-            bound = 1 / math.sqrt(fan_in(weight))
-            layer.bias.copy_(init.uniform_(torch.empty(layer.bias.shape), -bound, bound, g))
+            draw_default(weight, bias, g)
         else:
-            layer.bias.zero_()
+            fill[scheme](weight)
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
 
     return draw
 

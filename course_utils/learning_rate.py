@@ -3,14 +3,6 @@
 `train_with` trains the same network from the same start with one `RatePlan`, so that what differs
 is the learning rate's work. A training that diverges is a result here, not an error: that a rate is
 too high is what one wants to see.
-
-The optimizers:
-
-- SGD with momentum: Sutskever et al. 2013, "On the importance of initialization and momentum in
-  deep learning";
-- RMSprop: Tieleman & Hinton 2012, "Neural networks for machine learning", lecture 6.5;
-- Adam: Kingma & Ba 2015, "Adam: a method for stochastic optimization";
-- AdamW: Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
 """
 
 from __future__ import annotations
@@ -22,30 +14,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from course_utils.data import Dataset
 from course_utils.errors import CourseError
 from course_utils.history import Diverged
 from course_utils.models import SimpleCNN
-from course_utils.optimisation import OptimizerFactory
+from course_utils.optimisation import COMPARED_OPTIMIZERS, OPTIMIZERS
 from course_utils.precision import Precision
-from course_utils.randomness import private_random_numbers, seed_layers
-from course_utils.regularisation import few_pictures
+from course_utils.randomness import seeded
 from course_utils.schedules import Schedule
 from course_utils.training import History, Step, fit
 
 if TYPE_CHECKING:
     import pandas
-
-OPTIMIZERS: dict[str, OptimizerFactory] = {
-    "SGD + momentum": partial(torch.optim.SGD, momentum=0.9),
-    "RMSprop": torch.optim.RMSprop,
-    "Adam": torch.optim.Adam,
-    "AdamW": torch.optim.AdamW,
-}
-"""The optimizers that the course compares, with momentum 0.9 where torch's default is none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +37,7 @@ class RatePlan:
     Args:
         schedule: its course, as shares of the peak.
         peak: the highest learning rate.
-        optimizer: one of `OPTIMIZERS`.
+        optimizer: one of `COMPARED_OPTIMIZERS`.
         epochs: passes over the pictures.
         pictures: how many the network learns from, of each class the same number.
 
@@ -70,10 +52,10 @@ class RatePlan:
     pictures: int = 3000
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
+        if self.optimizer not in COMPARED_OPTIMIZERS:
             raise CourseError(
                 f"There is no optimizer {self.optimizer!r} here: choose one of "
-                f"{', '.join(OPTIMIZERS)}."
+                f"{', '.join(COMPARED_OPTIMIZERS)}."
             )
         if not 0 < self.peak < math.inf:
             raise CourseError(f"peak={self.peak}: a learning rate has to be a positive number.")
@@ -100,6 +82,11 @@ class RateRun:
     plan: RatePlan
     history: History
     diverged: str = ""
+
+    @property
+    def label(self) -> str:
+        """That of the plan."""
+        return self.plan.label
 
     @property
     def validation_accuracy(self) -> float:
@@ -138,10 +125,10 @@ def train_with(
     """
     if not len(data.validation):
         raise CourseError("Plans are judged by validation pictures: load them, validation=0.1.")
-    few = replace(data, train=few_pictures(data.train, plan.pictures, seed=seed))
+    few = replace(data, train=data.train.few(plan.pictures, seed=seed))
     try:
         history = fit(
-            _fresh(model, data, seed),
+            seeded(model or partial(SimpleCNN.for_data, data), seed),
             few,
             epochs=plan.epochs,
             batch_size=64,
@@ -179,11 +166,3 @@ def as_frame(runs: Sequence[RateRun]) -> pandas.DataFrame:
             for run in runs
         ]
     )
-
-
-def _fresh(model: Callable[[], nn.Module] | None, data: Dataset, seed: int) -> nn.Module:
-    with private_random_numbers():
-        seed_layers("cpu", seed)
-        if model is not None:
-            return model()
-        return SimpleCNN.for_data(data)

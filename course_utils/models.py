@@ -9,14 +9,17 @@ of its layers, `model[:3]` its beginning.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from course_utils.errors import CourseError
+from course_utils.randomness import private_random_numbers
 
 if TYPE_CHECKING:
     from course_utils.data import Dataset
@@ -113,10 +116,20 @@ class SimpleCNN(_Layers):
         super().__init__(layers)
 
     @classmethod
-    def for_data(cls, data: Dataset, *, dropout: float = 0.0) -> SimpleCNN:
-        """One that takes the pictures of a data set and has a score for each of its classes."""
+    def for_data(cls, data: Dataset, *, dropout: float = 0.0, seed: int | None = None) -> SimpleCNN:
+        """Return one that takes the pictures of a data set, with a score for each of its classes.
+
+        Args:
+            data: Its pictures' shape and its number of classes count.
+            dropout: As above.
+            seed: Fixes the weights, to those that `torch.manual_seed(seed)` would lead to, and
+                leaves torch's global random numbers as they are. None draws from those.
+        """
         channels, *size = data.image_shape
-        return cls(channels, len(data.classes), tuple(size), dropout=dropout)
+        with contextlib.nullcontext() if seed is None else private_random_numbers():
+            if seed is not None:
+                torch.default_generator.manual_seed(seed)
+            return cls(channels, len(data.classes), tuple(size), dropout=dropout)
 
 
 class DenseBaseline(_Layers):

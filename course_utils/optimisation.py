@@ -1,8 +1,19 @@
-"""Optimizers and learning-rate schedules from what a reader writes."""
+"""The course's table of optimizers, and optimizers and schedules from what a reader writes.
+
+The optimizers of the table:
+
+- SGD with momentum: Sutskever et al. 2013, "On the importance of initialization and momentum in
+  deep learning", which also describes Nesterov's variant;
+- RMSprop: Tieleman & Hinton 2012, "Neural networks for machine learning", lecture 6.5;
+- Adam: Kingma & Ba 2015, "Adam: a method for stochastic optimization";
+- AdamW: Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,8 +28,37 @@ OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 """Optimizer and the number of times that it will be stepped, to a schedule."""
 
+OPTIMIZERS: dict[str, OptimizerFactory] = {
+    "SGD": torch.optim.SGD,
+    "SGD + momentum": partial(torch.optim.SGD, momentum=0.9),
+    "SGD + Nesterov momentum": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "RMSprop": torch.optim.RMSprop,
+    "Adam": torch.optim.Adam,
+    "AdamW": torch.optim.AdamW,
+}
+"""The optimizers of the course by name; all else is torch's default."""
+
+COMPARED_OPTIMIZERS = ("SGD + momentum", "RMSprop", "Adam", "AdamW")
+"""Names of those that notebook 03_1 compares and that a search may choose."""
+
 DEFAULT_LEARNING_RATE = 1e-3
 """Of the default optimizer, AdamW."""
+
+
+def optimizer_code(name: str, *, prefix: str = "", **options: Any) -> str:
+    """Return Python that makes the entry `name` of `OPTIMIZERS`, with further `options`.
+
+    Args:
+        prefix: Written before the name of the class, such as "torch.optim.".
+
+    >>> optimizer_code("SGD + momentum", weight_decay=0.1)
+    'partial(SGD, momentum=0.9, weight_decay=0.1)'
+    """
+    kind = OPTIMIZERS[name]
+    if isinstance(kind, partial):
+        kind, options = kind.func, kind.keywords | options
+    arguments = [f"{prefix}{kind.__name__}", *(f"{key}={v!r}" for key, v in options.items())]
+    return f"partial({', '.join(arguments)})" if options else arguments[0]
 
 
 def build_optimizer(

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils import checkpoint
 from course_utils.augmentation import Augment
 from course_utils.errors import CourseError
 from course_utils.models import SimpleCNN
 from course_utils.randomness import private_random_numbers
+from course_utils.schedules import one_cycle
 
 NAMES = ("first_cnn",)
 """What `load_pretrained` knows."""
@@ -55,15 +55,11 @@ def first_cnn_recipe() -> dict[str, Any]:
         "batch_size": 64,
         "optimizer": torch.optim.AdamW,
         "learning_rate": _PEAK,
-        "scheduler": partial(_one_cycle, peak=_PEAK),
+        "scheduler": partial(one_cycle, peak=_PEAK),
         "label_smoothing": 0.1,
         "augment": Augment(flip=True),
         "seed": 0,
     }
-
-
-def _one_cycle(optimizer: torch.optim.Optimizer, steps: int, peak: float) -> OneCycleLR:
-    return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=0.25)
 
 
 @dataclass(frozen=True)
@@ -160,7 +156,7 @@ def train_first_cnn() -> dict[str, Any]:
 def _as_text(value: object) -> str:
     if isinstance(value, partial):
         arguments = ", ".join(f"{key}={v!r}" for key, v in value.keywords.items())
-        return f"{value.func.__name__.strip('_')}({arguments})"
+        return f"{value.func.__name__}({arguments})"
     return value.__name__ if isinstance(value, type) else repr(value)
 
 

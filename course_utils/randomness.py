@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
+Made = TypeVar("Made")
 
 _Number = TypeVar("_Number", int, np.ndarray)
 
@@ -72,6 +75,36 @@ def splitmix64(number: _Number) -> _Number:
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
     return mixed ^ (mixed >> 31)
+
+
+def seeded(make: Callable[[], Made], seed: int) -> Made:
+    """Return `make()`, with what it draws from torch's global random numbers fixed by `seed`.
+
+    For networks with fresh weights. The numbers are drawn on the CPU, and torch's global random
+    numbers are as before afterwards. The seed is mixed by `seed_layers`, so the weights differ from
+    those behind `torch.manual_seed(seed)`.
+
+    >>> draw = lambda: torch.rand(3)
+    >>> torch.equal(seeded(draw, 1), seeded(draw, 1))
+    True
+    """
+    with private_random_numbers():
+        seed_layers("cpu", seed)
+        return make()
+
+
+def draw_default(weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
+    """Fill the weight and the bias of a layer in place, as `nn.Conv2d` and `nn.Linear` do.
+
+    Both are uniform within ±√(1 / n_in), with n_in the inputs of each output. PyTorch's own
+    `reset_parameters` takes no generator. The order is PyTorch's, so the same seed leads to the
+    same numbers as there.
+    """
+    # √5 is what PyTorch passes: it makes the bounds ±√(1 / n_in).
+    nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
+    if bias is not None:
+        bound = weight[0].numel() ** -0.5
+        nn.init.uniform_(bias, -bound, bound, generator=generator)
 
 
 _MASK = (1 << 64) - 1  # Python's whole numbers have no end; arrays are cut to 64 bits anyway

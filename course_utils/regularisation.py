@@ -18,24 +18,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from course_utils.augmentation import Augment
-from course_utils.data import Dataset, ImageSet
+from course_utils.data import Dataset
 from course_utils.errors import CourseError
 from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
-from course_utils.randomness import private_random_numbers, seed_layers
+from course_utils.optimisation import OPTIMIZERS
+from course_utils.randomness import seeded
 from course_utils.training import History, fit
 
 if TYPE_CHECKING:
     import pandas
 
-OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
-"""The two that treat weight decay differently."""
+DECAYING_OPTIMIZERS = ("Adam", "AdamW")
+"""Names of the two of `OPTIMIZERS` that treat weight decay differently."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Regularisation:
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
+        if self.optimizer not in DECAYING_OPTIMIZERS:
             raise CourseError(
                 f"There is no optimizer {self.optimizer!r} here: choose Adam or AdamW."
             )
@@ -125,29 +127,14 @@ class RegularisationRun:
     history: History | None = None
 
     @property
+    def label(self) -> str:
+        """That of the settings."""
+        return self.settings.label
+
+    @property
     def gap(self) -> float:
         """Training minus validation accuracy: how much of what was learnt holds only there."""
         return self.train_accuracy - self.validation_accuracy
-
-
-def few_pictures(pictures: ImageSet, count: int, *, seed: int = 0) -> ImageSet:
-    """`count` pictures chosen at random, of each class the same number as far as possible.
-
-    A larger choice with the same seed contains the smaller one.
-
-    Raises:
-        CourseError: there are fewer pictures, or `count` is below 1.
-    """
-    if not 1 <= count <= len(pictures):
-        raise CourseError(f"{count:,} of {len(pictures):,} pictures cannot be chosen.")
-    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))
-    labels = pictures.labels[order].cpu()
-    rank = torch.empty_like(labels)  # the how-manieth of its class each picture is
-    for label in labels.unique():
-        mine = labels == label
-        rank[mine] = torch.arange(int(mine.sum()))
-    chosen = order[torch.argsort(rank, stable=True)[:count]]
-    return pictures.subset(chosen.sort().values)
 
 
 def train_regularised(
@@ -182,17 +169,19 @@ def train_regularised(
     """
     if not len(data.validation):
         raise CourseError("The gap needs validation pictures: load the data with validation=0.1.")
-    few = few_pictures(data.train, settings.pictures, seed=seed)
+    few = data.train.few(settings.pictures, seed=seed)
     small = Dataset(data.name, data.title, few, data.validation, data.test, data.source)
-    network = _fresh(model, settings.dropout, data, seed)
-    kind = OPTIMIZERS[settings.optimizer]
+    make = model or (lambda dropout: SimpleCNN.for_data(data, dropout=dropout))
+    network = seeded(lambda: make(settings.dropout), seed)
     history = fit(
         network,
         small,
         epochs=settings.epochs,
         batch_size=64,
-        optimizer=lambda parameters: kind(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        optimizer=partial(
+            OPTIMIZERS[settings.optimizer],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         ),
         l1=settings.l1,
         augment=settings.augment,
@@ -241,13 +230,3 @@ def as_frame(runs: Sequence[RegularisationRun]) -> pandas.DataFrame:
         for run in runs
     ]
     return pd.DataFrame(rows)
-
-
-def _fresh(
-    model: Callable[[float], nn.Module] | None, dropout: float, data: Dataset, seed: int
-) -> nn.Module:
-    with private_random_numbers():
-        seed_layers("cpu", seed)
-        if model is not None:
-            return model(dropout)
-        return SimpleCNN.for_data(data, dropout=dropout)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from course_utils.augmentation import Augment
 from course_utils.data import Batches, DataError, Dataset, ImageSet
+from course_utils.errors import CourseError
+from tests.toys import stripes
 
 
 def make_set(count: int = 20, channels: int = 3, size: int = 6, seed: int = 0) -> ImageSet:
@@ -60,6 +62,34 @@ def test_subset_by_mask_and_empty():
     everything = make_set()
     assert torch.equal(everything.subset(everything.labels == 1).labels, torch.ones(5).long())
     assert len(everything.subset([])) == 0
+
+
+def test_a_few_have_the_same_number_of_each_class():
+    pictures = stripes(90)
+    assert torch.bincount(pictures.few(30).labels).tolist() == [10, 10, 10]
+    assert sorted(torch.bincount(pictures.few(31).labels).tolist()) == [10, 10, 11]
+
+
+def test_a_few_are_among_the_pictures_and_among_more_of_them():
+    def as_set(pictures) -> set[bytes]:
+        return {bytes(one.numpy().tobytes()) for one in pictures.images}
+
+    pictures = stripes(90)
+    few, more, all_of_them = (as_set(pictures.few(n, seed=5)) for n in (10, 40, 90))
+    assert len(few) == 10 and few < more < all_of_them
+    assert few != as_set(pictures.few(10, seed=6))
+
+
+def test_a_few_where_a_class_is_rare():
+    pictures = stripes(30)
+    rare = pictures.subset(torch.cat([torch.arange(0, 30, 3), torch.tensor([1])]))
+    assert torch.bincount(rare.few(6).labels, minlength=3).tolist() == [5, 1, 0]
+
+
+@pytest.mark.parametrize("count", [0, -1, 91])
+def test_as_many_pictures_as_there_are(count: int):
+    with pytest.raises(CourseError, match="of 90 pictures cannot be chosen"):
+        stripes(90).few(count)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,8 @@ from torch import nn
 
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
-from course_utils.learning_rate import OPTIMIZERS, RatePlan, as_frame, train_with
+from course_utils.learning_rate import RatePlan, as_frame, train_with
+from course_utils.optimisation import COMPARED_OPTIMIZERS
 from course_utils.schedules import Schedule
 from tests.toys import toy_data, toy_model
 
@@ -34,7 +35,7 @@ def test_the_plan_is_followed():
     assert run.diverged == ""
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", COMPARED_OPTIMIZERS)
 def test_every_optimizer_learns(optimizer):
     peak = {"SGD + momentum": 0.03}.get(optimizer, 0.01)
     assert quick(optimizer=optimizer, peak=peak, epochs=15).validation_accuracy > 0.8

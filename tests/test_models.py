@@ -8,7 +8,8 @@ from torch import nn
 
 from course_utils.errors import CourseError
 from course_utils.models import DenseBaseline, SimpleCNN
-from tests.toys import toy_data
+from course_utils.randomness import private_random_numbers
+from tests.toys import same, toy_data, weights
 
 
 def parameters(model: nn.Module) -> int:
@@ -110,3 +111,12 @@ def test_it_can_be_made_for_a_data_set():
     model = SimpleCNN.for_data(data, dropout=0.2)
     assert model(data.normalise(data.train.images[:2])).shape == (2, len(data.classes))
     assert model.dropout.p == 0.2
+
+
+def test_seeded_weights_for_a_data_set_are_those_of_torchs_seed():
+    state = torch.get_rng_state()
+    model = SimpleCNN.for_data(toy_data(), seed=4)
+    assert torch.equal(state, torch.get_rng_state())
+    with private_random_numbers():
+        torch.manual_seed(4)
+        assert same(weights(model), weights(SimpleCNN.for_data(toy_data())))

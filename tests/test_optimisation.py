@@ -7,8 +7,27 @@ import torch
 from torch.optim import lr_scheduler as schedules
 
 from course_utils.errors import CourseError
-from course_utils.optimisation import DEFAULT_LEARNING_RATE, build_optimizer, build_scheduler
+from course_utils.optimisation import (
+    COMPARED_OPTIMIZERS,
+    DEFAULT_LEARNING_RATE,
+    OPTIMIZERS,
+    build_optimizer,
+    build_scheduler,
+    optimizer_code,
+)
 from tests.toys import toy_model
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_code_of_an_optimizer_makes_it(name):
+    names = {"torch": torch, "partial": partial}
+    code = optimizer_code(name, prefix="torch.optim.", weight_decay=0.25)
+    made, wanted = (
+        build_optimizer(toy_model(), kind, 0.5).defaults
+        for kind in (eval(code, names), partial(OPTIMIZERS[name], weight_decay=0.25))
+    )
+    assert made == wanted
+    assert set(COMPARED_OPTIMIZERS) <= set(OPTIMIZERS)
 
 
 def test_default_optimizer():

@@ -6,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.randomness import mixed_seed, private_random_numbers, seed_layers, splitmix64
+from course_utils.randomness import (
+    draw_default,
+    mixed_seed,
+    private_random_numbers,
+    seed_layers,
+    seeded,
+    splitmix64,
+)
 
 numbers = st.tuples(st.integers(-(2**63), 2**63 - 2), st.integers(0, 2**40))
 
@@ -50,3 +57,22 @@ def test_others_notice_nothing_even_after_an_exception():
         torch.rand(5)
         raise KeyError
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_what_is_seeded_depends_on_the_seed_alone():
+    state = torch.get_rng_state()
+    first, again, other = (seeded(lambda: torch.rand(5), seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: torch.nn.Conv2d(4, 6, 3, groups=2), lambda: torch.nn.Linear(7, 5)]
+)
+def test_default_weights_are_torchs(make):
+    with private_random_numbers():
+        torch.manual_seed(3)
+        torchs, ours = make(), make()
+    with torch.no_grad():
+        draw_default(ours.weight, ours.bias, torch.Generator().manual_seed(3))
+    assert torch.equal(ours.weight, torchs.weight) and torch.equal(ours.bias, torchs.bias)

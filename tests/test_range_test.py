@@ -14,10 +14,9 @@ from course_utils.data import load_dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.history import Diverged
-from course_utils.learning_rate import OPTIMIZERS
 from course_utils.models import SimpleCNN
+from course_utils.optimisation import COMPARED_OPTIMIZERS, OPTIMIZERS
 from course_utils.range_test import KEPT, RangeTest, range_test
-from course_utils.regularisation import few_pictures
 from course_utils.training import fit
 from tests.toys import same, toy_data, toy_model, weights
 
@@ -90,10 +89,10 @@ def test_the_proposal_learns_stripes_and_a_hundredth_of_it_does_not(name, seed):
     assert loss_after(rate / 100, optimizer, seed) > 1
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", COMPARED_OPTIMIZERS)
 def test_the_proposal_beats_ten_times_and_a_hundredth_of_it_on_clothes(name):
     data = load_dataset("fashion-mnist")
-    small = replace(data, train=few_pictures(data.train, 3000))
+    small = replace(data, train=data.train.few(3000))
 
     def fresh():
         with torch.random.fork_rng(devices=[]):

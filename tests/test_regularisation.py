@@ -15,10 +15,9 @@ from course_utils.regularisation import (
     RegularisationRun,
     as_frame,
     augmented,
-    few_pictures,
     train_regularised,
 )
-from tests.toys import stripes, toy_data, toy_model
+from tests.toys import toy_data, toy_model
 
 DATA = toy_data(train=90)
 
@@ -36,34 +35,6 @@ def quick(data: Dataset = DATA, **settings: object) -> RegularisationRun:
     )
 
 
-def test_few_pictures_has_the_same_number_of_each_class():
-    few = few_pictures(DATA.train, 30)
-    assert torch.bincount(few.labels).tolist() == [10, 10, 10]
-    assert sorted(torch.bincount(few_pictures(DATA.train, 31).labels).tolist()) == [10, 10, 11]
-
-
-def test_few_pictures_are_among_the_pictures_and_among_more_of_them():
-    def as_set(pictures) -> set[bytes]:
-        return {bytes(one.numpy().tobytes()) for one in pictures.images}
-
-    few, more, all_of_them = (as_set(few_pictures(DATA.train, n, seed=5)) for n in (10, 40, 90))
-    assert len(few) == 10 and few < more < all_of_them
-    assert few != as_set(few_pictures(DATA.train, 10, seed=6))
-
-
-def test_few_pictures_where_a_class_is_rare():
-    pictures = stripes(30)
-    rare = pictures.subset(torch.cat([torch.arange(0, 30, 3), torch.tensor([1])]))
-    few = few_pictures(rare, 6)
-    assert torch.bincount(few.labels, minlength=3).tolist() == [5, 1, 0]
-
-
-@pytest.mark.parametrize("count", [0, -1, 91])
-def test_as_many_pictures_as_there_are(count: int):
-    with pytest.raises(CourseError, match="of 90 pictures cannot be chosen"):
-        few_pictures(DATA.train, count)
-
-
 def test_both_accuracies_are_measured_without_augmentation_and_dropout():
     kept = []
 
@@ -73,7 +44,7 @@ def test_both_accuracies_are_measured_without_augmentation_and_dropout():
 
     settings = Regularisation(dropout=0.5, pad_crop=2, cutout=4, pictures=45, epochs=3)
     run = train_regularised(settings, DATA, model=model, precision="float32")
-    small = few_pictures(DATA.train, 45)
+    small = DATA.train.few(45)
     mean, std = small.mean_std()
     for part, measured in (
         (small, run.train_accuracy),

@@ -19,6 +19,7 @@ from course_utils.conv.arithmetic import (
 )
 from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.receptive import ReceptiveField, receptive_field
+from course_utils.randomness import draw_default
 
 INITIALISATIONS = ("default", "he", "xavier", "zeros", "mean", "identity")
 
@@ -158,14 +159,11 @@ def _run(layer: nn.Conv2d, picture: Tensor) -> Tensor:
 def _initialise(layer: nn.Conv2d, scheme: str, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     weight, bias = layer.weight, layer.bias
-    n_in = weight[0].numel()
     if bias is not None:
         bias.zero_()
     match scheme:
-        case "default":  # in PyTorch's order, so that a seed gives PyTorch's own numbers
-            nn.init.kaiming_uniform_(weight, a=5**0.5, generator=random)
-            if bias is not None:
-                bias.uniform_(-(n_in**-0.5), n_in**-0.5, generator=random)
+        case "default":
+            draw_default(weight, bias, random)
         case "he":
             nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=random)
         case "xavier":
@@ -173,7 +171,7 @@ def _initialise(layer: nn.Conv2d, scheme: str, seed: int) -> None:
         case "zeros":
             weight.zero_()
         case "mean":
-            weight.fill_(1 / n_in)
+            weight.fill_(1 / weight[0].numel())
         case "identity":
             nn.init.dirac_(weight, layer.groups)
         case _:

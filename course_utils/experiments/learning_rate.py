@@ -23,11 +23,11 @@ import torch
 from tqdm.auto import tqdm
 
 from course_utils.data import Dataset, ImageSet, load_dataset
-from course_utils.learning_rate import OPTIMIZERS, RatePlan, train_with
+from course_utils.learning_rate import RatePlan, train_with
 from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
+from course_utils.optimisation import COMPARED_OPTIMIZERS
 from course_utils.precision import Precision
-from course_utils.regularisation import few_pictures
 from course_utils.results import Record, save_results
 from course_utils.schedules import SCHEDULES, Schedule
 
@@ -50,7 +50,7 @@ def plans() -> dict[tuple[str, str], list[RatePlan]]:
         ("schedules", name): [RatePlan(schedule, peak, **budget) for peak in SGD_PEAKS]
         for name, schedule in SCHEDULES.items()
     }
-    for name in OPTIMIZERS:
+    for name in COMPARED_OPTIMIZERS:
         grid = SGD_PEAKS if name == "SGD + momentum" else ADAPTIVE_PEAKS
         found["optimizers", name] = [
             RatePlan(Schedule("cosine"), peak, name, **budget) for peak in grid
@@ -100,7 +100,7 @@ def held_out(data: Dataset, used: ImageSet) -> ImageSet:
 def trainer(data: Dataset) -> Train:
     """Trains `SimpleCNN` by a plan: plain float32 and one thread, as in `pretrained`."""
     # The same pictures for every seed, so that those left over are the same, too.
-    used = few_pictures(data.train, PICTURES)
+    used = data.train.few(PICTURES)
     small, judged = replace(data, train=used), held_out(data, used)
     mean, std = small.mean, small.std
 

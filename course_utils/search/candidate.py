@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from course_utils.augmentation import Augment
 from course_utils.conv import deepen, edit_conv, layer_table
 from course_utils.conv.editing import layer as conv_layer
 from course_utils.errors import CourseError
-from course_utils.learning_rate import OPTIMIZERS
+from course_utils.optimisation import COMPARED_OPTIMIZERS, OPTIMIZERS
 from course_utils.randomness import private_random_numbers
 from course_utils.schedules import SCHEDULES
 
@@ -37,8 +37,8 @@ ARTICLE: dict[str, Any] = {
 }
 """How the article trains; what a search leaves open is as here."""
 
-CHOICES: dict[str, Mapping[str, Any]] = {
-    "optimizer": OPTIMIZERS,
+CHOICES: dict[str, Collection[str]] = {
+    "optimizer": COMPARED_OPTIMIZERS,
     "schedule": SCHEDULES,
     "augment": AUGMENTATIONS,
 }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from course_utils.learning_rate import OPTIMIZERS
+from course_utils.optimisation import optimizer_code
 from course_utils.schedules import SCHEDULES
 from course_utils.search.candidate import AUGMENTATIONS, Settings
 
@@ -24,6 +23,9 @@ def code_of(
     """
     settings = Settings.of(params)
     t = settings.training
+    optimizer = optimizer_code(
+        t["optimizer"], prefix="torch.optim.", weight_decay=t["weight_decay"]
+    )
     used = ["from functools import partial", "", "import torch", ""]
     if t["augment"] != "none":
         used.append("from course_utils.augmentation import Augment")
@@ -61,7 +63,7 @@ def code_of(
         "    data,",
         f"    epochs={epochs},",
         f"    batch_size={t['batch_size']},",
-        f"    optimizer={_optimizer(t['optimizer'], t['weight_decay'])},",
+        f"    optimizer={optimizer},",
         f"    learning_rate={t['learning_rate']!r},",
         f"    scheduler={SCHEDULES[t['schedule']].code},",
         f"    label_smoothing={t['label_smoothing']!r},",
@@ -74,12 +76,3 @@ def code_of(
 
 def _deeper(settings: Settings) -> dict[str, int]:
     return {layer: depth for layer, depth in settings.depths.items() if depth > 1}
-
-
-def _optimizer(name: str, decay: float) -> str:
-    kind, options = OPTIMIZERS[name], {}
-    if isinstance(kind, partial):
-        kind, options = kind.func, kind.keywords
-    options = options | {"weight_decay": decay}
-    arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
-    return f"partial(torch.optim.{kind.__name__}, {arguments})"

@@ -12,8 +12,7 @@ from torch import nn
 
 from course_utils.data import Dataset, load_dataset
 from course_utils.errors import CourseError, whole_number
-from course_utils.randomness import private_random_numbers, seed_layers
-from course_utils.regularisation import few_pictures
+from course_utils.randomness import seeded
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.space import SearchSpace, Values
@@ -119,15 +118,13 @@ class Plan:
                 f"network={self.network!r} cannot be found ({error}): give 'module:name' of a "
                 "function or class that needs no arguments."
             ) from None
-        with private_random_numbers():
-            seed_layers("cpu", self.seed)
-            try:
-                model = make()
-            except Exception as error:
-                raise CourseError(
-                    f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): "
-                    "give a function or class that needs no arguments."
-                ) from error
+        try:
+            model = seeded(make, self.seed)
+        except Exception as error:
+            raise CourseError(
+                f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): "
+                "give a function or class that needs no arguments."
+            ) from error
         if not isinstance(model, nn.Module):
             raise CourseError(
                 f"network={self.network!r} gives a {type(model).__name__}, which is no network: it "
@@ -144,7 +141,7 @@ class Plan:
         more."""
         if self.pictures is None or self.pictures >= len(data.train):
             return data
-        return replace(data, train=few_pictures(data.train, self.pictures, seed=self.seed))
+        return replace(data, train=data.train.few(self.pictures, seed=self.seed))
 
 
 def _either(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -15,7 +16,7 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.errors import CourseError
 from course_utils.models import SimpleCNN
 from course_utils.precision import Precision
-from course_utils.randomness import private_random_numbers, seed_layers
+from course_utils.randomness import seeded
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.improve_controls import (
@@ -80,7 +81,9 @@ class ImprovePanel(RunsInBackground, Panel):
         from course_utils.search.budget import Budget
 
         self.data = load_dataset("fashion-mnist") if data is None else data
-        self.model = _simple_cnn(self.data) if model is None else model
+        if model is None:
+            model = seeded(partial(SimpleCNN.for_data, self.data), 0)
+        self.model = model
         self._budget, self._precision = Budget.of(budget), precision
         self._found: Improvement | None = None
         self.side_by_side: SideBySide | None = None
@@ -398,12 +401,6 @@ class ImprovePanel(RunsInBackground, Panel):
 
 def _why(run: BackgroundRun) -> str:
     return "Another panel began to train" if run.displaced else "Stopped"
-
-
-def _simple_cnn(data: Dataset) -> SimpleCNN:
-    with private_random_numbers():
-        seed_layers("cpu", 0)
-        return SimpleCNN.for_data(data)
 
 
 def improve_panel(

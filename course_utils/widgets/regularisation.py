@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_utils.data import Dataset, load_dataset
 from course_utils.regularisation import (
-    OPTIMIZERS,
+    DECAYING_OPTIMIZERS,
     Regularisation,
     RegularisationRun,
     as_frame,
@@ -68,7 +68,7 @@ class RegularisationPanel(ComparesRuns, Panel):
         most = len(self.data.train)
         controls = {
             "dropout": float_slider("dropout", 0.0, 0.0, 0.9, 0.1, ".1f"),
-            "optimizer": choice("optimizer", list(OPTIMIZERS)),
+            "optimizer": choice("optimizer", list(DECAYING_OPTIMIZERS)),
             "weight_decay": steps_slider("weight_decay", _DECAYS, 0.0),
             "l1": steps_slider("l1", _L1, 0.0),
             "pad_crop": int_slider("pad_crop", 0, 0, min(8, side)),

@@ -9,7 +9,8 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.data import Dataset, load_dataset
-from course_utils.learning_rate import OPTIMIZERS, RatePlan, RateRun, as_frame, train_with
+from course_utils.learning_rate import RatePlan, RateRun, as_frame, train_with
+from course_utils.optimisation import COMPARED_OPTIMIZERS
 from course_utils.schedules import SHAPES, Schedule, schedule_curve
 from course_utils.training import History, Step
 from course_utils.widgets.background import BackgroundRun
@@ -77,7 +78,7 @@ class SchedulePanel(ComparesRuns, Panel):
             "gamma": steps_slider("gamma", _FACTORS, plain.gamma),
             "final": steps_slider("final", _FACTORS, plain.final),
             "patience": int_slider("patience", plain.patience, 0, 5),
-            "optimizer": choice("optimizer", list(OPTIMIZERS)),
+            "optimizer": choice("optimizer", list(COMPARED_OPTIMIZERS)),
             "epochs": int_slider("epochs", budget.epochs, 1, 20),
         }
         extra = self.build_buttons()

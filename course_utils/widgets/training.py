@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import ipywidgets as widgets
-import torch
 from torch import Tensor, nn
 
 from course_utils.data import Dataset, load_dataset
@@ -17,7 +16,6 @@ from course_utils.errors import CourseError
 from course_utils.metrics import Evaluation, evaluate
 from course_utils.models import SimpleCNN
 from course_utils.pretrained import first_cnn_recipe
-from course_utils.randomness import private_random_numbers
 from course_utils.resumable import ResumableTraining, done_already
 from course_utils.training import History, Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
@@ -82,7 +80,7 @@ class TrainingPanel(RunsInBackground, Panel):
         if model is None:
             # The recipe's schedule has its own peak; that of the same name here has the slider's.
             arguments = first_cnn_recipe() | {"scheduler": "one cycle"} | arguments
-            model = _simple_cnn(self.data, arguments["seed"])
+            model = SimpleCNN.for_data(self.data, seed=arguments["seed"])
         self.model, self.goal = model, goal
         self.test: Evaluation | None = None
         self.looks = 0
@@ -323,12 +321,6 @@ def _epochs(done: int, planned: int) -> str:
         if done == planned
         else f"{done} of {planned} epochs"
     )
-
-
-def _simple_cnn(data: Dataset, seed: int) -> SimpleCNN:
-    with private_random_numbers():
-        torch.default_generator.manual_seed(seed)
-        return SimpleCNN.for_data(data)
 
 
 def _sample(data: Dataset) -> Tensor:

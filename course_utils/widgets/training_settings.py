@@ -17,20 +17,23 @@ from torch.optim import lr_scheduler
 
 from course_utils.augmentation import Augment
 from course_utils.errors import CourseError
+from course_utils.optimisation import OPTIMIZERS, optimizer_code
+from course_utils.schedules import one_cycle
 from course_utils.widgets.panel import choice, float_slider, int_slider, toggle
 from course_utils.widgets.training_controls import steps_slider
 
-OPTIMIZERS: dict[str, Any] = {
-    "Adam": optim.Adam,
-    "AdamW": optim.AdamW,
-    "SGD": optim.SGD,
-    "SGD with momentum": functools.partial(optim.SGD, momentum=0.9, nesterov=True),
-    "RMSprop": optim.RMSprop,
+OFFERED_OPTIMIZERS = {
+    "Adam": "Adam",
+    "AdamW": "AdamW",
+    "SGD": "SGD",
+    "SGD with momentum": "SGD + Nesterov momentum",
+    "RMSprop": "RMSprop",
 }
-"""Name -> what makes the optimizer of parameters and `lr`."""
+"""What the panel's list says -> name in `OPTIMIZERS`."""
 
-SCHEDULES = ("constant", "cosine", "one cycle")
-"""How the learning rate goes on from, or (one cycle) up to and down from, the slider's value."""
+OFFERED_SHAPES = ("constant", "cosine", "one cycle")
+"""Names of `SHAPES` that the panel offers. The peak is the slider's value. These end where torch's
+own schedulers end by default; `SCHEDULES` ends at a hundredth of the peak."""
 
 _DIGITS, _POWERS = (1, 2, 3, 5), range(-5, 0)
 LEARNING_RATES = (*(float(f"{d}e{power}") for power in _POWERS for d in _DIGITS), 1.0)
@@ -38,13 +41,6 @@ LEARNING_RATES = (*(float(f"{d}e{power}") for power in _POWERS for d in _DIGITS)
 
 YOURS = "yours"
 _BATCHES = (16, 32, 64, 128, 256, 512)
-_OPTIMIZER_CODE = {
-    "Adam": "Adam",
-    "AdamW": "AdamW",
-    "SGD": "SGD",
-    "SGD with momentum": "partial(SGD, momentum=0.9, nesterov=True)",
-    "RMSprop": "RMSprop",
-}
 _THE_PANELS_OWN = ("on_step", "on_epoch", "stop", "progress", "checkpoint", "resume")
 
 
@@ -76,13 +72,14 @@ def build_controls(
         for name in ("epochs", "batch_size", "learning_rate", "label_smoothing")
         if rest.get(name) is not None
     }
-    optimizers, schedules = list(OPTIMIZERS), list(SCHEDULES)
+    optimizers, schedules = list(OFFERED_OPTIMIZERS), list(OFFERED_SHAPES)
     optimizer = rest.get("optimizer") or optim.AdamW
-    optimizer = OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
-    names = [name for name, maker in OPTIMIZERS.items() if maker is optimizer]
-    if names or isinstance(optimizer, str):
+    if not isinstance(optimizer, str):
+        known = [name for name, key in OFFERED_OPTIMIZERS.items() if OPTIMIZERS[key] is optimizer]
+        optimizer = known[0] if known else optimizer
+    if isinstance(optimizer, str):
         rest.pop("optimizer", None)
-        initial["optimizer"] = names[0] if names else optimizer
+        initial["optimizer"] = optimizer
     else:
         optimizers.append(YOURS)
         initial["optimizer"] = YOURS
@@ -121,7 +118,7 @@ def fit_arguments(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[
     if settings["optimizer"] == YOURS:
         arguments["learning_rate"] = rest.get("learning_rate", settings["learning_rate"])
     else:
-        arguments["optimizer"] = OPTIMIZERS[settings["optimizer"]]
+        arguments["optimizer"] = OPTIMIZERS[OFFERED_OPTIMIZERS[settings["optimizer"]]]
     if settings["schedule"] != YOURS:
         arguments["scheduler"] = _schedule(settings["schedule"], settings["learning_rate"])
         arguments["scheduler_every"] = "step"
@@ -133,7 +130,8 @@ def code_for(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> str:
     """The call of `fit` that does what the panel does."""
     parts = [f"epochs={settings['epochs']}", f"batch_size={settings['batch_size']}"]
     name = settings["optimizer"]
-    parts.append(f"optimizer={_OPTIMIZER_CODE.get(name, '...')}")
+    code = optimizer_code(OFFERED_OPTIMIZERS[name]) if name in OFFERED_OPTIMIZERS else "..."
+    parts.append(f"optimizer={code}")
     parts.append(f"learning_rate={settings['learning_rate']:.3g}")
     rate = f"{settings['learning_rate']:.3g}"
     code = {
@@ -171,11 +169,5 @@ def _schedule(name: str, learning_rate: float) -> Any:
     if name == "cosine":
         return lr_scheduler.CosineAnnealingLR
     if name == "one cycle":
-        return functools.partial(_one_cycle, peak=learning_rate)
+        return functools.partial(one_cycle, peak=learning_rate)
     return None
-
-
-def _one_cycle(optimizer: optim.Optimizer, steps: int, peak: float) -> lr_scheduler.LRScheduler:
-    if steps <= 4:  # no room for a way up and a way down: OneCycleLR would divide by zero
-        return lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-    return lr_scheduler.OneCycleLR(optimizer, peak, steps, pct_start=0.25)

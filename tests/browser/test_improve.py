@@ -8,11 +8,10 @@ import pytest
 _CELL = """from dataclasses import replace
 from course_utils.data import load_dataset
 from course_utils.models import SimpleCNN
-from course_utils.regularisation import few_pictures
 from course_utils.widgets import improve_panel
 
 data = load_dataset("fashion-mnist")
-data = replace(data, train=few_pictures(data.train, 500))
+data = replace(data, train=data.train.few(500))
 panel = improve_panel(SimpleCNN(widths=(4, 8)), data, precision="float32")
 panel"""
 

@@ -6,8 +6,8 @@ import torch
 
 from course_utils.data import load_dataset
 from course_utils.experiments import learning_rate as module
-from course_utils.learning_rate import OPTIMIZERS, RatePlan
-from course_utils.regularisation import few_pictures
+from course_utils.learning_rate import RatePlan
+from course_utils.optimisation import COMPARED_OPTIMIZERS
 from course_utils.results import load_results
 from course_utils.schedules import SCHEDULES
 from tests.toys import toy_data
@@ -48,7 +48,7 @@ def test_a_peak_that_diverges_once_is_not_chosen():
 
 def test_what_is_judged_by_was_not_learnt():
     data = load_dataset("fashion-mnist")
-    used = few_pictures(data.train, module.PICTURES)
+    used = data.train.few(module.PICTURES)
     judged = module.held_out(data, used)
     assert len(judged) == len(data.train) + len(data.validation) - module.PICTURES
     seen = {picture.numpy().tobytes() for picture in used.images}
@@ -82,7 +82,7 @@ def test_the_committed_file_is_of_this_experiment():
         assert sorted(measured.seed) == list(module.SEEDS)
         best = tuning.groupby("peak").accuracy.mean().idxmax()
         assert set(measured.peak) == {best}
-    assert len(module.plans()) == len(SCHEDULES) + len(OPTIMIZERS)
+    assert len(module.plans()) == len(SCHEDULES) + len(COMPARED_OPTIMIZERS)
 
 
 def test_a_grid_goes_beyond_the_peaks_that_are_best():

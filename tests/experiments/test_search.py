@@ -6,7 +6,6 @@ import pytest
 
 from course_utils.data import load_dataset
 from course_utils.experiments import search as experiment
-from course_utils.regularisation import few_pictures
 
 PARTS = ("train", "validation", "test")
 
@@ -14,7 +13,7 @@ PARTS = ("train", "validation", "test")
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     data = load_dataset("fashion-mnist")
-    few = replace(data, **{part: few_pictures(getattr(data, part), 50) for part in PARTS})
+    few = replace(data, **{part: getattr(data, part).few(50) for part in PARTS})
     monkeypatch.setattr(experiment, "load_dataset", lambda _name: few)
     monkeypatch.setattr(experiment, "BUDGET", 12)
 

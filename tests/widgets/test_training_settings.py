@@ -13,8 +13,8 @@ from course_utils.optimisation import build_optimizer, build_scheduler
 from course_utils.pretrained import first_cnn_recipe
 from course_utils.widgets.training_settings import (
     LEARNING_RATES,
-    OPTIMIZERS,
-    SCHEDULES,
+    OFFERED_OPTIMIZERS,
+    OFFERED_SHAPES,
     YOURS,
     build_controls,
     code_for,
@@ -71,7 +71,7 @@ def test_what_fit_does_by_default_is_what_the_controls_say_by_default():
     }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OFFERED_OPTIMIZERS)
 def test_every_optimizer_can_be_made_and_asked_for_by_name(name: str):
     values, rest = choose({"optimizer": name, "learning_rate": 0.02})
     arguments = fit_arguments(values, rest)
@@ -81,7 +81,7 @@ def test_every_optimizer_can_be_made_and_asked_for_by_name(name: str):
     assert (optimizer.param_groups[0].get("momentum", 0) > 0) == ("momentum" in name)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", OFFERED_SHAPES)
 def test_every_schedule_can_be_made_and_asked_for_by_name(name: str):
     values, rest = choose({"scheduler": name, "learning_rate": 0.02})
     found = rates(fit_arguments(values, rest), 20)
@@ -175,8 +175,8 @@ def test_ready_optimizers_and_schedules_are_refused():
         build_controls({"scheduler": lr_scheduler.StepLR(optimizer, 1)})
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OFFERED_OPTIMIZERS)
+@pytest.mark.parametrize("schedule", OFFERED_SHAPES)
 def test_the_code_is_the_call_that_the_panel_makes(optimizer: str, schedule: str):
     values, rest = choose({"l1": 1e-4})
     changes = {
