@@ -17,11 +17,11 @@ class ComparesRuns(RunsInBackground):
     """A panel's part in a comparison of runs: Train, Stop and Clear, and what they leave.
 
     Mix it in before `Panel`. The panel calls `build_buttons` before `Panel.__init__` and shows what
-    it returns below its controls; it calls `raise_failure` first thing in `compute`, and implements
-    `plan` and `train_one`.
+    it returns below its controls. Its `compute` calls `raise_failure` first, and returns an object
+    with `runs`. It implements the methods of "What a panel implements".
 
     Attributes:
-        runs: all runs so far, the first one first.
+        runs: all runs so far, the first one first; each has a `label`.
         going: the run on its way, as far as it is known; None if there is none.
     """
 
@@ -43,6 +43,31 @@ class ComparesRuns(RunsInBackground):
     def train_one(self, plan: Any, run: BackgroundRun) -> Any:
         """One run, in the thread of `run`; None if it was stopped. It calls `on_step`."""
         raise NotImplementedError
+
+    def describe_no_run(self, result: Any) -> str:
+        """The summary while there is no run and none is on its way."""
+        raise NotImplementedError
+
+    def describe_last_run(self, result: Any) -> str:
+        """The summary of the last run, without its label."""
+        raise NotImplementedError
+
+    # What the panel shows
+
+    def describe(self, result: Any) -> str:
+        if result.runs:
+            count = len(result.runs)
+            number = "1 run" if count == 1 else f"{count} runs"
+            last = self.describe_last_run(result)
+            return f"{number}. The last, {result.runs[-1].label}: {last}"
+        return "The first run is on its way." if self.running else self.describe_no_run(result)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """As of every panel, but the text names no measured number: they differ by processor."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        names = "; ".join(run.label for run in self.runs) or "none yet"
+        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
+        return bundle
 
     # What the buttons do; cells and tests call the same
 

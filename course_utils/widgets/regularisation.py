@@ -106,16 +106,14 @@ class RegularisationPanel(ComparesRuns, Panel):
     def picture(self, result: RegularisationView) -> bytes:
         return draw(result)
 
-    def describe(self, result: RegularisationView) -> str:
-        if not result.runs and self.running:
-            return "The first run is on its way."
-        if not result.runs:
-            return "No run yet. Press Train for one without any method: the gap to be narrowed."
+    def describe_no_run(self, result: RegularisationView) -> str:
+        return "No run yet. Press Train for one without any method: the gap to be narrowed."
+
+    def describe_last_run(self, result: RegularisationView) -> str:
         last = result.runs[-1]
-        number = "1 run" if len(result.runs) == 1 else f"{len(result.runs)} runs"
         text = (
-            f"{number}. The last, {last.settings.label}: {last.train_accuracy:.1%} on the training"
-            f" pictures, {last.validation_accuracy:.1%} on the validation pictures,"
+            f"{last.train_accuracy:.1%} on the training pictures,"
+            f" {last.validation_accuracy:.1%} on the validation pictures,"
             f" gap {100 * last.gap:.1f} points."
         )
         if len(result.runs) > 1:
@@ -130,13 +128,6 @@ class RegularisationPanel(ComparesRuns, Panel):
             if value != getattr(plain, name)
         ]
         return f"train_regularised(Regularisation({', '.join(changed)}), data)"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """As of every panel, but the text names no measured number: they differ by processor."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        names = "; ".join(run.settings.label for run in self.runs) or "none yet"
-        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
-        return bundle
 
     # What a run is
 

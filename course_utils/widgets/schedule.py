@@ -109,17 +109,14 @@ class SchedulePanel(ComparesRuns, Panel):
     def picture(self, result: ScheduleView) -> bytes:
         return draw(result)
 
-    def describe(self, result: ScheduleView) -> str:
-        if not result.runs and self.running:
-            return "The first run is on its way."
-        if not result.runs:
-            return f"{result.plan.label}. No run yet: press Train."
+    def describe_no_run(self, result: ScheduleView) -> str:
+        return f"{result.plan.label}. No run yet: press Train."
+
+    def describe_last_run(self, result: ScheduleView) -> str:
         last = result.runs[-1]
-        number = "1 run" if len(result.runs) == 1 else f"{len(result.runs)} runs"
-        text = f"{number}. The last, {last.plan.label}: "
         if last.diverged:
-            return text + f"diverged. {last.diverged}"
-        text += f"{last.validation_accuracy:.1%} on the validation pictures."
+            return f"diverged. {last.diverged}"
+        text = f"{last.validation_accuracy:.1%} on the validation pictures."
         whole = [run for run in result.runs if not run.diverged]
         best = max(whole, key=lambda run: run.validation_accuracy)
         if best is not last:
@@ -134,13 +131,6 @@ class SchedulePanel(ComparesRuns, Panel):
             if getattr(plan, name) != getattr(plain, name)
         ]
         return f"train_with(RatePlan({', '.join([plan.schedule.code, *changed])}), data)"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """As of every panel, but the text names no measured number: they differ by processor."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        names = "; ".join(run.plan.label for run in self.runs) or "none yet"
-        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
-        return bundle
 
     # What a run is
 

@@ -1,16 +1,22 @@
-"""What the panels that compare runs have in common, on a panel that only counts."""
+"""What the panels that compare runs share: on one that only counts, and on the real ones."""
 
 from __future__ import annotations
 
+import base64
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
+from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.history import Step
+from course_utils.widgets import background, regularisation, schedule
 from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.panel import Panel, int_slider
+from tests.toys import toy_data, toy_model
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,13 @@ class Count:
     @property
     def label(self) -> str:
         return f"to {self.to}"
+
+
+@dataclass(frozen=True)
+class View:
+    to: int
+    going: int | None
+    runs: tuple[Count, ...]
 
 
 class Counter(ComparesRuns, Panel):
@@ -37,13 +50,16 @@ class Counter(ComparesRuns, Panel):
 
     def compute(self, to):
         self.raise_failure()
-        return to, self.going, tuple(self.runs)
+        return View(to, self.going, tuple(self.runs))
 
     def picture(self, result):
         return b""
 
-    def describe(self, result):
-        return str(result)
+    def describe_no_run(self, result):
+        return f"Nothing yet, next {result.to}."
+
+    def describe_last_run(self, result):
+        return f"counted {result.runs[-1].to}."
 
     def plan(self, *, to):
         if to == 13:
@@ -59,7 +75,7 @@ class Counter(ComparesRuns, Panel):
                     return None
             if plan.to == 14:
                 raise CourseError("14 broke down.")
-        return plan.to
+        return plan
 
 
 @pytest.fixture
@@ -75,10 +91,13 @@ def test_runs_are_gathered_and_forgotten(panel):
     panel.train(wait=True)
     panel.set(to=5)
     panel.train(wait=True)
-    assert panel.runs == [3, 5] and panel.result == (5, None, (3, 5)) and panel.error == ""
+    assert panel.runs == [Count(3), Count(5)] and panel.error == ""
+    assert panel.result == View(5, None, (Count(3), Count(5)))
+    assert panel.summary == "2 runs. The last, to 5: counted 5."
     assert (panel._bar.value, panel._bar.max, panel._status.value) == (5, 5, "")
     panel.clear()
-    assert panel.runs == [] and panel.result == (5, None, ())
+    assert panel.runs == [] and panel.result == View(5, None, ())
+    assert panel.summary == "Nothing yet, next 5."
 
 
 def test_a_run_on_its_way_is_told_and_can_be_stopped(panel):
@@ -87,6 +106,7 @@ def test_a_run_on_its_way_is_told_and_can_be_stopped(panel):
     while panel.going is None or "epoch" not in panel._status.value:
         threading.Event().wait(0.01)
     assert panel._status.value == "to 3: epoch 1 of 1"
+    assert panel.summary == "The first run is on its way."
     assert panel._train_button.disabled and not panel._stop_button.disabled
     panel.train()
     assert "on its way" in panel._status.value
@@ -113,4 +133,146 @@ def test_errors_are_shown_and_then_over(panel, to, text):
     panel.set(to=2)
     assert panel.error == ""
     panel.train(wait=True)
-    assert panel.runs == [2]
+    assert panel.runs == [Count(2)]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A panel of the course, its module's training function, and what is seen after a run."""
+
+    module: object
+    train: str
+    first: str  # label of a first run
+    most: int  # epochs
+    panel: Callable[..., Panel]
+
+
+KINDS = {
+    "regularisation": Kind(
+        regularisation,
+        "train_regularised",
+        "none",
+        60,
+        lambda **settings: regularisation.RegularisationPanel(
+            toy_data(train=90),
+            model=lambda dropout: toy_model(dropout=dropout),
+            **({"pictures": 90, "epochs": 2} | settings),
+        ),
+    ),
+    "schedule": Kind(
+        schedule,
+        "train_with",
+        "SGD + momentum 0.03, cosine",
+        20,
+        lambda **settings: schedule.SchedulePanel(
+            toy_data(train=180), model=toy_model, **({"epochs": 2} | settings)
+        ),
+    ),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def real(kind):
+    with one_thread():
+        panel = kind.panel()
+        yield panel
+        panel.stop()
+        assert panel.wait(30)
+
+
+@pytest.fixture
+def held(kind, real, monkeypatch):
+    """Lets a training begin and then wait until it is stopped: when it began, and was stopped."""
+    kind.panel(epochs=1).train(wait=True)  # what the first training of a process imports takes long
+    begun, stopped, train = threading.Event(), [], getattr(kind.module, kind.train)
+
+    def wait_first(*arguments, stop, **keywords):
+        begun.set()
+        assert stop.wait(10)
+        stopped.append(time.monotonic())
+        return train(*arguments, stop=stop, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind.module, kind.train, wait_first)
+        real.train()
+        assert begun.wait(10)
+    return stopped
+
+
+def test_stop_is_quick_and_leaves_no_run(real, held):
+    real.train()
+    assert "on its way" in real._status.value
+    real.stop()
+    assert real.wait(30)
+    assert time.monotonic() - held[0] < 2  # milliseconds, but the machine may be busy
+    assert real.runs == [] and real.error == ""
+    assert real._status.value == "Stopped: no run to compare."
+
+
+def test_another_panel_that_trains_stops_this_one(kind, real, held):
+    kind.panel(epochs=1).train(wait=True)
+    assert real.wait(10)
+    assert real.runs == [] and real._status.value.startswith("Another panel began to train")
+
+
+def test_a_run_on_its_way_is_shown(real, monkeypatch):
+    monkeypatch.setattr(background, "REDRAWS_PER_SECOND", 1000)
+    seen = []
+    draw_it = real.picture
+    monkeypatch.setattr(real, "picture", lambda view: seen.append(view.going) or draw_it(view))
+    real.set(epochs=4)
+    plan = real.plan(**real.settings)
+    seen.clear()
+    real.train(wait=True)
+    assert any(going is not None and going.label == plan.label for going in seen)
+    assert seen[-1] is None
+    assert real.runs[0].history.epoch[-1] == 4
+    assert real._bar.value == real._bar.max
+
+
+def test_clear_forgets(kind, real):
+    real.train(wait=True)
+    real.set(epochs=kind.most)
+    real.train()
+    real.clear()
+    assert real.runs == [] and not real.running and real.error == ""
+    assert "No run yet" in real.summary
+
+
+def test_the_buttons_do_what_they_say(kind, real):
+    real.set(epochs=kind.most)
+    real._train_button.click()
+    assert real._train_button.disabled and not real._stop_button.disabled
+    real._stop_button.click()
+    assert real.wait(30)
+    assert real._stop_button.disabled and not real._train_button.disabled
+    real._clear_button.click()
+    assert real.runs == [] and real.error == ""
+
+
+def test_an_exception_in_the_thread_is_shown(kind, real, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no memory left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind.module, kind.train, broken)
+        real.train(wait=True)
+    assert real.error == "Unexpected RuntimeError: no memory left"
+    real.set(epochs=1)
+    assert real.error == ""
+    real.train(wait=True)
+    assert real.error == "" and len(real.runs) == 1
+
+
+def test_the_committed_text_has_no_measured_number(kind, real):
+    title = real.title
+    assert real._repr_mimebundle_()["text/plain"] == f"{title}: runs: none yet"
+    real.train(wait=True)
+    bundle = real._repr_mimebundle_()
+    assert bundle["text/plain"] == f"{title}: runs: {kind.first}"
+    assert base64.b64decode(bundle["image/png"]) == real._picture.value

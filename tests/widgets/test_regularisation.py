@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import base64
-import threading
-import time
-
 import pytest
 import torch
 
@@ -11,8 +7,6 @@ from course_utils.data import load_dataset
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.regularisation import Regularisation, RegularisationRun
-from course_utils.widgets import background
-from course_utils.widgets import regularisation as module
 from course_utils.widgets.regularisation import RegularisationPanel, regularisation_panel
 from course_utils.widgets.regularisation_picture import ROWS, RegularisationView, draw
 from tests.toys import toy_data, toy_model
@@ -109,101 +103,6 @@ def test_both_ends_of_the_strengths(panel, name):
     assert [getattr(run.settings, name) for run in panel.runs] == [options[0][1], options[-1][1]]
 
 
-def test_another_train_is_refused_in_words(panel):
-    panel.set(epochs=60)
-    panel.train()
-    panel.train()
-    assert "on its way" in panel._status.value
-    panel.stop()
-    assert panel.wait(10)
-    assert len(panel.runs) <= 1
-
-
-def test_a_run_on_its_way_is_shown(panel, monkeypatch):
-    monkeypatch.setattr(background, "REDRAWS_PER_SECOND", 1000)
-    seen = []
-    draw_it = panel.picture
-    monkeypatch.setattr(panel, "picture", lambda view: seen.append(view.going) or draw_it(view))
-    panel.set(epochs=4)
-    seen.clear()
-    panel.train(wait=True)
-    assert any(going is not None and going.settings.epochs == 4 for going in seen)
-    assert seen[-1] is None
-    assert panel._bar.value == panel._bar.max
-
-
-def test_stop_is_quick_and_leaves_no_run(panel, monkeypatch):
-    begun, stopped = threading.Event(), []
-    train = module.train_regularised
-
-    def wait_first(*arguments, stop, **keywords):
-        begun.set()
-        assert stop.wait(10)
-        stopped.append(time.monotonic())
-        return train(*arguments, stop=stop, **keywords)
-
-    monkeypatch.setattr(module, "train_regularised", wait_first)
-    panel.train()
-    assert begun.wait(10)
-    panel.stop()
-    assert panel.wait(30)
-    assert time.monotonic() - stopped[0] < 2  # milliseconds, but the machine may be busy
-    assert panel.runs == [] and panel.error == ""
-    assert panel._status.value == "Stopped: no run to compare."
-
-
-def test_another_panel_that_trains_stops_this_one(panel, monkeypatch):
-    panel.set(epochs=60, pictures=90)
-    begun, train = threading.Event(), module.train_regularised
-
-    def wait_first(*arguments, stop, **keywords):
-        begun.set()
-        assert stop.wait(10)
-        return train(*arguments, stop=stop, **keywords)
-
-    monkeypatch.setattr(module, "train_regularised", wait_first)
-    panel.train()
-    assert begun.wait(10)
-    monkeypatch.undo()
-    make(epochs=1).train(wait=True)
-    assert panel.wait(10)
-    assert panel.runs == [] and panel._status.value.startswith("Another panel began to train")
-
-
-def test_clear_forgets(panel):
-    panel.train(wait=True)
-    panel.set(epochs=60)
-    panel.train()
-    panel.clear()
-    assert panel.runs == [] and not panel.running and panel.error == ""
-    assert panel.summary.startswith("No run yet")
-
-
-def test_the_buttons_do_what_they_say(panel):
-    panel.set(epochs=60)
-    panel._train_button.click()
-    assert panel._train_button.disabled and not panel._stop_button.disabled
-    panel._stop_button.click()
-    assert panel.wait(30)
-    assert panel._stop_button.disabled and not panel._train_button.disabled
-    panel._clear_button.click()
-    assert panel.runs == [] and panel.error == ""
-
-
-def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
-    def broken(*_, **__):
-        raise RuntimeError("no memory left")
-
-    monkeypatch.setattr(module, "train_regularised", broken)
-    panel.train(wait=True)
-    assert panel.error == "Unexpected RuntimeError: no memory left"
-    monkeypatch.undo()
-    panel.set(dropout=0.1)
-    assert panel.error == ""
-    panel.train(wait=True)
-    assert panel.error == "" and len(panel.runs) == 1
-
-
 def test_a_cutout_larger_than_the_picture_is_answered_in_words(panel):
     panel.set(cutout=20)
     assert "cutout=20 is larger than the picture" in panel.error
@@ -211,14 +110,6 @@ def test_a_cutout_larger_than_the_picture_is_answered_in_words(panel):
     assert "cutout=20" in panel.error and panel.runs == []
     panel.set(cutout=2)
     assert panel.error == ""
-
-
-def test_the_committed_text_has_no_measured_number(panel):
-    panel.train(wait=True)
-    bundle = panel._repr_mimebundle_()
-    assert bundle["text/plain"] == "Regularisation panel: runs: none"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
-    assert make()._repr_mimebundle_()["text/plain"] == "Regularisation panel: runs: none yet"
 
 
 def test_the_default_is_the_real_pictures_one_of_each_class():

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import base64
-import threading
-import time
-
 import pytest
 
 from course_utils.devices import one_thread
@@ -11,8 +7,6 @@ from course_utils.errors import CourseError
 from course_utils.history import History
 from course_utils.learning_rate import RatePlan, RateRun
 from course_utils.schedules import SHAPES, Schedule, schedule_curve
-from course_utils.widgets import background
-from course_utils.widgets import schedule as module
 from course_utils.widgets.schedule import SchedulePanel, schedule_panel
 from course_utils.widgets.schedule_picture import ROWS, ScheduleView, draw
 from tests.toys import toy_data, toy_model
@@ -114,103 +108,6 @@ def test_both_ends_of_every_slider_can_be_trained(panel, name):
         panel.train(wait=True)
         assert panel.error == ""
     assert len(panel.runs) == 2
-
-
-def test_another_train_is_refused_in_words(panel):
-    panel.set(epochs=20)
-    panel.train()
-    panel.train()
-    assert "on its way" in panel._status.value or panel.runs
-    panel.stop()
-    assert panel.wait(10)
-
-
-def test_a_run_on_its_way_is_shown(panel, monkeypatch):
-    monkeypatch.setattr(background, "REDRAWS_PER_SECOND", 1000)
-    seen = []
-    draw_it = panel.picture
-    monkeypatch.setattr(panel, "picture", lambda view: seen.append(view.going) or draw_it(view))
-    panel.set(epochs=4)
-    seen.clear()
-    panel.train(wait=True)
-    assert any(going is not None and going.plan.epochs == 4 for going in seen)
-    assert seen[-1] is None
-    assert panel._bar.value == panel._bar.max
-
-
-def hold(monkeypatch) -> tuple[threading.Event, list[float]]:
-    """Lets a training begin and then wait until it is stopped."""
-    begun, stopped, train = threading.Event(), [], module.train_with
-
-    def wait_first(*arguments, stop, **keywords):
-        begun.set()
-        assert stop.wait(10)
-        stopped.append(time.monotonic())
-        return train(*arguments, stop=stop, **keywords)
-
-    monkeypatch.setattr(module, "train_with", wait_first)
-    return begun, stopped
-
-
-def test_stop_is_quick_and_leaves_no_run(panel, monkeypatch):
-    begun, stopped = hold(monkeypatch)
-    panel.train()
-    assert begun.wait(10)
-    panel.stop()
-    assert panel.wait(30)
-    assert time.monotonic() - stopped[0] < 2  # milliseconds, but the machine may be busy
-    assert panel.runs == [] and panel.error == ""
-    assert panel._status.value == "Stopped: no run to compare."
-
-
-def test_another_panel_that_trains_stops_this_one(panel, monkeypatch):
-    begun, _ = hold(monkeypatch)
-    panel.train()
-    assert begun.wait(10)
-    monkeypatch.undo()
-    make(epochs=1).train(wait=True)
-    assert panel.wait(10)
-    assert panel.runs == [] and panel._status.value.startswith("Another panel began to train")
-
-
-def test_clear_forgets(panel):
-    panel.train(wait=True)
-    panel.set(epochs=20)
-    panel.train()
-    panel.clear()
-    assert panel.runs == [] and not panel.running and panel.error == ""
-    assert "No run yet" in panel.summary
-
-
-def test_the_buttons_do_what_they_say(panel):
-    panel.set(epochs=20)
-    panel._train_button.click()
-    assert panel._train_button.disabled != panel._stop_button.disabled
-    panel._stop_button.click()
-    assert panel.wait(30)
-    assert panel._stop_button.disabled and not panel._train_button.disabled
-    panel._clear_button.click()
-    assert panel.runs == [] and panel.error == ""
-
-
-def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
-    def broken(*_, **__):
-        raise RuntimeError("no memory left")
-
-    monkeypatch.setattr(module, "train_with", broken)
-    panel.train(wait=True)
-    assert panel.error == "Unexpected RuntimeError: no memory left"
-    monkeypatch.undo()
-    panel.train(wait=True)
-    assert panel.error == "" and len(panel.runs) == 1
-
-
-def test_the_committed_text_has_no_measured_number(panel):
-    panel.train(wait=True)
-    bundle = panel._repr_mimebundle_()
-    assert bundle["text/plain"] == "Schedule panel: runs: SGD + momentum 0.03, cosine"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
-    assert make()._repr_mimebundle_()["text/plain"] == "Schedule panel: runs: none yet"
 
 
 def test_the_default_is_the_real_pictures():
