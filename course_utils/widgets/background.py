@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import atexit
 import gc
+import html
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipywidgets import HTML
 
 REDRAWS_PER_SECOND = 2  # each with a Matplotlib figure, in which nothing else gets on
 
@@ -126,9 +130,16 @@ def _spare_the_collector() -> None:
 
 
 class RunsInBackground:
-    """A panel's part in a `BackgroundRun`: to stop it and to wait for it; the panel sets `_run`."""
+    """A panel's part in a `BackgroundRun`: to stop it, to wait for it, and to say how it stands.
+
+    The panel sets `_run`, and has the HTML widget `_status`.
+    """
+
+    _busy = "Training is on its way already: let it end, or press Stop first."
+    """How a second run beside the first is refused."""
 
     _run: BackgroundRun | None = None
+    _status: HTML
 
     @property
     def running(self) -> bool:
@@ -143,6 +154,17 @@ class RunsInBackground:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the work. False when `timeout` seconds were not enough."""
         return self._run is None or self._run.wait(timeout)
+
+    def _refused(self) -> bool:
+        """Whether no run may begin, which is said; if one may, all of the last one is shown."""
+        if self.running:
+            self._say(self._busy)
+            return True
+        self.wait()  # until the end of the last one has been shown
+        return False
+
+    def _say(self, text: str) -> None:
+        self._status.value = html.escape(text)
 
 
 class WhenIdle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,6 +67,8 @@ class ImprovePanel(RunsInBackground, Panel):
     Raises:
         CourseError: no budget; a name in `settings` is not a control, or cannot have that value.
     """
+
+    _busy = "Something is on its way already: wait for its end, or press Stop first."
 
     def __init__(
         self,
@@ -250,13 +251,6 @@ class ImprovePanel(RunsInBackground, Panel):
     def _may_vary(self) -> str:
         return ", ".join(varied(self.settings)) or "nothing"
 
-    def _refused(self) -> bool:
-        if self.running:
-            self._say("Something is on its way already: wait for its end, or press Stop first.")
-            return True
-        self.wait()  # until the end of the last one has been shown
-        return False
-
     def _forget(self) -> None:
         self._found, self._last, self.side_by_side = None, None, None
         self._bar.value = 0
@@ -394,9 +388,6 @@ class ImprovePanel(RunsInBackground, Panel):
             running = self.running
             self._improve_button.disabled, self._stop_button.disabled = running, not running
             self._train_button.disabled = running or self._found is None
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)
 
 
 def _why(run: BackgroundRun) -> str:

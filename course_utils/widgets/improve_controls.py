@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from course_utils.widgets.improve_picture import HEIGHT, WIDTH, Point, short
-from course_utils.widgets.panel import LABEL_WIDTH, choice, int_slider, toggle
+from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 if TYPE_CHECKING:
     from course_utils.data import Dataset
@@ -112,10 +112,8 @@ def build_controls(budget: Budget) -> dict[str, widgets.Widget]:
         "budget": slider,
         "seed": int_slider("seed", 0, 0, 9),
         "candidate": choice("candidate", [("the best", BEST)]),
-        "epochs": widgets.SelectionSlider(
-            options=[("its own", OWN), *((str(one), one) for one in _EPOCHS)],
-            description="epochs",
-            style={"description_width": LABEL_WIDTH},
+        "epochs": choice_slider(
+            "epochs", [("its own", OWN), *((str(one), one) for one in _EPOCHS)], OWN
         ),
     }
     controls["candidate"].add_class("course-candidate")

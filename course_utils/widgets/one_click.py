@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +53,8 @@ class OneClickLab(RunsInBackground, Panel):
             have that value.
     """
 
+    set_first = ("network", "layer")  # they move all other controls
+
     def __init__(
         self,
         model: nn.Module | None = None,
@@ -79,7 +80,7 @@ class OneClickLab(RunsInBackground, Panel):
             title="One-click lab",
             width=WIDTH,
             extra=self._extra,
-            initial=_in_order(settings),
+            initial=settings,
         )
         stage = self._stage
         stage.children = (stage.children[0], self._layers, *stage.children[1:])
@@ -130,10 +131,8 @@ class OneClickLab(RunsInBackground, Panel):
         Args:
             wait: return only when it has ended.
         """
-        if self.running:
-            self._say("Training is on its way already: let it end, or press Stop first.")
+        if self._refused():
             return
-        self.wait()  # until the end of the last one has been shown
         if self.error:
             self._say("These settings cannot work, so there is nothing to train.")
             return
@@ -154,9 +153,6 @@ class OneClickLab(RunsInBackground, Panel):
         self._show_state()
         if wait:
             self.wait()
-
-    def set(self, **values: Any) -> None:
-        super().set(**_in_order(values))
 
     @property
     def model(self) -> nn.Module:
@@ -340,15 +336,6 @@ class OneClickLab(RunsInBackground, Panel):
         self._apply_button.disabled = not edited
         self._undo_button.disabled = session is None or not (moved or session.can_undo)
         self._redo_button.disabled = session is None or not session.can_redo
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)
-
-
-def _in_order(values: dict[str, Any]) -> dict[str, Any]:
-    """Network and layer first: they move the other controls."""
-    first = {name: values[name] for name in ("network", "layer") if name in values}
-    return first | values
 
 
 def one_click_lab(

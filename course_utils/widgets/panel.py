@@ -16,7 +16,7 @@ import html
 import math
 import reprlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -54,6 +54,7 @@ class Panel(widgets.VBox):
     """
 
     picture_format = "png"
+    set_first: tuple[str, ...] = ()  # controls that move others, so they get their values first
     picture_is_photo = False  # the browser smooths photographs; feature maps keep square pixels
 
     def __init__(
@@ -189,8 +190,9 @@ class Panel(widgets.VBox):
             if name not in self.controls:
                 known = ", ".join(self.controls)
                 raise CourseError(f"This panel has no control {name!r}; it has {known}.")
-        for name, value in values.items():
-            _set_value(name, self.controls[name], value)
+        first = [name for name in self.set_first if name in values]
+        for name in dict.fromkeys([*first, *values]):
+            _set_value(name, self.controls[name], values[name])
 
     def _on_change(self, _change: Any) -> None:
         # The lock makes a change by another thread wait instead of being taken for one of our own.
@@ -312,6 +314,18 @@ def float_slider(
         step=step,
         description=description,
         readout_format=readout_format,
+        style={"description_width": LABEL_WIDTH},
+    )
+
+
+def choice_slider(
+    description: str, options: Sequence[tuple[str, Any]], value: Any
+) -> widgets.SelectionSlider:
+    """A slider over a few values, each with its label: (label, value)."""
+    return widgets.SelectionSlider(
+        options=options,
+        value=value,
+        description=description,
         style={"description_width": LABEL_WIDTH},
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 import time
 from typing import Any
@@ -115,10 +114,8 @@ class TrainingPanel(RunsInBackground, Panel):
         Args:
             wait: return only when it has ended.
         """
-        if self.running:
-            self._say("Training is on its way already: let it end, or press Stop first.")
+        if self._refused():
             return
-        self.wait()  # until the end of the last one has been shown
         settings = self.settings
         if self._training.epochs_done >= settings["epochs"]:
             self._say(done_already(self._training.epochs_done, settings["epochs"]))
@@ -310,9 +307,6 @@ class TrainingPanel(RunsInBackground, Panel):
         going_on = self._training.planned and not self._training.finished
         self._train_button.description = "Go on" if going_on else "Train"
         self._test_button.disabled = running or not self._training.finished
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)
 
 
 def _epochs(done: int, planned: int) -> str:

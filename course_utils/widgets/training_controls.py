@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from course_utils.widgets.panel import LABEL_WIDTH
+from course_utils.widgets.panel import choice_slider
 
 
 def button(
@@ -34,9 +34,4 @@ def steps_slider(
     description: str, values: Sequence[float], value: float
 ) -> widgets.SelectionSlider:
     """A slider over a few values that are not evenly spaced."""
-    return widgets.SelectionSlider(
-        options=[(f"{one:g}", one) for one in values],
-        value=value,
-        description=description,
-        style={"description_width": LABEL_WIDTH},
-    )
+    return choice_slider(description, [(f"{one:g}", one) for one in values], value)
