@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from course_utils.pictures import PALETTE, ZERO
+from course_utils.text import power_of_ten
 
 # seaborn's "colorblind" palette, less its pink and yellow, which are too pale for lines on white.
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#949494", "#56b4e9")
@@ -110,17 +111,11 @@ def darker(colour: str) -> tuple[float, float, float]:
     return tuple(rgb * min(1.0, 0.36 / luminance))
 
 
-def power_of_ten(exponent: int) -> str:
-    """10⁻⁸ in plain characters: mathtext is slow, and a screen reader cannot say it."""
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
 def _log_label(value: float, _position: int | None = None) -> str:
     exponent = math.floor(math.log10(value) + 1e-9)
     if -2 <= exponent <= 2:
         return f"{value:g}"
-    digit = round(value / 10.0**exponent)
-    return power_of_ten(exponent) if digit == 1 else f"{digit}·{power_of_ten(exponent)}"
+    return power_of_ten(exponent, round(value / 10.0**exponent))
 
 
 def plain_number(value: float, _position: int | None = None) -> str:

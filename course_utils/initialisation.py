@@ -27,6 +27,7 @@ from torch.nn.parameter import is_lazy
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.randomness import draw_default
+from course_utils.text import power_of_ten
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -266,11 +267,10 @@ def _change(value: float) -> str:
     return "grow" if value <= 1e3 else "explode"
 
 
-def _power_of_ten(value: float) -> str:
+def _about(value: float) -> str:
     if value < _TINY:
         return "less than 10⁻³⁰"
-    digits = str(round(math.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"about 10{digits}"
+    return f"about {power_of_ten(round(math.log10(value)))}"
 
 
 def _activations_in_words(stds: list[float]) -> str:
@@ -285,9 +285,7 @@ def _activations_in_words(stds: list[float]) -> str:
             f"Activations hold: the spread after layer {last} is within a factor of ten of the"
             " input's."
         )
-    return (
-        f"Activations {verb}: spread 1 at the input, {_power_of_ten(stds[-1])} after layer {last}."
-    )
+    return f"Activations {verb}: spread 1 at the input, {_about(stds[-1])} after layer {last}."
 
 
 def _gradients_in_words(stds: list[float]) -> str:
@@ -305,4 +303,4 @@ def _gradients_in_words(stds: list[float]) -> str:
             "Gradients hold: the spread at layer 1 is within a factor of ten of that at layer"
             f" {last}."
         )
-    return f"Gradients {verb}: spread 1 at layer {last}, {_power_of_ten(stds[0])} at layer 1."
+    return f"Gradients {verb}: spread 1 at layer {last}, {_about(stds[0])} at layer 1."

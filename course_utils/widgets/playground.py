@@ -16,8 +16,8 @@ from torch import Tensor
 from course_utils import pictures
 from course_utils.conv.kernels import PRESETS, filter_image, is_signed
 from course_utils.errors import CourseError
+from course_utils.text import decimal, number
 from course_utils.widgets.kernel_grid import SIZES, KernelGrid
-from course_utils.widgets.numbers import decimal, number
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
 
 OWN = "your own numbers"
@@ -114,12 +114,6 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
         y += 17
 
 
-def _in_order(values: dict[str, Any]) -> dict[str, Any]:
-    """The kernel first, as it may be refused, then the preset, as it moves the sliders."""
-    first = {"kernel": values["kernel"], "preset": OWN} if "kernel" in values else {}
-    return first | {"preset": values["preset"]} | values if "preset" in values else first | values
-
-
 def _parameters_of(preset: str) -> tuple[str, ...]:
     """The arguments of a preset that the panel has a slider for."""
     return tuple(name for name in _SLIDERS if name in _arguments_of(preset))
@@ -147,6 +141,8 @@ class KernelPlayground(Panel):
         CourseError: a photograph that is none, or an unknown control or preset.
     """
 
+    set_first = ("kernel", "preset")  # the kernel may be refused, the preset moves the sliders
+
     def __init__(self, photograph: Any = None, **settings: Any):
         self._credit = ""
         if photograph is None:
@@ -167,12 +163,7 @@ class KernelPlayground(Panel):
         }
         self._grid.observe(self._write_own, names="value")
         controls["preset"].observe(self._take_defaults, names="value")
-        super().__init__(
-            controls, title="Kernel playground", width=_WIDTH, initial=_in_order(settings)
-        )
-
-    def set(self, **values: Any) -> None:
-        super().set(**_in_order(values))
+        super().__init__(controls, title="Kernel playground", width=_WIDTH, initial=settings)
 
     def compute(self, *, preset: str, kernel: Any, **parameters: float) -> Filtered:
         if preset == OWN:
@@ -199,6 +190,9 @@ class KernelPlayground(Panel):
                 self._grid.value = result.kernel.tolist()
             finally:
                 self._following = False
+
+    def _set_controls(self, values: Mapping[str, Any]) -> None:
+        super()._set_controls({"preset": OWN, **values} if "kernel" in values else values)
 
     def _take_defaults(self, change: Any) -> None:
         """Move the sliders to where a preset, newly chosen, is at its best."""

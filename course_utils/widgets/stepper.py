@@ -15,8 +15,8 @@ from course_utils.conv.impossible import ImpossibleSetting, nearest_settings
 from course_utils.conv.rules import window_rules
 from course_utils.conv.sliding import sliding_steps
 from course_utils.errors import CourseError
+from course_utils.text import decimal, product, total
 from course_utils.widgets import stepper_picture
-from course_utils.widgets.numbers import decimal, product, total
 from course_utils.widgets.panel import Panel, choice, int_slider
 from course_utils.widgets.stepper_picture import View
 

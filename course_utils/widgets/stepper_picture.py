@@ -10,7 +10,7 @@ from torch import Tensor
 from course_utils import pictures
 from course_utils.conv.sliding import SlidingSteps, Step
 from course_utils.pictures import Canvas
-from course_utils.widgets.numbers import MINUS, decimal, number, total
+from course_utils.text import MINUS, decimal, number, total
 
 WIDTH, HEIGHT = 752, 480
 _LEFT, _TOP, _GAP, _ROW = 8, 28, 14, 238

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.widgets.numbers import decimal, number, product, total
+from course_utils.text import decimal, number, power_of_ten, product, total
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_products_and_sums_keep_their_signs():
     assert product(-0.5, 1 / 9) == "(−0.5)·1/9"
     assert total(["2", "−3", "0"]) == "2 − 3 + 0"
     assert total(["−1"]) == "−1"
+
+
+def test_powers_of_ten_are_plain_characters():
+    assert power_of_ten(0) == "10⁰" and power_of_ten(38) == "10³⁸"
+    assert power_of_ten(-12, digit=3) == "3·10⁻¹²"

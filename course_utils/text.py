@@ -1,4 +1,4 @@
-"""Numbers as a reader wants to see them in a cell of a picture or in a line of text."""
+"""Numbers in words: as a reader wants to see them in a cell of a picture or in a line of text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from fractions import Fraction
 
 MINUS = "−"
 _LARGEST_DENOMINATOR = 16
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, decimals: int = 2) -> str:
-    """`value` as short as it can be said: "−3", "0.25", "1/9", or rounded to `decimals`.
+    """Return `value` as short as it can be said: "−3", "0.25", "1/9", or rounded to `decimals`.
 
     >>> number(-3.0), number(0.25), number(1 / 9), number(0.1234)
     ('−3', '0.25', '1/9', '0.12')
@@ -23,20 +24,29 @@ def number(value: float, decimals: int = 2) -> str:
 
 
 def decimal(value: float, decimals: int = 2) -> str:
-    """`value` rounded, without the zeros at its end."""
+    """Return `value` rounded, without the zeros at its end."""
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text.replace("-", MINUS)
 
 
 def product(first: float, second: float) -> str:
-    """Two factors: "5·(−1)"."""
+    """Return a product of two factors: "5·(−1)"."""
     return "·".join(f"({n})" if n.startswith(MINUS) else n for n in map(number, (first, second)))
 
 
 def total(terms: list[str]) -> str:
-    """Terms with their signs as a sum: ["2", "−3", "1"] -> "2 − 3 + 1"."""
+    """Return terms with their signs as a sum: ["2", "−3", "1"] -> "2 − 3 + 1"."""
     text = terms[0]
     for term in terms[1:]:
         text += f" {MINUS} {term[1:]}" if term.startswith(MINUS) else f" + {term}"
     return text
+
+
+def power_of_ten(exponent: int, digit: int = 1) -> str:
+    """Return 10⁻⁸, or 3·10⁻⁸, in plain characters.
+
+    Mathtext is slow to draw, and a screen reader cannot say it.
+    """
+    power = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    return power if digit == 1 else f"{digit}·{power}"
