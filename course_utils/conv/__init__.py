@@ -28,10 +28,12 @@ from course_utils.conv.editing import (
 from course_utils.conv.kernels import PRESETS, filter_image, is_signed
 from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
 from course_utils.conv.receptive import ReceptiveField, receptive_field
+from course_utils.conv.rules import PADDING_MODES
 from course_utils.conv.sliding import Step, convolve, cross_correlate, sliding_steps
 from course_utils.conv.table import LayerRow, as_frame, layer_table
 
 __all__ = [
+    "PADDING_MODES",
     "PRESETS",
     "AdaptedConv2d",
     "ConvEditor",

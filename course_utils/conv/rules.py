@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from course_utils.conv.impossible import Broken, ImpossibleSetting, Settings
 
+WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+"""What `nn.Conv2d` is told about its sliding window."""
+
 PADDING_WORDS = ("same", "valid")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 

@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.meta import blank, stand_ins
 from course_utils.conv.receptive import ReceptiveField, windows_of
+from course_utils.conv.rules import WINDOW
 from course_utils.modes import evaluation_mode
 
 if TYPE_CHECKING:
     import pandas
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -78,7 +79,7 @@ def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRo
     with suppress(
         Exception
     ):  # control flow that looks at the data, lazy layers, a broken model ...
-        calls = _run(_meta_copy(model), tree_map(_to_meta, inputs))
+        calls = _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
     if calls is None:
         with torch.random.fork_rng(devices=[]):
             calls = _run(_real_copy(model), inputs)
@@ -150,27 +151,12 @@ def _run(model: nn.Module, inputs: tuple) -> list[Call]:
     return calls + [(name, module, None, None, None) for name, module in idle if _owns(module)]
 
 
-def _meta_copy(model: nn.Module) -> nn.Module:
-    """A copy with meta tensors for parameters and buffers: their numbers are not copied."""
-    memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        meta = torch.empty_like(parameter, device="meta")
-        memo[id(parameter)] = nn.Parameter(meta, parameter.requires_grad)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(model, memo)
-
-
 def _real_copy(model: nn.Module) -> nn.Module:
     """A copy, or the model itself where it can't be copied (one with pruning masks, say)."""
     try:
         return copy.deepcopy(model)
     except Exception:
         return model
-
-
-def _to_meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, Tensor) else value
 
 
 def _listed(module: nn.Module) -> bool:
@@ -189,7 +175,7 @@ def _first_tensor(values: Any) -> Tensor | None:
 def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
     """Multiply-adds of the whole batch, or None if unknown."""
     if isinstance(module, nn.Conv2d):  # an adapter behind it may have resized what it gave
-        window = {name: getattr(module, name) for name in _WINDOW}
+        window = {name: getattr(module, name) for name in WINDOW}
         shape = conv2d_shape(tuple(source.shape[-3:]), module.out_channels, **window)
         pictures = source.shape[0] if source.ndim == 4 else 1
         return pictures * math.prod(shape) * math.prod(module.weight.shape[1:])

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from course_utils.conv import EditReport, edit_conv
-from course_utils.conv.editing import layer
+from course_utils.conv.editing.layer import CHANGEABLE, simple_settings
 from course_utils.conv.editing.report import ROUNDING, relative_change
 from course_utils.data import Dataset, ImageSet
 from course_utils.errors import CourseError
@@ -34,7 +34,6 @@ from course_utils.training import Step, fit
 
 __all__ = [
     "FOLLOWS",
-    "SETTINGS",
     "Bench",
     "Edited",
     "Look",
@@ -44,18 +43,11 @@ __all__ = [
     "changes_of",
     "edit",
     "no_accuracy",
-    "settings_of",
     "train_briefly",
 ]
 
 FOLLOWS = "as it follows"
 """The value of padding that leaves it to `edit_conv`: the output keeps its size if it can."""
-
-SETTINGS = (
-    *("out_channels", "kernel_size", "stride", "padding"),
-    *("dilation", "groups", "bias", "padding_mode"),
-)
-"""What can be changed of a layer, by `nn.Conv2d`'s names."""
 
 _FEW = 4  # held-out pictures
 _AT_ONCE = 2e9  # multiply-adds; about a tenth of a second
@@ -68,18 +60,12 @@ def changes_of(conv: nn.Conv2d, wanted: Mapping[str, Any]) -> dict[str, Any]:
     A padding that equals the layer's own counts beside other changes: it says that the padding
     must not follow them.
     """
-    own = settings_of(conv)
-    changes = {n: wanted[n] for n in SETTINGS if n != "padding" and wanted[n] != own[n]}
+    own = simple_settings(conv)
+    changes = {n: wanted[n] for n in CHANGEABLE if n != "padding" and wanted[n] != own[n]}
     padding = wanted["padding"]
     if padding != FOLLOWS and (changes or padding != own["padding"]):
         changes["padding"] = padding
-    return {name: changes[name] for name in SETTINGS if name in changes}
-
-
-def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
-    """A layer's settings: one number where height and width agree, else a pair."""
-    values = layer.settings_of(conv)
-    return {name: layer.simple(values[name]) for name in SETTINGS}
+    return {name: changes[name] for name in CHANGEABLE if name in changes}
 
 
 @dataclass(frozen=True)

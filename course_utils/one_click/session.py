@@ -60,7 +60,7 @@ class Session:
 
         Args:
             layer: name of the convolution.
-            wanted: a value for each of `SETTINGS`.
+            wanted: a value for each of `CHANGEABLE`.
             index: of the held-out picture whose maps are to be shown.
 
         Raises:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from course_utils.one_click.look import Bench, Look, brief_pictures, no_accuracy, settings_of
+from course_utils.conv.editing.layer import simple_settings
+from course_utils.one_click.look import Bench, Look, brief_pictures, no_accuracy
+from course_utils.text import power_of_ten
 
 ROWS = (
     *("layer", "its output", "its receptive field", "parameters", "multiply-adds"),
@@ -27,7 +29,7 @@ def heading(look: Look) -> str:
 
 def changes_in_words(look: Look) -> list[str]:
     """The changes that were asked for: "out_channels 16 → 24"."""
-    own = settings_of(look.before.convs[look.layer])
+    own = simple_settings(look.before.convs[look.layer])
     changes = look.report.changes if look.report else {}
     return [f"{name} {_short(own[name])} → {_short(value)}" for name, value in changes.items()]
 
@@ -110,12 +112,12 @@ def scientific(value: float) -> str:
     if value == 0 or 0.005 <= value < 1000:
         return f"{value:.2g}"
     digit, power = f"{value:.0e}".split("e")
-    return f"{digit}·10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digit}·{power_of_ten(int(power))}"
 
 
 def _layer(bench: Bench, layer: str) -> str:
     """The settings of a layer in short, usual ones left out."""
-    settings = settings_of(bench.convs[layer])
+    settings = simple_settings(bench.convs[layer])
     kernel = settings["kernel_size"]
     parts = [_by(kernel if isinstance(kernel, tuple) else (kernel, kernel))]
     for name in ("stride", "padding", "dilation", "groups", "padding_mode"):

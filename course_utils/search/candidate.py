@@ -129,11 +129,9 @@ def build(
     settings = Settings.of(params)
     original = model
     for layer, wanted in settings.edits.items():
-        now = conv_layer.settings_of(model.get_submodule(layer))
+        now = conv_layer.simple_settings(model.get_submodule(layer))
         changes = {
-            name: value
-            for name, value in wanted.items()
-            if conv_layer.simple(now[name]) != conv_layer.simple(value)
+            name: value for name, value in wanted.items() if now[name] != conv_layer.simple(value)
         }
         if changes:
             model = edit_conv(model, layer, example_input=example_input, **changes)

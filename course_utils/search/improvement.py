@@ -180,7 +180,7 @@ def _lines(found: Improvement, one: Tried) -> list[str]:
 
 
 def own_value(model: nn.Module, layer: str, setting: str) -> Any:
-    """The value that a layer has already: `conv_layer.settings_of`, and 1 for its depth."""
+    """The value that a layer has already: `conv_layer.simple_settings`, and 1 for its depth."""
     if setting == "depth":
         return 1
-    return conv_layer.simple(conv_layer.settings_of(model.get_submodule(layer))[setting])
+    return conv_layer.simple_settings(model.get_submodule(layer))[setting]

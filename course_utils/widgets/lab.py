@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course_utils import pictures
+from course_utils.conv import PADDING_MODES
 from course_utils.conv.lab import INITIALISATIONS, ConvResult, ConvSettings, build_and_run
 from course_utils.errors import CourseError
-from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, int_slider, toggle
+from course_utils.widgets.panel import Panel, choice, choice_slider, int_slider, toggle
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+_PADDINGS = [("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")]
 # 16 maps of 28 × 28 pixels fit four times enlarged: 4 · 28 · 4 pixels and three gaps.
 _WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
 
@@ -86,6 +86,8 @@ class Conv2dLab(Panel):
         CourseError: `image` has another shape, or a name in `settings` is not a control.
     """
 
+    set_first = ("source",)  # it moves in_channels
+
     def __init__(
         self,
         image: Tensor | None = None,
@@ -107,17 +109,14 @@ class Conv2dLab(Panel):
             "out_channels": int_slider("out_channels", 16, 1, 32),
             "kernel_size": int_slider("kernel_size", 3, 1, 11),
             "stride": int_slider("stride", 1, 1, 6),
-            "padding": _padding_slider(),
+            "padding": choice_slider("padding", _PADDINGS, 1),
             "dilation": int_slider("dilation", 1, 1, 6),
             "groups": int_slider("groups", 1, 1, 16),
             "bias": toggle("bias", True),
             "padding_mode": choice("padding_mode", PADDING_MODES),
         }
         controls["source"].observe(self._take_channels, names="value")
-        super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=_in_order(settings))
-
-    def set(self, **values: Any) -> None:
-        super().set(**_in_order(values))
+        super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=settings)
 
     def _take_channels(self, change: dict[str, Any]) -> None:
         """A newly chosen input is shown with all its channels."""
@@ -149,20 +148,6 @@ class Conv2dLab(Panel):
             k: v for k, v in self.settings.items() if k not in ("source", "index", "trained")
         }
         return code_for(ConvSettings(**settings))
-
-
-def _in_order(values: dict[str, Any]) -> dict[str, Any]:
-    """The input first, as it moves in_channels."""
-    return {"source": values["source"], **values} if "source" in values else values
-
-
-def _padding_slider() -> widgets.SelectionSlider:
-    return widgets.SelectionSlider(
-        options=[("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")],
-        value=1,
-        description="padding",
-        style={"description_width": LABEL_WIDTH},
-    )
 
 
 def _checked(image: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from typing import Any
 import ipywidgets as widgets
 from torch import nn
 
-from course_utils.one_click.look import FOLLOWS, SETTINGS, settings_of
+from course_utils.conv import PADDING_MODES
+from course_utils.conv.editing.layer import CHANGEABLE, simple_settings
+from course_utils.one_click.look import FOLLOWS
 from course_utils.widgets.one_click_drawing import WIDTH, Place
-from course_utils.widgets.panel import LABEL_WIDTH, choice, int_slider, toggle
+from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
-_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 _OFFERED: dict[str, tuple[Any, ...]] = {
     "kernel_size": tuple(range(1, 12)),
     "stride": (1, 2, 3, 4),
@@ -52,7 +53,7 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
         **{name: _over(name, values, values[0]) for name, values in _OFFERED.items()},
         "groups": _over("groups", (1, 2), 1),
         "bias": toggle("bias", True),
-        "padding_mode": choice("padding_mode", _PADDING_MODES),
+        "padding_mode": choice("padding_mode", PADDING_MODES),
     }
     controls["layer"].add_class("course-layer")
     return controls
@@ -60,7 +61,7 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
 
 def fit_to_layer(controls: Mapping[str, widgets.Widget], conv: nn.Conv2d) -> None:
     """Let the controls show a layer's settings, and offer what may suit it."""
-    own = settings_of(conv)
+    own = simple_settings(conv)
     channels = controls["out_channels"]
     most = max(64, 2 * conv.out_channels)
     channels.max = max(most, channels.value)
@@ -90,7 +91,7 @@ def make_room(controls: Mapping[str, widgets.Widget], wanted: Mapping[str, Any])
 
 def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The layer's part of all settings."""
-    return {name: settings[name] for name in SETTINGS}
+    return {name: settings[name] for name in CHANGEABLE}
 
 
 def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
@@ -117,12 +118,7 @@ def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
 
 def _over(description: str, values: Sequence[Any], value: Any) -> widgets.SelectionSlider:
     """A slider over a few values."""
-    return widgets.SelectionSlider(
-        options=[(_label(one), one) for one in values],
-        value=value,
-        description=description,
-        style={"description_width": LABEL_WIDTH},
-    )
+    return choice_slider(description, [(_label(one), one) for one in values], value)
 
 
 def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) -> None:

@@ -7,19 +7,18 @@ import torch
 from torch import nn
 
 from course_utils.conv import ImpossibleSetting
+from course_utils.conv.editing.layer import CHANGEABLE, simple_settings
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
 from course_utils.one_click import look as module
 from course_utils.one_click.look import (
     FOLLOWS,
-    SETTINGS,
     Look,
     bench_for,
     brief_pictures,
     changes_of,
     edit,
     no_accuracy,
-    settings_of,
     train_briefly,
 )
 from tests.toys import same, toy_data, toy_model, weights
@@ -34,7 +33,7 @@ def quietly():
 
 
 def wanted(conv: nn.Conv2d, **changes: object) -> dict:
-    return settings_of(conv) | {"padding": FOLLOWS} | changes
+    return simple_settings(conv) | {"padding": FOLLOWS} | changes
 
 
 def two_layers() -> nn.Sequential:
@@ -53,8 +52,8 @@ def two_layers() -> nn.Sequential:
 
 class TestSettings:
     def test_equal_pairs_are_one_number_and_others_stay(self):
-        settings = settings_of(nn.Conv2d(2, 4, (1, 7), padding=(0, 3), stride=2, bias=False))
-        assert tuple(settings) == SETTINGS
+        settings = simple_settings(nn.Conv2d(2, 4, (1, 7), padding=(0, 3), stride=2, bias=False))
+        assert tuple(settings) == CHANGEABLE
         assert settings["kernel_size"] == (1, 7) and settings["padding"] == (0, 3)
         assert settings["stride"] == 2 and settings["bias"] is False
 

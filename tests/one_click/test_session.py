@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from course_utils.conv import ImpossibleSetting
+from course_utils.conv.editing.layer import simple_settings
 from course_utils.devices import one_thread
 from course_utils.errors import CourseError
-from course_utils.one_click.look import FOLLOWS, Trained, settings_of
+from course_utils.one_click.look import FOLLOWS, Trained
 from course_utils.one_click.networks import Network, networks
 from course_utils.one_click.session import Session
 from tests.toys import same, toy_data, toy_model, weights
@@ -29,7 +30,7 @@ def session() -> Session:
 
 
 def wanted(session: Session, layer: str = "0", **changes: object) -> dict:
-    return settings_of(session.bench.convs[layer]) | {"padding": FOLLOWS} | changes
+    return simple_settings(session.bench.convs[layer]) | {"padding": FOLLOWS} | changes
 
 
 def test_a_look_at_what_the_layer_has_changes_nothing(session):

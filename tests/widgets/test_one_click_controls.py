@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from course_utils.one_click.look import FOLLOWS, SETTINGS
+from course_utils.conv.editing.layer import CHANGEABLE
+from course_utils.one_click.look import FOLLOWS
 from course_utils.widgets.one_click_controls import (
     build_controls,
     fit_to_layer,
@@ -37,7 +38,7 @@ def test_they_show_the_layer_as_it_is(controls):
         "bias": False,
         "padding_mode": "circular",
     }
-    assert tuple(wanted_of(settings)) == SETTINGS
+    assert tuple(wanted_of(settings)) == CHANGEABLE
     assert values(controls["groups"]) == [1, 2, 3, 4, 6, 12]
     assert values(controls["kernel_size"])[-1] == (1, 7)
     assert dict(controls["kernel_size"].options)["1×7"] == (1, 7)

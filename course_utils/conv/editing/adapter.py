@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.conv.editing.layer import WINDOW, output_sizes, set_window
+from course_utils.conv.editing.layer import output_sizes, set_window
+from course_utils.conv.rules import WINDOW
 
 
 class AdaptedConv2d(nn.Conv2d):
@@ -83,6 +84,7 @@ def _blank(kind: type[nn.Conv2d]) -> AdaptedConv2d:
 
 
 def _on_meta(tensor: Tensor | None) -> Tensor | None:
+    # All of one dtype, unlike `meta.blank`: under autocast, weights and input need not agree.
     return None if tensor is None else torch.empty(tensor.shape, device="meta")
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
+from course_utils.conv.meta import blank, stand_ins
 from course_utils.errors import CourseError
 
 
@@ -27,16 +29,14 @@ class Draft:
 
     def __init__(self, original: nn.Module, meta: bool = True):
         self.original = original
-        memo: dict[int, Any] = {}
-        for p in original.parameters():
-            if isinstance(p, nn.parameter.UninitializedTensorMixin):
-                raise CourseError("A lazy layer has no weights yet: run the model once.")
-            copied = torch.empty_like(p, device="meta") if meta else p.detach()
-            memo[id(p)] = nn.Parameter(copied, p.requires_grad)
-        for b in original.buffers():
+        if any(is_lazy(p) for p in original.parameters()):
+            raise CourseError("A lazy layer has no weights yet: run the model once.")
+
+        def buffer(b: Tensor) -> Tensor:
             # Tables of whole numbers (indices, counters) keep their numbers: code may look at them.
-            empty = meta and b.is_floating_point()
-            memo[id(b)] = torch.empty_like(b, device="meta") if empty else b.detach().clone()
+            return blank(b) if meta and b.is_floating_point() else b.detach().clone()
+
+        memo = stand_ins(original, blank if meta else Tensor.detach, buffer)
         try:
             self.model = copy.deepcopy(original, memo)
         except Exception as error:

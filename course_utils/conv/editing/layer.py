@@ -11,17 +11,26 @@ from torch import Tensor, nn
 
 from course_utils.conv.arithmetic import conv2d_shape, middle_overlap
 from course_utils.conv.impossible import Broken, require
-from course_utils.conv.rules import channel_rules, together, whole, window_rules
+from course_utils.conv.rules import WINDOW, channel_rules, together, whole, window_rules
 from course_utils.errors import CourseError
 
-WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-CHANGEABLE = ("out_channels", *WINDOW, "groups", "bias")
+CHANGEABLE = (
+    *("out_channels", "kernel_size", "stride", "padding"),
+    *("dilation", "groups", "bias", "padding_mode"),
+)
+"""What can be changed of a layer, by `nn.Conv2d`'s names and in its order."""
 
 
 def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
-    """The layer's arguments; sizes as pairs, a padding in words as it is."""
+    """Return the layer's arguments; sizes as pairs, a padding in words as it is."""
     names = ("in_channels", *CHANGEABLE)
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
+def simple_settings(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return what can be changed of a layer; one number where height and width agree."""
+    settings = settings_of(conv)
+    return {name: simple(settings[name]) for name in CHANGEABLE}
 
 
 def simple(value: Any) -> Any:
