@@ -20,10 +20,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from course_utils.augmentation import Augment
-from course_utils.errors import CourseError
-from course_utils.models import SimpleCNN
-from course_utils.training import Diverged, fit
+from course_utils.core.errors import CourseError
+from course_utils.data.augment import Augment
+from course_utils.models.simple import SimpleCNN
+from course_utils.training.fit import fit
+from course_utils.training.history import Diverged
 from tests.toys import toy_data, toy_model, weights
 
 RANK = int(os.environ.get("RANK", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from course_utils.data import Dataset, ImageSet
+from course_utils.data.sets import Dataset, ImageSet
 
 
 def stripes(count: int, *, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:

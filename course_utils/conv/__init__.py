@@ -1,72 +1,34 @@
-"""Convolution, from the sliding window to the layer: sizes, costs, kernels, and one layer live."""
+"""Convolution, from the sliding window to the layer: sizes, costs, kernels, and one layer live.
+
+Used by notebooks 01 to 03.2. `course_utils.conv.edit` changes a layer of a network that exists.
+"""
 
 from __future__ import annotations
 
-from course_utils.conv.arithmetic import (
-    ImpossibleSetting,
-    conv2d_multiply_adds,
-    conv2d_parameters,
-    conv2d_shape,
-    linear_multiply_adds,
-    linear_parameters,
-    output_size,
-    pool2d_shape,
-    same_padding,
-    size_formula,
-)
-from course_utils.conv.deepen import ResidualConv2d, deepen
-from course_utils.conv.editing import (
-    AdaptedConv2d,
-    ConvEditor,
-    EditError,
-    EditReport,
-    LayerChange,
-    channel_table,
-    edit_conv,
-    list_convs,
-)
-from course_utils.conv.kernels import PRESETS, filter_image, is_signed
-from course_utils.conv.lab import ConvResult, ConvSettings, build_and_run
-from course_utils.conv.receptive import ReceptiveField, receptive_field
-from course_utils.conv.rules import PADDING_MODES
-from course_utils.conv.sliding import Step, convolve, cross_correlate, sliding_steps
-from course_utils.conv.table import LayerRow, as_frame, layer_table
+from course_utils.core.lazy import public_names
 
-__all__ = [
-    "PADDING_MODES",
-    "PRESETS",
-    "AdaptedConv2d",
-    "ConvEditor",
-    "ConvResult",
-    "ConvSettings",
-    "EditError",
-    "EditReport",
-    "ImpossibleSetting",
-    "LayerChange",
-    "LayerRow",
-    "ReceptiveField",
-    "ResidualConv2d",
-    "Step",
-    "as_frame",
-    "build_and_run",
-    "channel_table",
-    "conv2d_multiply_adds",
-    "conv2d_parameters",
-    "conv2d_shape",
-    "convolve",
-    "cross_correlate",
-    "deepen",
-    "edit_conv",
-    "filter_image",
-    "is_signed",
-    "layer_table",
-    "linear_multiply_adds",
-    "linear_parameters",
-    "list_convs",
-    "output_size",
-    "pool2d_shape",
-    "receptive_field",
-    "same_padding",
-    "size_formula",
-    "sliding_steps",
-]
+__all__ = public_names(
+    __name__,
+    {
+        "arithmetic": (
+            "conv2d_multiply_adds conv2d_parameters conv2d_shape "
+            "linear_multiply_adds linear_parameters output_size "
+            "pool2d_shape same_padding size_formula"
+        ),
+        "edit.adapter": "AdaptedConv2d",
+        "edit.channels": "channel_table",
+        "edit.deepen": "deepen ResidualConv2d",
+        "edit.edit": "edit_conv EditError",
+        "edit.editor": "ConvEditor",
+        "edit.inventory": "list_convs",
+        "edit.report": "EditReport LayerChange relative_change ROUNDING",
+        "edit.settings": "CHANGEABLE simple_settings",
+        "impossible": "ImpossibleSetting nearest_settings",
+        "kernels": "filter_image is_signed PRESETS",
+        "layer_table": "as_frame layer_table LayerRow",
+        "one_layer": ("build_and_run ConvResult ConvSettings INITIALISATIONS"),
+        "receptive_field": "receptive_field ReceptiveField",
+        "rules": "PADDING_MODES window_rules",
+        "sliding": ("convolve cross_correlate sliding_steps SlidingSteps Step"),
+    },
+)

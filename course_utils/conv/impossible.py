@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 
 Settings = dict[str, Any]
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_sentence
 
 Check = Callable[[Any], str]

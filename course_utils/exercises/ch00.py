@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.exercises.answers import Unsolved, Wrong, a_kind_of, error_sentence, one_line
+from course_utils.exercises.answers import (
+    Unsolved,
+    Wrong,
+    a_kind_of,
+    error_sentence,
+    one_line,
+)
 from course_utils.exercises.base import exercise
 
 _SETTINGS = ("kernel_size", "stride", "padding", "dilation", "padding_mode")

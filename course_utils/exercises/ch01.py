@@ -7,7 +7,15 @@ import random
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import Answer, Case, Wrong, compare_numbers, number, same, shown
+from course_utils.exercises.answers import (
+    Answer,
+    Case,
+    Wrong,
+    compare_numbers,
+    number,
+    same,
+    shown,
+)
 from course_utils.exercises.base import exercise
 
 

@@ -25,7 +25,11 @@ from course_utils.exercises.networks import (
     check_parameter_count,
     run,
 )
-from course_utils.exercises.steps import check_movement, check_returned_loss, flat_parameters
+from course_utils.exercises.steps import (
+    check_movement,
+    check_returned_loss,
+    flat_parameters,
+)
 
 
 def _flat(height: int, width: int, channels: int) -> int:

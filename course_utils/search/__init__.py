@@ -1,54 +1,31 @@
-"""Search over the convolutions of a network and over its training, on one machine or on many."""
+"""Search over the convolutions of a network and over its training.
+
+Used by notebook 03.3. What only a search on many workers needs is in `course_utils.search.cluster`.
+"""
 
 from __future__ import annotations
 
-from course_utils.search.candidate import ARTICLE, Settings, build, multiply_adds
-from course_utils.search.improvement import Improvement, Tried
-from course_utils.search.methods import METHODS, PRUNERS
-from course_utils.search.objective import Objective
-from course_utils.search.plan import Plan
-from course_utils.search.presets import first_cnn_space, space_for
-from course_utils.search.rounds import improve
-from course_utils.search.side_by_side import SideBySide
-from course_utils.search.space import SearchSpace
-from course_utils.search.storage import StorageGone, open_storage
-from course_utils.search.studies import (
-    best_so_far,
-    cost_of,
-    create_study,
-    importances,
-    open_study,
-    pareto_front,
-    plan_of,
-    trial_table,
-)
-from course_utils.search.worker import work
+from course_utils.core.lazy import public_names
 
-__all__ = [
-    "ARTICLE",
-    "METHODS",
-    "PRUNERS",
-    "Improvement",
-    "Objective",
-    "Plan",
-    "SearchSpace",
-    "Settings",
-    "SideBySide",
-    "StorageGone",
-    "Tried",
-    "best_so_far",
-    "build",
-    "cost_of",
-    "create_study",
-    "first_cnn_space",
-    "importances",
-    "improve",
-    "multiply_adds",
-    "open_storage",
-    "open_study",
-    "pareto_front",
-    "plan_of",
-    "space_for",
-    "trial_table",
-    "work",
-]
+__all__ = public_names(
+    __name__,
+    {
+        "budget": "Budget",
+        "candidate": "draw_again tell_copies_apart ARTICLE build multiply_adds Settings",
+        "cluster.storage": "open_storage StorageGone",
+        "cluster.worker": "work",
+        "curves": "best_within study_of",
+        "improve": "improve StoppedEarly",
+        "methods": "METHODS PRUNERS",
+        "objective": "Objective",
+        "plan": "Plan",
+        "presets": "first_cnn_space space_for",
+        "records": "Improvement layer_changes training_changes Tried",
+        "side_by_side": "SideBySide",
+        "space": "SearchSpace",
+        "study": (
+            "best_so_far cost_of create_study importances open_study "
+            "pareto_front plan_of trial_table"
+        ),
+    },
+)

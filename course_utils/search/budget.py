@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from numbers import Real
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 
 
 @dataclass(frozen=True)

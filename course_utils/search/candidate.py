@@ -11,13 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.augmentation import Augment
 from course_utils.conv import deepen, edit_conv, layer_table
-from course_utils.conv.editing import layer as conv_layer
-from course_utils.errors import CourseError
-from course_utils.optimisation import COMPARED_OPTIMIZERS, OPTIMIZERS
-from course_utils.randomness import private_random_numbers
-from course_utils.schedules import SCHEDULES
+from course_utils.conv.edit import settings as conv_layer
+from course_utils.core import CourseError, private_random_numbers
+from course_utils.data import Augment
+from course_utils.training import COMPARED_OPTIMIZERS, OPTIMIZERS, SCHEDULES
 
 AUGMENTATIONS = {
     "none": None,

@@ -12,8 +12,8 @@ from torch import nn
 
 from course_utils.data import Dataset
 from course_utils.search.candidate import AUGMENTATIONS
-from course_utils.search.improvement import Tried, own_value
 from course_utils.search.presets import PROVEN
+from course_utils.search.records import Tried, own_value
 from course_utils.search.space import SearchSpace
 
 

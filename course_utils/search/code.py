@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from course_utils.optimisation import optimizer_code
-from course_utils.schedules import SCHEDULES
 from course_utils.search.candidate import AUGMENTATIONS, Settings
+from course_utils.training import SCHEDULES, optimizer_code
 
 
 def code_of(
@@ -28,13 +27,13 @@ def code_of(
     )
     used = ["from functools import partial", "", "import torch", ""]
     if t["augment"] != "none":
-        used.append("from course_utils.augmentation import Augment")
+        used.append("from course_utils.data import Augment")
     names = [*(["deepen"] if _deeper(settings) else []), *(["edit_conv"] if settings.edits else [])]
     if names:
         used.append(f"from course_utils.conv import {', '.join(names)}")
-    used.append("from course_utils.schedules import Schedule")
+    used.append("from course_utils.training import Schedule")
     refresh = "draw_again" if weights == "fresh" else "tell_copies_apart"
-    used.append(f"from course_utils.search.candidate import {refresh}")
+    used.append(f"from course_utils.search import {refresh}")
     used.append("from course_utils.training import fit")
     shape = ", ".join(map(str, (2, *image_shape)))
     if not names:  # the given network stays as it is

@@ -8,10 +8,10 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
+from course_utils.metrics import Estimate, median_interval
 from course_utils.search.space import SearchSpace
-from course_utils.search.studies import quiet
-from course_utils.spread import Estimate, median_interval
+from course_utils.search.study import quiet
 
 Curve = tuple[list[int], list[Estimate]]
 """Epochs spent, and the best accuracy until then: median over the seeds, and an interval."""

@@ -12,13 +12,12 @@ import optuna
 import torch
 from torch import nn
 
+from course_utils.core import CourseError
 from course_utils.data import Dataset
-from course_utils.errors import CourseError
-from course_utils.precision import Precision
 from course_utils.search.candidate import Settings, build, multiply_adds
+from course_utils.search.cluster.storage import GONE
 from course_utils.search.plan import Plan
-from course_utils.search.storage import GONE
-from course_utils.training import Diverged, History, fit
+from course_utils.training import Diverged, History, Precision, fit
 
 REASON = "reason"
 """The trial's attribute that says in words why it has no result."""

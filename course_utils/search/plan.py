@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Dataset, load_dataset
-from course_utils.errors import CourseError, whole_number
-from course_utils.randomness import seeded
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.space import SearchSpace, Values

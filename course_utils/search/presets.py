@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from torch import Tensor, nn
 
 from course_utils.conv import EditError, edit_conv
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.search.space import LAYER_SETTINGS, SearchSpace, Values
 
 MOST_LAYERS = 8

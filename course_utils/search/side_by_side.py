@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from course_utils.core import CourseError
 from course_utils.data import Dataset
-from course_utils.errors import CourseError
-from course_utils.history import Step
 from course_utils.metrics import Evaluation, Interval, evaluate, wilson_interval
-from course_utils.precision import Precision
 from course_utils.search.candidate import Settings
-from course_utils.search.improvement import Improvement, Tried
-from course_utils.training import fit
+from course_utils.search.records import Improvement, Tried
+from course_utils.training import Precision, Step, fit
 
 
 @dataclass(frozen=True)

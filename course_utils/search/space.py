@@ -34,7 +34,7 @@ from optuna.distributions import (
 )
 from torch import nn
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.search.candidate import ARTICLE, CHOICES
 
 LAYER_SETTINGS = ("out_channels", "kernel_size", "stride", "dilation", "groups", "depth")

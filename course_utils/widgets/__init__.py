@@ -1,32 +1,23 @@
-"""The live panels, one module each; a panel's module is imported when the panel is asked for."""
+"""The live panels. The only room that imports ipywidgets or IPython.
+
+Used by every notebook. A panel is imported when it is first asked for.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from course_utils.core.lazy import public_names
 
-# A module must not be called as its panel is: importing it would put it in the panel's place.
-_MODULES = {
-    "conv2d_lab": "lab",
-    "convolution_stepper": "stepper",
-    "kernel_playground": "playground",
-    "training_panel": "training",
-    "initialisation_panel": "initialisation",
-    "regularisation_panel": "regularisation",
-    "schedule_panel": "schedule",
-    "one_click_lab": "one_click",
-    "improve_panel": "improve",
-}
-__all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+__all__ = public_names(
+    __name__,
+    {
+        "conv2d_lab": "conv2d_lab",
+        "convolution_stepper.panel": "convolution_stepper",
+        "improve_panel.panel": "improve_panel",
+        "initialisation_panel": "initialisation_panel",
+        "kernel_playground.panel": "kernel_playground",
+        "one_click.panel": "one_click_lab",
+        "regularisation_panel.panel": "regularisation_panel",
+        "schedule_panel.panel": "schedule_panel",
+        "training_panel.panel": "training_panel",
+    },
+)

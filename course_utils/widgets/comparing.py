@@ -7,10 +7,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from course_utils.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.training_controls import button, row_of
+from course_utils.widgets.controls import button, row_of
 
 
 class ComparesRuns(RunsInBackground):

@@ -22,8 +22,7 @@ from typing import Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from course_utils.devices import one_thread
-from course_utils.errors import CourseError
+from course_utils.core import CourseError, one_thread
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
 LABEL_WIDTH = "104px"

@@ -25,9 +25,9 @@ from torch.overrides import TorchFunctionMode
 from torchvision import models
 
 from course_utils.conv import edit_conv
-from course_utils.models import SimpleCNN
+from course_utils.models.simple import SimpleCNN
 from tests.benchmarks.report import verdict
-from tests.conv.editing import zoo_edits
+from tests.conv.edit import zoo_edits
 
 OWN_LIMIT, RESNET_LIMIT, GROWTH_LIMIT = 0.05, 0.5, 1.5
 REAL = ("resnet18", "resnext50_32x4d", "densenet121", "googlenet", "mobilenet_v3_small")

@@ -26,13 +26,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from course_utils import precision as precisions
-from course_utils.augmentation import Augment
-from course_utils.data import Dataset, ImageSet, load_dataset
-from course_utils.history import Step
-from course_utils.models import SimpleCNN
-from course_utils.precision import PLAIN, Precision
-from course_utils.training import fit
+from course_utils.data.augment import Augment
+from course_utils.data.load import load_dataset
+from course_utils.data.sets import Dataset, ImageSet
+from course_utils.models.simple import SimpleCNN
+from course_utils.training import precision as precisions
+from course_utils.training.fit import fit
+from course_utils.training.history import Step
+from course_utils.training.precision import PLAIN, Precision
 
 BATCH = 64
 PICTURES = 140 * BATCH

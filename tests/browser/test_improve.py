@@ -6,8 +6,8 @@ import pytest
 
 # A small network on few pictures: a candidate takes a tenth of a second.
 _CELL = """from dataclasses import replace
-from course_utils.data import load_dataset
-from course_utils.models import SimpleCNN
+from course_utils.data.load import load_dataset
+from course_utils.models.simple import SimpleCNN
 from course_utils.widgets import improve_panel
 
 data = load_dataset("fashion-mnist")
@@ -65,7 +65,8 @@ def test_a_point_lies_where_it_is_drawn(lab, panel):
     point = panel.get_by_role("button", name="the network as given").bounding_box()
     image = panel.get_by_role("img").bounding_box()
     place = lab.kernel(
-        "[(p.x, p.y) for p in __import__('course_utils.widgets.improve_picture', fromlist=['x'])"
+        "[(p.x, p.y) for p in "
+        "__import__('course_utils.widgets.improve_panel.picture', fromlist=['x'])"
         ".Scale(panel._view(panel.result)).places(panel._view(panel.result)) if not p.one.number]"
     )[0]
     middle = (point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from course_utils import devices
+from course_utils.core import runtime as devices
 
 
 @pytest.fixture(autouse=True, scope="package")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils.conv import arithmetic as ar
-from course_utils.conv.arithmetic import ImpossibleSetting
+from course_utils.conv.impossible import ImpossibleSetting
 
 many = settings(
     max_examples=1500,

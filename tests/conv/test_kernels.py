@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from course_utils.conv import kernels
-from course_utils.conv.arithmetic import ImpossibleSetting
+from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.kernels import PRESETS, filter_image, is_signed, to_picture
 
 PICTURES = {"identity", "box blur", "Gaussian blur", "sharpen", "unsharp mask", "emboss"}

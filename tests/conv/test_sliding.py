@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from course_utils.conv.arithmetic import ImpossibleSetting
+from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.sliding import convolve, cross_correlate, sliding_steps
 
 

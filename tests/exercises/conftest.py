@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from course_utils import devices
+from course_utils.core import runtime as devices
 from course_utils.exercises import check
 
 

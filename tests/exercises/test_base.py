@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.errors import CourseError
+from course_utils.core.errors import CourseError
 from course_utils.exercises import cell, check, find, hint, names, solution, stub
 from course_utils.exercises.base import exercise
 

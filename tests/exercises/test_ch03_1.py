@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from course_utils.schedules import schedule_curve
+from course_utils.training.schedules import schedule_curve
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import FloatDistribution
 
-from course_utils import devices
+from course_utils.core import runtime as devices
 from course_utils.search import Plan, SearchSpace
 from tests.search.postgres import Server, why_not
 from tests.toys import toy_data

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import TrialState
 
-from course_utils.search.slots import SLOT, with_slot
+from course_utils.search.cluster.queue import SLOT, with_slot
 
 TRIALS = 5
 ENDED = {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}

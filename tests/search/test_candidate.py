@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from course_utils.conv import ImpossibleSetting, ResidualConv2d
-from course_utils.errors import CourseError
-from course_utils.models import SimpleCNN
-from course_utils.schedules import Schedule
+from course_utils.core.errors import CourseError
+from course_utils.models.simple import SimpleCNN
 from course_utils.search import ARTICLE, Settings, build, multiply_adds
+from course_utils.training.schedules import Schedule
 from tests.toys import same, weights
 
 PICTURES = torch.zeros(2, 1, 28, 28)

@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils.search import SearchSpace, Tried
-from course_utils.search.choice import augmentation_for, first_candidates, ranked, winner
+from course_utils.search.choice import (
+    augmentation_for,
+    first_candidates,
+    ranked,
+    winner,
+)
+from course_utils.search.improve import EPOCHS
 from course_utils.search.presets import PROVEN, space_for
-from course_utils.search.rounds import EPOCHS
 from tests.toys import toy_model
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)

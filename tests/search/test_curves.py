@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.errors import CourseError
+from course_utils.core.errors import CourseError
 from course_utils.search import SearchSpace, pareto_front
 from course_utils.search.curves import best_within, study_of
 

@@ -7,13 +7,13 @@ import threading
 import pytest
 import torch
 
-from course_utils.errors import CourseError
-from course_utils.metrics import evaluate
+from course_utils.core.errors import CourseError
+from course_utils.metrics.evaluate import evaluate
 from course_utils.search.candidate import ARTICLE
-from course_utils.search.improvement import layer_changes, training_changes
-from course_utils.search.rounds import improve
+from course_utils.search.improve import improve
+from course_utils.search.records import layer_changes, training_changes
 from course_utils.search.side_by_side import SideBySide
-from course_utils.training import fit
+from course_utils.training.fit import fit
 from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from course_utils.errors import CourseError
-from course_utils.models import SimpleCNN
+from course_utils.core.errors import CourseError
+from course_utils.models.simple import SimpleCNN
 from course_utils.search import SearchSpace
 from course_utils.search.presets import MOST_LAYERS, first_cnn_space, space_for
 from course_utils.search.space import LAYER_SETTINGS

@@ -7,10 +7,10 @@ import threading
 import pytest
 from torch import nn
 
-from course_utils.data import Dataset
-from course_utils.devices import one_thread
-from course_utils.widgets import training as module
-from course_utils.widgets.training import TrainingPanel
+from course_utils.core.runtime import one_thread
+from course_utils.data.sets import Dataset
+from course_utils.widgets.training_panel import panel as module
+from course_utils.widgets.training_panel.panel import TrainingPanel
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data()

@@ -8,7 +8,11 @@ import time
 
 import pytest
 
-from course_utils.widgets.background import REDRAWS_PER_SECOND, BackgroundRun, WhenIdle
+from course_utils.widgets.background import (
+    REDRAWS_PER_SECOND,
+    BackgroundRun,
+    WhenIdle,
+)
 
 
 def until_stopped(run_box: list[BackgroundRun]) -> str:

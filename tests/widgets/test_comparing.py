@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from course_utils.devices import one_thread
-from course_utils.errors import CourseError
-from course_utils.history import Step
-from course_utils.widgets import background, regularisation, schedule
+from course_utils.core.errors import CourseError
+from course_utils.core.runtime import one_thread
+from course_utils.training.history import Step
+from course_utils.widgets import background
 from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.panel import Panel, int_slider
+from course_utils.widgets.regularisation_panel import panel as regularisation
+from course_utils.widgets.schedule_panel import panel as schedule
 from tests.toys import toy_data, toy_model
 
 

@@ -7,8 +7,8 @@ import time
 import ipywidgets as widgets
 import pytest
 
-from course_utils.errors import CourseError
-from course_utils.pictures import Canvas
+from course_utils.core.errors import CourseError
+from course_utils.plots.canvas import Canvas
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from course_utils import widgets as panels
-from course_utils.errors import CourseError
-from course_utils.widgets.kernel_grid import KernelGrid
+from course_utils.core.errors import CourseError
+from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
 
 

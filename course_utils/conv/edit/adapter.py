@@ -1,0 +1,110 @@
+"""A convolution with what the rest of a network still needs behind it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.conv.edit.settings import output_sizes, set_window
+from course_utils.conv.rules import WINDOW
+
+
+class AdaptedConv2d(nn.Conv2d):
+    """An edited convolution, and an adapter where the network cannot follow the edit.
+
+    Attributes:
+        project: 1×1 convolution back to the number of channels that the layer used to give;
+            None where the network follows.
+        former: kernel_size, stride, padding and dilation whose output size the rest of the network
+            needs: the maps are resized to it (nearest pixel); None where any size will do.
+
+    Shape:
+        (N, C_in, H, W) to (N, channels given formerly, H and W given formerly).
+    """
+
+    project: nn.Conv2d | None
+    former: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d) -> AdaptedConv2d:
+        """The same layer, sharing its weights, with no adapter yet."""
+        if isinstance(conv, cls):
+            return conv
+        result = _blank(type(conv))
+        result.__dict__ |= conv.__dict__ | {"_modules": dict(conv._modules)}
+        result.project = result.former = None
+        return result
+
+    def forward(self, input: Tensor) -> Tensor:
+        output = super().forward(input)
+        if self.former is not None:
+            size = self._former_size(input)
+            if output.shape[-2:] != size:
+                output = F.interpolate(output, size=size, mode="nearest")
+        return output if self.project is None else self.project(output)
+
+    def _former_size(self, input: Tensor) -> tuple[int, int]:
+        if type(self) is AdaptedConv2d:
+            return output_sizes(self.former, [tuple(input.shape)])[0]
+        probe = copy.copy(self)  # a layer that finds its padding itself, say: ask it
+        shape = (*self.weight.shape[:2], *self.former["kernel_size"])
+        probe._parameters = {n: _on_meta(p) for n, p in self._parameters.items()}
+        probe._parameters["weight"] = nn.Parameter(torch.empty(shape, device="meta"))
+        set_window(probe, self.former)
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            output = super(AdaptedConv2d, probe).forward(_on_meta(input))
+        return tuple(output.shape[-2:])
+
+    def __reduce__(self):
+        kind = next(base for base in type(self).__mro__ if not issubclass(base, AdaptedConv2d))
+        return _blank, (kind,), self.__dict__
+
+    def extra_repr(self) -> str:
+        text = super().extra_repr()
+        return text if self.former is None else f"{text}, resized to its former output size"
+
+
+@functools.cache
+def _adapted_kind(kind: type[nn.Conv2d]) -> type[AdaptedConv2d]:
+    if kind is nn.Conv2d:
+        return AdaptedConv2d
+    # A layer's own way to compute stays: one with standardised weights, say.
+    return type(f"Adapted{kind.__name__}", (AdaptedConv2d, kind), {})
+
+
+def _blank(kind: type[nn.Conv2d]) -> AdaptedConv2d:
+    """An adapted layer of some kind of convolution, with nothing in it; pickle needs it, too."""
+    adapted = _adapted_kind(kind)
+    return adapted.__new__(adapted)
+
+
+def _on_meta(tensor: Tensor | None) -> Tensor | None:
+    # All of one dtype, unlike `meta.blank`: under autocast, weights and input need not agree.
+    return None if tensor is None else torch.empty(tensor.shape, device="meta")
+
+
+def keep_size_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """What `AdaptedConv2d.former` holds of a layer's settings."""
+    return {name: settings[name] for name in WINDOW}
+
+
+def projection(copies: list[int], kept: Tensor, like: Tensor) -> nn.Conv2d:
+    """A 1×1 convolution that puts the old channels together again.
+
+    Args:
+        copies: how often each old channel is there now.
+        kept: for each channel that is there now, the old one it continues.
+        like: gives device and dtype.
+    """
+    shares = torch.zeros(len(copies), len(kept))
+    for now, old in enumerate(kept.tolist()):
+        shares[old, now] = 1 / copies[old]
+    layer = nn.Conv2d(len(kept), len(copies), 1, bias=False, device="meta")
+    weight = shares[:, :, None, None].to(dtype=like.dtype)
+    layer.weight = nn.Parameter(weight.to(like.device), requires_grad=like.requires_grad)
+    return layer

@@ -1,0 +1,72 @@
+"""More convolutions in the place of one, without a change of what the network computes."""
+
+from __future__ import annotations
+
+import copy
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.core import CourseError, private_random_numbers
+
+
+class ResidualConv2d(nn.Conv2d):
+    """x + conv(relu(x)) with a convolution that keeps size and channels and begins with zeros.
+
+    So it computes x at first, and learns from the first step on: the gradient of a zero kernel is
+    not zero (He et al. 2016, "Identity mappings in deep residual networks").
+
+    Args:
+        channels: of the input, and of the output.
+        kernel_size: odd.
+
+    Shape:
+        (N, channels, H, W) to the same.
+    """
+
+    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
+
+    def reset_parameters(self) -> None:
+        """Zeros, so that the layer computes its input again."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(F.relu(x))
+
+
+def deepen(model: nn.Module, name: str, depth: int = 2) -> nn.Module:
+    """A copy of a network with `depth` convolutions in the place of one; it computes the same.
+
+    Behind the convolution come depth − 1 of 3×3 whose result is added to what they are given
+    (`ResidualConv2d`). The layer is then `<name>.conv`, the others are `<name>.extra1`, ... To
+    deepen a network without changing its function is the idea of Chen, Goodfellow and Shlens 2016,
+    "Net2Net: Accelerating learning via knowledge transfer"; the zero beginning replaces their
+    identity kernels, which only work where a ReLU follows.
+
+    Args:
+        name: of an `nn.Conv2d`, as in `model.get_submodule(name)`.
+        depth: number of convolutions there will be; 1 changes nothing.
+
+    Raises:
+        CourseError: no convolution of this name, or a depth below 1.
+    """
+    found = dict(model.named_modules()).get(name)
+    if not isinstance(found, nn.Conv2d) or not name:
+        raise CourseError(f"{name!r} is no nn.Conv2d inside the network.")
+    if depth < 1:
+        raise CourseError(f"depth={depth}: give at least 1, which keeps the layer as it is.")
+    model = copy.deepcopy(model)
+    if depth == 1:
+        return model
+    conv = model.get_submodule(name)
+    layers = nn.Sequential()
+    layers.add_module("conv", conv)
+    with private_random_numbers():
+        for number in range(1, depth):
+            extra = ResidualConv2d(conv.out_channels).to(conv.weight)
+            layers.add_module(f"extra{number}", extra.train(conv.training))
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, layers.train(conv.training))
+    return model

@@ -1,0 +1,217 @@
+"""A chain of edits that can be taken back, done again, and written down as plain Python."""
+
+from __future__ import annotations
+
+import copy
+import keyword
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.conv.edit.edit import edit_conv
+from course_utils.conv.edit.report import EditReport
+from course_utils.core import CourseError
+
+_LINE = 88  # columns of a line of the written code, as most formatters have it
+
+
+@dataclass(frozen=True)
+class _Edited:
+    """A model, the report of the edit that made it, and the arguments of that edit."""
+
+    model: nn.Module
+    report: EditReport
+    name: str
+    arguments: dict[str, Any]
+
+
+class ConvEditor:
+    """Edits of one model, one after the other, with undo and redo.
+
+    Each edit makes a new model and keeps the former one, so undoing gives back that very object,
+    bit for bit. The price is memory: one whole model for every edit in the chain, those that were
+    undone included. Training `editor.model` trains that state alone: undo leaves the training
+    behind, redo returns to it.
+
+    Args:
+        model: the network to begin with; it is never changed.
+        example_input: a batch (N, C, H, W) such as the model takes, or a tuple of several inputs.
+            Only its shape counts.
+        options: further arguments for every `edit_conv`, such as `importance="l2"`.
+
+    Raises:
+        CourseError: if `options` has `return_report`, for every edit returns its report.
+
+    >>> from course_utils.models.simple import SimpleCNN
+    >>> editor = ConvEditor(SimpleCNN(), torch.zeros(1, 1, 28, 28))
+    >>> report = editor.edit("conv1", out_channels=24)
+    >>> editor.model.conv2.in_channels, editor.undo().conv2.in_channels
+    (24, 16)
+    >>> _ = editor.redo()
+    >>> print(editor.code())
+    import torch
+    <BLANKLINE>
+    from course_utils.conv import edit_conv
+    <BLANKLINE>
+    example_input = torch.zeros(1, 1, 28, 28)  # only its shape counts
+    model = edit_conv(model, "conv1", example_input=example_input, out_channels=24)
+    <BLANKLINE>
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example_input: Tensor | tuple[Tensor, ...] | None = None,
+        **options: Any,
+    ) -> None:
+        _check_arguments(options)
+        self.example_input = example_input
+        self._options = copy.deepcopy(options)
+        self._first = model
+        self._chain: list[_Edited] = []
+        self._done = 0  # so many edits of the chain lead to the current model, the rest is undone
+
+    @property
+    def model(self) -> nn.Module:
+        """The network after all edits that are not undone."""
+        return self._chain[self._done - 1].model if self._done else self._first
+
+    @property
+    def reports(self) -> tuple[EditReport, ...]:
+        """What each edit changed, first edit first; without those that are undone."""
+        return tuple(edited.report for edited in self._chain[: self._done])
+
+    @property
+    def can_undo(self) -> bool:
+        return self._done > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._done < len(self._chain)
+
+    def edit(self, name: str, **changes: Any) -> EditReport:
+        """Change the convolution `name` of the current model; `model` is the result.
+
+        What was undone before can't be done again after that. If the edit fails, all stays as it
+        was.
+
+        Args:
+            name: of the layer, as in `model.get_submodule(name)`.
+            changes: `nn.Conv2d`'s own arguments, and those of `edit_conv` for this edit alone.
+
+        Raises:
+            CourseError: whatever `edit_conv` raises: `ImpossibleSetting` for settings that no layer
+                can have, `EditError` where the rest of the network can't follow.
+        """
+        _check_arguments(changes)
+        arguments = self._options | copy.deepcopy(changes)
+        model, report = edit_conv(
+            self.model, name, example_input=self.example_input, return_report=True, **arguments
+        )
+        self._chain[self._done :] = [_Edited(model, report, name, arguments)]
+        self._done += 1
+        return report
+
+    def undo(self) -> nn.Module:
+        """Take the last edit back; gives the model as it was before.
+
+        Raises:
+            CourseError: if there is no edit to take back.
+        """
+        if not self.can_undo:
+            raise CourseError(
+                "There is nothing to undo: this is the model that the chain began with."
+            )
+        self._done -= 1
+        return self.model
+
+    def redo(self) -> nn.Module:
+        """Do again what was undone last; gives that model.
+
+        Raises:
+            CourseError: if nothing was undone, or another edit was made since.
+        """
+        if not self.can_redo:
+            raise CourseError(
+                "There is nothing to redo: no edit was undone, or another one was made since."
+            )
+        self._done += 1
+        return self.model
+
+    def code(self, variable: str = "model") -> str:
+        """The chain as Python, to be pasted into a project where `variable` is the first model.
+
+        Edits that are undone are left out; so is training that happened between the edits.
+
+        Args:
+            variable: a name, or one with dots such as "self.backbone".
+
+        Raises:
+            CourseError: if `variable` is no such name, or an argument can't be written as text (a
+                function, say).
+        """
+        _check_variable(variable)
+        edits = self._chain[: self._done]
+        if not edits:
+            return f"# No edit so far: {variable} is as it was."
+        lines = ["from course_utils.conv import edit_conv", ""]
+        shared = []
+        if self.example_input is not None:
+            lines = ["import torch", "", *lines]
+            lines.append(f"example_input = {_literal(self.example_input)}  # only its shape counts")
+            shared = ["example_input=example_input"]
+        for edited in edits:
+            written = [f"{key}={_literal(value)}" for key, value in edited.arguments.items()]
+            lines += _call(variable, [variable, _literal(edited.name), *shared, *written])
+        return "\n".join(lines) + "\n"
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    if "return_report" in arguments:
+        raise CourseError("return_report is not yours to set here: every edit returns its report.")
+    if "example_input" in arguments:
+        raise CourseError(
+            "example_input is the same for the whole chain: ConvEditor(model, example_input)."
+        )
+
+
+def _check_variable(variable: str) -> None:
+    parts = variable.split(".")
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+        raise CourseError(
+            f"{variable!r} is no name of a variable: give one such as 'model' or 'self.backbone'."
+        )
+    if variable in ("torch", "edit_conv", "example_input"):
+        raise CourseError(f"The code needs the name {variable} itself: give another one.")
+
+
+def _call(variable: str, arguments: list[str]) -> list[str]:
+    line = f"{variable} = edit_conv({', '.join(arguments)})"
+    if len(line) <= _LINE:
+        return [line]
+    return [f"{variable} = edit_conv(", *(f"    {argument}," for argument in arguments), ")"]
+
+
+def _literal(value: Any) -> str:
+    """Python that gives `value`; a tensor is written as zeros of its shape, kind and device."""
+    match value:
+        case None | bool() | float():
+            return repr(value)
+        case str():
+            return repr(value) if '"' in value or "\\" in value else f'"{value}"'
+        case tuple() | list():
+            inner = ", ".join(map(_literal, value))
+            return f"({inner},)" if len(value) == 1 else f"({inner})"
+        case Tensor():
+            options = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
+            options += "" if value.device.type == "cpu" else f', device="{value.device}"'
+            return f"torch.zeros({', '.join(map(str, value.shape)) or '()'}{options})"
+    try:  # NumPy's whole numbers, too
+        return repr(operator.index(value))
+    except TypeError:
+        raise CourseError(
+            f"{value!r} can't be written as plain Python: give a number, a text or a tuple of them."
+        ) from None

@@ -1,0 +1,260 @@
+"""What an edit did to a network, in words and numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from course_utils.conv.edit.adapter import AdaptedConv2d
+from course_utils.conv.layer_table import LayerRow, layer_table
+from course_utils.conv.receptive_field import ReceptiveField
+from course_utils.core import evaluation_mode
+
+_CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
+ROUNDING = 1e-4  # of the largest output: what adding up in another order may change
+# Attributes of layers that an edit can change, and how they are shown.
+_SETTINGS = {
+    "in_channels": "in",
+    "out_channels": "out",
+    "kernel_size": "kernel",
+    "stride": "stride",
+    "padding": "padding",
+    "dilation": "dilation",
+    "groups": "groups",
+    "padding_mode": "padding mode",
+    "in_features": "in",
+    "out_features": "out",
+    "num_features": "channels",
+    "num_channels": "channels",
+    "normalized_shape": "channels",
+    "num_parameters": "channels",
+}
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """One layer that the edit touched.
+
+    Attributes:
+        name, kind: of the layer, and its class.
+        pairs: (what, before, after) of its settings and sizes that changed, as short texts.
+    """
+
+    name: str
+    kind: str
+    pairs: tuple[tuple[str, str, str], ...]
+
+    @property
+    def before(self) -> str:
+        return ", ".join(f"{what} {old}" for what, old, _ in self.pairs)
+
+    @property
+    def after(self) -> str:
+        return ", ".join(f"{what} {new}" for what, _, new in self.pairs)
+
+    def __str__(self) -> str:
+        changes = ", ".join(f"{what} {old} → {new}" for what, old, new in self.pairs)
+        return f"{self.name} ({self.kind}): {changes}"
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What `edit_conv` did.
+
+    Attributes:
+        name: of the edited layer.
+        changes: the arguments asked for.
+        layers: every layer whose settings or sizes changed, the edited one first.
+        adapters: names of the layers that have an adapter now and had none before.
+        kept, cut, grown: numbers in the network's parameters that are still there (shared with
+            copies, perhaps), that are gone, and that have come (copies and zeros).
+    """
+
+    name: str
+    changes: dict[str, Any]
+    layers: tuple[LayerChange, ...]
+    adapters: tuple[str, ...]
+    kept: int
+    cut: int
+    grown: int
+    _before: nn.Module = field(repr=False)
+    _after: nn.Module = field(repr=False)
+    _inputs: tuple = field(repr=False)
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Names of the layers that changed."""
+        return tuple(layer.name for layer in self.layers)
+
+    @cached_property
+    def parameters(self) -> tuple[int, int]:
+        """Numbers that the network learns, before and after."""
+        return tuple(sum(p.numel() for p in m.parameters()) for m in (self._before, self._after))
+
+    @cached_property
+    def multiply_adds(self) -> tuple[int, int]:
+        """Of one picture, before and after."""
+        return tuple(sum(row.multiply_adds or 0 for row in rows) for rows in self._tables)
+
+    @cached_property
+    def receptive_field(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
+        """Of the convolution that is called last; None where that sees the whole picture."""
+        return tuple(
+            next((r.receptive_field for r in reversed(rows) if r.kind in _CONVOLUTIONS), None)
+            for rows in self._tables
+        )
+
+    @cached_property
+    def _tables(self) -> tuple[list[LayerRow], list[LayerRow]]:
+        return layer_table(self._before, self._inputs), layer_table(self._after, self._inputs)
+
+    @torch.no_grad()
+    def difference(self, *inputs: Tensor) -> float:
+        """How far the outputs are from those before: max |Δy| / max |y|, in eval mode.
+
+        About 1e-6 means the same function within rounding.
+        """
+        outputs = []
+        for model in (self._before, self._after):
+            with evaluation_mode(model):
+                outputs.append(torch.cat([y.flatten() for y in _outputs(model(*inputs))]))
+        return relative_change(*outputs)
+
+    @cached_property
+    def same_function(self) -> bool | None:
+        """Whether random pictures give the same outputs within rounding; None on the meta device.
+
+        For pictures of your own see `difference`.
+        """
+        first = next(self._before.parameters())
+        if first.is_meta:
+            return None
+        random = torch.Generator().manual_seed(0)
+        inputs = tree_map(lambda value: _random_like(value, random, first.device), self._inputs)
+        return self.difference(*inputs) < ROUNDING
+
+    def __str__(self) -> str:
+        asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
+        count = len(self.layers) - 1
+        lines = [f"{self.name}: {asked}"]
+        lines += [f"  {self.layers[0]}"] if self.layers else ["  nothing changed"]
+        if count > 0:
+            lines.append(f"{count} other layer{'s' * (count > 1)} followed:")
+            lines += [f"  {layer}" for layer in self.layers[1:]]
+        for name in self.adapters:
+            lines.append(f"{name} got an adapter: the rest of the network could not follow.")
+        for what, (a, b) in (
+            ("parameters", self.parameters),
+            ("multiply-adds", self.multiply_adds),
+        ):
+            change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
+            lines.append(f"{what}: {a:,} → {b:,} ({change})")
+        lines.append(f"weights: {self.kept:,} kept, {self.cut:,} cut, {self.grown:,} grown")
+        if self.same_function is not None:
+            lines.append("function: " + ("the same" if self.same_function else "another"))
+        a, b = self.receptive_field
+        if a is not None and b is not None:
+            lines.append(f"receptive field: {a} → {b}")
+        return "\n".join(lines)
+
+
+def relative_change(before: Tensor, after: Tensor) -> float:
+    """max |after − before| / max |before|; up to `ROUNDING` it is rounding."""
+    return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+
+
+def report_of(
+    before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], inputs: tuple
+) -> EditReport:
+    """Compare a network with the edited one."""
+    old, new = dict(before.named_modules()), dict(after.named_modules())
+    layers = [
+        change
+        for layer in new
+        if layer in old and (change := _change(layer, old[layer], new[layer])) is not None
+    ]
+    layers.sort(key=lambda change: change.name != name)  # stable: the others stay in order
+    adapters = [
+        layer
+        for layer, module in new.items()
+        if isinstance(module, AdaptedConv2d) and not _same_adapter(old.get(layer), module)
+    ]
+    had, has = dict(before.named_parameters()), dict(after.named_parameters())
+    kept = sum(_kept(p, has[n]) for n, p in had.items() if n in has)
+    return EditReport(
+        name=name,
+        changes=dict(changes),
+        layers=tuple(layers),
+        adapters=tuple(adapters),
+        kept=kept,
+        cut=sum(p.numel() for p in had.values()) - kept,
+        grown=sum(p.numel() for p in has.values()) - kept,
+        _before=before,
+        _after=after,
+        _inputs=inputs,
+    )
+
+
+def _kept(old: Tensor, new: Tensor) -> int:
+    """How many of a parameter's numbers are still there.
+
+    Growing keeps all along a dimension, cutting as many as are left; where groups or splits have
+    cut differently, there are zeros instead.
+    """
+    both = math.prod(min(a, b) for a, b in zip(old.shape, new.shape, strict=True))
+    if old.shape == new.shape or old.ndim == 1 or new.numel() >= old.numel() or new.is_meta:
+        return both
+    return min(both, int(new.detach().count_nonzero()))
+
+
+def _change(name: str, old: nn.Module, new: nn.Module) -> LayerChange | None:
+    pairs = tuple(_differences(old, new))
+    return LayerChange(name, type(old).__name__, pairs) if pairs else None
+
+
+def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str]]:
+    known = False
+    for attribute, shown in _SETTINGS.items():
+        a, b = getattr(old, attribute, None), getattr(new, attribute, None)
+        if a != b:
+            known = True
+            yield shown, _short(a), _short(b)
+    if isinstance(old, nn.modules.conv._ConvNd) and (old.bias is None) != (new.bias is None):
+        yield "bias", *("no" if m.bias is None else "yes" for m in (old, new))
+    if not known:  # a layer of another kind, with parameters of its own
+        new_shapes = {n: p.shape for n, p in new.named_parameters(recurse=False)}
+        for n, p in old.named_parameters(recurse=False):
+            if n in new_shapes and p.shape != new_shapes[n]:
+                yield n, *("×".join(map(str, s)) for s in (p.shape, new_shapes[n]))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        same = len(set(value)) == 1
+        return str(value[0]) if same and len(value) != 2 else "×".join(map(str, value))
+    return str(value)
+
+
+def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
+    if not isinstance(old, AdaptedConv2d):
+        return False
+    return (old.project is None) == (new.project is None) and old.former == new.former
+
+
+def _random_like(value: Any, random: torch.Generator, device: torch.device) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if not value.is_floating_point():
+        return torch.zeros(value.shape, dtype=value.dtype, device=device)
+    return torch.randn(value.shape, generator=random).to(device, value.dtype)
+
+
+def _outputs(value: Any) -> list[Tensor]:
+    return [t for t in tree_leaves(value) if isinstance(t, Tensor)]

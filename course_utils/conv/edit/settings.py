@@ -1,0 +1,173 @@
+"""The edited layer by itself: its new settings, and its weights as far as they can be kept."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.conv.arithmetic import conv2d_shape, middle_overlap
+from course_utils.conv.impossible import Broken, require
+from course_utils.conv.rules import WINDOW, channel_rules, together, whole, window_rules
+from course_utils.core import CourseError
+
+CHANGEABLE = (
+    *("out_channels", "kernel_size", "stride", "padding"),
+    *("dilation", "groups", "bias", "padding_mode"),
+)
+"""What can be changed of a layer, by `nn.Conv2d`'s names and in its order."""
+
+
+def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return the layer's arguments; sizes as pairs, a padding in words as it is."""
+    names = ("in_channels", *CHANGEABLE)
+    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
+def simple_settings(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return what can be changed of a layer; one number where height and width agree."""
+    settings = settings_of(conv)
+    return {name: simple(settings[name]) for name in CHANGEABLE}
+
+
+def simple(value: Any) -> Any:
+    """(3, 3) as 3, which reads better; (3, 5) and "same" stay."""
+    return together(value) if isinstance(value, tuple) else value
+
+
+def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]:
+    """All settings of the layer after the changes.
+
+    Where the kernel or its dilation changes and no padding is given, the output keeps its size if
+    the padding can see to that.
+
+    Raises:
+        CourseError: for an argument that a convolution has not, or that cannot be changed here.
+    """
+    before = settings_of(conv)
+    for name in changes:
+        if name == "in_channels":
+            raise CourseError(
+                "in_channels is what the layers before give: change their out_channels."
+            )
+        if name not in CHANGEABLE:
+            close = difflib.get_close_matches(name, CHANGEABLE, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            known = ", ".join(CHANGEABLE)
+            raise CourseError(f"A convolution has no argument {name!r}.{hint} It has {known}.")
+    after = before | changes
+    for name in ("kernel_size", "stride", "dilation"):
+        after[name] = whole(name, after[name], 2)
+    for name in ("out_channels", "groups"):
+        after[name] = whole(name, after[name], 1)[0]
+    after["bias"] = bool(after["bias"])
+    if not isinstance(after["padding"], str):
+        after["padding"] = whole("padding", after["padding"], 2)
+    if "padding" not in changes and not isinstance(before["padding"], str):
+        after["padding"] = _padding_that_keeps_the_size(before, after)
+    return after
+
+
+def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] | str:
+    def spans(s: dict) -> list[int]:
+        return [d * (k - 1) for d, k in zip(s["dilation"], s["kernel_size"], strict=True)]
+
+    grown = [b - a for a, b in zip(spans(before), spans(after), strict=True)]
+    totals = [2 * p + g for p, g in zip(before["padding"], grown, strict=True)]
+    keeps_size = totals == spans(after) and set(after["stride"]) == {1}
+    if keeps_size and any(total % 2 for total in totals):
+        return "same"  # an even kernel needs one pixel more on one side
+    return tuple(max(total // 2, 0) for total in totals)
+
+
+def check(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise: int = 0) -> None:
+    """See that there is such a layer, and that it fits the inputs that it gets.
+
+    Args:
+        shapes: of the inputs, (N, C, H, W).
+        depthwise: output channels per input channel where the input's channels follow the layer's;
+            0 where they do not.
+
+    Raises:
+        ImpossibleSetting: with the formula, the numbers and the nearest settings that work.
+    """
+
+    def rules(s):
+        if not depthwise:
+            yield from channel_rules(s)
+        elif s["out_channels"] < 1 or s["out_channels"] % depthwise:
+            nearest = max(1, round(s["out_channels"] / depthwise)) * depthwise
+            yield Broken(
+                f"This depthwise layer gives {depthwise} channels for each of its input's.",
+                "C_out mod (C_out / C_in) = 0",
+                f"{s['out_channels']} mod {depthwise} = {s['out_channels'] % depthwise}",
+                ({"out_channels": nearest},),
+            )
+        for shape in shapes:
+            yield from window_rules(shape[-2:], s)
+
+    require(rules, {n: simple(value) for n, value in settings.items()}, fixed={"in_channels"})
+
+
+def output_sizes(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple]:
+    """Height and width of the output for each input shape."""
+    window = {name: settings[name] for name in WINDOW if name != "padding_mode"}
+    return [conv2d_shape(shape[-3:], 1, **window)[1:] for shape in shapes]
+
+
+def set_window(conv: nn.Conv2d, settings: dict[str, Any]) -> None:
+    """Give a layer its kernel size, stride, padding, dilation and padding mode."""
+    for name in WINDOW:
+        setattr(conv, name, settings[name])
+    sides = [0, 0, 0, 0]  # left, right, top, bottom: nn.Conv2d keeps them for padding modes
+    if settings["padding"] == "same":
+        for i, (d, k) in enumerate(zip(conv.dilation, conv.kernel_size, strict=True)):
+            before = d * (k - 1) // 2
+            sides[2 - 2 * i : 4 - 2 * i] = [before, d * (k - 1) - before]
+    elif settings["padding"] != "valid":
+        top, left = settings["padding"]
+        sides = [left, left, top, top]
+    conv._reversed_padding_repeated_twice = sides
+
+
+def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """The kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
+
+    How they come to lie on one another is said by `middle_overlap`.
+    """
+    for dim, new in zip((2, 3), size, strict=True):
+        old = weight.shape[dim]
+        if new == old:
+            continue
+        into, source = middle_overlap(old, new)
+        kept = weight.narrow(dim, source.start, source.stop - source.start)
+        shape = list(weight.shape)
+        shape[dim] = new
+        weight = weight.new_zeros(shape)
+        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
+    return weight
+
+
+def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
+    """Weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
+
+    Fewer groups: zeros where an output did not see an input, so the layer computes what it did.
+    More groups: what an output sees no longer is lost.
+
+    The inputs that `new` groups leave to an output are looked up among those it had.
+    """
+    rows, width = weight.shape[:2]
+    channels = width * old
+    now = channels // new
+    group_had = torch.arange(rows) // (rows // old)
+    group_has = torch.arange(rows) // (rows // new)
+    sees = group_has[:, None] * now + torch.arange(now)  # the input channel behind each weight
+    place = sees - group_had[:, None] * width
+    known = (place >= 0) & (place < width)
+    index = place.clamp(0, width - 1).to(weight.device)
+    index = index.reshape(*index.shape, *(1,) * (weight.ndim - 2))
+    result = torch.gather(weight, 1, index.expand(-1, -1, *weight.shape[2:]))
+    return result * known.to(result).reshape(*known.shape, *(1,) * (weight.ndim - 2))

@@ -1,0 +1,284 @@
+"""A table of a model's layers: what each gives, learns, costs and sees.
+
+The model runs once, on the meta device where that works: shapes without numbers. Hooks note each
+layer, and a `TorchDispatchMode`, which is shown every single operation, follows the receptive field
+through branches, sums and concatenations, which no hook on a layer would see.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.meta import blank, stand_ins
+from course_utils.conv.receptive_field import ReceptiveField, windows_of
+from course_utils.conv.rules import WINDOW
+from course_utils.core import evaluation_mode
+
+if TYPE_CHECKING:
+    import pandas
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One call of one layer.
+
+    Attributes:
+        name: the layer's name in the model, as in `model.get_submodule(name)`.
+        kind: its class.
+        output_shape: of the batch; None if the model did not call the layer itself.
+        parameters: numbers it learns; 0 where an earlier row has counted them already.
+        multiply_adds: of one picture; None where the layer is neither a convolution nor linear, as
+            is the custom of papers on CNNs (so a transformer's attention is not counted).
+        receptive_field: of one number of the output; None where a number sees the whole picture
+            (behind flattening, global pooling, squeeze-and-excitation), or it is not known.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...] | None
+    parameters: int
+    multiply_adds: int | None
+    receptive_field: ReceptiveField | None
+
+
+def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRow]:
+    """A row for each call of a layer, in the order of the calls.
+
+    Layers are the modules without children, and those that own parameters themselves (a vision
+    transformer's class token). Those that were not called but learn something come last (heads for
+    training only; the output layer inside `nn.MultiheadAttention`), so the parameters of all rows
+    add up to the model's. Shared ones are counted once.
+
+    The model is run in eval mode on a copy and comes to no harm.
+
+    Args:
+        example_input: a batch (N, ...), or one picture (C, H, W); a tuple for a model of several
+            inputs.
+
+    Raises:
+        Exception: whatever the model raises on `example_input`.
+    """
+    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+    batch = inputs[0].shape[0] if inputs[0].ndim != 3 else 1
+    calls = None
+    with suppress(
+        Exception
+    ):  # control flow that looks at the data, lazy layers, a broken model ...
+        calls = _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
+    if calls is None:
+        with torch.random.fork_rng(devices=[]):
+            calls = _run(_real_copy(model), inputs)
+    counted: set[int] = set()
+    rows = []
+    for name, module, output, multiply_adds, field in calls:
+        own = {id(p): p.numel() for p in module.parameters(recurse=False)}
+        parameters = sum(n for key, n in own.items() if key not in counted)
+        counted |= own.keys()
+        if multiply_adds is not None:
+            multiply_adds //= max(batch, 1)
+        rows.append(LayerRow(name, type(module).__name__, output, parameters, multiply_adds, field))
+    return rows
+
+
+def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
+    """The rows as a pandas table; shapes and receptive fields as text, unknown numbers as <NA>."""
+    import pandas
+
+    return pandas.DataFrame(
+        {
+            "layer": [row.name for row in rows],
+            "kind": [row.kind for row in rows],
+            "output shape": [
+                "not called" if row.output_shape is None else "×".join(map(str, row.output_shape))
+                for row in rows
+            ],
+            "parameters": pandas.array([row.parameters for row in rows], dtype="Int64"),
+            "multiply-adds": pandas.array([row.multiply_adds for row in rows], dtype="Int64"),
+            "receptive field": [
+                "" if row.receptive_field is None else str(row.receptive_field) for row in rows
+            ],
+        }
+    )
+
+
+# Running the model
+
+
+Call = tuple[str, nn.Module, tuple[int, ...] | None, int | None, ReceptiveField | None]
+
+
+def _run(model: nn.Module, inputs: tuple) -> list[Call]:
+    """Run `model` once and note each call of a layer."""
+    calls: list[Call] = []
+    fields = _FollowFields()
+    names = {module: name for name, module in model.named_modules() if _listed(module)}
+
+    def note(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        source, result = _first_tensor((args, kwargs)), _first_tensor(output)
+        if isinstance(module, nn.Conv2d) and module.padding_mode == "circular":
+            fields.through(module, source, result)  # PyTorch copies this padding piece by piece
+        shape = None if result is None else tuple(result.shape)
+        cost = _multiply_adds(module, source, result)
+        calls.append((names[module], module, shape, cost, fields.of(result)))
+
+    handles = [module.register_forward_hook(note, with_kwargs=True) for module in names]
+    try:
+        with evaluation_mode(model), torch.no_grad(), fields:
+            for tensor in tree_leaves(inputs):
+                if isinstance(tensor, Tensor):
+                    fields.begin(tensor)
+            model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    called = {module for _, module, *_ in calls}
+    idle = [(name, module) for module, name in names.items() if module not in called]
+    return calls + [(name, module, None, None, None) for name, module in idle if _owns(module)]
+
+
+def _real_copy(model: nn.Module) -> nn.Module:
+    """A copy, or the model itself where it can't be copied (one with pruning masks, say)."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return model
+
+
+def _listed(module: nn.Module) -> bool:
+    counted = isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear))
+    return counted or _owns(module) or next(module.children(), None) is None
+
+
+def _owns(module: nn.Module) -> bool:
+    return next(module.parameters(recurse=False), None) is not None
+
+
+def _first_tensor(values: Any) -> Tensor | None:
+    return next((t for t in tree_leaves(values) if isinstance(t, Tensor)), None)
+
+
+def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
+    """Multiply-adds of the whole batch, or None if unknown."""
+    if isinstance(module, nn.Conv2d):  # an adapter behind it may have resized what it gave
+        window = {name: getattr(module, name) for name in WINDOW}
+        shape = conv2d_shape(tuple(source.shape[-3:]), module.out_channels, **window)
+        pictures = source.shape[0] if source.ndim == 4 else 1
+        return pictures * math.prod(shape) * math.prod(module.weight.shape[1:])
+    if isinstance(module, _CONVOLUTIONS):  # each output number sums over one kernel
+        return output.numel() * math.prod(module.weight.shape[1:])
+    if isinstance(module, _TRANSPOSED):  # each input number is spread over one kernel
+        return source.numel() * math.prod(module.weight.shape[1:])
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    return None
+
+
+# Following the receptive field
+
+# Operations that move channels or pictures about and leave each pixel where it is.
+_KEEPS_PIXELS = frozenset(
+    (
+        *("alias", "cat", "channel_shuffle", "detach", "expand", "permute", "select", "slice"),
+        *("split", "split_with_sizes", "squeeze", "transpose", "unsqueeze", "view", "_unsafe_view"),
+        # These work pixel by pixel, though PyTorch (2.7, or any so far) does not mark them so.
+        *("elu_", "hardsigmoid_", "hardswish", "hardswish_", "hardtanh_", "leaky_relu"),
+        *("leaky_relu_", "mish_", "_prelu_kernel", "threshold_"),
+    )
+)
+
+
+class _FollowFields(TorchDispatchMode):
+    """Keeps a receptive field for each tensor that the operations give.
+
+    A tensor without an entry is a constant, which sees nothing; one whose entry is None sees the
+    whole picture, or is not understood, and so is all that is computed from it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._fields = WeakTensorKeyDictionary()
+
+    def begin(self, tensor: Tensor) -> None:
+        self._fields[tensor] = ReceptiveField() if tensor.ndim >= 3 else None
+
+    def through(self, layer: nn.Conv2d, before: Tensor, behind: Tensor) -> None:
+        field = self.of(before)
+        for window in windows_of(layer):
+            self._fields[behind] = field and field.then(*window)
+
+    def of(self, tensor: Tensor | None) -> ReceptiveField | None:
+        return None if tensor is None else self._fields.get(tensor)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        sources = [t for t in tensors if t in self._fields]
+        if sources:
+            field = self._behind(func, args, sources, output)
+            for tensor in tree_leaves(output):
+                if isinstance(tensor, Tensor):
+                    self._fields[tensor] = field
+                    base = tensor._base  # of a view; None otherwise
+                    written = any(tensor is t for t in tensors)
+                    if base is not None and written and self._fields.get(base, ...) != field:
+                        self._fields[base] = None  # a part of it now sees something else
+        return output
+
+    def _behind(self, func, args, sources, output) -> ReceptiveField | None:
+        """The receptive field behind one operation on `sources`."""
+        field = self._fields[sources[0]]
+        for source in sources[1:]:
+            other = self._fields[source]
+            field = field and other and field.union(other)
+        if field is None:
+            return None
+        name = func.overloadpacket.__name__
+        match name:
+            case "convolution" if len(args[3]) == 2 and not args[6] and len(sources) == 1:
+                _, weight, _, stride, padding, dilation, *_ = args
+                padding = padding if len(padding) == 2 else padding * 2  # padding="valid": [0]
+                return field.then(tuple(weight.shape[2:]), stride, dilation, padding)
+            case "max_pool2d_with_indices" | "avg_pool2d":
+                # Arguments at the end are left out where they have their default values.
+                kernel, stride, padding, dilation = [*args[1:], *[None] * 4][:4]
+                dilation = dilation if name.startswith("max") else None
+                return field.then(kernel, stride or kernel, dilation or 1, padding or 0)
+            case "constant_pad_nd" | "reflection_pad2d" | "replication_pad2d":
+                left, _, top, *_ = [*args[1], 0, 0]
+                return field.then(1, padding=(top, left)) if len(args[1]) <= 4 else None
+            case "native_batch_norm" if not args[5]:  # not training: known mean and variance
+                return field
+        if torch.Tag.pointwise in func.tags or name in _KEEPS_PIXELS:
+            return field if _same_pixels(name, args, sources, output) else None
+        return None
+
+
+def _same_pixels(name: str, args: tuple, sources: list[Tensor], output: Any) -> bool:
+    """Whether height and width are still the last two dimensions, and as they were."""
+    ndim = sources[0].ndim
+    match name:
+        case "cat" | "select" | "transpose":
+            moved = [d % ndim for d in args[1:3] if name == "transpose"]
+            moved = moved or [(args[1] if len(args) > 1 else 0) % ndim]
+            kept = max(moved) < ndim - 2
+        case "permute":
+            kept = [d % ndim for d in args[1][-2:]] == [ndim - 2, ndim - 1]
+        case _:
+            kept = True
+    outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+    return kept and len({t.shape[-2:] for t in (*sources, *outputs)}) == 1

@@ -1,0 +1,20 @@
+"""What every room stands on: errors in words, the runtime, seeds, files, and numbers as text.
+
+Used by every notebook; imports no other room.
+"""
+
+from __future__ import annotations
+
+from course_utils.core.lazy import public_names
+
+__all__ = public_names(
+    __name__,
+    {
+        "errors": "CourseError expect_error whole_number",
+        "files": "atomic_write",
+        "modes": "evaluation_mode kept_modes",
+        "runtime": "borrowed device_of one_thread pick_device use_threads",
+        "seeds": ("draw_default mixed_seed private_random_numbers seed_layers seeded splitmix64"),
+        "text": "decimal MINUS number power_of_ten product total",
+    },
+)

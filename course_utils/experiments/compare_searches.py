@@ -1,0 +1,128 @@
+"""The searches of the article side by side, at equal budget.
+
+    python -m course_utils.experiments.compare_searches
+
+writes `assets/results/search_methods.json` and `search_tests.json`; that took 36 minutes of
+two cores on a busy machine.
+
+Every method is given 72 epochs of 3,000 pictures of Fashion-MNIST, which is 24 candidates of 3
+epochs each; with a pruner, as many candidates as come of the same number of epochs. All search the
+same space around `SimpleCNN`, are judged on the validation pictures, and begin with the same five
+seeds. Only when a search has ended is its best network shown the test pictures, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from typing import Any
+
+from optuna.trial import TrialState
+from torch import nn
+from tqdm.auto import tqdm
+
+from course_utils.data import load_dataset
+from course_utils.experiments.results import Record, save_results
+from course_utils.metrics import evaluate
+from course_utils.search import Objective, Plan, SearchSpace, create_study, first_cnn_space, work
+from course_utils.training import Precision
+
+COMMAND = "python -m course_utils.experiments.compare_searches"
+SEEDS = (0, 1, 2, 3, 4)
+TRIALS, EPOCHS, PICTURES = 24, 3, 3000
+BUDGET = TRIALS * EPOCHS
+"""Epochs of each search."""
+
+ARTICLES = "the article's settings"
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "grid": {"method": "grid"},
+    "random": {"method": "random"},
+    "Bayesian (TPE)": {"method": "tpe"},
+    "Bayesian (GP)": {"method": "gp"},
+    "evolutionary (CMA-ES)": {"method": "cmaes"},
+    "TPE with halving": {"method": "tpe", "pruner": "halving", "trials": 3 * TRIALS},
+    "NSGA-II, two objectives": {
+        "method": "nsga2",
+        "objectives": ("accuracy", "multiply_adds"),
+    },
+    # No search, but what the others are compared with: one candidate, trained as the article does.
+    ARTICLES: {"space": SearchSpace({"conv1.out_channels": [16]}), "trials": 1},
+}
+"""By the name that the notebook shows: the settings of their plans."""
+
+
+def run_search(name: str, seed: int) -> tuple[list[Record], Record]:
+    """One search: a record for each candidate, and one for the best network on the test pictures.
+
+    Plain float32 and one thread: the same numbers on every run on a machine.
+    """
+    space = first_cnn_space()
+    settings = {"trials": TRIALS, "epochs": EPOCHS, "pictures": PICTURES, "seed": seed}
+    plan = Plan(**({"space": space} | settings | SEARCHES[name]))
+    data = load_dataset(plan.data)
+    best: list[tuple[float, nn.Module]] = []
+
+    def keep(_trial, model: nn.Module, history) -> None:
+        accuracy = history.validation_accuracy[-1]
+        if not best or accuracy > best[0][0]:
+            best[:] = [(accuracy, model)]
+
+    objective = Objective(plan, data=data, precision=Precision(threads=1), on_trained=keep)
+    records: list[Record] = []
+
+    def note(trial) -> None:
+        complete = trial.state == TrialState.COMPLETE
+        records.append(
+            {
+                "search": name,
+                "seed": seed,
+                "epochs": objective.epochs,  # of the whole search so far
+                "state": trial.state.name.lower(),
+                "accuracy": trial.values[0] if complete else None,
+                "multiply_adds": trial.user_attrs.get("multiply_adds"),
+            }
+            | {key: trial.params.get(key) for key in space}
+        )
+
+    work(create_study(plan), objective, until=lambda: objective.epochs >= BUDGET, on_trial=note)
+    accuracy, model = best[0]
+    test = evaluate(model, data.test, mean=data.mean, std=data.std)
+    return records, {
+        "search": name,
+        "seed": seed,
+        "candidates": len(records),
+        "validation": accuracy,
+        "test": test.accuracy,
+    }
+
+
+def main(jobs: int = 2) -> None:
+    """Run every search with every seed, `jobs` at a time, and write the results."""
+    every = [(name, seed) for name in SEARCHES for seed in SEEDS]
+    records: list[Record] = []
+    tests: list[Record] = []
+    # Fresh processes: what one search leaves in its process cannot reach another.
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for trials, test in tqdm(pool.imap_unordered(_run, every), total=len(every)):
+            records += trials
+            tests.append(test)
+    shared = {"budget_epochs": BUDGET, "epochs": EPOCHS, "pictures": PICTURES}
+    for file, rows in (("search_methods", records), ("search_tests", tests)):
+        save_results(file, rows, command=COMMAND, settings=shared, made_with=_versions())
+
+
+def _run(job: tuple[str, int]) -> tuple[list[Record], Record]:
+    return run_search(*job)
+
+
+def _versions() -> dict[str, str]:
+    import optuna
+
+    return {"optuna": optuna.__version__}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
+    main(parser.parse_args().jobs)

@@ -1,0 +1,121 @@
+"""How long a forward pass takes, measured so that models can be compared on a busy machine."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.core import CourseError, device_of, evaluation_mode, one_thread
+
+ROUNDS = 200  # more only make the numbers more alike
+FEWEST_ROUNDS = 3  # fewer have no quartiles
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of forward passes.
+
+    Attributes:
+        batch_size: pictures in each pass.
+        milliseconds: of each pass, in the order of the rounds.
+    """
+
+    batch_size: int
+    milliseconds: tuple[float, ...] = field(repr=False)
+
+    @property
+    def median(self) -> float:
+        """Milliseconds of a whole batch; half of the passes took less."""
+        return statistics.median(self.milliseconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Milliseconds that a quarter, and three quarters, of the passes stayed below."""
+        low, _, high = statistics.quantiles(self.milliseconds, n=4, method="inclusive")
+        return low, high
+
+    def __str__(self) -> str:
+        return "{:.3g} ms ({:.3g} to {:.3g})".format(self.median, *self.quartiles)
+
+
+def measure_latency(
+    models: Mapping[str, nn.Module],
+    images: Tensor,
+    *,
+    rounds: int = ROUNDS,
+    seconds: float = 0.5,
+) -> dict[str, Latency]:
+    """Time a forward pass of each model, one thread on the CPU, eval mode, no gradients.
+
+    In every round each model runs once, in an order that turns about from round to round: whatever
+    else the machine does, it does to all alike. A first round prepares the kernels and is not
+    counted. Afterwards modes and the number of threads are as they were.
+
+    Args:
+        models: by name; each runs on the device where its parameters are.
+        images: float32 (N, C, H, W), one batch.
+        rounds: at most so many, at least 3.
+        seconds: no new round begins after so long for each model, once there are three.
+
+    Raises:
+        CourseError: if there are fewer than 3 rounds.
+        Exception: whatever a model raises on `images`.
+    """
+    if rounds < FEWEST_ROUNDS:
+        raise CourseError(
+            f"rounds={rounds} is too few for quartiles: give {FEWEST_ROUNDS} or more."
+        )
+    batches = {name: images.to(device_of(model)) for name, model in models.items()}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    order = list(models)
+    with _ready(models):
+        for name in order:
+            _pass_milliseconds(models[name], batches[name])
+        started = time.perf_counter()
+        for done in range(rounds):
+            if done >= FEWEST_ROUNDS and time.perf_counter() - started > seconds * len(order):
+                break
+            for name in order:
+                times[name].append(_pass_milliseconds(models[name], batches[name]))
+            order.reverse()
+    return {name: Latency(len(images), tuple(taken)) for name, taken in times.items()}
+
+
+def typical_ratio(one: Latency, reference: Latency) -> float:
+    """How many times as long `one` takes as `reference`, both of the same `measure_latency`.
+
+    The median of the ratios within each round: a machine that is slow for a while slows both passes
+    of a round, which leaves their ratio as it is.
+    """
+    pairs = zip(one.milliseconds, reference.milliseconds, strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+@contextlib.contextmanager
+def _ready(models: Mapping[str, nn.Module]):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one_thread())
+        for model in models.values():
+            stack.enter_context(evaluation_mode(model))
+        stack.enter_context(torch.no_grad())
+        yield
+
+
+def _pass_milliseconds(model: nn.Module, images: Tensor) -> float:
+    _wait(images.device)
+    started = time.perf_counter()
+    model(images)
+    _wait(images.device)
+    return 1e3 * (time.perf_counter() - started)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done all it was told; the CPU always has."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()

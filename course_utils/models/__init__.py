@@ -1,0 +1,16 @@
+"""The networks of the course, and their trained weights.
+
+Used by every notebook.
+"""
+
+from __future__ import annotations
+
+from course_utils.core.lazy import public_names
+
+__all__ = public_names(
+    __name__,
+    {
+        "pretrained": "first_cnn_recipe load_pretrained",
+        "simple": "DenseBaseline SimpleCNN",
+    },
+)

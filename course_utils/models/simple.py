@@ -1,0 +1,225 @@
+"""The small networks that the course trains.
+
+- `SimpleCNN`: two convolutions and one linear layer, the network of §2.2.2;
+- `DenseBaseline`: a network without any convolution, to compare it with (§1.1).
+
+Each is an `nn.Sequential` with named layers: `print(model)` is its description, `model.conv1` one
+of its layers, `model[:3]` its beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from course_utils.core import CourseError, private_random_numbers
+
+if TYPE_CHECKING:
+    from course_utils.data import Dataset
+
+
+class _Layers(nn.Sequential):
+    """Named layers one after the other; a part of them is a plain `nn.Sequential`."""
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        if isinstance(index, slice):  # nn.Sequential would call the subclass's __init__
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
+
+
+class SimpleCNN(_Layers):
+    """Twice convolution, ReLU and pooling, then a linear layer: images in, class scores out.
+
+    Each convolution (3×3, padding 1) keeps the size of its input and each pooling halves it,
+    rounded down: 28×28 becomes 14×14 and then 7×7. The scores are logits, as `F.cross_entropy`
+    wants them.
+
+    Args:
+        in_channels: Channels of the images; 1 for grey, 3 for colour.
+        classes: Number of scores.
+        image_size: Side of the square images in pixels, or (height, width).
+        widths: Channels that the two convolutions give.
+        dropout: Probability with which an input of the linear layer is set to zero while training
+            (Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
+            overfitting"). 0 leaves the layer out.
+        batch_norm: Normalise behind each convolution (Ioffe and Szegedy 2015, "Batch
+            normalization"); the convolutions then have no bias, for the normalisation would take
+            it away again.
+
+    Shape:
+        (N, in_channels, height, width) to (N, classes).
+
+    Attributes:
+        conv1, conv2: The two `nn.Conv2d`.
+        classifier: The `nn.Linear`.
+
+    Raises:
+        CourseError: If nothing would be left of the image behind the two poolings, or a setting is
+            outside its range.
+
+    >>> SimpleCNN(in_channels=1, classes=10, image_size=28).classifier
+    Linear(in_features=1568, out_features=10, bias=True)
+    """
+
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    classifier: nn.Linear
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 10,
+        image_size: int | tuple[int, int] = 28,
+        widths: tuple[int, int] = (16, 32),
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+    ) -> None:
+        height, width = _pair(image_size)
+        _check_counts(in_channels=in_channels, classes=classes)
+        if len(widths) != 2:
+            raise CourseError(
+                f"widths={tuple(widths)} has {len(widths)} numbers, but the network has two "
+                "convolutions: give two, such as (16, 32)."
+            )
+        _check_counts(**{f"widths[{i}]": w for i, w in enumerate(widths)})
+        _check_dropout(dropout)
+        rows, columns = height // 2 // 2, width // 2 // 2
+        if rows < 1 or columns < 1:
+            raise CourseError(
+                f"A {height}×{width} image is too small: pooling halves it twice, "
+                f"{height}×{width} → {height // 2}×{width // 2} → {rows}×{columns}, and nothing is "
+                "left. Give at least 4×4 pixels."
+            )
+
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = in_channels
+        for number, out_channels in enumerate(widths, start=1):
+            layers[f"conv{number}"] = nn.Conv2d(
+                channels, out_channels, kernel_size=3, padding=1, bias=not batch_norm
+            )
+            if batch_norm:
+                layers[f"norm{number}"] = nn.BatchNorm2d(out_channels)
+            layers[f"relu{number}"] = nn.ReLU()
+            layers[f"pool{number}"] = nn.MaxPool2d(2)
+            channels = out_channels
+        layers["flatten"] = nn.Flatten()
+        if dropout:
+            layers["dropout"] = nn.Dropout(dropout)
+        layers["classifier"] = nn.Linear(channels * rows * columns, classes)
+        super().__init__(layers)
+
+    @classmethod
+    def for_data(cls, data: Dataset, *, dropout: float = 0.0, seed: int | None = None) -> SimpleCNN:
+        """Return one that takes the pictures of a data set, with a score for each of its classes.
+
+        Args:
+            data: Its pictures' shape and its number of classes count.
+            dropout: As above.
+            seed: Fixes the weights, to those that `torch.manual_seed(seed)` would lead to, and
+                leaves torch's global random numbers as they are. None draws from those.
+        """
+        channels, *size = data.image_shape
+        with contextlib.nullcontext() if seed is None else private_random_numbers():
+            if seed is not None:
+                torch.default_generator.manual_seed(seed)
+            return cls(channels, len(data.classes), tuple(size), dropout=dropout)
+
+
+class DenseBaseline(_Layers):
+    """Linear layers and ReLUs, every pixel connected with every neuron; no convolution.
+
+    It knows nothing of neighbourhood: shuffle the pixels of all images alike and it learns as well
+    as before. Compare it with `SimpleCNN` at an equal number of parameters: `of_size`.
+
+    Args:
+        in_channels: Channels of the images.
+        classes: Number of scores.
+        image_size: Side of the square images in pixels, or (height, width).
+        hidden: Neurons of each hidden layer; () for a linear classifier.
+        dropout: Probability of dropping a neuron of a hidden layer while training.
+
+    Shape:
+        (N, in_channels, height, width) to (N, classes).
+
+    Attributes:
+        classifier: The last `nn.Linear`.
+
+    Raises:
+        CourseError: If a number is below 1 or `dropout` is not in [0, 1).
+    """
+
+    classifier: nn.Linear
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 10,
+        image_size: int | tuple[int, int] = 28,
+        hidden: Sequence[int] = (128,),
+        dropout: float = 0.0,
+    ) -> None:
+        height, width = _pair(image_size)
+        _check_counts(in_channels=in_channels, classes=classes)
+        _check_counts(**{f"hidden[{i}]": h for i, h in enumerate(hidden)})
+        _check_dropout(dropout)
+        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        features = in_channels * height * width
+        for number, neurons in enumerate(hidden, start=1):
+            layers[f"hidden{number}"] = nn.Linear(features, neurons)
+            layers[f"relu{number}"] = nn.ReLU()
+            if dropout:
+                layers[f"dropout{number}"] = nn.Dropout(dropout)
+            features = neurons
+        layers["classifier"] = nn.Linear(features, classes)
+        super().__init__(layers)
+
+    @classmethod
+    def of_size(
+        cls,
+        parameters: int,
+        in_channels: int = 1,
+        classes: int = 10,
+        image_size: int | tuple[int, int] = 28,
+    ) -> DenseBaseline:
+        """One hidden layer, as wide as brings the network nearest to so many parameters.
+
+        With n inputs, h hidden neurons and c classes there are (n + 1)·h + (h + 1)·c parameters.
+
+        Raises:
+            CourseError: If one hidden neuron already needs much more than `parameters`.
+        """
+        inputs = in_channels * math.prod(_pair(image_size))
+        per_neuron = inputs + 1 + classes
+        neurons = round((parameters - classes) / per_neuron)
+        if neurons < 1:
+            raise CourseError(
+                f"{parameters} parameters are too few: a single hidden neuron on {inputs} inputs "
+                f"and {classes} classes has {per_neuron + classes} already. Give at least those."
+            )
+        return cls(in_channels, classes, image_size, hidden=(neurons,))
+
+
+def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    _check_counts(height=height, width=width)
+    return height, width
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise CourseError(f"{name}={value!r}: give a whole number, at least 1.")
+
+
+def _check_dropout(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise CourseError(
+            f"dropout={dropout} is no probability below 1: 0.5 drops every second value, "
+            "1 would drop all of them."
+        )

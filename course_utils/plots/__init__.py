@@ -1,0 +1,24 @@
+"""The figures of the course: functions of results that return a `Figure` with its `alt` text.
+
+Used by every notebook. No function shows or saves anything. The texts name what is drawn, not the
+numbers that a training happened to end with, so that they are the same on every machine.
+"""
+
+from __future__ import annotations
+
+from course_utils.core.lazy import public_names
+
+__all__ = public_names(
+    __name__,
+    {
+        "canvas": "ACCENT ACCENT_2 BLACK Canvas WHITE",
+        "charts": "bars before_and_after heatmap lines",
+        "diagrams": "receptive_field_diagram",
+        "figure": "Figure SMALL",
+        "pictures": "feature_maps filters images picture_row",
+        "rates": "descents losses_and_rates range_tests",
+        "searches": "accuracy_and_cost best_so_far",
+        "spreads": "distributions spreads",
+        "training": "gaps layer_statistics learning_curves",
+    },
+)

@@ -1,0 +1,310 @@
+"""Plain charts of numbers by name: bars, lines and heat maps.
+
+Use them through `course_utils.plots.training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from course_utils.core import CourseError
+
+if TYPE_CHECKING:
+    from course_utils.plots.figure import Figure
+
+
+def bars(
+    values: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    form: str | Callable[[float], str] = "{:.3g}",
+    title: str = "",
+    highlight: str | Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+    width: int = 640,
+    values_in_alt: bool = False,
+    alt: str | None = None,
+) -> Figure:
+    """Horizontal bars from zero, first one on top, each with its number at its end.
+
+    Args:
+        values: number by name. One that is not finite gets no bar but its word.
+        intervals: (low, high) by name, drawn as a thin line over the bar.
+        form: how a number is written: a format string such as "{:.1%}" or "{:,.0f}", or a function.
+        title: names the quantity and its unit.
+        highlight: names of the bars to set off by colour.
+        limits: of the axis; by default zero and what is needed.
+        values_in_alt: tell the numbers, too; for numbers that are the same on every machine.
+        alt: replaces the text made from the names.
+    """
+    from course_utils.plots import figure as f
+
+    if not values:
+        raise CourseError("There is nothing to draw: pass at least one value.")
+    write = form.format if isinstance(form, str) else form
+    intervals = intervals or {}
+    chosen = {highlight} if isinstance(highlight, str) else set(highlight)
+    names = list(values)
+    fig = f.Figure(width, 28 + 26 * len(names) + (26 if title else 0))
+    axes = f.style(fig.subplots(), title, grid="")
+    axes.spines["bottom"].set_visible(False)
+    axes.xaxis.set_visible(False)
+    axes.tick_params(axis="y", length=0, labelcolor=f.INK)
+    axes.tick_params(axis="y", labelsize=f.TEXT)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    numbers = np.array([float(v) for v in values.values()])
+    shown = np.where(np.isfinite(numbers), numbers, 0.0)
+    ends = [max(v, intervals.get(n, (v, v))[1]) for n, v in zip(names, shown, strict=True)]
+    starts = [min(v, intervals.get(n, (v, v))[0]) for n, v in zip(names, shown, strict=True)]
+    low, high = limits or (min(0.0, *starts), max(0.0, *ends))
+    high = high if high > low else low + 1
+    axes.set_xlim(low, high)
+    for row, (name, value) in enumerate(zip(names, shown, strict=True)):
+        colour = f.ORANGE if name in chosen else f.BLUE
+        axes.barh(row, value, height=0.62, color=colour, linewidth=0)
+        end = max(ends[row], 0.0)
+        if name in intervals:
+            axes.plot(
+                intervals[name], (row, row), color=f.INK, linewidth=1.4, solid_capstyle="butt"
+            )
+            for edge in intervals[name]:
+                axes.plot((edge, edge), (row - 0.13, row + 0.13), color=f.INK, linewidth=1.4)
+        axes.annotate(
+            _number(float(numbers[row]), write),
+            xy=(min(end, high), row),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=f.TEXT,
+            color=f.INK,
+            annotation_clip=False,
+        )
+    if low < 0:
+        axes.axvline(0, color=f.RULE, linewidth=0.8)
+    told = (
+        [f"{n} {_number(float(v), write)}" for n, v in values.items()] if values_in_alt else names
+    )
+    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    with_intervals = ", with intervals" if intervals else ""
+    fig.alt = alt or f"Bar chart{what}{with_intervals}: {listed(told)}."
+    return fig
+
+
+def before_and_after(
+    values: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str] = ("before", "after"),
+    *,
+    percent: bool = False,
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+    width: int = 640,
+    alt: str | None = None,
+) -> Figure:
+    """Two numbers for each name, joined by a line: an open dot and a filled one.
+
+    Args:
+        values: (before, after) by name, first one on top.
+        labels: what the two numbers are.
+        percent: whether the numbers are shares, to be written in per cent.
+        limits: of the axis.
+    """
+    from course_utils.plots import figure as f
+
+    if not values:
+        raise CourseError("There is nothing to draw: pass at least one pair.")
+    fig = f.Figure(width, 66 + 26 * len(values) + (26 if title else 0))
+    axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
+    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    rows = range(len(values))
+    before, after = (np.array([pair[i] for pair in values.values()], dtype=float) for i in (0, 1))
+    axes.hlines(rows, before, after, color=f.RULE, linewidth=2, zorder=1)
+    dots = {"s": 52, "linewidths": 1.8, "zorder": 2}
+    axes.scatter(before, rows, facecolors="white", edgecolors=f.BLUE, label=labels[0], **dots)
+    axes.scatter(after, rows, facecolors=f.ORANGE, edgecolors=f.ORANGE, label=labels[1], **dots)
+    if limits is not None:
+        axes.set_xlim(*limits)
+    fig.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
+    )
+    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    fig.alt = alt or f"{labels[0]} and {labels[1]}{what}, for {listed(list(values))}."
+    return fig
+
+
+def _number(value: float, write: Callable[[float], str]) -> str:
+    if np.isfinite(value):
+        return write(value).replace("-", "−")
+    return "not a number" if np.isnan(value) else "∞" if value > 0 else "−∞"
+
+
+def heatmap(
+    matrix: Any,
+    labels: Sequence[str] | tuple[Sequence[str], Sequence[str]],
+    *,
+    form: str = "{:.3g}",
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    width: int = 640,
+    alt: str | None = None,
+) -> Figure:
+    """A matrix as coloured squares with its numbers in them.
+
+    Args:
+        matrix: (rows, columns), array or tensor; nan stays blank. With negative entries the colours
+            go from blue through white at zero to vermilion, else from white to vermilion.
+        labels: names for rows and columns alike, or (names of rows, names of columns).
+        form: format string of the numbers; "" for none.
+    """
+    from course_utils.plots import figure as f
+
+    values = as_array(matrix)
+    if values.ndim != 2 or 0 in values.shape:
+        raise CourseError(f"A heat map needs a matrix, not an array of shape {values.shape}.")
+    both = len(labels) == 2 and not isinstance(labels[0], str)
+    rows, columns = labels if both else (labels, labels)
+    if (len(rows), len(columns)) != values.shape:
+        raise CourseError(
+            f"{len(rows)} and {len(columns)} labels do not fit a matrix of shape {values.shape}."
+        )
+    side = min(72, (width - 150) / values.shape[1])
+    slanted = max(map(len, columns)) * 6.5 > side
+    fig = f.Figure(
+        round(150 + side * len(columns)),
+        round(max(26, side * 0.8) * len(rows) + 60 + 50 * slanted + 26 * bool(title)),
+    )
+    axes = f.style(fig.subplots(), title, xlabel=xlabel, grid="")
+    limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    signed = bool((values < 0).any())
+    axes.imshow(
+        values,
+        cmap=f.signed_map() if signed else f.positive_map(),
+        vmin=-limit if signed else 0,
+        vmax=limit,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, labelcolor=f.INK)
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(columns)), columns, **turned)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylabel(ylabel, fontsize=f.TEXT, color=f.MUTED)
+    for edge in range(1, max(values.shape)):
+        if edge < values.shape[1]:
+            axes.axvline(edge - 0.5, color=f.PAPER, linewidth=1.5)
+        if edge < values.shape[0]:
+            axes.axhline(edge - 0.5, color=f.PAPER, linewidth=1.5)
+    for (i, j), value in np.ndenumerate(values):
+        if form and np.isfinite(value):
+            ink = f.PAPER if abs(value) > 0.6 * limit else f.INK
+            text = form.format(value).replace("-", "−")
+            axes.text(j, i, text, ha="center", va="center", fontsize=f.SMALL, color=ink)
+    fig.alt = alt or (
+        f"Heat map{f' of {title}' if title else ''}, {len(rows)} rows"
+        f"{f' ({ylabel})' if ylabel else ''} by {len(columns)} columns"
+        f"{f' ({xlabel})' if xlabel else ''}."
+    )
+    return fig
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    log: str = "",
+    title: str = "",
+    markers: bool = False,
+    percent: str = "",
+    whole: str = "",
+    steps: bool = False,
+    dashed: str | Sequence[str] = (),
+    names_at: Mapping[str, tuple[float, float]] | None = None,
+    width: int = 640,
+    height: int = 320,
+    alt: str | None = None,
+) -> Figure:
+    """Lines with their names at their right ends.
+
+    Args:
+        series: (x, y) by name; numbers that are not finite leave a gap, as do those
+            that are not positive on a log scale.
+        log, percent, whole: axes ("x", "y", "xy") with a log scale, in per cent, with ticks at
+            whole numbers only.
+        markers: whether to mark each point.
+        steps: whether each y holds until the next x.
+        dashed: names of lines to be dashed, for one that would hide another.
+        names_at: (x, y) where a name begins, for lines that end in one place.
+
+    Raises:
+        CourseError: x and y of different lengths, or a name that no line has.
+    """
+    from course_utils.plots import figure as f
+
+    names_at, dashed = names_at or {}, chosen_names(series, dashed)
+    chosen_names(series, list(names_at))
+    fig = f.Figure(width, height)
+    heading = " · ".join(part for part in (title, ylabel) if part)
+    axes = f.style(fig.subplots(), heading, xlabel=xlabel, log=log, percent=percent, whole=whole)
+    f.plain_numbers(axes, log)
+    ends = []
+    for (name, (x, y)), colour in zip(series.items(), f.colours(len(series)), strict=True):
+        x, y = as_array(x).astype(float), finite(y)
+        # A log scale has no place for them; Matplotlib would draw a line down to its lower edge.
+        x = np.where(x > 0, x, np.nan) if "x" in log else x
+        y = np.where(y > 0, y, np.nan) if "y" in log else y
+        if len(x) != len(y):
+            raise CourseError(f"{name!r} has {len(x)} values of x but {len(y)} of y.")
+        dots = markers or len(x) == 1
+        look = {"linestyle": "--" if name in dashed else "-", "linewidth": 1.8, "color": colour}
+        look |= {"drawstyle": "steps-post" if steps else "default"}
+        axes.plot(x, y, marker="o" if dots else None, ms=4, **look)
+        good = np.flatnonzero(np.isfinite(y))
+        if name in names_at:
+            at, ink = names_at[name], f.darker(colour)
+            axes.annotate(name, at, va="center", color=ink, fontsize=f.SMALL, annotation_clip=False)
+        elif len(good):
+            ends.append((float(y[good[-1]]), name, colour))
+    axes.set_ylim(*axes.get_ylim())
+    axes.margins(x=0.02)
+    if len(series) > 1:
+        f.label_ends(axes, ends)
+    quantity = " against ".join(part for part in (ylabel or title, xlabel) if part)
+    names = f": {listed(list(series))}" if len(series) > 1 else ""
+    fig.alt = alt or f"Line chart{f' of {quantity}' if quantity else ''}{names}."
+    return fig
+
+
+def as_array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def finite(values: Any) -> np.ndarray:
+    values = as_array(values).astype(float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def chosen_names(drawn: Mapping[str, Any], names: str | Sequence[str]) -> set[str]:
+    """`names` as a set.
+
+    Raises:
+        CourseError: one that nothing drawn has.
+    """
+    chosen = {names} if isinstance(names, str) else set(names)
+    for name in sorted(chosen - set(drawn)):
+        raise CourseError(
+            f"There is no line called {name!r}, but {listed([repr(one) for one in drawn])}."
+        )
+    return chosen
+
+
+def listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + (f" and {words[-1]}" if len(words) > 1 else "".join(words[-1:]))

@@ -1,0 +1,154 @@
+"""Charts about searches: how fast each finds something good, and what accuracy costs.
+
+Use them through `course_utils.plots.training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from course_utils.core import CourseError
+from course_utils.plots.charts import listed
+
+if TYPE_CHECKING:
+    from course_utils.metrics import Estimate
+    from course_utils.plots.figure import Figure
+
+Points = Sequence[tuple[float, float]]
+"""(multiply-adds, accuracy) of each candidate."""
+
+
+def best_so_far(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[Estimate]]],
+    *,
+    reference: str | None = None,
+    columns: int = 3,
+    xlabel: str = "epochs spent",
+    width: int = 700,
+    alt: str | None = None,
+) -> Figure:
+    """The best accuracy so far of several searches, one small chart each: median and interval.
+
+    Args:
+        curves: by name: budget spent, and the best until then. All charts share their axes, which
+            begin below the lowest median.
+        reference: one of them, whose median is drawn in grey in all the others.
+        columns: charts in a row.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: nothing to draw, or a reference that is none of the curves.
+    """
+    from course_utils.plots import figure as f
+
+    if not curves:
+        raise CourseError("There is nothing to draw: pass at least one curve.")
+    if reference is not None and reference not in curves:
+        raise CourseError(f"{reference!r} is not among the curves: {listed(list(curves))}.")
+    columns = min(columns, len(curves))
+    rows = -(-len(curves) // columns)
+    fig = f.Figure(width, 30 + 185 * rows)
+    panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes in list(panels)[len(curves) :]:
+        axes.set_visible(False)
+    for number, (name, (x, estimates)) in enumerate(curves.items()):
+        axes = fig.axes[number]
+        xlabel_here = xlabel if number + columns >= len(curves) else ""
+        f.style(axes, name, xlabel=xlabel_here, percent="y")
+        axes.tick_params(labelbottom=bool(xlabel_here))
+        if reference not in (None, name):
+            others, medians = curves[reference]
+            axes.step(
+                others, [e.middle for e in medians], where="post", color=f.MUTED, linewidth=1.2
+            )
+        colour = f.MUTED if name == reference else f.BLUE
+        axes.fill_between(
+            x,
+            [e.low for e in estimates],
+            [e.high for e in estimates],
+            step="post",
+            color=colour,
+            alpha=0.22,
+            linewidth=0,
+        )
+        axes.step(x, [e.middle for e in estimates], where="post", color=colour, linewidth=1.8)
+    # One seed's bad first candidate would flatten all the rest: its band is cut at the lower edge.
+    every = [estimate for _, estimates in curves.values() for estimate in estimates]
+    low, high = min(e.middle for e in every), max(e.high for e in every)
+    fig.axes[0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    fig.alt = alt or (
+        f"Best accuracy so far against {xlabel}, median and interval over the seeds:"
+        f" {listed(list(curves))}"
+        + (f"; in grey, {reference} in every chart." if reference is not None else ".")
+    )
+    return fig
+
+
+def accuracy_and_cost(
+    candidates: Mapping[str, Points],
+    *,
+    front: Points = (),
+    marked: Mapping[str, tuple[float, float]] | None = None,
+    floor: float = 0.0,
+    title: str = "Accuracy against multiply-adds of one picture",
+    width: int = 640,
+    height: int = 340,
+    alt: str | None = None,
+) -> Figure:
+    """Candidates by what they cost and how good they are; the front is a line.
+
+    Where kinds share a point, the marks of earlier ones can be seen behind those of later ones.
+
+    Args:
+        candidates: points by the name of their kind.
+        front: those that no other beats in accuracy and cost, the cheapest first.
+        marked: points with a name of their own, such as the network one began with.
+        floor: candidates below this accuracy are left out, and the chart says how many; of the
+            front, too.
+        alt: replaces the text made from the names.
+
+    Raises:
+        CourseError: nothing to draw.
+    """
+    from course_utils.plots import figure as f
+
+    below = sum(y < floor for points in candidates.values() for _, y in points)
+    candidates = {
+        name: [point for point in points if point[1] >= floor]
+        for name, points in candidates.items()
+    }
+    if not any(candidates.values()):
+        least = f" of {floor:.0%} or more" if floor else ""
+        raise CourseError(f"There is nothing to draw: no candidate has an accuracy{least}.")
+    fig = f.Figure(width, height)
+    axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
+    marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
+    kinds = zip(candidates.items(), f.colours(len(candidates)), marks, strict=False)
+    for (name, points), colour, (mark, size) in kinds:
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, mark, color=colour, ms=size, alpha=0.75, mew=0, label=name)
+    front = [point for point in front if point[1] >= floor]
+    if front:
+        x, y = zip(*front, strict=True)
+        axes.step(x, y, where="post", color=f.INK, linewidth=1.2, label="front")
+    if below:
+        text = f"{below} below {floor:.0%}: not shown"
+        place = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
+        axes.text(0.99, 0.02, text, color=f.MUTED, fontsize=f.SMALL, **place)
+    for name, (x, y) in (marked or {}).items():
+        axes.plot(x, y, "*", color=f.VERMILION, ms=13, mec=f.PAPER)
+        axes.annotate(
+            name, (x, y), (7, -12), textcoords="offset points", color=f.VERMILION, fontsize=f.SMALL
+        )
+    if len(candidates) > 1 or front:
+        fig.legend(
+            loc="outside lower center", ncols=4, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
+        )
+    fig.alt = alt or (
+        f"Points of accuracy against multiply-adds: {listed([*candidates, *(marked or {})])}."
+        + (f" The front has {len(front)} of them." if front else "")
+        + (f" {below} below {floor:.0%} are not shown." if below else "")
+    )
+    return fig

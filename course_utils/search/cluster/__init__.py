@@ -1,0 +1,6 @@
+"""A search on many workers: the storage, the queue, the worker, the command line.
+
+Used by the appendix of notebook 03.3.
+"""
+
+from __future__ import annotations

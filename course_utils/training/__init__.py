@@ -1,0 +1,29 @@
+"""Train a network: the loop, optimizers, schedules, initialisation, regularisation.
+
+Used by notebooks 02.2 to 03.3.
+"""
+
+from __future__ import annotations
+
+from course_utils.core.lazy import public_names
+
+__all__ = public_names(
+    __name__,
+    {
+        "fit": "fit",
+        "history": "Diverged History Step",
+        "initialisation": "ACTIVATIONS SCHEMES initialise signal_spread SignalSpread",
+        "learning_rate": "RatePlan RateRun rates_as_frame train_with",
+        "optimizers": ("build_optimizer COMPARED_OPTIMIZERS optimizer_code OPTIMIZERS"),
+        "precision": "asked_for choose PLAIN Precision step_seconds",
+        "range_test": "KEPT range_test RangeTest",
+        "regularisation": (
+            "augmented DECAYING_OPTIMIZERS gaps_as_frame "
+            "Regularisation RegularisationRun "
+            "train_regularised"
+        ),
+        "resume": "done_already ResumableTraining",
+        "schedules": "one_cycle Schedule schedule_curve SCHEDULES SHAPES",
+        "surface": "descend Descent",
+    },
+)

@@ -1,0 +1,167 @@
+"""One training by its learning rate: optimizer, peak and schedule within a budget.
+
+`train_with` trains the same network from the same start with one `RatePlan`, so that what differs
+is the learning rate's work. A training that diverges is a result here, not an error: that a rate is
+too high is what one wants to see.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from course_utils.core import CourseError, seeded
+from course_utils.data import Dataset
+from course_utils.models import SimpleCNN
+from course_utils.training.fit import fit
+from course_utils.training.history import Diverged, History, Step
+from course_utils.training.optimizers import COMPARED_OPTIMIZERS, OPTIMIZERS
+from course_utils.training.precision import Precision
+from course_utils.training.schedules import Schedule
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class RatePlan:
+    """How the learning rate goes, and the budget within which it does.
+
+    Args:
+        schedule: its course, as shares of the peak.
+        peak: the highest learning rate.
+        optimizer: one of `COMPARED_OPTIMIZERS`.
+        epochs: passes over the pictures.
+        pictures: how many the network learns from, of each class the same number.
+
+    Raises:
+        CourseError: a number outside its range, or an unknown optimizer.
+    """
+
+    schedule: Schedule = field(default_factory=Schedule)
+    peak: float = 0.03
+    optimizer: str = "SGD + momentum"
+    epochs: int = 4
+    pictures: int = 3000
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in COMPARED_OPTIMIZERS:
+            raise CourseError(
+                f"There is no optimizer {self.optimizer!r} here: choose one of "
+                f"{', '.join(COMPARED_OPTIMIZERS)}."
+            )
+        if not 0 < self.peak < math.inf:
+            raise CourseError(f"peak={self.peak}: a learning rate has to be a positive number.")
+        for name in ("epochs", "pictures"):
+            if getattr(self, name) < 1:
+                raise CourseError(f"{name}={getattr(self, name)}: at least 1 is needed.")
+
+    @property
+    def label(self) -> str:
+        """Optimizer, peak and schedule, short enough for a chart."""
+        return f"{self.optimizer} {self.peak:.2g}, {self.schedule.label}"
+
+
+@dataclass(frozen=True)
+class RateRun:
+    """What came of one plan.
+
+    Attributes:
+        plan: that was followed.
+        history: the curves, as far as they go.
+        diverged: why it ended early, in a sentence; "" if it did not.
+    """
+
+    plan: RatePlan
+    history: History
+    diverged: str = ""
+
+    @property
+    def label(self) -> str:
+        """That of the plan."""
+        return self.plan.label
+
+    @property
+    def validation_accuracy(self) -> float:
+        """After the last epoch; nan if it diverged or has not finished one."""
+        done = self.history.validation_accuracy
+        return done[-1] if done and not self.diverged else math.nan
+
+
+def train_with(
+    plan: RatePlan,
+    data: Dataset,
+    *,
+    model: Callable[[], nn.Module] | None = None,
+    seed: int = 0,
+    precision: str | Precision = "auto",
+    stop: threading.Event | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+) -> RateRun | None:
+    """Train a network with fresh weights by one plan, in steps of 64 pictures.
+
+    Args:
+        plan: what to follow.
+        data: its training pictures are thinned out to `plan.pictures`.
+        model: gives a network with fresh weights. Default: `SimpleCNN` for the pictures.
+        seed: of the weights, and of the choice and order of the pictures.
+        precision, on_step, on_epoch: as for `fit`.
+        stop: ends the training early when it is set.
+
+    Returns:
+        None if it was stopped: with fewer steps it could not be compared with others.
+
+    Raises:
+        CourseError: more pictures than there are, none for validation, too few steps for the
+            schedule, or a network that does not fit or whose very first loss is no number.
+    """
+    if not len(data.validation):
+        raise CourseError("Plans are judged by validation pictures: load them, validation=0.1.")
+    few = replace(data, train=data.train.few(plan.pictures, seed=seed))
+    try:
+        history = fit(
+            seeded(model or partial(SimpleCNN.for_data, data), seed),
+            few,
+            epochs=plan.epochs,
+            batch_size=64,
+            optimizer=OPTIMIZERS[plan.optimizer],
+            learning_rate=plan.peak,
+            scheduler=plan.schedule,
+            seed=seed,
+            precision=precision,
+            stop=stop,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            progress=False,
+        )
+    except Diverged as error:
+        if error.learning_rate is None:  # before the first step: no rate is to blame
+            raise
+        return RateRun(plan, error.history, str(error))
+    return None if history.stopped else RateRun(plan, history)
+
+
+def rates_as_frame(runs: Sequence[RateRun]) -> pandas.DataFrame:
+    """One row a run: the plan and the validation accuracy, NaN where it diverged."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "optimizer": run.plan.optimizer,
+                "peak": run.plan.peak,
+                "schedule": run.plan.schedule.label,
+                "epochs": run.plan.epochs,
+                "pictures": run.plan.pictures,
+                "validation accuracy": run.validation_accuracy,
+            }
+            for run in runs
+        ]
+    )

@@ -1,0 +1,231 @@
+"""Methods against overfitting, compared on one network by the gap that each of them leaves.
+
+A network that has learnt its training pictures by heart is right on nearly all of them and on far
+fewer of those it has never seen. `train_regularised` trains the same network from the same start
+with one combination of methods and measures both shares, the training one without augmentation and
+without dropout, so that the two can be compared:
+
+- dropout: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
+  overfitting";
+- weight decay: with Adam (Kingma & Ba 2015) it is an L2 term in the gradient, which Adam then
+  rescales; AdamW decouples it (Loshchilov & Hutter 2019, "Decoupled weight decay regularization");
+- L1: the sum of the magnitudes of the weights, added to the loss (Tibshirani 1996);
+- augmentation: see `course_utils.data.augment`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.core import CourseError, seeded
+from course_utils.data import Augment, Dataset
+from course_utils.metrics import evaluate
+from course_utils.models import SimpleCNN
+from course_utils.training.fit import fit
+from course_utils.training.history import History
+from course_utils.training.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    import pandas
+
+DECAYING_OPTIMIZERS = ("Adam", "AdamW")
+"""Names of the two of `OPTIMIZERS` that treat weight decay differently."""
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """One combination of methods, and the small training in which it is tried.
+
+    Args:
+        dropout: share of the values dropped before the classifier while training, in [0, 1).
+        optimizer: "Adam" (decay in the gradient) or "AdamW" (decoupled).
+        weight_decay: of that optimizer.
+        l1: factor of the sum of the weights' magnitudes in the loss.
+        pad_crop, flip, cutout: of `Augment`.
+        pictures: how many training pictures the network is given, the same number of each class.
+        epochs: passes over them.
+        learning_rate: of the optimizer.
+
+    Raises:
+        CourseError: a number outside its range, or an unknown optimizer.
+    """
+
+    dropout: float = 0.0
+    optimizer: str = "Adam"
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    pad_crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+    pictures: int = 1000
+    epochs: int = 25
+    learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in DECAYING_OPTIMIZERS:
+            raise CourseError(
+                f"There is no optimizer {self.optimizer!r} here: choose Adam or AdamW."
+            )
+        if not 0 <= self.dropout < 1:
+            raise CourseError(f"dropout={self.dropout} is no share: give a number from 0 to 0.9.")
+        for name in ("weight_decay", "l1"):
+            if not getattr(self, name) >= 0:
+                raise CourseError(f"{name}={getattr(self, name)} is negative: 0 switches it off.")
+        for name in ("pictures", "epochs"):
+            if getattr(self, name) < 1:
+                raise CourseError(f"{name}={getattr(self, name)}: at least 1 is needed.")
+
+    @property
+    def augment(self) -> Augment | None:
+        """The augmentation, None if there is none."""
+        augment = Augment(self.pad_crop, self.flip, self.cutout)
+        return None if augment == Augment() else augment
+
+    @property
+    def label(self) -> str:
+        """The methods in use, short enough for a chart: "dropout 0.5 + flip"."""
+        parts = []
+        if self.dropout:
+            parts.append(f"dropout {self.dropout:g}")
+        if self.weight_decay:
+            parts.append(f"{self.optimizer} decay {self.weight_decay:g}")
+        if self.l1:
+            parts.append(f"L1 {self.l1:g}")
+        if self.pad_crop:
+            parts.append(f"crop {self.pad_crop}")
+        if self.flip:
+            parts.append("flip")
+        if self.cutout:
+            parts.append(f"cutout {self.cutout}")
+        if not parts:
+            return "none" if self.optimizer == "Adam" else f"none, {self.optimizer}"
+        return " + ".join(parts)
+
+
+@dataclass(frozen=True)
+class RegularisationRun:
+    """What came of one combination.
+
+    Attributes:
+        settings: the combination.
+        train_accuracy: share of right answers on the training pictures, shown as they are.
+        validation_accuracy: the same on pictures that the network has not learnt from.
+        history: the curves; None while it is on its way.
+    """
+
+    settings: Regularisation
+    train_accuracy: float
+    validation_accuracy: float
+    history: History | None = None
+
+    @property
+    def label(self) -> str:
+        """That of the settings."""
+        return self.settings.label
+
+    @property
+    def gap(self) -> float:
+        """Training minus validation accuracy: how much of what was learnt holds only there."""
+        return self.train_accuracy - self.validation_accuracy
+
+
+def train_regularised(
+    settings: Regularisation,
+    data: Dataset,
+    *,
+    model: Callable[[float], nn.Module] | None = None,
+    seed: int = 0,
+    precision: str = "auto",
+    stop: threading.Event | None = None,
+    on_step: Callable[..., None] | None = None,
+    on_epoch: Callable[..., None] | None = None,
+) -> RegularisationRun | None:
+    """Train a network with one combination of methods and measure the gap that is left.
+
+    Args:
+        settings: the combination.
+        data: its training pictures are thinned out to `settings.pictures`.
+        model: dropout -> network with fresh weights. Default: `SimpleCNN` for the pictures.
+        seed: of the weights, of the choice and order of the pictures and of the dropout.
+        precision: as for `fit`.
+        stop: ends the training early when it is set.
+        on_step, on_epoch: passed on to `fit`.
+
+    Returns:
+        None if it was stopped: after fewer epochs it could not be compared with others.
+
+    Raises:
+        CourseError: more pictures than there are, none for validation, or a network or
+            augmentation that does not fit them.
+        Diverged: the loss is no number any more.
+    """
+    if not len(data.validation):
+        raise CourseError("The gap needs validation pictures: load the data with validation=0.1.")
+    few = data.train.few(settings.pictures, seed=seed)
+    small = Dataset(data.name, data.title, few, data.validation, data.test, data.source)
+    make = model or (lambda dropout: SimpleCNN.for_data(data, dropout=dropout))
+    network = seeded(lambda: make(settings.dropout), seed)
+    history = fit(
+        network,
+        small,
+        epochs=settings.epochs,
+        batch_size=64,
+        optimizer=partial(
+            OPTIMIZERS[settings.optimizer],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        ),
+        l1=settings.l1,
+        augment=settings.augment,
+        seed=seed,
+        precision=precision,
+        stop=stop,
+        on_step=on_step,
+        on_epoch=on_epoch,
+        progress=False,
+    )
+    if history.stopped:
+        return None
+    train, validation = (
+        evaluate(network, part, mean=small.mean, std=small.std).accuracy
+        for part in (small.train, small.validation)
+    )
+    return RegularisationRun(settings, train, validation, history)
+
+
+def augmented(
+    pictures: Tensor, settings: Regularisation, *, copies: int = 1, seed: int = 0
+) -> Tensor:
+    """What the network sees of `pictures` in `copies` epochs: uint8 (copies, N, C, H, W).
+
+    Raises:
+        CourseError: the augmentation does not fit the pictures, as `Augment` says.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    augment = settings.augment or Augment()
+    return torch.stack([augment(pictures, generator) for _ in range(copies)])
+
+
+def gaps_as_frame(runs: Sequence[RegularisationRun]) -> pandas.DataFrame:
+    """One row a run: the methods, both accuracies and the gap."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Regularisation)]
+    rows: list[dict[str, Any]] = [
+        {
+            "methods": run.settings.label,
+            "train accuracy": run.train_accuracy,
+            "validation accuracy": run.validation_accuracy,
+            "gap": run.gap,
+            **{name: getattr(run.settings, name) for name in names},
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows)

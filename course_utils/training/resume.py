@@ -1,0 +1,240 @@
+"""A training in parts: stopped when one likes, continued, with other settings if need be, or reset.
+
+`fit` trains once. Whoever watches a training wants more: to stop it, to go on as if nothing had
+been, to go on with a smaller learning rate, to begin again. `ResumableTraining` keeps what that
+takes: the first weights, a checkpoint of each part, and one curve of all parts.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from course_utils.core import CourseError, checkpoint, mixed_seed
+from course_utils.data import Dataset
+from course_utils.training.fit import fit
+from course_utils.training.history import History, Step
+
+
+class Smoother:
+    """Running mean that forgets: the weight of a value halves every `half_life` values.
+
+    The mean is corrected for its start from nothing, as Adam corrects its moments.
+
+    Args:
+        half_life: in values.
+        mean: of many values before; None for a start from nothing.
+    """
+
+    def __init__(self, half_life: float = 12, mean: float | None = None):
+        self._keep = 0.5 ** (1 / half_life)
+        self._sum, self._weight = (0.0, 0.0) if mean is None else (mean, 1.0)
+
+    def __call__(self, value: float) -> float:
+        """The mean, now that `value` has come."""
+        self._sum = self._keep * self._sum + (1 - self._keep) * value
+        self._weight = self._keep * self._weight + (1 - self._keep)
+        return self._sum / self._weight
+
+
+@dataclass
+class _Part:
+    """One stretch of training with the same settings: one or, if it is resumed, more calls of fit.
+
+    `before` counts the epochs of the parts before it.
+    """
+
+    key: Any
+    before: int
+    epochs: int
+    file: Path
+    seed: int
+    first_weights: dict[str, Any]
+    history: History = field(default_factory=History)
+
+
+class ResumableTraining:
+    """Train one model in parts.
+
+    Args:
+        model: trained in place.
+        data: as for `fit`.
+        seed: of the first part; every further part has another, so that it does not see the
+            pictures in the order of the first.
+
+    Attributes:
+        positions, losses: for each step its place on the axis of epochs, and the smoothed loss.
+            Both grow while another thread trains; take the shorter one's length.
+    """
+
+    def __init__(self, model: nn.Module, data: Dataset, *, seed: int = 0):
+        self.model, self.data, self.seed = model, data, seed
+        self._first_weights = _copy_of(model)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._parts: list[_Part] = []
+        self.positions: list[float] = []
+        self.losses: list[float] = []
+        self._smoother = Smoother()
+
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs so far."""
+        return self._parts[-1].before + len(self._parts[-1].history.epoch) if self._parts else 0
+
+    @property
+    def planned(self) -> int:
+        """Epochs that were asked for last, done or not."""
+        return self._parts[-1].before + self._parts[-1].epochs if self._parts else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there was a training and all its epochs are done."""
+        return 0 < self.planned == self.epochs_done
+
+    @property
+    def history(self) -> History | None:
+        """Of all parts, as of one training; None if there was none."""
+        whole = History()
+        for part in self._parts:
+            _append(whole, part.history, part.before)
+        return whole if self._parts else None
+
+    def reset(self) -> None:
+        """Put the model's first weights back and forget all training."""
+        self.model.load_state_dict(self._first_weights)
+        self._forget()
+
+    def train(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        key: Any,
+        stop: threading.Event | None = None,
+        on_step: Callable[[Step], None] | None = None,
+        on_epoch: Callable[[], None] | None = None,
+    ) -> History:
+        """Begin, go on with what was stopped, or, after the last epoch, add some.
+
+        What was stopped goes on after its last whole epoch: to the numbers of a training without
+        interruption if `key` is what it was, otherwise with the new arguments, a new optimizer and
+        a new schedule for the epochs that are left.
+
+        Args:
+            arguments: of `fit`, without those that are set here. `epochs` counts from the first
+                start, or from the last reset.
+            key: compares equal for equal settings; functions in `arguments` would not.
+            stop: ends the training before the next step.
+            on_step: told of each step.
+            on_epoch: called after each epoch.
+
+        Returns:
+            The history of all parts.
+
+        Raises:
+            CourseError: so many epochs are done already, or whatever `fit` raises, such as
+                `Diverged`; the next call then goes on after the last whole epoch.
+        """
+        part = self._next_part(key, arguments["epochs"])
+
+        def step_done(step: Step) -> None:
+            self.positions.append(part.before + step.step * step.epochs / step.steps)
+            self.losses.append(self._smoother(step.loss))
+            if on_step is not None:
+                on_step(step)
+
+        def epoch_done(history: History) -> None:
+            part.history = history
+            if on_epoch is not None:
+                on_epoch()
+
+        try:
+            part.history = fit(
+                self.model,
+                self.data,
+                **{**arguments, "epochs": part.epochs, "seed": part.seed},
+                checkpoint=part.file,
+                resume=True,
+                stop=stop,
+                on_step=step_done,
+                on_epoch=epoch_done,
+                progress=False,
+            )
+        except Exception as error:
+            part.history = getattr(error, "history", part.history)
+            raise
+        return self.history
+
+    def _next_part(self, key: Any, epochs: int) -> _Part:
+        """The part to train now; model and curves are put back to the last whole epoch."""
+        done = self.epochs_done
+        if done >= epochs:
+            raise CourseError(done_already(done, epochs))
+        last = self._parts[-1] if self._parts else None
+        if last is None or len(last.history.epoch) == last.epochs:
+            return self._new_part(key, done, epochs)
+        self._forget_unfinished_epoch(last)
+        if last.key == key:
+            if not last.history.epoch:
+                self.model.load_state_dict(last.first_weights)
+            return last
+        if last.history.epoch:
+            weights = checkpoint.load(last.file, {"model": dict})["model"]
+            last.epochs = len(last.history.epoch)
+        else:
+            weights = last.first_weights
+            self._parts.pop()
+        self.model.load_state_dict(weights)
+        return self._new_part(key, done, epochs)
+
+    def _new_part(self, key: Any, done: int, epochs: int) -> _Part:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="course-training-")
+        number = len(self._parts)
+        file = Path(self._folder.name, f"part{number}.pt")
+        file.unlink(missing_ok=True)  # of a training before the last reset
+        weights = _copy_of(self.model)
+        seed = mixed_seed(self.seed, number) if number else self.seed  # the first part is a `fit`
+        part = _Part(key, done, epochs - done, file, seed, weights)
+        self._parts.append(part)
+        return part
+
+    def _forget_unfinished_epoch(self, part: _Part) -> None:
+        end = part.before + len(part.history.epoch) + 1e-9
+        kept = sum(place <= end for place in self.positions)
+        steps = kept - sum(place <= part.before + 1e-9 for place in self.positions)
+        del self.positions[kept:], self.losses[kept:]
+        del part.history.step_loss[steps:], part.history.step_learning_rate[steps:]
+        part.history.stopped = None
+        self._smoother = Smoother(mean=self.losses[-1] if self.losses else None)
+
+
+def done_already(done: int, epochs: int) -> str:
+    """Why there is nothing to train, and what to do."""
+    what = "The epoch is" if done == 1 else f"All {done} epochs are"
+    if done > epochs:
+        what = f"More than {epochs} epochs are"
+    return f"{what} done: ask for more epochs to go on, or reset to start afresh."
+
+
+def _copy_of(model: nn.Module) -> dict[str, Any]:
+    return copy.deepcopy(model.state_dict())
+
+
+def _append(whole: History, part: History, before: int) -> None:
+    """Put a part's numbers behind those of `whole`, which has `before` epochs."""
+    for one in dataclasses.fields(History):
+        mine, new = getattr(whole, one.name), getattr(part, one.name)
+        if isinstance(mine, list):
+            mine += [before + epoch for epoch in new] if one.name == "epoch" else new
+    whole.precision, whole.stopped = part.precision, part.stopped

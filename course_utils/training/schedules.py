@@ -1,0 +1,272 @@
+"""Learning-rate schedules by name: what `fit(scheduler=...)` takes, made of torch's own schedulers.
+
+A `Schedule` is a function of an optimizer and of the number of steps. Its peak is the optimizer's
+own learning rate, its lengths are shares of the training, so that one schedule fits every budget:
+
+>>> import torch
+>>> schedule = Schedule("cosine", warmup=0.25)
+>>> [round(rate, 3) for rate in schedule_curve(schedule, 8, peak=0.1)]
+[0.001, 0.051, 0.1, 0.093, 0.075, 0.051, 0.026, 0.008]
+
+The shapes, with t the number of steps made so far and n that of all steps:
+
+- step: times gamma after each share of the steps, as He et al. 2016 ("Deep residual learning for
+  image recognition") trained;
+- exponential: peak · final ** (t / n);
+- cosine: Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", without
+  the restarts;
+- warm-up: Goyal et al. 2017, "Accurate, large minibatch SGD: training ImageNet in 1 hour";
+- one cycle: Smith & Topin 2018, "Super-convergence: very fast training of neural networks using
+  large learning rates";
+- plateau: times gamma whenever the validation loss has not fallen for a while.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+from course_utils.core import CourseError
+from course_utils.training.optimizers import SchedulerFactory, build_scheduler
+
+SHAPES: dict[str, tuple[str, ...]] = {
+    "constant": ("warmup",),
+    "step": ("warmup", "every", "gamma"),
+    "exponential": ("warmup", "final"),
+    "cosine": ("warmup", "final"),
+    "one cycle": ("warmup", "final"),
+    "plateau": ("gamma", "patience"),
+}
+"""Name of each shape, and the arguments of `Schedule` that it heeds."""
+
+WARMUP_START = 0.01
+"""Share of the peak with which a warm-up begins."""
+
+_CYCLE_START = 1 / 25  # torch's own for OneCycleLR
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate goes, as shares of its peak over shares of the training.
+
+    The peak is the learning rate that the optimizer has. Give it to `fit` as `scheduler=`, stepped
+    after each step (the default); "plateau" is then asked after each epoch.
+
+    Args:
+        shape: one of `SHAPES`.
+        warmup: share of the steps in which the rate first rises, linearly from a hundredth of the
+            peak; for "one cycle" the share of its own rise, which is a cosine from 1/25.
+        every: share of the steps between two drops of "step".
+        gamma: factor of each drop, of "step" and "plateau".
+        final: share of the peak that is left at the end, of "exponential", "cosine", "one cycle".
+        patience: epochs without a lower validation loss that "plateau" bears before it drops.
+
+    Raises:
+        CourseError: unknown shape, a number outside its range, or a warm-up for "plateau".
+    """
+
+    shape: str = "constant"
+    warmup: float = 0.0
+    every: float = 1 / 3
+    gamma: float = 0.1
+    final: float = 0.01
+    patience: int = 1
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise CourseError(
+                f"There is no schedule {self.shape!r}: choose one of {', '.join(SHAPES)}."
+            )
+        if not 0 <= self.warmup < 1:
+            raise CourseError(
+                f"warmup={self.warmup:g}: it is a share of the training and has to end before it "
+                "does, so give a number from 0 to below 1; 0.05 to 0.3 is usual."
+            )
+        if self.warmup and self.shape == "plateau":
+            raise CourseError(
+                "ReduceLROnPlateau has no warm-up, for torch cannot put it behind another "
+                "schedule: give warmup=0, or another shape."
+            )
+        for name in ("every", "gamma", "final"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise CourseError(f"{name}={value:g}: give a share above 0 and up to 1.")
+        if self.patience < 0:
+            raise CourseError(f"patience={self.patience}: give a number of epochs from 0 up.")
+
+    def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
+        """The scheduler, to be stepped `steps` times.
+
+        Raises:
+            CourseError: a learning rate that is not positive, or too few steps.
+        """
+        _check_rates(optimizer)
+        if steps < 1:
+            raise CourseError(f"A schedule of {steps} steps: give at least 1.")
+        if self.shape == "one cycle":
+            return self._one_cycle(optimizer, steps)
+        lowest_peak = min(float(group["lr"]) for group in optimizer.param_groups)
+        if not self.warmup:
+            return self._after_warmup(optimizer, steps, lowest_peak)
+        rise = round(self.warmup * steps)
+        if not 1 <= rise < steps:
+            raise CourseError(
+                f"A warm-up over {self.warmup:g} of {steps} steps would last {rise} of them; at "
+                "least 1 has to be in it, and 1 behind it: train longer, or change the share."
+            )
+        first = LinearLR(optimizer, WARMUP_START, total_iters=rise)
+        then = self._after_warmup(optimizer, steps - rise, lowest_peak)
+        return SequentialLR(optimizer, [first, then], milestones=[rise])
+
+    def _after_warmup(self, optimizer: Optimizer, steps: int, lowest_peak: float) -> LRScheduler:
+        if self.shape == "step":
+            return StepLR(optimizer, max(1, round(self.every * steps)), self.gamma)
+        if self.shape == "exponential":
+            return ExponentialLR(optimizer, self.final ** (1 / steps))
+        if self.shape == "cosine":
+            # One lowest rate for all parameter groups is all that torch has.
+            return CosineAnnealingLR(optimizer, steps, eta_min=self.final * lowest_peak)
+        if self.shape == "plateau":
+            return ReduceLROnPlateau(optimizer, factor=self.gamma, patience=self.patience)
+        return ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+    def _one_cycle(self, optimizer: Optimizer, steps: int) -> LRScheduler:
+        if self.warmup and self.warmup * steps < 2:
+            # torch's rise ends at warmup · steps − 1: it divides by that, and below it has no rise.
+            raise CourseError(
+                f"The rise of OneCycle over {self.warmup:g} of {steps} steps would last "
+                f"{self.warmup * steps:g} of them and needs at least 2 (with exactly 1, torch "
+                f"divides by zero): train longer, or rise over {min(0.5, 2 / steps):.2g} or more."
+            )
+        return one_cycle(
+            optimizer,
+            steps,
+            [float(group["lr"]) for group in optimizer.param_groups],
+            rise=self.warmup,
+            final=self.final,
+            # By default torch would give momentum to a plain SGD that was meant to have none.
+            cycle_momentum=_has_momentum(optimizer),
+        )
+
+    @property
+    def label(self) -> str:
+        """The shape and what it heeds, short enough for a chart: "cosine, warm-up 0.1"."""
+        plain, parts = Schedule(), [self.shape]
+        words = {"warmup": "warm-up"} | ({"warmup": "rise"} if self.shape == "one cycle" else {})
+        for name in SHAPES[self.shape]:
+            value = getattr(self, name)
+            if value != getattr(plain, name):
+                parts.append(f"{words.get(name, name)} {value:.3g}")
+        return ", ".join(parts)
+
+    @property
+    def code(self) -> str:
+        """Python that makes it: "Schedule('cosine', warmup=0.1)"."""
+        plain = Schedule()
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.name != "shape" and getattr(self, field.name) != getattr(plain, field.name)
+        ]
+        return f"Schedule({', '.join([repr(self.shape), *changed])})"
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": Schedule("constant"),
+    "StepLR": Schedule("step"),
+    "exponential": Schedule("exponential"),
+    "cosine": Schedule("cosine"),
+    "warm-up + cosine": Schedule("cosine", warmup=0.1),
+    "OneCycle": Schedule("one cycle", warmup=0.3),
+    "ReduceLROnPlateau": Schedule("plateau"),
+}
+"""The schedules that the course compares."""
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    steps: int,
+    peak: float | list[float],
+    *,
+    rise: float = 0.25,
+    final: float = 4e-6,
+    cycle_momentum: bool = True,
+) -> LRScheduler:
+    """Return torch's `OneCycleLR`, by default with a shorter rise than torch's own 0.3.
+
+    Args:
+        optimizer: Its learning rate is replaced.
+        steps: Times that it will be stepped.
+        peak: Highest learning rate, or one for each parameter group.
+        rise: Share of the steps in which the rate rises, from 1/25 of the peak.
+        final: Share of the peak that is left at the end; by default torch's own.
+        cycle_momentum: Lower the momentum while the rate rises, and raise it again.
+
+    Where the rise would last one step or less, the learning rate stays as the optimizer has it.
+    """
+    if 0 < rise * steps <= 1:  # OneCycleLR would divide by zero, or have no rise
+        return ConstantLR(optimizer, factor=1.0, total_iters=0)
+    return OneCycleLR(
+        optimizer,
+        peak,
+        total_steps=steps,
+        pct_start=rise,
+        div_factor=1 / _CYCLE_START,
+        final_div_factor=_CYCLE_START / final,
+        cycle_momentum=cycle_momentum,
+    )
+
+
+def schedule_curve(schedule: SchedulerFactory, steps: int, *, peak: float = 1.0) -> list[float]:
+    """The learning rate of each of `steps` steps, from a real scheduler on a parameter of its own.
+
+    `ReduceLROnPlateau` follows the validation loss, which nobody knows beforehand: its curve is the
+    one of a loss that never stops falling, so constant.
+
+    Args:
+        schedule: a `Schedule`, or any function of an optimizer and the number of steps.
+        peak: learning rate that the optimizer is made with.
+
+    Raises:
+        CourseError: `peak` is not positive, or the schedule cannot be made.
+    """
+    if not 0 < peak < math.inf:
+        raise CourseError(f"peak={peak}: a learning rate has to be a positive number.")
+    # Momentum, because torch's OneCycleLR asks for it unless it is told not to.
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak, momentum=0.9)
+    scheduler = build_scheduler(optimizer, schedule, steps)
+    rates = []
+    for step in range(steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        # Asking OneCycleLR for one rate more than it has would be an error.
+        if step < steps - 1 and not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+    return rates
+
+
+def _check_rates(optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        rate = float(group["lr"])
+        if not 0 < rate < math.inf:
+            raise CourseError(f"A learning rate of {rate:g} cannot be scheduled: give one above 0.")
+
+
+def _has_momentum(optimizer: Optimizer) -> bool:
+    if "betas" in optimizer.defaults:
+        return True
+    return all(group.get("momentum", 0) > 0 for group in optimizer.param_groups)

@@ -1,0 +1,81 @@
+"""Gradient descent where it can be seen: on the loss surface of a model with two parameters.
+
+The surface is a valley, f(a, b) = (λ₁ a² + λ₂ b²) / 2, flat along a and steep along b, as the loss
+of a network is near its minimum, with very different curvatures λ. Each step of plain gradient
+descent with the rate r multiplies a by 1 − r λ₁ and b by 1 − r λ₂: above r = 2 / λ₂ the steps go
+back and forth, ever further, and far below it a hardly moves (LeCun et al. 1998, "Efficient
+backprop").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+
+from course_utils.core import CourseError
+
+CURVATURES = (1.0, 20.0)
+START = (-4.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The way of an optimizer over the surface.
+
+    Attributes:
+        path: (a, b) before the first step and after each one.
+        losses: f at each of these points.
+        curvatures: λ₁ and λ₂.
+    """
+
+    path: list[tuple[float, float]]
+    losses: list[float]
+    curvatures: tuple[float, float]
+
+
+def descend(
+    optimizer: Callable[..., Optimizer],
+    learning_rate: float,
+    *,
+    steps: int = 30,
+    start: tuple[float, float] = START,
+    curvatures: tuple[float, float] = CURVATURES,
+) -> Descent:
+    """Let a real optimizer walk down the valley; nothing is drawn at random.
+
+    Args:
+        optimizer: a class or function that makes one of a list of parameters and `lr`.
+        learning_rate: its `lr`.
+        steps: how many; the walk ends before a number would overflow.
+        start: (a, b) at the beginning.
+        curvatures: λ₁ and λ₂.
+
+    Raises:
+        CourseError: a rate that is not positive, no step, or a curvature that is not positive.
+    """
+    if not 0 < learning_rate < math.inf:
+        raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
+    if steps < 1:
+        raise CourseError(f"steps={steps}: at least 1 is needed.")
+    if not all(0 < curvature < math.inf for curvature in curvatures):
+        raise CourseError(f"curvatures={curvatures}: a valley has positive ones.")
+    place = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(curvatures, dtype=torch.float64)
+    walker = optimizer([place], lr=learning_rate)
+    path, losses = [], []
+    with torch.enable_grad():
+        for step in range(steps + 1):
+            loss = (scale * place**2).sum() / 2
+            if not math.isfinite(loss.item()):
+                break
+            path.append(tuple(place.tolist()))
+            losses.append(loss.item())
+            if step < steps:
+                walker.zero_grad()
+                loss.backward()
+                walker.step()
+    return Descent(path, losses, curvatures)

@@ -1,0 +1,201 @@
+"""The Conv2d lab: every argument of `nn.Conv2d` on a control, the layer rebuilt at every change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_utils.conv import (
+    INITIALISATIONS,
+    PADDING_MODES,
+    ConvResult,
+    ConvSettings,
+    build_and_run,
+)
+from course_utils.core import CourseError
+from course_utils.plots import canvas as pictures
+from course_utils.widgets.panel import Panel, choice, choice_slider, int_slider, toggle
+
+_PADDINGS = [("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")]
+# 16 maps of 28 × 28 pixels fit four times enlarged: 4 · 28 · 4 pixels and three gaps.
+_WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
+
+
+def draw(result: ConvResult) -> bytes:
+    """Input and kernels to the left, feature maps to the right, as one palette PNG."""
+    canvas = pictures.Canvas(_WIDTH, _HEIGHT)
+    column = _LEFT - 2 * _EDGE
+    canvas.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
+    shown = pictures.grey_indices(result.input.numpy())
+    canvas.paste(pictures.tile(shown, (column, column)), _EDGE, _TOP)
+
+    # A kernel has one slice for each input channel of its group: all of them would be a carpet.
+    slices, y = result.weight.shape[1], _TOP + column + 12
+    canvas.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
+    if slices > 1:
+        canvas.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
+    y += 38 if slices > 1 else 22
+    kernels = pictures.signed_indices(result.weight[:, 0].numpy())
+    canvas.paste(pictures.tile(kernels, (column, _HEIGHT - y - _EDGE)), _EDGE, y)
+
+    canvas.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
+    maps = result.maps.numpy()
+    box = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
+    canvas.paste(pictures.tile(pictures.signed_indices(maps), box), _LEFT, _TOP)
+    largest = float(np.abs(maps).max(initial=0.0))
+    legend = f"blue negative, white 0, red positive; largest |value| {largest:.2f}"
+    canvas.text(legend, _LEFT, _HEIGHT - 20, 11)
+    return canvas.to_png()
+
+
+def code_for(settings: ConvSettings) -> str:
+    """The call that builds this layer, default arguments left out."""
+    arguments = [
+        str(settings.in_channels),
+        str(settings.out_channels),
+        f"kernel_size={settings.kernel_size}",
+    ]
+    defaults = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "bias": True,
+        "padding_mode": "zeros",
+    }
+    arguments += [
+        f"{name}={getattr(settings, name)!r}"
+        for name, default in defaults.items()
+        if getattr(settings, name) != default
+    ]
+    return f"nn.Conv2d({', '.join(arguments)})"
+
+
+class Conv2dLab(Panel):
+    """Conv2d lab: move any argument of `nn.Conv2d`; the layer, its maps and its costs follow.
+
+    Args:
+        image: tensor (C, H, W) or (H, W) to convolve. Default: the reader chooses among a
+            Fashion-MNIST picture, a photograph, and the 16 feature maps which the first layer of
+            the trained network passes on.
+        layer: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the
+            network of notebook 02_2 (shipped, trained by
+            `python -m course_utils.models.pretrained`) that belongs to the input.
+        index: which test picture to begin with.
+        settings: first values of the controls, e.g. `kernel_size=5`.
+
+    Raises:
+        CourseError: `image` has another shape, or a name in `settings` is not a control.
+    """
+
+    set_first = ("source",)  # it moves in_channels
+
+    def __init__(
+        self,
+        image: Tensor | None = None,
+        *,
+        layer: nn.Conv2d | None = None,
+        index: int = 0,
+        **settings: Any,
+    ):
+        if image is not None:
+            image = _checked(image)
+        self._sources = _sources(image, layer)
+        channels = 1 if image is None else len(image)
+        controls = {
+            "source": choice("input", list(self._sources)),
+            "index": int_slider("picture", index, 0, 99),
+            "trained": toggle("trained kernels", False),
+            "initialisation": choice("initialisation", list(INITIALISATIONS)),
+            "in_channels": int_slider("in_channels", channels, 1, max(16, channels)),
+            "out_channels": int_slider("out_channels", 16, 1, 32),
+            "kernel_size": int_slider("kernel_size", 3, 1, 11),
+            "stride": int_slider("stride", 1, 1, 6),
+            "padding": choice_slider("padding", _PADDINGS, 1),
+            "dilation": int_slider("dilation", 1, 1, 6),
+            "groups": int_slider("groups", 1, 1, 16),
+            "bias": toggle("bias", True),
+            "padding_mode": choice("padding_mode", PADDING_MODES),
+        }
+        controls["source"].observe(self._take_channels, names="value")
+        super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=settings)
+
+    def _take_channels(self, change: dict[str, Any]) -> None:
+        """A newly chosen input is shown with all its channels."""
+        image, _ = self._sources[change["new"]](0)
+        with self._quiet():
+            self.controls["in_channels"].value = len(image)
+
+    def compute(self, *, source: str, index: int, trained: bool, **settings: Any) -> ConvResult:
+        image, layer = self._sources[source](index)
+        return build_and_run(ConvSettings(**settings), image, trained=layer if trained else None)
+
+    def picture(self, result: ConvResult) -> bytes:
+        return draw(result)
+
+    def describe(self, result: ConvResult) -> str:
+        shape = " × ".join(map(str, result.shape))
+        field = result.receptive_field.size
+        kept = ""
+        if self.controls["trained"].value:
+            kept = f"; {result.trained_kernels_kept} of {result.weight.shape[0]} kernels as trained"
+        return (
+            f"output {shape}: {result.formula}; {result.parameters:,} parameters; "
+            f"{result.multiply_adds:,} multiply-adds; "
+            f"receptive field {field} × {field}{kept}"
+        )
+
+    def code(self, result: ConvResult) -> str:
+        settings = {
+            k: v for k, v in self.settings.items() if k not in ("source", "index", "trained")
+        }
+        return code_for(ConvSettings(**settings))
+
+
+def _checked(image: Tensor) -> Tensor:
+    image = torch.as_tensor(image).detach().float()
+    if image.ndim == 2:
+        image = image[None]
+    if image.ndim != 3 or not image.numel():
+        shape = tuple(image.shape)
+        raise CourseError(f"The image must have the shape (C, H, W) or (H, W), not {shape}.")
+    return image
+
+
+def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
+    """Name of an input -> function of the picture's index -> (image, the trained layer for it)."""
+    from course_utils.models import load_pretrained
+
+    network = load_pretrained("first_cnn")
+    first, second = layer or network.conv1, network.conv2
+    if image is not None:
+        return {"your image": lambda index: (image, first)}
+
+    from course_utils.data import load_dataset, load_photograph
+
+    data = load_dataset("fashion-mnist")
+    photograph = load_photograph().float() / 255
+
+    def picture(index: int) -> Tensor:
+        count = len(data.test)
+        if index >= count:
+            raise CourseError(f"There are {count:,} test pictures, numbered from 0: no {index:,}.")
+        return data.normalise(data.test.images[index : index + 1])[0]
+
+    def feature_maps(index: int) -> Tensor:
+        with torch.no_grad():
+            return nn.functional.max_pool2d(network.conv1(picture(index)[None]).relu(), 2)[0]
+
+    return {
+        "clothing, 1 channel": lambda index: (picture(index), first),
+        "photograph, 3 channels": lambda index: (photograph[:, 16:240:2, 16:240:2], first),
+        "conv1 maps, 16 channels": lambda index: (feature_maps(index), second),
+    }
+
+
+def conv2d_lab(image: Tensor | None = None, **keywords: Any) -> Conv2dLab:
+    """A live panel with every argument of `nn.Conv2d`; the arguments are those of `Conv2dLab`."""
+    return Conv2dLab(image, **keywords)

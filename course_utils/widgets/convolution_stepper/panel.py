@@ -1,0 +1,190 @@
+"""The convolution stepper: a small picture, a kernel, one window at a time, every number shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from course_utils.conv import (
+    ImpossibleSetting,
+    kernels,
+    nearest_settings,
+    size_formula,
+    sliding_steps,
+    window_rules,
+)
+from course_utils.core import CourseError, decimal, product, total
+from course_utils.widgets.convolution_stepper import picture as stepper_picture
+from course_utils.widgets.convolution_stepper.picture import View
+from course_utils.widgets.panel import Panel, choice, int_slider
+
+LARGEST_PICTURE, LARGEST_KERNEL = 8, 5  # more numbers than that are no longer seen at a glance
+_TERMS_IN_WORDS = 9
+
+
+def _tshirt() -> Tensor:
+    """The first T-shirt among Fashion-MNIST's test pictures, 4 × 4 pixels averaged, 0 to 9."""
+    from course_utils.data import load_dataset
+
+    test = load_dataset("fashion-mnist").test
+    picture = test.images[int((test.labels == 0).nonzero()[0])].float()
+    return (torch.nn.functional.avg_pool2d(picture, 4)[0] * 9 / 255).round()
+
+
+def _seven() -> Tensor:
+    rows = ("0000000", "0555550", "0000050", "0000500", "0005000", "0005000", "0000000")
+    return torch.tensor([[float(digit) for digit in row] for row in rows])
+
+
+def _edge() -> Tensor:
+    return torch.tensor([1.0, 1, 1, 5, 5, 5, 5]).repeat(7, 1)
+
+
+def _impulse() -> Tensor:
+    picture = torch.zeros(7, 7)
+    picture[3, 3] = 1
+    return picture
+
+
+IMAGES: dict[str, Callable[[], Tensor]] = {
+    "a seven": _seven,
+    "T-shirt (Fashion-MNIST)": _tshirt,
+    "upright edge": _edge,
+    "diagonal": lambda: 5 * torch.eye(7),
+    "impulse": _impulse,
+}
+KERNELS: dict[str, Callable[[], Tensor]] = {
+    "1 to 9": lambda: torch.arange(1.0, 10).reshape(3, 3),
+    "upright edge (Sobel x)": lambda: kernels.sobel("x"),
+    "level edge (Sobel y)": lambda: kernels.sobel("y"),
+    "mean (box blur)": kernels.box_blur,
+    "sharpen": kernels.sharpen,
+    "spot (Laplacian)": kernels.laplacian,
+    "2 × 2 diagonal": lambda: torch.tensor([[1.0, 0], [0, -1]]),
+    "1 × 1 double": lambda: torch.tensor([[2.0]]),
+    "5 × 5 arrow": lambda: torch.tensor(
+        [[0.0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 2, 2, 2, 3], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
+    ),
+}
+
+
+def view(
+    image: Tensor, kernel: Tensor, position: int, stride: int, padding: int, dilation: int
+) -> View:
+    """What the stepper shows of these settings; a `position` beyond the last window is the last.
+
+    Raises:
+        ImpossibleSetting: if no window fits; its `nearest` keeps the kernel.
+    """
+    window = {"stride": stride, "padding": padding, "dilation": dilation}
+    try:
+        steps = sliding_steps(image, kernel, **window)
+    except ImpossibleSetting as error:
+        settings = {"kernel_size": tuple(kernel.shape), **window}
+        sizes = tuple(image.shape)
+        nearest = nearest_settings(lambda s: window_rules(sizes, s), settings, ("kernel_size",))
+        raise ImpossibleSetting(error.sentence, error.formula, error.filled, nearest) from None
+    formula = size_formula(tuple(image.shape), tuple(kernel.shape), **window)
+    turned = sliding_steps(image, kernel, **window, mode="convolution")
+    return View(steps, turned, min(max(position, 0), len(steps) - 1), formula)
+
+
+class ConvolutionStepper(Panel):
+    """A window slides over a small picture; its products and their sum are shown in numbers.
+
+    Args:
+        image: your own picture, (H, W), at most 8 × 8; anything `torch.as_tensor` takes.
+        kernel: your own kernel, (k_h, k_w), at most 5 × 5.
+        settings: first values of the controls, e.g. `padding=1`.
+
+    Raises:
+        CourseError: a picture or a kernel that is no table or too large, or an unknown control.
+    """
+
+    def __init__(self, image: Any = None, kernel: Any = None, **settings: Any):
+        self._images, self._kernels = dict(IMAGES), dict(KERNELS)
+        if image is not None:
+            own_image = _table("picture", image, LARGEST_PICTURE)
+            self._images = {"your picture": lambda: own_image, **IMAGES}
+        if kernel is not None:
+            own_kernel = _table("kernel", kernel, LARGEST_KERNEL)
+            self._kernels = {"your kernel": lambda: own_kernel, **KERNELS}
+        self._loaded: dict[str, Tensor] = {}
+        controls = {
+            "image": choice("picture", list(self._images)),
+            "kernel": choice("kernel", list(self._kernels)),
+            "stride": int_slider("stride", 1, 1, 3),
+            "padding": int_slider("padding", 0, 0, 2),
+            "dilation": int_slider("dilation", 1, 1, 3),
+            "position": int_slider("position", 0, 0, 24),
+        }
+        self.play = widgets.Play(min=0, max=24, interval=700, show_repeat=False)
+        widgets.link((self.play, "value"), (controls["position"], "value"))
+        title = "Convolution, one window at a time"
+        width = stepper_picture.WIDTH
+        super().__init__(controls, title=title, width=width, extra=(self.play,), initial=settings)
+
+    def compute(self, *, image: str, kernel: str, **settings: int) -> View:
+        if image not in self._loaded:
+            self._loaded[image] = self._images[image]()
+        return view(self._loaded[image], self._kernels[kernel](), **settings)
+
+    def adjust(self, result: View) -> None:
+        last = len(result.correlation) - 1
+        for control in (self.controls["position"], self.play):
+            control.min = 0
+            control.max = last
+
+    def picture(self, result: View) -> bytes:
+        return stepper_picture.draw(result)
+
+    def describe(self, result: View) -> str:
+        step, flipped = result.step, result.flipped
+        values = zip(step.patch.flatten().tolist(), step.kernel.flatten().tolist(), strict=True)
+        terms = [product(value, weight) for value, weight in values]
+        rest = len(terms) - _TERMS_IN_WORDS
+        more = f" + … ({rest} more)" if rest > 0 else ""
+        rows, columns = result.correlation.output.shape
+        last = len(result.correlation) - 1
+        return (
+            f"window {result.position} of 0…{last} (row {step.row}, column {step.col}): "
+            f"cross-correlation = {total(terms[:_TERMS_IN_WORDS])}{more} = {decimal(step.sum)}; "
+            f"true convolution (kernel turned) = {decimal(flipped.sum)}; "
+            f"output {rows} × {columns}"
+        )
+
+    def code(self, result: View) -> str:
+        steps, step = result.correlation, result.step
+        arguments = "".join(
+            f", {name}={self.settings[name]}"
+            for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+            if self.settings[name] != default
+        )
+        call = f"F.conv2d(image[None, None], kernel[None, None]{arguments})"
+        return f"{call}[0, 0, {step.row}, {step.col}]  # {steps.output[step.row, step.col]:g}"
+
+
+def _table(name: str, values: Any, largest: int) -> Tensor:
+    try:
+        table = torch.as_tensor(values).detach().float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CourseError(f"The {name} must be a table of numbers (H, W): {error}") from error
+    if table.ndim != 2 or not table.numel() or max(table.shape) > largest:
+        shape = " × ".join(map(str, table.shape)) or "a single number"
+        raise CourseError(
+            f"The stepper takes a {name} of at most {largest} × {largest} numbers, not {shape}."
+        )
+    if not table.isfinite().all():
+        raise CourseError(f"The {name} has numbers that are inf or nan.")
+    return table
+
+
+def convolution_stepper(
+    image: Any = None, kernel: Any = None, **settings: Any
+) -> ConvolutionStepper:
+    """A live panel that shows convolution window by window; arguments of `ConvolutionStepper`."""
+    return ConvolutionStepper(image, kernel, **settings)

@@ -1,0 +1,339 @@
+"""The picture of the convolution stepper: one window, twice, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from course_utils.conv import SlidingSteps, Step
+from course_utils.core import MINUS, decimal, number, total
+from course_utils.plots import Canvas
+from course_utils.plots import canvas as pictures
+
+WIDTH, HEIGHT = 752, 480
+_LEFT, _TOP, _GAP, _ROW = 8, 28, 14, 238
+_NARROWEST = 200  # pixels for the picture and what stands below it
+_SMALL = 11  # pixels: the smallest letters
+_TWO_LINES = 38  # a product's cell of this width has room for its factors, too
+_HATCH = 110  # a grey for what is not part of the picture
+# Cells as they are wanted, and the smallest: of the picture, kernel, products, output
+_WANTED, _LEAST = (34, 32, 48, 34), (18, 20, 24, 15)
+
+
+@dataclass(frozen=True)
+class View:
+    """What the picture shows: the same window of both operations.
+
+    Attributes:
+        correlation, convolution: all steps of each.
+        position: of the window, counted row by row from 0.
+        formula: of the output's size.
+    """
+
+    correlation: SlidingSteps
+    convolution: SlidingSteps
+    position: int
+    formula: str
+
+    @property
+    def step(self) -> Step:
+        return self.correlation[self.position]
+
+    @property
+    def flipped(self) -> Step:
+        return self.convolution[self.position]
+
+
+def draw(view: View) -> bytes:
+    """The padded picture with the window to the left; to the right a row for each operation."""
+    canvas = Canvas(WIDTH, HEIGHT)
+    cells = _cell_sizes(view)
+    block = max(view.correlation.padded.shape[1] * cells[0], _NARROWEST)
+    right = _LEFT + block + _GAP + 10
+    _draw_picture(canvas, view, cells[0], block)
+    rows = ((view.correlation, view.step), (view.convolution, view.flipped))
+    for k, (title, (steps, step)) in enumerate(zip(_titles(view), rows, strict=True)):
+        _draw_row(canvas, title, steps, step, bool(k), (right, k * _ROW), cells)
+    canvas.fill(right, _ROW - 4, WIDTH - right - 6, 1, pictures.HAIRLINE)
+    return canvas.to_png()
+
+
+def _titles(view: View) -> tuple[str, str]:
+    alike = view.step.kernel.equal(view.flipped.kernel)
+    turned = "looks the same turned" if alike else "turned by 180°"
+    return (
+        "cross-correlation ⋆ : what nn.Conv2d computes",
+        f"true convolution ∗ : kernel {turned}",
+    )
+
+
+def _cell_sizes(view: View) -> tuple[int, ...]:
+    """The largest cells with which everything fits."""
+    rows, columns = view.correlation.padded.shape
+    taps, (out_rows, out_columns) = view.step.kernel.shape, view.correlation.output.shape
+    legend = 12 + 3 * 19 + 6 + 16 * (2 + len(_lines(view.formula.split(" "), _NARROWEST, _SMALL)))
+    label = pictures.text_width(f"output {out_rows} × {out_columns}", _SMALL)
+    title = max(pictures.text_width(text, 13, bold=True) for text in _titles(view))
+    share = 1.0
+    while True:
+        cells = tuple(
+            round(least + share * (wanted - least))
+            for least, wanted in zip(_LEAST, _WANTED, strict=True)
+        )
+        image, kernel, product, output = cells
+        row = _kernel_width(taps[1], kernel) + _products_width(taps[1], product)
+        row = max(row + max(out_columns * output, label) + 4 * _GAP, title)
+        width = max(columns * image, _NARROWEST) + row
+        tables = max(taps[0] * max(kernel, _product_height(product)) + 40, out_rows * output)
+        low = rows * image <= HEIGHT - _TOP - legend and tables <= _ROW - _TOP - 22
+        if share <= 0 or (low and width + 2 * _GAP + 2 * _LEFT <= WIDTH):
+            return cells
+        share -= 0.04
+
+
+def _kernel_width(columns: int, cell: int) -> int:
+    return max(columns * cell, pictures.text_width("kernel", _SMALL))
+
+
+def _product_height(cell: int) -> int:
+    return cell - 6 if cell >= _TWO_LINES else max(20, cell - 4)
+
+
+def _products_width(columns: int, cell: int) -> int:
+    return max(columns * cell, pictures.text_width("window · kernel", _SMALL))
+
+
+def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
+    steps, step = view.correlation, view.step
+    (above, _), (before, _) = steps.padding
+    height, width = steps.image.shape
+    rows, columns = steps.padded.shape
+    canvas.text(f"picture {height} × {width}", _LEFT, 4, 13, bold=True)
+
+    values = steps.padded.numpy()
+    grounds = pictures.grey_indices(values, *_grey_range(steps.image))
+    inside = np.zeros((rows, columns), dtype=bool)
+    inside[above : above + height, before : before + width] = True
+    grounds[~inside] = pictures.WHITE
+    size = _letter_size(cell)
+    texts = [
+        [
+            _fitting(value, _inner(cell), size) if inside[i, j] else ""
+            for j, value in enumerate(line)
+        ]
+        for i, line in enumerate(values.tolist())
+    ]
+    canvas.table(grounds, texts, _LEFT, _TOP, (cell, cell), size)
+    for i, j in zip(*np.nonzero(~inside), strict=True):
+        x, y = _LEFT + int(j) * cell, _TOP + int(i) * cell
+        _hatch(canvas, x + 1, y + 1, cell - 1, cell - 1)
+        canvas.centred("0", x + cell / 2 + 0.5, y + cell / 2 + 0.5, size, ink=60)
+    if not inside.all():
+        box = _LEFT + before * cell, _TOP + above * cell, width * cell + 1, height * cell + 1
+        canvas.frame(*box, index=pictures.INK, thickness=2)
+
+    # The window: a frame around its span, and with dilation a ring around each pixel it reads.
+    spread = max(steps.dilation) > 1 and step.kernel.numel() > 1
+    x, y = _LEFT + step.cols[0] * cell, _TOP + step.rows[0] * cell
+    span = step.cols[-1] - step.cols[0] + 1, step.rows[-1] - step.rows[0] + 1
+    if spread:
+        canvas.frame(x - 1, y - 1, span[0] * cell + 3, span[1] * cell + 3, thickness=2)
+        for i in step.rows:
+            for j in step.cols:
+                canvas.frame(_LEFT + j * cell, _TOP + i * cell, cell + 1, cell + 1, thickness=3)
+    else:
+        canvas.frame(x - 2, y - 2, span[0] * cell + 5, span[1] * cell + 5, thickness=4)
+
+    y = _TOP + rows * cell + 12
+    canvas.frame(_LEFT, y, 14, 14, thickness=3)
+    canvas.text("window" + (", reads the ringed pixels" if spread else ""), _LEFT + 20, y, 12)
+    if not inside.all():
+        y += 19
+        _hatch(canvas, _LEFT, y, 14, 14)
+        canvas.frame(_LEFT, y, 14, 14, index=pictures.HAIRLINE, thickness=1)
+        canvas.text("padding with zeros", _LEFT + 20, y, 12)
+    y += 19
+    _mark(canvas, _LEFT + 3, y + 3, 1)
+    canvas.text("the kernel's first number", _LEFT + 20, y, 12)
+    y += 19
+    canvas.text("blue below 0, red above", _LEFT + 20, y, 12)
+    scale = pictures.signed_indices(np.array([-1.0, 1.0]), 1.5)
+    canvas.fill(_LEFT, y + 1, 7, 13, int(scale[0]))
+    canvas.fill(_LEFT + 7, y + 1, 7, 13, int(scale[1]))
+    y += 6
+    for line in ["output size:", *_lines(view.formula.split(" "), block, _SMALL)]:
+        y += 16
+        canvas.text(line, _LEFT, y, _SMALL)
+
+
+def _draw_row(
+    canvas: Canvas,
+    title: str,
+    steps: SlidingSteps,
+    step: Step,
+    flipped: bool,
+    corner: tuple[int, int],
+    cells: tuple[int, ...],
+) -> None:
+    """Kernel -> products with their sum below -> output map."""
+    left, top = corner
+    _, kernel_cell, product_cell, output_cell = cells
+    rows, columns = step.kernel.shape
+    label, y = top + _TOP - 2, top + _TOP + 18
+    canvas.text(title, left, top + 4, 13, bold=True)
+
+    canvas.text("kernel", left, label, _SMALL)
+    _draw_kernel(canvas, step.kernel, flipped, (left, y), kernel_cell)
+    x = left + _kernel_width(columns, kernel_cell) + 2 * _GAP
+    canvas.centred("→", x - _GAP, y + max(rows * kernel_cell / 2, 24), 16)
+
+    canvas.text("window · kernel", x, label, _SMALL)
+    cell = product_cell, _product_height(product_cell)
+    _draw_products(canvas, step, (x, y), cell)
+    end = x + _products_width(columns, cell[0])
+    canvas.centred("Σ", end + _GAP, y + max(rows * cell[1] / 2, 24) - 15, 12)
+    canvas.centred("→", end + _GAP, y + max(rows * cell[1] / 2, 24), 16)
+
+    x = end + 2 * _GAP
+    out_rows, out_columns = steps.output.shape
+    canvas.text(f"output {out_rows} × {out_columns}", x, label, _SMALL)
+    _draw_output(canvas, steps, step, (x, y), output_cell)
+
+    y += max(rows * cell[1], rows * kernel_cell) + 8
+    if top + _TOP + 18 + out_rows * output_cell < y:
+        end = WIDTH - _LEFT - _GAP  # nothing to the right of the sum
+    for line in _sum_lines(step, end + _GAP - left, max(1, (top + _ROW - 8 - y) // 16)):
+        bold = line.startswith("=")
+        canvas.text(line, left, y, 14 if bold else 12, bold=bold)
+        y += 16
+
+
+def _draw_kernel(
+    canvas: Canvas, kernel: Tensor, flipped: bool, corner: tuple[int, int], cell: int
+) -> None:
+    """Its numbers, and a mark at the number that was the first before it was turned."""
+    left, top = corner
+    rows, columns = kernel.shape
+    size = _letter_size(cell)
+    texts = [[_fitting(v, _inner(cell), size) for v in line] for line in kernel.tolist()]
+    canvas.table(pictures.signed_indices(kernel.numpy()), texts, left, top, (cell, cell), size)
+    if flipped:
+        _mark(canvas, left + columns * cell, top + rows * cell, -1)
+    else:
+        _mark(canvas, left + 1, top + 1, 1)
+
+
+def _sum_lines(step: Step, width: int, room: int) -> list[str]:
+    """The products as a sum, then its value, in `room` lines; a long one leaves zeros out."""
+    values = step.products.flatten().tolist()
+    if len(values) > 9:
+        values = [value for value in values if value] or [0.0]
+    words = total([number(value) for value in values]).split(" ")
+    lines = _lines(words, max(width, 150), 12)
+    while len(lines) > max(room - 1, 1):
+        words = [*words[: -2 if words[-1] == "…" else -1], "…"]
+        lines = _lines(words, max(width, 150), 12)
+    return [*lines, f"= {decimal(step.sum)}"]
+
+
+def _draw_products(
+    canvas: Canvas, step: Step, corner: tuple[int, int], cell: tuple[int, int]
+) -> None:
+    """Each cell: the two factors in small letters and their product; where narrow, the product."""
+    x, y = corner
+    products = step.products.numpy()
+    rows, columns = products.shape
+    largest = float(step.patch.abs().max() * step.kernel.abs().max())
+    grounds = pictures.signed_indices(products, largest)
+    size = _letter_size(cell[0])
+    texts = [[_fitting(v, _inner(cell[0]), size) for v in line] for line in products.tolist()]
+    if cell[0] < _TWO_LINES:
+        canvas.table(grounds, texts, x, y, cell, size)
+    else:
+        canvas.table(grounds, [[""] * columns] * rows, x, y, cell)
+        for i in range(rows):
+            for j in range(columns):
+                ink = pictures.ink_on(int(grounds[i, j]))
+                centre = x + (j + 0.5) * cell[0] + 0.5, y + (i + 0.5) * cell[1]
+                factors = f"{_cell_number(step.patch[i, j])}·{_cell_number(step.kernel[i, j])}"
+                if pictures.text_width(factors, _SMALL) <= cell[0] - 2:
+                    canvas.centred(factors, centre[0], centre[1] - 8, _SMALL, ink=ink)
+                canvas.centred(texts[i][j], centre[0], centre[1] + 8, 13, ink=ink, bold=True)
+    canvas.frame(x - 2, y - 2, columns * cell[0] + 5, rows * cell[1] + 5, thickness=3)
+
+
+def _draw_output(
+    canvas: Canvas, steps: SlidingSteps, step: Step, corner: tuple[int, int], cell: int
+) -> None:
+    """Filled as far as the window has come; the cell that it gives has the window's colour."""
+    x, y = corner
+    output = steps.output.numpy()
+    done = np.arange(output.size).reshape(output.shape) <= step.index
+    grounds = pictures.signed_indices(output)
+    grounds[~done] = pictures.WHITE
+    size = _letter_size(cell)
+    texts = [
+        [
+            _fitting(value, _inner(cell), size, False) if done[i, j] else ""
+            for j, value in enumerate(line)
+        ]
+        for i, line in enumerate(output.tolist())
+    ]
+    canvas.table(grounds, texts, x, y, (cell, cell), size)
+    canvas.frame(x + step.col * cell - 1, y + step.row * cell - 1, cell + 3, cell + 3, thickness=3)
+
+
+def _inner(cell: int) -> int:
+    """Pixels for a number inside a cell."""
+    return cell - 2 if cell < 26 else cell - 5
+
+
+def _letter_size(cell: int) -> int:
+    return 13 if cell >= 30 else 12 if cell >= 26 else _SMALL
+
+
+def _cell_number(value: Tensor | float) -> str:
+    """As `number`, with a shorter minus: a cell is narrow."""
+    return number(float(value)).replace(MINUS, "–")
+
+
+def _fitting(value: float, width: int, size: int, exact: bool = True) -> str:
+    """The most exact text of `value` that is no wider than `width` pixels."""
+    texts = [number(value)] if exact else []
+    texts += [decimal(value, decimals) for decimals in (2, 1, 0)]
+    texts = [text.replace(MINUS, "–") for text in texts]
+    return next((text for text in texts if pictures.text_width(text, size) <= width), "…")
+
+
+def _grey_range(image: Tensor) -> tuple[float, float]:
+    """0 is nearly black, unless there are numbers below it; the largest number is white."""
+    high = max(image.max().item(), 1e-6)
+    return min(-0.2 * high, image.min().item()), high
+
+
+def _lines(words: list[str], width: int, size: int) -> list[str]:
+    """Words in lines of at most `width` pixels."""
+    lines = [words[0]]
+    for word in words[1:]:
+        longer = f"{lines[-1]} {word}"
+        if pictures.text_width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _hatch(canvas: Canvas, left: int, top: int, width: int, height: int) -> None:
+    """Slanted lines: the sign of what is added around the picture."""
+    y, x = np.mgrid[:height, :width]
+    canvas.paste(np.where((x + y) % 6 == 0, _HATCH, 122).astype(np.uint8), left, top)
+
+
+def _mark(canvas: Canvas, x: int, y: int, direction: int) -> None:
+    """A small corner, pointing up left (1) or down right (−1), at the kernel's first number."""
+    for k in range(7):
+        length = 7 - k
+        left = x if direction > 0 else x - length
+        canvas.fill(left, y + direction * k, length, 1, pictures.ACCENT_2)

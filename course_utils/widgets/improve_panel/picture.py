@@ -1,0 +1,275 @@
+"""The picture of the improve panel: all candidates by cost and accuracy, and the highest
+accuracy so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from course_utils.plots import Figure
+    from course_utils.search import Improvement, Tried
+
+WIDTH, HEIGHT = 680, 344
+_TOP, _BOTTOM = 34, 88  # pixels above and below both charts
+_LEFT, _RIGHT = (60, 414), (452, 664)  # left and right ends of the two charts
+_LEAST_SPAN = 3.0  # the right end of the axis of costs is at least so many times the left one
+_TYPICAL = (1e5, 1e7)  # costs, before there is any
+
+
+@dataclass(frozen=True)
+class ImproveView:
+    """What the picture shows.
+
+    Attributes:
+        start: the network as it was given; None before a search.
+        tried: the candidates so far, in order.
+        front: those that no other beats in accuracy and cost, the cheapest first.
+        chosen: the one that is ringed.
+        seconds: how far the axis of time reaches at least.
+    """
+
+    start: Tried | None = None
+    tried: tuple[Tried, ...] = ()
+    front: tuple[Tried, ...] = ()
+    chosen: Tried | None = None
+    seconds: float = 1.0
+
+    @property
+    def points(self) -> list[Tried]:
+        """All that have a place in the picture, the network as it was given first."""
+        start = [] if self.start is None else [self.start]
+        return start + [one for one in self.tried if one.accuracy is not None]
+
+
+def view_of(found: Improvement | None, chosen: Tried | None, seconds: float) -> ImproveView:
+    """What is to be shown of a search, which may still be on its way; None before it."""
+    if found is None:
+        return ImproveView(seconds=seconds)
+    return ImproveView(found.start, tuple(found.tried), tuple(found.front()), chosen, seconds)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a candidate stands, in pixels from the upper left corner of the picture."""
+
+    one: Tried
+    x: float
+    y: float
+
+
+class Scale:
+    """The axes' limits, chosen so that the good candidates can be told apart.
+
+    A network that has learned nothing would squeeze all others into one line at the top. Who is far
+    below the better half stands, hollow, at the lower edge.
+
+    Attributes:
+        costs: limits in multiply-adds, logarithmic.
+        accuracies: limits as shares.
+    """
+
+    def __init__(self, view: ImproveView):
+        costs = [cost(one) for one in view.points] or list(_TYPICAL)
+        low, high = min(costs), max(costs)
+        wider = max(1.0, _LEAST_SPAN * low / high) ** 0.5 * (high / low) ** 0.06
+        self.costs = low / wider / 1.05, high * wider * 1.05
+        values = [one.accuracy for one in view.points] or [0.0, 1.0]
+        others = sorted(values[1:] or values)  # without the network as it was given
+        best, middle = max(values), others[(len(others) - 1) // 2]
+        floor = best - max(0.05, 3 * (best - middle))
+        least = min(value for value in values if value >= floor)
+        span = max(best - least, 0.02)
+        self.accuracies = max(0.0, best - 1.16 * span), best + 0.12 * span
+
+    def below(self, one: Tried) -> bool:
+        """Whether it is worse than what the axis shows."""
+        return one.accuracy < self.accuracies[0]
+
+    def accuracy(self, one: Tried) -> float:
+        """Its place on the axis: the lower edge for what is below."""
+        low, high = self.accuracies
+        return max(one.accuracy, low + 0.035 * (high - low))
+
+    def places(self, view: ImproveView) -> tuple[Point, ...]:
+        """Where in the picture the points stand, from left to right."""
+        low, high = (math.log(cost) for cost in self.costs)
+        bottom, top = self.accuracies
+        places = [
+            Point(
+                one,
+                _LEFT[0] + (_LEFT[1] - _LEFT[0]) * (math.log(cost(one)) - low) / (high - low),
+                HEIGHT
+                - _BOTTOM
+                - (HEIGHT - _TOP - _BOTTOM) * (self.accuracy(one) - bottom) / (top - bottom),
+            )
+            for one in view.points
+        ]
+        return tuple(sorted(places, key=lambda place: (place.x, place.one.number)))
+
+
+def cost(one: Tried) -> int:
+    """Multiply-adds, at least 1: the axis is logarithmic, and not every layer's are known."""
+    return max(1, one.multiply_adds)
+
+
+def draw(view: ImproveView) -> bytes:
+    """The picture as a PNG, 680 × 344 pixels."""
+    return _figure(view).to_png(compress_level=1)
+
+
+def _figure(view: ImproveView) -> Figure:
+    from course_utils.plots import figure as f
+
+    figure, scale = f.Figure(WIDTH, HEIGHT, layout="none"), Scale(view)
+    height = (HEIGHT - _TOP - _BOTTOM) / HEIGHT
+    left, right = (
+        figure.add_axes((begin / WIDTH, _BOTTOM / HEIGHT, (end - begin) / WIDTH, height))
+        for begin, end in (_LEFT, _RIGHT)
+    )
+    f.style(left, "Validation accuracy", xlabel="multiply-adds of one picture", percent="y")
+    left.set_xscale("log")
+    left.set_xlim(*scale.costs)
+    ticks = _ticks(*scale.costs)
+    left.set_xticks(ticks, [short(tick) for tick in ticks])
+    left.set_xticks([], minor=True)
+    f.style(right, "Highest so far", xlabel="seconds", percent="y")
+    for axes in (left, right):
+        axes.set_ylim(*scale.accuracies)
+    right.tick_params(labelleft=False)
+    last = max((one.at for one in view.tried), default=0.0)
+    right.set_xlim(0, max(view.seconds, 1.02 * last))
+    if not view.points:
+        for axes in (left, right):
+            axes.set_yticks([])
+        left.set_xticks([])
+        hint = "No candidate yet: press Improve"
+        left.text(0.5, 0.5, hint, color=f.MUTED, ha="center", transform=left.transAxes)
+        return figure
+    _draw_candidates(left, view, scale)
+    _draw_best(right, view, scale)
+    _draw_legend(figure, view, scale)
+    return figure
+
+
+def _looks() -> dict[int, dict]:
+    """Mark of each round; 0 is the network as it was given. Shapes differ, not only colours."""
+    from course_utils.plots import figure as f
+
+    return {
+        0: {"marker": "X", "color": f.INK, "ms": 10},
+        1: {"marker": "o", "color": f.BLUE, "ms": 7},
+        2: {"marker": "s", "color": f.ORANGE, "ms": 7},
+        3: {"marker": "^", "color": f.GREEN, "ms": 9},
+    }
+
+
+def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
+    from course_utils.plots import figure as f
+
+    front = [one for one in view.front if not scale.below(one)]
+    axes.plot(
+        [cost(one) for one in front],
+        [one.accuracy for one in front],
+        color=f.RULE,
+        linewidth=2.2,
+        zorder=2,
+    )
+    for number, look in _looks().items():
+        for below in (False, True):
+            ones = [o for o in view.points if o.round == number and scale.below(o) == below]
+            axes.plot(
+                [cost(one) for one in ones],
+                [scale.accuracy(one) for one in ones],
+                linestyle="",
+                markerfacecolor=f.PAPER if below else look["color"],
+                markeredgecolor=look["color"] if below else f.PAPER,
+                markeredgewidth=1.4 if below else 0.7,
+                zorder=3.5 if number == 0 else 3,  # one mark at most, which others would hide
+                **look,
+            )
+    if view.chosen is not None and view.chosen.accuracy is not None:
+        axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_ring())
+
+
+def _ring() -> dict:
+    from course_utils.plots import figure as f
+
+    ring = {"marker": "o", "ms": 16, "linestyle": "", "markerfacecolor": "none", "zorder": 4}
+    return ring | {"markeredgecolor": f.INK, "markeredgewidth": 2.0}
+
+
+def _draw_best(axes: Axes, view: ImproveView, scale: Scale) -> None:
+    from course_utils.plots import figure as f
+
+    best = _improvements(view)
+    times = [one.at for one in best] + [max(one.at for one in (*view.tried, view.start))]
+    values = [one.accuracy for one in best]
+    axes.plot(times, [*values, values[-1]], drawstyle="steps-post", color=f.MUTED, linewidth=1.8)
+    for one in best:
+        if not scale.below(one):
+            look = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
+            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **look, **_looks()[one.round])
+
+
+def _improvements(view: ImproveView) -> list[Tried]:
+    """Those that were the best when they came, the network as it was given first."""
+    best = [view.start]
+    for one in view.tried:
+        if one.accuracy is not None and one.accuracy > best[-1].accuracy:
+            best.append(one)
+    return best
+
+
+def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
+    from matplotlib.lines import Line2D
+
+    from course_utils.plots import figure as f
+
+    names = {0: "as given", 1: "round 1", 2: "round 2", 3: "round 3"}
+    entries = [
+        Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=names[number], **look)
+        for number, look in _looks().items()
+    ]
+    entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="front"))
+    if view.chosen is not None:
+        label = f"chosen: no. {view.chosen.number}"
+        entries.append(Line2D([], [], label=label, **(_ring() | {"ms": 11})))
+    if any(scale.below(one) for one in view.points):
+        hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
+        entries.append(Line2D([], [], markeredgecolor=f.MUTED, label="off the scale", **hollow))
+    figure.legend(
+        handles=entries,
+        loc="lower center",
+        ncols=len(entries),
+        frameon=False,
+        fontsize=f.SMALL,
+        labelcolor=f.INK,
+        handlelength=1.4,
+        handletextpad=0.3,
+        columnspacing=0.9,
+    )
+
+
+def short(count: float) -> str:
+    """A large number in a few letters: 950, 24 k, 1.2 M, 3 G."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:.3g}"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between both, three to seven where that can be."""
+    digits: Sequence[Sequence[float]] = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for some in digits:
+        ticks = [d * 10.0**p for p in powers for d in some if low <= d * 10.0**p <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks[:: -(-len(ticks) // 7) or 1]

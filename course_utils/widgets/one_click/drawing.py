@@ -1,0 +1,234 @@
+"""The one-click lab's drawing of a network: a block for each layer, the changed ones marked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE
+from course_utils.plots import canvas as pictures
+from course_utils.widgets.one_click.bench import Bench, Block
+from course_utils.widgets.one_click.look import Look
+
+WIDTH, EDGE = 680, 10
+OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, the ground of a block, small print
+_ARROW, _INPUT = 80, 88
+_LEGEND = 20  # its height
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a network of at most so many layers is drawn.
+
+    Attributes:
+        cell: width and height of a layer's place in pixels.
+        tallest: height of the highest block.
+        says: what is written below it: "name" (and channels and size), "size" (and channels),
+            "channels" or "".
+        most: layers, the picture included.
+    """
+
+    cell: tuple[int, int]
+    tallest: int
+    says: str
+    most: int
+
+
+_STYLES = (
+    Style((132, 110), 62, "name", 5),
+    Style((82, 104), 56, "name", 8),
+    Style((47, 82), 42, "size", 28),
+    Style((33, 54), 30, "channels", 80),
+    Style((20, 32), 22, "", 10**6),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The cell of a layer, in pixels from the upper left of the drawing."""
+
+    layer: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Drawing:
+    """A network's layers in the order of their first calls, in as many rows as they need.
+
+    Args:
+        bench: the network before the edit; it decides where everything stands.
+        top: where in the picture the drawing begins, in pixels.
+
+    Attributes:
+        places: of all layers.
+        height: with its legend.
+    """
+
+    def __init__(self, bench: Bench, top: int):
+        count = len(bench.blocks) + 1
+        self._style = style = next(style for style in _STYLES if count <= style.most)
+        self._source = Block("", "input", bench.held_out.shape[0], bench.held_out.shape[1:], None)
+        self._top = top
+        width, height = style.cell
+        columns = (WIDTH - 2 * EDGE) // width
+        names = ["", *(block.name for block in bench.blocks)]
+        self._cells = [
+            Place(name, EDGE + k % columns * width, top + k // columns * height, width, height)
+            for k, name in enumerate(names)
+        ]
+        self.places = tuple(self._cells[1:])
+        self._rows_end = self._cells[-1].top + height
+        self.height = self._rows_end + _LEGEND - top
+
+    def draw(self, canvas: pictures.Canvas, look: Look, remark: str) -> None:
+        """Draw the network after the edit; `remark` stands at the right of the legend."""
+        before, after = (
+            {block.name: block for block in (self._source, *bench.blocks)}
+            for bench in (look.before, look.after)
+        )
+        scale = _Scale(self._style, [*before.values(), *after.values()])
+        row, behind = None, 0  # top of the row, and where the block before ends
+        for cell in self._cells:
+            old = before[cell.layer]
+            new = after.get(cell.layer, old)
+            middle, y = cell.left + cell.width // 2, self._middle(cell)
+            if cell.layer == look.layer:
+                _frame(canvas, cell)
+            if cell.top == row and self._style.says:
+                canvas.fill(behind, y, middle - behind, 1, _ARROW)
+            was, now = scale.extent(old), scale.extent(new)
+            self._draw_block(canvas, cell, was, now, look)
+            row, behind = cell.top, middle + max(was[0], now[0]) // 2 + 4
+            if new.adapted:
+                _adapter_mark(canvas, middle + now[0] // 2, y)
+                behind += 7
+            self._write(canvas, cell, old, new)
+        _draw_legend(canvas, look, remark, self._rows_end)
+
+    def _middle(self, cell: Place) -> int:
+        return cell.top + 4 + self._style.tallest // 2
+
+    def _draw_block(
+        self,
+        canvas: pictures.Canvas,
+        cell: Place,
+        was: tuple[int, int],
+        now: tuple[int, int],
+        look: Look,
+    ) -> None:
+        """One block, and the outline of what it was before."""
+        x, y = cell.left + cell.width // 2, self._middle(cell)
+        width, height = now
+        left, top = x - width // 2, y - height // 2
+        touched = cell.layer in look.touched
+        canvas.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
+        canvas.fill(left, top, width, height, BLACK if touched else OUTLINE)
+        inside = max(height - 2, 1), max(width - 2, 1)
+        plain = np.full(inside, PALE if cell.layer else _INPUT, dtype=np.uint8)
+        canvas.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
+        if was != now:
+            _dotted(canvas, x - was[0] // 2, y - was[1] // 2, *was)
+
+    def _write(self, canvas: pictures.Canvas, cell: Place, old: Block, new: Block) -> None:
+        """Name, channels and size below a block, as far as there is room; bold what changed."""
+        x, y = cell.left + cell.width / 2, cell.top + self._style.tallest + 16
+        size = "×".join(map(str, new.size)) if new.size else ""
+        channels, resized = new.channels != old.channels, new.size != old.size
+        if self._style.says == "name":
+            name = fitting(cell.layer or "picture", cell.width - 8, 11, bold=True)
+            canvas.centred(name, x, y, 11, bold=True)
+            text = f"{new.channels} × {size}" if size else f"{new.channels:,}"
+            canvas.centred(text, x, y + 16, 11, **_ink(channels or resized))
+        elif self._style.says:
+            canvas.centred(f"{new.channels}", x, y - 4, 10, **_ink(channels))
+            if size and self._style.says == "size":
+                canvas.centred(fitting(size, cell.width - 4, 9), x, y + 9, 9, **_ink(resized))
+
+
+class _Scale:
+    """Pixels of a block: as high as its maps, as wide as its channels, both as square roots."""
+
+    def __init__(self, style: Style, blocks: list[Block]):
+        self._style = style
+        self._side = max(max(block.size) for block in blocks if block.size)
+        self._channels = max(block.channels for block in blocks)
+        self._widest = min(0.7 * style.cell[0], 1.1 * style.tallest)
+
+    def extent(self, block: Block) -> tuple[int, int]:
+        """Width and height in pixels."""
+        share = math.sqrt(block.channels / self._channels)
+        if block.size is None:  # a vector: a column of numbers
+            height = self._style.tallest * (0.3 + 0.5 * share)
+            return max(4, round(self._widest / 7)), max(6, round(height))
+        width = round(self._widest * share)
+        if block.kind == "input":
+            width = 3 + 2 * min(block.channels, 3)
+        height = self._style.tallest * math.sqrt(max(block.size) / self._side)
+        return max(3, width), max(4, round(height))
+
+
+def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
+    """The text, its end left out where it would be wider than `width` pixels."""
+    if pictures.text_width(text, size, bold) <= width:
+        return text
+    while text and pictures.text_width(text + "…", size, bold) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _frame(canvas: pictures.Canvas, cell: Place) -> None:
+    """Mark the chosen layer."""
+    canvas.fill(cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2, WHITE)
+    canvas.frame(cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2, ACCENT_2, 2)
+
+
+def _hatched(height: int, width: int) -> np.ndarray:
+    """Orange stripes: the mark can be told from grey without its colour."""
+    rows, columns = np.indices((height, width))
+    return np.where((rows + columns) % 6 < 3, ACCENT, WHITE).astype(np.uint8)
+
+
+def _dotted(canvas: pictures.Canvas, left: int, top: int, width: int, height: int) -> None:
+    """The outline of a rectangle in dots."""
+    for x in range(left, left + width, 3):
+        canvas.fill(x, top, 2, 1, BLACK)
+        canvas.fill(x, top + height - 1, 2, 1, BLACK)
+    for y in range(top, top + height, 3):
+        canvas.fill(left, y, 1, 2, BLACK)
+        canvas.fill(left + width - 1, y, 1, 2, BLACK)
+
+
+def _adapter_mark(canvas: pictures.Canvas, left: int, middle: int) -> None:
+    canvas.fill(left + 1, middle - 5, 8, 11, WHITE)
+    canvas.fill(left + 3, middle - 5, 5, 11, BLACK)
+
+
+def _ink(changed: bool) -> dict[str, int | bool]:
+    return {"ink": BLACK if changed else QUIET, "bold": changed}
+
+
+def _draw_legend(canvas: pictures.Canvas, look: Look, remark: str, top: int) -> None:
+    """What the marks mean, in one line."""
+    y = top + 6
+    canvas.frame(EDGE, y, 15, 13, ACCENT_2, 2)
+    x = _say(canvas, "chosen", EDGE + 20, y)
+    canvas.fill(x, y + 1, 13, 11, BLACK)
+    canvas.paste(_hatched(9, 11), x + 1, y + 2)
+    x = _say(canvas, "changed", x + 18, y)
+    _dotted(canvas, x, y + 1, 13, 11)
+    x = _say(canvas, "as it was", x + 18, y)
+    if any(block.adapted for block in look.after.blocks):
+        _adapter_mark(canvas, x - 2, y + 6)
+        x = _say(canvas, "adapter", x + 11, y)
+    remark = fitting(remark, WIDTH - EDGE - x - 6, 11)
+    canvas.text(remark, WIDTH - EDGE - pictures.text_width(remark, 11), y - 1, 11)
+
+
+def _say(canvas: pictures.Canvas, text: str, left: int, y: int) -> int:
+    """Write a word of the legend; gives where the next mark begins."""
+    canvas.text(text, left, y - 1, 11, ink=QUIET)
+    return left + pictures.text_width(text, 11) + 16

@@ -1,0 +1,93 @@
+"""The networks that the one-click lab offers: the course's, small ones of torchvision, yours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from course_utils.core import CourseError, private_random_numbers
+
+YOURS = "yours"
+"""The name of a network that was given without one."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to choose.
+
+    Attributes:
+        label: what the list says.
+        make: gives it.
+        imports, line: Python that gives it; "" where that is not known.
+    """
+
+    label: str
+    make: Callable[[], nn.Module]
+    imports: str = ""
+    line: str = ""
+
+
+def networks(
+    model: nn.Module | None = None, models: Mapping[str, nn.Module] | None = None
+) -> dict[str, Network]:
+    """All networks by name: the reader's first, then those that are always there.
+
+    Args:
+        model: a network without a name.
+        models: networks by the name of their variable.
+
+    Raises:
+        CourseError: something given is no network.
+    """
+    given = ({} if model is None else {YOURS: model}) | dict(models or {})
+    for name, one in given.items():
+        if not isinstance(one, nn.Module):
+            raise CourseError(
+                f"{name!r} is a {type(one).__name__}, not a network: give an nn.Module."
+            )
+    own = {name: _own(name, one) for name, one in given.items()}
+    return own | {name: one for name, one in _always().items() if name not in own}
+
+
+def _own(name: str, model: nn.Module) -> Network:
+    kind = type(model).__name__
+    line = f"model = {name}" if name.isidentifier() and name not in (YOURS, "model") else ""
+    return Network(f"{name}: {kind}", lambda: model, line=line)
+
+
+def _always() -> dict[str, Network]:
+    names = {
+        "resnet18": "ResNet-18",
+        "squeezenet1_1": "SqueezeNet",
+        "mobilenet_v3_small": "MobileNet",
+    }
+    return {
+        "first_cnn": Network(
+            "first_cnn, trained",
+            _first_cnn,
+            "from course_utils.models import load_pretrained",
+            'model = load_pretrained("first_cnn")',
+        ),
+        **{name: _torchvision(name, title) for name, title in names.items()},
+    }
+
+
+def _first_cnn() -> nn.Module:
+    from course_utils.models import load_pretrained
+
+    return load_pretrained("first_cnn")
+
+
+def _torchvision(name: str, title: str) -> Network:
+    def make() -> nn.Module:
+        import torchvision
+
+        with private_random_numbers():
+            torch.manual_seed(0)
+            return getattr(torchvision.models, name)()
+
+    line = f"model = torchvision.models.{name}()"
+    return Network(f"{title}, random", make, "import torchvision", line)

@@ -1,0 +1,342 @@
+"""The training panel: a network learns in the background, and everything else stays live."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import ipywidgets as widgets
+from torch import Tensor, nn
+
+from course_utils.core import CourseError
+from course_utils.data import Dataset, load_dataset
+from course_utils.metrics import Evaluation, evaluate
+from course_utils.models import SimpleCNN, first_cnn_recipe
+from course_utils.training import History, ResumableTraining, Step, done_already
+from course_utils.widgets.background import BackgroundRun, RunsInBackground
+from course_utils.widgets.controls import button, row_of
+from course_utils.widgets.panel import Panel
+from course_utils.widgets.training_panel.controls import (
+    LEARNING_RATES,
+    build_controls,
+    code_for,
+    fit_arguments,
+)
+from course_utils.widgets.training_panel.picture import (
+    WIDTH,
+    FirstLayer,
+    TrainingView,
+    answer_of,
+    draw,
+    first_layer,
+    kernels_of,
+)
+
+
+class TrainingPanel(RunsInBackground, Panel):
+    """Training panel: Train, Stop, Reset; loss, accuracy and the first layer while it learns.
+
+    Train runs `fit` in a thread. Stop ends it within a moment; Train then goes on after the last
+    whole epoch: to the very numbers of a training without interruption if the controls stand as
+    they did, else with the new settings for the epochs that are left. Once all epochs are done,
+    Train goes on if more are asked for. Reset puts the first weights back.
+
+    The test pictures are looked at only when `evaluate` or its button asks for it.
+
+    Args:
+        model: the network; it is trained in place. Default: a `SimpleCNN` for the pictures, and
+            `course_utils.models.pretrained.first_cnn_recipe` for what `arguments` leaves open.
+        data: pictures to learn from. Default: Fashion-MNIST.
+        goal: accuracy on the test pictures that one would like to reach, in [0, 1]. Default: none,
+            or 0.88 if model and data are the default.
+        arguments: of `fit`; those that have a control become its first value. `optimizer` and
+            `scheduler` may also be names from the panel's lists.
+
+    Attributes:
+        model, data: as above.
+        history: of all training since the last Reset; None before.
+        test: the last `Evaluation` on the test pictures; None before.
+
+    Raises:
+        CourseError: an argument that `fit` gets from the panel itself, or a ready optimizer.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        data: Dataset | None = None,
+        *,
+        goal: float | None = None,
+        **arguments: Any,
+    ):
+        if model is None and data is None and goal is None:
+            goal = 0.88
+        self.data = load_dataset("fashion-mnist") if data is None else data
+        if model is None:
+            # The recipe's schedule has its own peak; that of the same name here has the slider's.
+            arguments = first_cnn_recipe() | {"scheduler": "one cycle"} | arguments
+            model = SimpleCNN.for_data(self.data, seed=arguments["seed"])
+        self.model, self.goal = model, goal
+        self.test: Evaluation | None = None
+        self.looks = 0
+        controls, initial, self._rest = build_controls(arguments)
+        seed = self._rest.pop("seed", 0)
+        self._training = ResumableTraining(model, self.data, seed=seed)
+        self._failure: BaseException | None = None
+        self._layer = _look_at_start(model, self.data)
+
+        self._train_button = button("Train", self.train, "Begin or go on", "play", "success")
+        self._stop_button = button(
+            "Stop", self.stop, "Stop before the next step", "stop", "warning"
+        )
+        self._reset_button = button("Reset", self.reset, "Back to the first weights")
+        self._test_button = button("Test", self._on_test, "Ask the pictures kept for the end")
+        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
+        self._status = widgets.HTML()
+        buttons = (self._train_button, self._stop_button, self._reset_button, self._test_button)
+        extra = (row_of(*buttons), self._bar, self._status)
+        super().__init__(
+            controls, title="Training panel", width=WIDTH, extra=extra, initial=initial
+        )
+        self._show_state()
+
+    # What the buttons do; cells and tests call the same
+
+    def train(self, wait: bool = False) -> None:
+        """Train in the background with the settings as they stand; see the class for what goes on.
+
+        While a training is on its way, or when all epochs are done, this is refused in words.
+
+        Args:
+            wait: return only when it has ended.
+        """
+        if self._refused():
+            return
+        settings = self.settings
+        if self._training.epochs_done >= settings["epochs"]:
+            self._say(done_already(self._training.epochs_done, settings["epochs"]))
+            return
+        run = BackgroundRun(
+            lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
+        )
+        self._run, self._step, self._began = run, None, None
+        self.test = None
+        self._say("Trying what computes fastest here …")
+        self._show_state(running=True)
+        self.refresh()  # an error of the last time is over
+        run.start()
+        if wait:
+            self.wait()
+
+    def reset(self) -> None:
+        """Put the first weights back; a training that is on its way ends."""
+        self.stop()
+        self.wait()
+        self._training.reset()
+        self.test, self._failure = None, None
+        self._layer = _look_at_start(self.model, self.data)
+        self._bar.value = 0
+        self._say("")
+        self._show_state()
+        self.refresh()
+
+    def evaluate(self) -> Evaluation:
+        """Measure the trained network on the test pictures, show the result and return it.
+
+        Raises:
+            CourseError: the training has not been finished, so the test pictures have to wait.
+        """
+        if self.running or not self._training.finished:
+            raise CourseError(
+                "The test pictures are for the end: train through all epochs first, and judge by"
+                " the validation accuracy until then."
+            )
+        if self.test is None:
+            self.test = evaluate(self.model, self.data.test, mean=self.data.mean, std=self.data.std)
+            self.looks += 1
+            often = f"Look number {self.looks} at the test: chosen by it, a number flatters."
+            self._say(often if self.looks > 1 else "Tested.")
+        self.refresh()
+        return self.test
+
+    @property
+    def history(self) -> History | None:
+        """Of all training since the last Reset, as of one; None before."""
+        return self._training.history
+
+    # What the panel shows
+
+    def compute(self, **settings: Any) -> TrainingView:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+        training = self._training
+        positions, losses = tuple(training.positions), tuple(training.losses)
+        count = min(len(positions), len(losses))
+        history = training.history or History()
+        done = len(history.epoch)
+        validation = tuple(history.validation_accuracy[:done])
+        return TrainingView(
+            epochs=training.planned if self.running else max(settings["epochs"], done),
+            positions=positions[:count],
+            losses=losses[:count],
+            epoch=tuple(history.epoch[:done]),
+            train_accuracy=tuple(history.train_accuracy[:done]),
+            validation_accuracy=validation if len(self.data.validation) else (),
+            layer=self._layer,
+        )
+
+    def picture(self, result: TrainingView) -> bytes:
+        return draw(result)
+
+    def describe(self, result: TrainingView) -> str:
+        if not result.epoch:
+            return f"{self._about()}. Press Train."
+        text = f"{_epochs(len(result.epoch), result.epochs)}: training accuracy"
+        text += f" {result.train_accuracy[-1]:.1%}"
+        if result.validation_accuracy:
+            text += f", validation accuracy {result.validation_accuracy[-1]:.1%}"
+        if self.test is not None:
+            text += f". Test accuracy {self.test}"
+            if self.goal is not None:
+                text += f"; at least {self.goal:.0%}: {self._reached()}"
+        return text + "."
+
+    def code(self, result: TrainingView) -> str:
+        return code_for(self.settings, self._rest)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """As of every panel, but the text has bands and no measured number: those vary a little."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        view, text = self.result, self._about()
+        if self.error:
+            text = self.error
+        elif view.epoch:
+            text += f"; {_epochs(len(view.epoch), view.epochs)}"
+            if self.test is not None and self.goal is not None:
+                text += f"; test accuracy at least {self.goal:.0%}: {self._reached()}"
+        bundle["text/plain"] = f"{self.title}: {text}"
+        return bundle
+
+    # Inside
+
+    def _about(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters())
+        name = type(self.model).__name__
+        return (
+            f"{name}, {count:,} parameters, {len(self.data.train):,} pictures of {self.data.title}"
+        )
+
+    def _reached(self) -> str:
+        return "yes" if self.test.accuracy >= self.goal else "no"
+
+    def _work(self, run: BackgroundRun, settings: dict[str, Any]) -> None:
+        image = _sample(self.data)
+        found = first_layer(self.model)
+
+        def on_step(step: Step) -> None:
+            self._step = step
+            if self._began is None:
+                self._began = step.step, time.monotonic()
+            if run.due:
+                self._look(found, image)
+            run.tick()
+
+        self._training.train(
+            fit_arguments(settings, self._rest),
+            key=settings,
+            stop=run.stopping,
+            on_step=on_step,
+        )
+        self._look(found, image)
+
+    def _look(self, found: tuple[str, nn.Module] | None, image: Tensor) -> None:
+        """In the training's own thread, between two steps: copy the first layer as it is now."""
+        if found is not None and self._layer is not None:
+            self._layer = dataclasses.replace(
+                self._layer,
+                now=kernels_of(found[1], self.data.image_shape),
+                maps=answer_of(found[1], image),
+            )
+
+    def _on_tick(self) -> None:
+        step = self._step
+        self._bar.max, self._bar.value = step.steps, step.step
+        first, began = self._began
+        seconds = time.monotonic() - began
+        text = f"epoch {step.epoch} of {step.epochs}"
+        if step.step - first > 10 and seconds > 0.5:
+            left = (step.steps - step.step) * seconds / (step.step - first)
+            text += f", about {math.ceil(left)} s left"
+        self._say(text)
+        self.refresh()
+
+    def _on_end(self) -> None:
+        run, training = self._run, self._training
+        self.refresh()
+        error = run.exception
+        if error is not None:
+            self._failure = error
+            if getattr(error, "suggestion", None):
+                rates = [rate for rate in LEARNING_RATES if rate <= error.suggestion]
+                error.nearest = {"learning_rate": max(rates, default=LEARNING_RATES[0])}
+            self._say("Ended by an error.")
+        elif training.finished:
+            self._say("Done. Test asks the pictures kept for the end.")
+        else:
+            other = " because another panel began to train" if run.displaced else ""
+            self._say(f"Stopped{other}; it goes on after epoch {training.epochs_done}.")
+        if self._step is not None:
+            self._bar.max, self._bar.value = self._step.steps, self._step.step
+        self._show_state()
+        if error is not None:
+            self.refresh()
+
+    def _on_test(self) -> None:
+        try:
+            self.evaluate()
+        except CourseError as error:
+            self._say(str(error))
+
+    def _show_state(self, running: bool = False) -> None:
+        self._train_button.disabled, self._stop_button.disabled = running, not running
+        going_on = self._training.planned and not self._training.finished
+        self._train_button.description = "Go on" if going_on else "Train"
+        self._test_button.disabled = running or not self._training.finished
+
+
+def _epochs(done: int, planned: int) -> str:
+    return (
+        f"{done} epoch{'s' * (done != 1)} done"
+        if done == planned
+        else f"{done} of {planned} epochs"
+    )
+
+
+def _sample(data: Dataset) -> Tensor:
+    """One picture to show the first layer, normalised: float (C, H, W)."""
+    part = data.validation if len(data.validation) else data.train
+    return data.normalise(part.images[0])
+
+
+def _look_at_start(model: nn.Module, data: Dataset) -> FirstLayer | None:
+    found = first_layer(model)
+    if found is None:
+        return None
+    name, layer = found
+    kernels = kernels_of(layer, data.image_shape)
+    if kernels is None:
+        return None
+    if not name or name.isdigit():
+        name = type(layer).__name__
+    image = _sample(data)
+    return FirstLayer(name, kernels, kernels, image, answer_of(layer, image))
+
+
+def training_panel(
+    model: nn.Module | None = None, data: Dataset | None = None, **keywords: Any
+) -> TrainingPanel:
+    """A live training; the arguments are those of `TrainingPanel`."""
+    return TrainingPanel(model, data, **keywords)

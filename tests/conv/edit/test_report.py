@@ -1,0 +1,102 @@
+"""What the report of an edit says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.conv import edit_conv
+from course_utils.models.simple import SimpleCNN
+
+PICTURE = torch.zeros(1, 1, 28, 28)
+
+
+def test_the_edited_layer_comes_first_and_numbers_are_counted():
+    model = SimpleCNN()
+    edited, report = edit_conv(
+        model, "conv2", example_input=PICTURE, out_channels=64, kernel_size=5, return_report=True
+    )
+    assert report.touched == ("conv2", "classifier")
+    assert report.layers[0].before == "out 32, kernel 3×3, padding 1×1"
+    assert str(report.layers[1]) == "classifier (Linear): in 1568 → 3136"
+    assert report.parameters == (20_490, sum(p.numel() for p in edited.parameters()))
+    assert report.multiply_adds[1] == 28 * 28 * 16 * 9 + 14 * 14 * 64 * 16 * 25 + 10 * 3136
+    assert [str(field) for field in report.receptive_field] == ["8×8", "12×12"]
+    assert report.adapters == ()
+    text = str(report)
+    assert "conv2: out_channels=64, kernel_size=5" in text
+    assert "1 other layer followed:" in text
+    assert "parameters: 20,490 → 57,194 (+179.1%)" in text
+    assert (report.kept, report.cut, report.grown) == (20_490, 0, 57_194 - 20_490)
+    assert report.same_function is True
+    assert "function: the same" in text
+
+
+def test_the_difference_is_measured_and_modes_are_left_alone():
+    model = SimpleCNN(dropout=0.5).train()
+    edited, report = edit_conv(
+        model, "conv1", example_input=PICTURE, out_channels=20, return_report=True
+    )
+    assert report.difference(torch.randn(4, 1, 28, 28)) < 1e-5
+    assert model.training
+    assert edited.training
+    _, cut = edit_conv(model, "conv1", example_input=PICTURE, out_channels=4, return_report=True)
+    assert cut.difference(torch.randn(4, 1, 28, 28)) > 1e-3
+
+
+def test_parameters_of_other_layers_and_biases_are_told():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, bias=False)
+            self.scale = nn.Parameter(torch.ones(4, 1, 1))
+            self.head = nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            return self.head(self.conv(x) * self.scale)
+
+    _, report = edit_conv(
+        Scaled(), "conv", example_input=PICTURE, out_channels=6, bias=True, return_report=True
+    )
+    told = [str(layer) for layer in report.layers]
+    assert told[0] == "conv (Conv2d): out 4 → 6, bias no → yes"
+    assert " (Scaled): scale 4×1×1 → 6×1×1" in told
+
+
+def test_nothing_asked_nothing_changed():
+    model = SimpleCNN()
+    same, report = edit_conv(model, "conv1", example_input=PICTURE, return_report=True)
+    assert report.layers == ()
+    assert "nothing changed" in str(report)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"out_channels": 24}, 160 + 16 * 24 * 9 + 24 + 10 * 24 * 49 + 10),
+        ({"kernel_size": 1}, 160 + 16 * 32 + 32 + 15_690),
+        ({"groups": 4}, 160 + 32 * 4 * 9 + 32 + 15_690),
+        ({"stride": 2}, 160 + 4_640 + 10 * 32 * 9 + 10),
+        ({"bias": False}, 160 + 4_608 + 15_690),
+        ({"padding_mode": "circular"}, 20_490),
+    ],
+)
+def test_what_is_kept_and_what_is_cut(changes, kept):
+    torch.manual_seed(0)
+    edited, report = edit_conv(
+        SimpleCNN(), "conv2", example_input=PICTURE, return_report=True, **changes
+    )
+    assert report.kept == kept
+    assert report.cut == 20_490 - kept
+    assert report.grown == sum(p.numel() for p in edited.parameters()) - kept
+    assert report.same_function is False
+
+
+def test_without_numbers_nothing_is_said_of_the_function():
+    _, report = edit_conv(SimpleCNN().to("meta"), "conv1", out_channels=8, return_report=True)
+    assert report.same_function is None
+    assert "function" not in str(report)

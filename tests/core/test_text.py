@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_utils.core.text import decimal, number, power_of_ten, product, total
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (3.0, "3"),
+        (-12.0, "−12"),
+        (0.5, "0.5"),
+        (-0.25, "−0.25"),
+        (1 / 9, "1/9"),
+        (-1 / 16, "−1/16"),
+        (0.123, "0.12"),
+        (-0.001, "0"),
+        (100.0, "100"),
+        (1234.5678, "1234.57"),
+    ],
+)
+def test_numbers_are_written_as_short_as_they_can_be(value, text):
+    assert number(value) == text
+
+
+@given(st.floats(-1e4, 1e4), st.integers(0, 3))
+def test_a_decimal_can_be_read_back(value, decimals):
+    text = decimal(value, decimals)
+    assert abs(float(text.replace("−", "-")) - value) <= 0.5 * 10**-decimals + 1e-9
+    assert "-" not in text and not text.endswith(".")
+
+
+def test_products_and_sums_keep_their_signs():
+    assert product(5, -1) == "5·(−1)"
+    assert product(-0.5, 1 / 9) == "(−0.5)·1/9"
+    assert total(["2", "−3", "0"]) == "2 − 3 + 0"
+    assert total(["−1"]) == "−1"
+
+
+def test_powers_of_ten_are_plain_characters():
+    assert power_of_ten(0) == "10⁰" and power_of_ten(38) == "10³⁸"
+    assert power_of_ten(-12, digit=3) == "3·10⁻¹²"

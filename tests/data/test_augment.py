@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_utils.core.errors import CourseError
+from course_utils.data.augment import Augment
+
+SIZES = st.integers(1, 9)
+TOP, LEFT, MIRRORED, ROW, COLUMN = range(5)
+
+
+@st.composite
+def batches(draw):
+    """Random pictures of 1 to 255, so that 0 is the frame's and the hole's only."""
+    shape = (draw(st.integers(1, 6)), draw(st.integers(1, 3)), draw(SIZES), draw(SIZES))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
+    return torch.randint(1, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 5), st.booleans(), st.integers(0, 9), st.integers(0, 99))
+def test_every_picture_is_the_crop_mirror_and_hole_that_was_drawn(
+    images, pad_crop, flip, cutout, seed
+):
+    height, width = images.shape[2:]
+    augment = Augment(pad_crop, flip, min(cutout, height, width))
+    choices = augment.draw(len(images), (height, width), generator(seed))
+    out = augment.apply(images, choices)
+    for image, result, choice in zip(images, out, choices.tolist(), strict=True):
+        image = image.flip(2) if choice[MIRRORED] else image
+        padded = F.pad(image, (pad_crop,) * 4)
+        top, left = choice[TOP], choice[LEFT]
+        expected = padded[:, top : top + height, left : left + width].clone()
+        if augment.cutout:
+            first_row = choice[ROW] - augment.cutout // 2
+            first_column = choice[COLUMN] - augment.cutout // 2
+            expected[
+                :,
+                max(first_row, 0) : first_row + augment.cutout,
+                max(first_column, 0) : first_column + augment.cutout,
+            ] = 0
+        assert torch.equal(result, expected)
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 4), st.booleans(), st.integers(0, 99))
+def test_a_call_is_draw_and_apply_and_leaves_its_input_alone(images, pad_crop, flip, seed):
+    before = images.clone()
+    augment = Augment(pad_crop, flip, cutout=1)
+    out = augment(images, generator(seed))
+    choices = augment.draw(len(images), tuple(images.shape[2:]), generator(seed))
+    assert torch.equal(out, augment.apply(images, choices))
+    assert (out.shape, out.dtype, out.device) == (images.shape, images.dtype, images.device)
+    out.zero_()
+    assert torch.equal(images, before)
+
+
+def test_no_augmentation_gives_a_copy():
+    images = torch.full((2, 1, 4, 4), 7, dtype=torch.uint8)
+    out = Augment()(images, generator())
+    assert torch.equal(out, images)
+    assert out.data_ptr() != images.data_ptr()
+
+
+@settings(deadline=None)
+@given(st.integers(2, 12), st.data())
+def test_the_hole_has_at_least_a_quarter_of_its_area_and_at_most_all(side, data):
+    cutout = data.draw(st.integers(1, side))
+    images = torch.full((64, 2, side, side), 9, dtype=torch.uint8)
+    out = Augment(cutout=cutout)(images, generator(side))
+    areas = (out == 0).sum(dim=(2, 3))
+    assert torch.equal(areas[:, 0], areas[:, 1]), "the hole goes through all channels"
+    assert areas.max() <= cutout**2
+    assert areas.min() >= ((cutout + 1) // 2) ** 2, "its centre lies on the picture"
+
+
+def test_each_picture_has_its_own_numbers_and_all_of_them_occur():
+    choices = Augment(pad_crop=2, flip=True, cutout=3).draw(4000, (5, 7), generator())
+    for column, limit in enumerate((5, 5, 2, 5, 7)):
+        shares = torch.bincount(choices[:, column], minlength=limit) / 4000
+        # Five standard deviations of a share of 4000 draws.
+        assert ((shares - 1 / limit).abs() < 5 * (0.25 / 4000) ** 0.5).all()
+    assert choices.dtype == torch.int64
+
+
+def test_crop_rows_and_columns_are_not_mixed_up():
+    image = torch.arange(12, dtype=torch.uint8).reshape(1, 1, 3, 4)
+    down = Augment(pad_crop=1).apply(image, torch.tensor([[0, 1, 0, 0, 0]]))
+    assert down[0, 0].tolist() == [[0, 0, 0, 0], [0, 1, 2, 3], [4, 5, 6, 7]]
+    right = Augment(pad_crop=1).apply(image, torch.tensor([[1, 0, 0, 0, 0]]))
+    assert right[0, 0].tolist() == [[0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]]
+
+
+def test_switching_one_augmentation_leaves_the_others_as_they_were():
+    def draw(augment: Augment) -> torch.Tensor:
+        return augment.draw(50, (28, 28), generator(3))
+
+    everything = draw(Augment(pad_crop=4, flip=True, cutout=8))
+    assert torch.equal(draw(Augment(flip=True))[:, MIRRORED], everything[:, MIRRORED])
+    assert torch.equal(draw(Augment(pad_crop=4))[:, :2], everything[:, :2])
+    assert torch.equal(draw(Augment(cutout=3))[:, ROW:], everything[:, ROW:])
+    assert draw(Augment(cutout=3))[:, :ROW].count_nonzero() == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_same_seed_gives_the_same_pictures(seed):
+    images = torch.randint(0, 256, (16, 3, 8, 8), generator=generator(1), dtype=torch.uint8)
+    augment = Augment(pad_crop=2, flip=True, cutout=4)
+    first = augment(images, generator(seed))
+    assert torch.equal(first, augment(images, generator(seed)))
+    assert not torch.equal(first, augment(images, generator(seed ^ 1)))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_batch_of_none_or_one(count):
+    images = torch.zeros(count, 1, 4, 4, dtype=torch.uint8)
+    assert Augment(1, True, 2)(images, generator()).shape == images.shape
+
+
+def test_any_memory_layout():
+    images = torch.randint(0, 256, (8, 3, 6, 5), generator=generator(1), dtype=torch.uint8)
+    augment = Augment(pad_crop=2, flip=True, cutout=2)
+    expected = augment(images, generator())
+    turned = images.to(memory_format=torch.channels_last)
+    strided = images.repeat_interleave(2, dim=3)[..., ::2]
+    part = torch.cat([images, images])[8:]
+    for same in (turned, strided, part):
+        assert torch.equal(augment(same, generator()), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_same_pictures():
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    augment = Augment(pad_crop=4, flip=True, cutout=8)
+    on_gpu = augment(images.cuda(), generator())
+    assert on_gpu.is_cuda
+    assert torch.equal(on_gpu.cpu(), augment(images, generator()))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"pad_crop": -1}, {"pad_crop": 1.5}, {"cutout": -2}, {"cutout": True}]
+)
+def test_impossible_settings_are_named(setting):
+    with pytest.raises(CourseError, match=f"{next(iter(setting))}=.*whole number"):
+        Augment(**setting)
+
+
+def test_a_hole_larger_than_the_picture_is_refused():
+    with pytest.raises(CourseError, match=r"cutout=29 is larger than the picture \(28×32\)"):
+        Augment(cutout=29)(torch.zeros(1, 1, 28, 32, dtype=torch.uint8), generator())
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4).byte()])
+def test_other_tensors_are_refused(images):
+    with pytest.raises(CourseError, match="takes uint8 pictures"):
+        Augment(flip=True)(images, generator())

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.data import load as data_module
+from course_utils.data.load import cache_dir, load_dataset, load_photograph
+from course_utils.data.sets import DataError
+from tests.own_data import arrays, save
+
+SHIPPED = Path(data_module.__file__).parents[1] / "assets" / "fashion_mnist_small.npz"
+CIFAR10 = Path(os.environ.get("COURSE_DATA_DIR") or "nowhere") / "cifar10.npz"
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Empty folders in place of the reader's own and of the cache."""
+    own, cache = tmp_path / "own", tmp_path / "cache"
+    own.mkdir()
+    cache.mkdir()
+    monkeypatch.setenv("COURSE_DATA_DIR", str(own))
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(cache))
+    return own, cache
+
+
+# The shipped set
+
+
+def test_the_shipped_set():
+    data = load_dataset("fashion-mnist")
+    assert data.source == "shipped"
+    assert str(data) == repr(data)
+    assert str(data) == (
+        "Fashion-MNIST: 9,000 training, 1,000 validation and 2,000 test pictures of 1×28×28, "
+        "10 classes"
+    )
+    assert data.image_shape == (1, 28, 28)
+    assert data.classes[9] == "Ankle boot"
+    assert data.train.images.is_contiguous()
+    with np.load(SHIPPED) as file:
+        assert torch.equal(data.test.images[:, 0], torch.from_numpy(file["test_images"]))
+        assert data.test.labels.tolist() == file["test_labels"].tolist()
+
+
+def test_the_split_is_stratified_seeded_and_loses_nothing():
+    data = load_dataset("fashion-mnist", validation=0.2, seed=5)
+    assert torch.bincount(data.train.labels).tolist() == [800] * 10
+    assert torch.bincount(data.validation.labels).tolist() == [200] * 10
+    with np.load(SHIPPED) as file:
+        original = sorted(picture.tobytes() for picture in file["train_images"])
+    both = torch.cat([data.train.images, data.validation.images]).numpy()
+    assert sorted(picture.tobytes() for picture in both) == original
+    again = load_dataset("fashion-mnist", validation=0.2, seed=5)
+    assert torch.equal(data.validation.images, again.validation.images)
+    other = load_dataset("fashion-mnist", validation=0.2, seed=6)
+    assert not torch.equal(data.validation.images, other.validation.images)
+
+
+def test_no_validation_part():
+    data = load_dataset("fashion-mnist", validation=0)
+    assert (len(data.train), len(data.validation)) == (10_000, 0)
+    assert data.validation.images.shape == (0, 1, 28, 28)
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, 1, float("nan"), True])
+def test_impossible_shares(share):
+    with pytest.raises(DataError, match="share from 0 to below 1"):
+        load_dataset("fashion-mnist", validation=share)
+
+
+@pytest.mark.parametrize("settings", [{"validation": 1e-6}, {"validation": 0.9999}, {"seed": -1}])
+def test_splits_that_scikit_learn_refuses(settings):
+    with pytest.raises(DataError, match="cannot be set aside"):
+        load_dataset("fashion-mnist", **settings)
+
+
+def test_loading_is_quick():
+    load_dataset("fashion-mnist")  # scikit-learn is imported now
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        load_dataset("fashion-mnist")
+        times.append(time.process_time() - start)
+    assert min(times) < 0.3
+
+
+def test_the_import_is_light(run_python):
+    heavy = {"sklearn", "torchvision", "pandas", "scipy", "matplotlib", "PIL", "tqdm", "IPython"}
+    printed = run_python(
+        "import sys, torch; before = set(sys.modules); import course_utils.data.load; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    )
+    assert "course_utils" in printed.split()
+    assert not heavy & set(printed.split())
+
+
+def test_the_photograph():
+    picture = load_photograph()
+    assert (picture.shape, picture.dtype) == ((3, 256, 256), torch.uint8)
+    assert picture.is_contiguous()
+    # A ginger cat: red before green before blue, and from black to nearly white.
+    red, green, blue = picture.double().mean(dim=(1, 2)).tolist()
+    assert red > green > blue
+    assert picture.max() - picture.min() > 200
+
+
+# The search
+
+
+def test_the_reader_s_folder_comes_first_then_the_cache(folders):
+    own, cache = folders
+    save(cache / "pets.npz")
+    assert load_dataset("pets").source == "cache"
+    save(own / "pets.npz", **arrays(train=80))
+    data = load_dataset("pets")
+    assert data.source == "COURSE_DATA_DIR"
+    assert str(data) == "pets: 72 training, 8 validation and 8 test pictures of 1×5×5, 4 classes"
+    (own / "fashion_mnist_small.npz").write_bytes(SHIPPED.read_bytes())
+    assert load_dataset("fashion-mnist").source == "COURSE_DATA_DIR"
+
+
+def test_a_damaged_file_is_not_passed_over(folders):
+    own, _ = folders
+    (own / "fashion_mnist_small.npz").write_bytes(SHIPPED.read_bytes()[:100_000])
+    with pytest.raises(DataError, match="damaged"):
+        load_dataset("fashion-mnist")
+
+
+def test_a_folder_that_is_not_there_is_passed_over_but_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "gone"))
+    assert load_dataset("fashion-mnist").source == "shipped"
+    with pytest.raises(DataError, match="gone, which is no folder"):
+        load_dataset("pets")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CIFAR-10", "'cifar10'"),
+        ("cifer10", "'cifar10'"),
+        ("fashion_mnist", "'fashion-mnist'"),
+        ("FashionMNIST", "'fashion-mnist'"),
+        ("pats", "'pets'"),
+    ],
+)
+def test_close_names_are_offered(folders, name, meant):
+    save(folders[0] / "pets.npz")
+    with pytest.raises(DataError, match=f"no data set '{name}'; did you mean {meant}"):
+        load_dataset(name)
+
+
+def test_without_a_close_name_all_are_listed(folders):
+    save(folders[1] / "pets.npz")
+    with pytest.raises(DataError, match="there are 'pets', 'fashion-mnist', 'cifar10'"):
+        load_dataset("xyzzy")
+
+
+@pytest.mark.parametrize("name", ["../pets", "/etc/passwd", "", "a/b", "a\\b", ".hidden", None, 3])
+def test_a_path_is_no_name(name):
+    with pytest.raises(DataError, match="no name of a data set"):
+        load_dataset(name)
+
+
+def test_an_absent_cifar10_says_what_to_do(folders):
+    with pytest.raises(DataError, match=r"CIFAR-10 is not on this computer.*download=True"):
+        load_dataset("cifar10")
+    assert not [path for folder in folders for path in folder.iterdir()]
+
+
+def test_other_names_cannot_be_downloaded():
+    with pytest.raises(DataError, match="Only 'cifar10' can be downloaded"):
+        load_dataset("pets", download=True)
+
+
+def test_a_download_is_used_once_and_then_the_cache(folders, monkeypatch):
+    def fetch(folder: Path) -> Path:
+        save(folder / "pets.npz")
+        return folder / "pets.npz"
+
+    monkeypatch.setattr(data_module, "_DOWNLOADS", {"pets": fetch})
+    assert load_dataset("pets", download=True).source == "download"
+    assert load_dataset("pets", download=True).source == "cache"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/cnn-course"),
+        ("linux", {}, "/home/me/.cache/cnn-course"),
+        ("darwin", {"XDG_CACHE_HOME": "/x"}, "/home/me/Library/Caches/cnn-course"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/cnn-course"),
+        ("win32", {}, "/home/me/AppData/Local/cnn-course"),
+        ("linux", {"COURSE_CACHE_DIR": "~/here"}, "/home/me/here"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the expected paths are written for POSIX")
+def test_the_cache_is_where_the_platform_keeps_it(monkeypatch, platform, variables, expected):
+    for name in ("COURSE_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert cache_dir().as_posix() == expected
+
+
+# Never one data set for another
+
+
+def cifar10_arrays(per_class: tuple[int, int] = (5000, 1000), size: int = 32) -> dict:
+    """CIFAR-10 in shape and number, all black."""
+    content = {"classes": np.array(data_module._KNOWN["cifar10"].classes)}
+    for part, count in zip(("train", "test"), per_class, strict=True):
+        content[f"{part}_labels"] = np.repeat(np.arange(10, dtype=np.uint8), count)
+        content[f"{part}_images"] = np.zeros((count * 10, size, size, 3), np.uint8)
+    return content
+
+
+def test_a_file_in_the_shape_of_cifar10_is_accepted(folders):
+    np.savez(folders[0] / "cifar10.npz", **cifar10_arrays())
+    assert str(load_dataset("cifar10")) == (
+        "CIFAR-10: 45,000 training, 5,000 validation and 10,000 test pictures of 3×32×32, "
+        "10 classes"
+    )
+
+
+def uneven(content: dict) -> dict:
+    content["train_labels"][0] = 1
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (lambda: dict(np.load(SHIPPED)), "pictures are 1×28×28, where CIFAR-10 has 3×32×32"),
+        (lambda: cifar10_arrays((500, 100)), "has 5,000 training and 1,000 test pictures"),
+        (lambda: uneven(cifar10_arrays()), "same number of every class"),
+        (lambda: cifar10_arrays((50, 10), size=28), "pictures are 3×28×28"),
+        (
+            lambda: {
+                **cifar10_arrays((5, 1)),
+                "classes": np.array([f"class {i}" for i in range(10)]),
+            },
+            "its classes are class 0, class 1",
+        ),
+    ],
+    ids=["Fashion-MNIST", "fewer", "uneven", "smaller", "other classes"],
+)
+def test_another_data_set_under_the_name_of_cifar10_is_refused(folders, content, text):
+    path = folders[0] / "cifar10.npz"
+    np.savez(path, **content())
+    before = path.stat()
+    with pytest.raises(DataError, match=f"does not hold CIFAR-10: .*{text}"):
+        load_dataset("cifar10", download=True)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert not list(folders[1].iterdir()), "nothing was fetched in its place"
+
+
+@pytest.mark.skipif(
+    not CIFAR10.is_file(), reason="cifar10.npz is not in the folder that $COURSE_DATA_DIR names"
+)
+def test_the_real_cifar10(monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(CIFAR10.parent))
+    data = load_dataset("cifar10")
+    assert data.source == "COURSE_DATA_DIR"
+    assert data.train.images.shape == (45_000, 3, 32, 32)
+    # As published for the whole training set, often pasted as 0.4914, 0.4822, 0.4465.
+    for channel, (mean, std) in enumerate([(0.491, 0.247), (0.482, 0.243), (0.447, 0.262)]):
+        assert abs(data.mean[channel] - mean) < 0.002
+        assert abs(data.std[channel] - std) < 0.002
+
+
+def test_a_class_with_one_picture_cannot_be_split(folders):
+    save(folders[0] / "pets.npz", train_labels=np.array([3] + [0] * 39, np.uint8))
+    with pytest.raises(DataError, match="cannot be set aside"):
+        load_dataset("pets")

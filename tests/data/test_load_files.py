@@ -1,0 +1,154 @@
+"""The file of a data set: damaged files, wrong files, writing."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.data.npz import read_npz, write_npz
+from course_utils.data.sets import DataError, ImageSet
+from tests.own_data import arrays, save
+
+# Damaged and wrong files
+
+
+@pytest.fixture(scope="module", params=[np.savez, np.savez_compressed])
+def good_bytes(request) -> bytes:
+    buffer = io.BytesIO()
+    request.param(buffer, **arrays())
+    return buffer.getvalue()
+
+
+def same(one: tuple[ImageSet, ImageSet], other: tuple[ImageSet, ImageSet]) -> bool:
+    return all(
+        torch.equal(a.images, b.images)
+        and torch.equal(a.labels, b.labels)
+        and a.classes == b.classes
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_truncated_files(tmp_path, good_bytes):
+    path = tmp_path / "pets.npz"
+    lengths = {0, 1, 10, 100, *range(200, len(good_bytes), 97), len(good_bytes) - 1}
+    for length in lengths:
+        path.write_bytes(good_bytes[:length])
+        with pytest.raises(DataError, match="damaged"):
+            read_npz(path)
+        assert path.stat().st_size == length
+
+
+def test_files_with_a_byte_changed(tmp_path, good_bytes):
+    """Each is refused with a sentence, or reads exactly as it did (a date, say, was hit)."""
+    path = tmp_path / "pets.npz"
+    path.write_bytes(good_bytes)
+    good = read_npz(path)
+    refused = 0
+    places = range(0, len(good_bytes), 11)
+    for place in places:
+        changed = bytearray(good_bytes)
+        changed[place] ^= 0xFF if place % 2 else 0x10
+        path.write_bytes(changed)
+        try:
+            assert same(read_npz(path), good), f"byte {place} went unnoticed"
+        except DataError as error:
+            refused += 1
+            assert str(path) in str(error)
+            assert "\n" not in str(error)
+    assert refused > len(places) / 2
+
+
+@pytest.mark.parametrize("key", list(arrays()))
+def test_missing_keys(tmp_path, key):
+    with pytest.raises(DataError, match=f"lacks {key}: a data set needs train_images"):
+        read_npz(save(tmp_path / "pets.npz", **{key: None}))
+
+
+GOOD = arrays()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"train_images": GOOD["train_images"].astype(np.float32)}, "train_images.*not float32"),
+        ({"test_images": GOOD["test_images"].astype(np.int64)}, "test_images must be uint8"),
+        ({"train_images": GOOD["train_images"].reshape(40, 25)}, "not uint8 of shape 40×25"),
+        ({"train_images": np.zeros((40, 3, 32, 32), np.uint8)}, "N×H×W×C.*not.*40×3×32×32"),
+        ({"train_images": np.uint8(3)}, r"of shape \(\)"),
+        ({"train_images": np.zeros((0, 5, 5), np.uint8)}, "train_images is empty"),
+        ({"test_images": np.zeros((8, 4, 5), np.uint8)}, "must be of one shape"),
+        ({"train_labels": GOOD["train_labels"][:-1]}, "must be 40 whole numbers"),
+        ({"train_labels": GOOD["train_labels"].astype(float)}, "train_labels must be 40 whole"),
+        ({"train_labels": GOOD["train_labels"].astype(bool)}, "train_labels must be 40 whole"),
+        ({"test_labels": np.arange(8, dtype=np.uint8)}, "test_labels run from 0 to 7.*4 classes"),
+        ({"test_labels": np.full(8, -1)}, "test_labels run from -1 to -1"),
+        ({"test_labels": np.full(8, 2**64 - 1, np.uint64)}, "test_labels run from"),
+        ({"classes": np.array(["cat", "cat", "hen", "owl"])}, "list of different names"),
+        ({"classes": np.arange(4)}, "saved as text, not int64"),
+        (
+            {"classes": np.array(["cat", "dog", "hen", "owl"], dtype=object)},
+            "no .npz file of plain",
+        ),
+    ],
+)
+def test_wrong_arrays(tmp_path, changes, text):
+    with pytest.raises(DataError, match=text) as caught:
+        read_npz(save(tmp_path / "pets.npz", **changes))
+    assert str(tmp_path / "pets.npz") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x05\x06" + b"\0" * 18]
+)
+def test_files_of_another_kind(tmp_path, content):
+    path = tmp_path / "pets.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged|lacks"):
+        read_npz(path)
+
+
+def test_a_header_that_promises_too_much(tmp_path):
+    path = tmp_path / "pets.npz"
+    header = io.BytesIO()
+    huge = {"descr": "|u1", "fortran_order": False, "shape": (2**40, 28, 28)}
+    np.lib.format.write_array_header_1_0(header, huge)
+    with zipfile.ZipFile(save(path), "a") as archive, pytest.warns(UserWarning):
+        archive.writestr("train_images.npy", header.getvalue())
+    with pytest.raises(DataError, match="damaged"):
+        read_npz(path)
+
+
+def test_an_array_with_something_behind_it(tmp_path):
+    path = tmp_path / "pets.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays().items():
+            content = io.BytesIO()
+            np.save(content, array)
+            more = b"?" if key == "test_labels" else b""
+            archive.writestr(f"{key}.npy", content.getvalue() + more)
+    with pytest.raises(DataError, match=r"test_labels\.npy is longer than it says"):
+        read_npz(path)
+
+
+def test_colour_pictures_have_their_channels_first(tmp_path):
+    content = arrays(channels=3)
+    train, test = read_npz(save(tmp_path / "pets.npz", **content))
+    assert train.images.shape == (40, 3, 5, 5)
+    assert train.images[7, 2, 1, 4] == content["train_images"][7, 1, 4, 2]
+    assert train.labels.dtype == torch.int64
+    assert len(test) == 8
+
+
+# Writing
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_what_is_written_is_read(tmp_path, channels):
+    parts = read_npz(save(tmp_path / "pets.npz", **arrays(channels=channels)))
+    write_npz(tmp_path / "new" / "copy.npz", *parts)
+    assert same(read_npz(tmp_path / "new" / "copy.npz"), parts)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy.npz"]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from course_utils.experiments import compare_improve as experiment
+from tests.toys import toy_data
+
+ACCURACIES = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The records of a seed with seconds instead of minutes, and what the search found."""
+    found, search = [], experiment.improve
+
+    def keep(*arguments, **options):
+        found.append(search(*arguments, **options))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_dataset", lambda _name: toy_data(train=300))
+        patch.setattr(experiment, "improve", keep)
+        return experiment.run_seed(1, seconds=5.0), found[0]
+
+
+def test_every_seed_has_the_article_and_the_search(run):
+    records, found = run
+    assert [record["what"] for record in records] == [
+        "article",
+        "article, best epoch",
+        "improve",
+        "improve, cheap",
+    ]
+    assert {record["seed"] for record in records} == {1}
+    assert all(0 <= record[name] <= 1 for record in records for name in ACCURACIES)
+    assert [record["candidates"] for record in records] == [1, 1] + 2 * [len(found.tried)]
+
+
+def test_the_best_epoch_is_one_of_the_articles(run):
+    end, best = run[0][:2]
+    assert end["multiply_adds"] == best["multiply_adds"] == run[1].start.multiply_adds
+    assert best["validation"] >= end["validation"]
+    assert 1 <= best["epochs"] <= end["epochs"]
+
+
+def test_the_search_is_recorded_as_it_ended(run):
+    (article, _, best, cheap), found = run
+    assert best["validation"] == found.best.accuracy and best["epochs"] == found.best.epochs
+    assert best["multiply_adds"] == found.best.multiply_adds
+    assert best["layers"] == found.layers(found.best) and article["layers"] == ""
+    assert cheap["multiply_adds"] == min(
+        one.multiply_adds
+        for one in found.tried
+        if one.accuracy is not None and one.accuracy >= article["validation"]
+    )

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from course_utils.core.errors import CourseError
+from course_utils.core.modes import evaluation_mode
+from course_utils.core.runtime import one_thread
+from course_utils.metrics.evaluate import (
+    Evaluation,
+    accuracy,
+    check_logits,
+    evaluate,
+    wilson_interval,
+)
+from tests.toys import same, stripes, toy_model, weights
+
+shares = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+confidences = st.floats(0.01, 0.9999)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
+
+
+@given(shares, confidences)
+def test_wilson_contains_the_share_and_stays_within_0_and_1(share, confidence):
+    correct, total = share
+    low, high = wilson_interval(correct, total, confidence)
+    assert 0 <= low <= correct / total <= high <= 1
+    assert low < high
+
+
+@given(shares, confidences)
+def test_wilson_agrees_with_scipy(share, confidence):
+    binomtest = pytest.importorskip("scipy.stats").binomtest
+    correct, total = share
+    expected = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(correct, total, confidence) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@given(shares, confidences)
+def test_wilson_bounds_solve_his_equation(share, confidence):
+    """At each bound p the measured share is just z standard errors √(p(1 − p)/n) away from p."""
+    from statistics import NormalDist
+
+    correct, total = share
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    for p in wilson_interval(correct, total, confidence):
+        if 0 < p < 1:
+            gap = (correct / total - p) ** 2
+            assert gap == pytest.approx(z * z * p * (1 - p) / total, rel=1e-5, abs=1e-13)
+
+
+@given(shares, confidences)
+def test_wilson_is_symmetric(share, confidence):
+    correct, total = share
+    low, high = wilson_interval(correct, total, confidence)
+    mirrored = wilson_interval(total - correct, total, confidence)
+    assert (1 - high, 1 - low) == pytest.approx(mirrored, abs=1e-12)
+
+
+def test_wilson_known_values():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+@pytest.mark.parametrize("wrong", [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
+def test_wilson_of_what_cannot_be(wrong):
+    with pytest.raises(CourseError):
+        wilson_interval(*wrong)
+
+
+def test_accuracy():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
+    assert accuracy(logits, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+    for wrong in ((logits, torch.tensor([0])), (logits[0], torch.tensor([0, 1]))):
+        with pytest.raises(CourseError, match="scores"):
+            accuracy(*wrong)
+    with pytest.raises(CourseError, match="no picture"):
+        accuracy(logits[:0], torch.zeros(0, dtype=torch.int64))
+
+
+class Reads(nn.Module):
+    """Gives the class away that the first pixel names, after normalisation by (0, 1/255)."""
+
+    def forward(self, images):
+        return nn.functional.one_hot(images[:, 0, 0, 0].round().long(), 3).float() * 5
+
+
+def read_set(first_pixels, labels):
+    pictures = stripes(len(labels))
+    pictures.images[:, 0, 0, 0] = torch.tensor(first_pixels)
+    return type(pictures)(pictures.images, torch.tensor(labels), pictures.classes)
+
+
+def test_evaluate_counts():
+    image_set = read_set([0, 1, 2, 2, 0], [0, 1, 2, 1, 1])
+    result = evaluate(Reads(), image_set, mean=[0.0], std=[1 / 255], batch_size=2)
+    assert (result.correct, result.total, result.accuracy) == (3, 5, 0.6)
+    assert result.predictions.tolist() == [0, 1, 2, 2, 0]
+    assert result.labels.tolist() == [0, 1, 2, 1, 1]
+    right, wrong = -5 + math.log(math.exp(5) + 2), math.log(math.exp(5) + 2)
+    assert result.loss == pytest.approx((3 * right + 2 * wrong) / 5, rel=1e-6)
+    assert result.interval() == wilson_interval(3, 5)
+    per_class = result.per_class()
+    assert [tuple(c) for c in per_class] == [("left", 1, 1), ("right", 1, 3), ("neither", 1, 1)]
+    assert per_class[1].accuracy == pytest.approx(1 / 3)
+    assert per_class[1].interval(0.9) == wilson_interval(1, 3, 0.9)
+    assert str(result) == "60.0% of 5 (95 % interval 23.1% to 88.2%)"
+
+
+def test_a_class_without_pictures():
+    result = Evaluation(0, 1, 0.0, torch.tensor([1]), torch.tensor([0]), ("a", "b"))
+    assert math.isnan(result.per_class()[1].accuracy)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 24, 1000])
+def test_batch_size_does_not_change_the_result(batch_size):
+    image_set, model = stripes(24), toy_model(norm=True, dropout=0.5)
+    model[1].running_mean += 0.1
+    kwargs = {"mean": [0.4], "std": [0.2]}
+    result = evaluate(model, image_set, batch_size=batch_size, **kwargs)
+    model.eval()
+    logits = model((image_set.images / 255 - 0.4) / 0.2)
+    assert result.predictions.tolist() == logits.argmax(1).tolist()
+    assert result.loss == pytest.approx(
+        nn.functional.cross_entropy(logits, image_set.labels).item(), rel=1e-5
+    )
+
+
+def test_evaluate_leaves_the_model_as_it_was():
+    model = toy_model(norm=True, dropout=0.5).train()
+    model[1].eval()  # a frozen layer keeps its mode, too
+    modes, before = [m.training for m in model.modules()], weights(model)
+    state = torch.get_rng_state()
+    model[0].register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    seen: list[bool] = []
+    evaluate(model, stripes(12), mean=[0.4], std=[0.2])
+    assert seen == [False]
+    assert [m.training for m in model.modules()] == modes
+    assert same(before, weights(model))
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_mode_is_restored_after_an_exception():
+    model = toy_model().train()
+    with pytest.raises(KeyError), evaluation_mode(model):
+        assert not model[0].training
+        raise KeyError
+    assert all(m.training for m in model.modules())
+
+
+def test_on_batch_may_end_it():
+    calls = []
+
+    def on_batch():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(toy_model(), stripes(30), mean=[0], std=[1], batch_size=5, on_batch=on_batch)
+    assert len(calls) == 3
+
+
+def test_nothing_to_evaluate_on():
+    with pytest.raises(CourseError, match="no picture"):
+        evaluate(toy_model(), stripes(3).subset([]), mean=[0.0], std=[1.0])
+
+
+@pytest.mark.parametrize(
+    ("logits", "text"),
+    [
+        (torch.zeros(4, 7), "7 scores .* 3 classes: give its last layer 3 outputs"),
+        (torch.zeros(4, 3, 2, 2), r"\(4, 3, 2, 2\)"),
+        (torch.zeros(8, 3), r"\(8, 3\)"),
+        ((torch.zeros(4, 3),), "gives a tuple"),
+    ],
+)
+def test_what_is_no_table_of_scores(logits, text):
+    with pytest.raises(CourseError, match=text):
+        check_logits(logits, 4, 3)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_utils.core.errors import CourseError
+from course_utils.metrics.intervals import Estimate, mean_interval, median_interval
+
+value = st.floats(-1e6, 1e6)
+values = st.lists(value, min_size=2, max_size=40)
+levels = st.floats(0.01, 0.99)
+BOTH = (median_interval, mean_interval)
+
+
+def test_the_range_of_five_values():
+    interval = median_interval([0.9, 0.86, 0.88, 0.87, 0.89])
+    assert interval == Estimate(0.88, 0.86, 0.9, 1 - 2 * 0.5**5)
+    assert interval.ends == (0.86, 0.9)
+    assert str(interval) == "0.88 (0.86 to 0.9, level 94%)"
+    assert f"{interval:.1%}" == "88.0% (86.0% to 90.0%, level 94%)"
+
+
+@given(values, levels)
+def test_the_median_lies_in_its_interval_of_values(numbers, level):
+    interval = median_interval(numbers, confidence=level)
+    assert interval.middle == pytest.approx(statistics.median(numbers))
+    assert min(numbers) <= interval.low <= interval.middle <= interval.high <= max(numbers)
+    assert interval.low in numbers and interval.high in numbers
+    whole = interval.ends == (min(numbers), max(numbers))
+    assert interval.level >= level or whole
+
+
+@given(st.integers(2, 60), levels)
+def test_the_level_is_the_binomial_one_and_the_interval_the_narrowest(n, level):
+    interval = median_interval(range(n), confidence=level)
+    k = int(interval.low) + 1
+
+    def reached(k: int) -> float:
+        return 1 - 2 * sum(math.comb(n, i) for i in range(k)) / 2**n
+
+    assert interval.high == n - k
+    assert interval.level == pytest.approx(reached(k))
+    assert 2 * (k + 1) > n or reached(k + 1) < level
+
+
+@given(values, st.floats(-1e3, 1e3), st.randoms())
+def test_intervals_move_with_the_values_and_forget_their_order(numbers, shift, random):
+    shuffled = random.sample(numbers, len(numbers))
+    for make in BOTH:
+        assert make(shuffled) == make(numbers)
+        one, moved = make(numbers), make([v + shift for v in numbers])
+        for name in ("middle", "low", "high"):
+            assert getattr(moved, name) == pytest.approx(
+                getattr(one, name) + shift, abs=1e-6, rel=1e-6
+            )
+
+
+def test_students_interval_by_its_formula():
+    from scipy import stats
+
+    numbers = [0.81, 0.85, 0.84, 0.9]
+    interval = mean_interval(numbers)
+    want = stats.t.interval(0.95, 3, np.mean(numbers), stats.sem(numbers))
+    assert interval.ends == pytest.approx(want) and interval.middle == pytest.approx(0.85)
+    assert interval.level == 0.95
+    assert mean_interval([2, 2, 2]) == Estimate(2, 2, 2, 0.95)
+
+
+@pytest.mark.parametrize(("make", "level"), [(median_interval, 0.9375), (mean_interval, 0.95)])
+def test_the_interval_contains_the_truth_as_often_as_it_says(make, level):
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, 5))
+    hits = [(i := make(row)).low <= 3.0 <= i.high for row in draws]
+    assert abs(np.mean(hits) - level) < 0.015
+
+
+def test_the_median_interval_holds_for_skewed_values_too():
+    draws = np.random.default_rng(1).exponential(1.0, (4000, 5))
+    hits = [(i := median_interval(row)).low <= math.log(2) <= i.high for row in draws]
+    assert abs(np.mean(hits) - 0.9375) < 0.015
+
+
+def test_overlap():
+    one = Estimate(1, 0, 2, 0.9)
+    assert one.overlaps(Estimate(3, 2, 4, 0.9)) and Estimate(3, 2, 4, 0.9).overlaps(one)
+    assert not one.overlaps(Estimate(3, 2.1, 4, 0.9))
+    assert not Estimate(3, 2.1, 4, 0.9).overlaps(one)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "level", "text"),
+    [
+        ([], 0.9, "0 values cannot"),
+        ([1.0], 0.9, "1 value cannot"),
+        ([1.0, float("nan")], 0.9, "nan or infinite"),
+        ([1.0, 2.0], 1.0, "confidence=1.0"),
+        ([1.0, 2.0], 0.0, "confidence=0.0"),
+    ],
+)
+@pytest.mark.parametrize("make", BOTH)
+def test_what_has_no_interval(make, numbers, level, text):
+    with pytest.raises(CourseError, match=text):
+        make(numbers, confidence=level)

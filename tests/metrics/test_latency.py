@@ -1,0 +1,116 @@
+"""Measuring latency, on a clock that only the models under test move."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.core.errors import CourseError
+from course_utils.metrics import latency
+from course_utils.metrics.latency import Latency, measure_latency, typical_ratio
+from tests.toys import toy_model
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Slow(nn.Module):
+    """Takes `seconds` on the clock, times what `load` says of the moment."""
+
+    def __init__(self, clock, seconds, log=None, load=lambda now: 1.0):
+        super().__init__()
+        self.clock, self.seconds, self.load = clock, seconds, load
+        self.log = [] if log is None else log
+
+    def forward(self, images):
+        self.log.append((self.seconds, self.training, torch.is_grad_enabled()))
+        self.threads = torch.get_num_threads()
+        self.clock.now += self.seconds * self.load(self.clock.now)
+        return images
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(latency, "time", clock)
+    return clock
+
+
+IMAGES = torch.zeros(5, 1, 2, 2)
+
+
+def test_median_and_quartiles():
+    taken = Latency(1, (5.0, 1.0, 3.0, 2.0, 4.0))
+    assert taken.median == 3 and taken.quartiles == (2, 4)
+    assert str(taken) == "3 ms (2 to 4)"
+
+
+def test_milliseconds_of_each_model(clock):
+    log = []
+    models = {"a": Slow(clock, 0.002, log), "b": Slow(clock, 0.004, log)}
+    taken = measure_latency(models, IMAGES, rounds=4, seconds=9)
+    assert taken["a"].milliseconds == pytest.approx((2,) * 4)
+    assert taken["b"].milliseconds == pytest.approx((4,) * 4)
+    assert taken["a"].batch_size == 5
+    # A round that does not count, then rounds in turning order, in eval mode, without gradients.
+    assert [seconds for seconds, *_ in log] == [0.002, 0.004, *[0.002, 0.004, 0.004, 0.002] * 2]
+    assert all(rest == [False, False] for _, *rest in log)
+
+
+def test_the_first_pass_does_not_count(clock):
+    models = {"a": Slow(clock, 0.002, load=lambda now: 100 if now == 0 else 1)}
+    assert measure_latency(models, IMAGES, rounds=3)["a"].milliseconds == pytest.approx((2, 2, 2))
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 3), (0.05, 6), (60.0, 20)])
+def test_it_ends_in_time_but_not_before_three_rounds(clock, seconds, rounds):
+    models = {"a": Slow(clock, 0.004), "b": Slow(clock, 0.016)}  # 20 ms a round, of 2 x seconds
+    taken = measure_latency(models, IMAGES, rounds=20, seconds=seconds)
+    assert len(taken["a"].milliseconds) == len(taken["b"].milliseconds) == rounds
+
+
+def test_too_few_rounds():
+    with pytest.raises(CourseError, match="rounds=2"):
+        measure_latency({"a": toy_model()}, IMAGES, rounds=2)
+
+
+def test_a_machine_that_grows_slower_leaves_the_ratio_alone(clock):
+    models = {
+        name: Slow(clock, seconds, load=lambda now: 1.1 if now < 0.1 else 5.0)
+        for name, seconds in (("a", 0.002), ("b", 0.003))
+    }
+    taken = measure_latency(models, IMAGES, rounds=50, seconds=9)
+    assert typical_ratio(taken["b"], taken["a"]) == pytest.approx(1.5)
+    assert typical_ratio(taken["a"], taken["a"]) == 1
+
+
+def test_modes_and_threads_come_back_even_after_an_error(clock):
+    class Broken(Slow):
+        def forward(self, images):
+            super().forward(images)
+            raise KeyError("broken")
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model = nn.Sequential(Slow(clock, 0.1), Broken(clock, 0.1)).train()
+        model[0].eval()
+        with pytest.raises(KeyError):
+            measure_latency({"a": model}, IMAGES)
+        assert model[1].threads == 1
+        assert torch.get_num_threads() == 2
+        assert [m.training for m in model.modules()] == [True, False, True]
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_real_model():
+    taken = measure_latency({"a": toy_model()}, torch.zeros(2, 1, 8, 8), rounds=3)["a"]
+    assert len(taken.milliseconds) == 3 and min(taken.milliseconds) > 0

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from course_utils.core.errors import CourseError
+from course_utils.core.seeds import private_random_numbers
+from course_utils.models.simple import DenseBaseline, SimpleCNN
+from tests.toys import same, toy_data, weights
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_network_of_the_article():
+    model = SimpleCNN()
+    assert [type(layer).__name__ for layer in model] == [
+        *("Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"),
+    ]
+    assert model.conv1.weight.shape == (16, 1, 3, 3) and model.conv2.weight.shape == (32, 16, 3, 3)
+    assert model.classifier.in_features == 32 * 7 * 7
+    assert parameters(model) == (9 * 16 + 16) + (9 * 16 * 32 + 32) + (1568 * 10 + 10)
+    assert model(torch.rand(5, 1, 28, 28)).shape == (5, 10)
+    assert model[:3](torch.rand(5, 1, 28, 28)).shape == (5, 16, 14, 14)
+
+
+def test_computes_what_it_says():
+    torch.manual_seed(0)
+    model, images = SimpleCNN(2, 3, (9, 6)), torch.rand(4, 2, 9, 6)
+    x = images
+    for conv in (model.conv1, model.conv2):
+        x = nn.functional.max_pool2d(conv(x).clamp(min=0), 2)
+    expected = x.reshape(4, -1) @ model.classifier.weight.T + model.classifier.bias
+    torch.testing.assert_close(model(images), expected)
+
+
+@given(
+    channels=st.integers(1, 4),
+    classes=st.integers(1, 12),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    batch_norm=st.booleans(),
+    dropout=st.sampled_from([0.0, 0.5]),
+)
+def test_any_picture_of_at_least_four_pixels(channels, classes, size, batch_norm, dropout):
+    settings = {"widths": (2, 3), "batch_norm": batch_norm, "dropout": dropout}
+    if min(size) < 4:
+        with pytest.raises(CourseError, match="at least 4×4"):
+            SimpleCNN(channels, classes, size, **settings)
+        return
+    model = SimpleCNN(channels, classes, size, **settings)
+    assert model(torch.rand(2, channels, *size)).shape == (2, classes)
+    kinds = {type(layer) for layer in model}
+    assert (nn.BatchNorm2d in kinds) == batch_norm and (nn.Dropout in kinds) == bool(dropout)
+
+
+def test_error_shows_how_the_picture_shrinks():
+    with pytest.raises(CourseError, match="3×30 → 1×15 → 0×7"):
+        SimpleCNN(image_size=(3, 30))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"in_channels": 0},
+        {"classes": 2.5},
+        {"image_size": -1},
+        {"widths": (16, 32, 64)},
+        {"widths": (16, 0)},
+        {"dropout": 1.0},
+    ],
+)
+@pytest.mark.parametrize("kind", [SimpleCNN, DenseBaseline])
+def test_impossible_settings(kind, wrong):
+    if kind is DenseBaseline and "widths" in wrong:
+        wrong = {"hidden": (0,)}
+    with pytest.raises(CourseError):
+        kind(**wrong)
+
+
+def test_works_with_export_and_tracing():
+    model, images = SimpleCNN(batch_norm=True).eval(), torch.rand(2, 1, 28, 28)
+    traced = torch.fx.symbolic_trace(model)
+    torch.testing.assert_close(traced(images), model(images))
+
+
+def test_dense_baseline():
+    model = DenseBaseline(3, 5, (4, 6), hidden=(7, 8), dropout=0.5)
+    assert model(torch.rand(2, 3, 4, 6)).shape == (2, 5)
+    assert parameters(model) == (72 * 7 + 7) + (7 * 8 + 8) + (8 * 5 + 5)
+    assert parameters(DenseBaseline(1, 2, 3, hidden=())) == 9 * 2 + 2
+
+
+@given(budget=st.integers(800, 100_000))
+def test_dense_baseline_of_a_size(budget):
+    model = DenseBaseline.of_size(budget)
+    one_neuron = 784 + 1 + 10
+    assert abs(parameters(model) - budget) <= one_neuron / 2
+
+
+def test_dense_baseline_of_too_small_a_size():
+    with pytest.raises(CourseError, match="805"):
+        DenseBaseline.of_size(300)
+
+
+def test_it_can_be_made_for_a_data_set():
+    data = toy_data(channels=3)
+    model = SimpleCNN.for_data(data, dropout=0.2)
+    assert model(data.normalise(data.train.images[:2])).shape == (2, len(data.classes))
+    assert model.dropout.p == 0.2
+
+
+def test_seeded_weights_for_a_data_set_are_those_of_torchs_seed():
+    state = torch.get_rng_state()
+    model = SimpleCNN.for_data(toy_data(), seed=4)
+    assert torch.equal(state, torch.get_rng_state())
+    with private_random_numbers():
+        torch.manual_seed(4)
+        assert same(weights(model), weights(SimpleCNN.for_data(toy_data())))

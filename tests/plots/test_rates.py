@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from course_utils import plots
+from course_utils.core.errors import CourseError
+from course_utils.training.history import History
+from course_utils.training.range_test import RangeTest
+from course_utils.training.surface import descend
+
+WALKS = {str(rate): descend(torch.optim.SGD, rate) for rate in (0.003, 0.08, 1e9)}
+
+
+def test_paths_alone_and_with_losses():
+    alone = plots.descents(WALKS)
+    assert len(alone.axes) == 3 and "0.003, 0.08 and 1000000000.0" in alone.alt
+    both = plots.descents(WALKS, {name: [2.0, math.nan, 1e30] for name in WALKS})
+    assert len(both.axes) == 6
+    assert both.alt.endswith("Below, the loss of a network by step for the same.")
+    assert both.axes[3].get_ylim() == (0, 4)
+    assert both.to_png() != alone.to_png()
+
+
+def test_a_path_ends_where_it_leaves_the_picture():
+    walks = {"high": descend(torch.optim.SGD, 0.105), "right": WALKS["0.08"]}
+    high, right = (axes.lines[0].get_ydata() for axes in plots.descents(walks).axes)
+    assert len(right) == 31
+    assert abs(high[-1]) > 1.9 >= max(abs(high[:-1])), "the last step leads out of it"
+
+
+def test_rates_stand_in_the_headings():
+    rates = {"0.003": (0.003, 1e-5), "0.08": (0.08, 10.0), "1000000000.0": (1e9, 0.1)}
+    losses = {name: [2.0, 1.0] for name in WALKS}
+    headings = [
+        axes.get_title(loc="left") for axes in plots.descents(WALKS, losses, rates=rates).axes
+    ]
+    assert headings[:2] == ["0.003: rate 0.003", "0.08: rate 0.08"]
+    assert headings[3:] == ["0.003: rate 0.00001", "0.08: rate 10", "1000000000.0: rate 0.1"]
+    alone = plots.descents(WALKS, rates=rates).axes
+    assert [axes.get_title(loc="left") for axes in alone] == headings[:3]
+
+
+@pytest.mark.parametrize(
+    ("paths", "losses", "rates", "text"),
+    [
+        ({}, None, None, "at least one path"),
+        (WALKS, {"a": [1.0]}, None, "the losses a: give both the same names"),
+        (WALKS, None, {"a": (1.0, 1.0)}, "the rates a: give both the same names"),
+    ],
+)
+def test_what_cannot_be_drawn(paths, losses, rates, text):
+    with pytest.raises(CourseError, match=text):
+        plots.descents(paths, losses, rates=rates)
+
+
+def made(blow_up: float) -> RangeTest:
+    rates = [1e-3, 1e-2, 1e-1]
+    return RangeTest(rates, [2.0, 1.0, 1e9], [2.0, 1.0, 3.0], 3e-3, blow_up, 1e-2)
+
+
+def test_range_tests_one_with_its_marks_or_several():
+    one, calm = plots.range_tests(made(0.05)), plots.range_tests(made(math.inf))
+    assert len(one.axes[0].texts) == 2 and len(calm.axes[0].texts) == 1
+    several = plots.range_tests({"SGD": made(0.05), "Adam": made(math.inf)})
+    assert several.alt.startswith("Range test of SGD and Adam:") and not several.axes[0].texts
+    assert all(len(figure.to_png()) > 1000 for figure in (one, calm, several))
+    with pytest.raises(CourseError, match="at least one range test"):
+        plots.range_tests({})
+
+
+def test_range_tests_dash_a_line_that_would_hide_another():
+    tests = {"Adam": made(0.05), "AdamW": made(0.05)}
+    axes = plots.range_tests(tests, dashed="AdamW").axes[0]
+    assert [line.get_linestyle() for line in axes.lines if line.get_label()[0] != "_"] == [
+        "-",
+        "--",
+    ]
+    assert axes.xaxis.get_major_formatter()(1e-5) == "0.00001"
+    with pytest.raises(CourseError, match="no line called 'SGD', but 'Adam' and 'AdamW'"):
+        plots.range_tests(tests, dashed="SGD")
+
+
+def test_losses_and_rates_mark_where_the_rate_was_lowered():
+    history = History(
+        epoch=[1, 2, 3, 4],
+        validation_loss=[1.0, 0.9, math.nan, 0.8],
+        learning_rate=[0.1, 0.1, 0.01, 0.01],
+    )
+    figure = plots.losses_and_rates(history)
+    loss, rate = figure.axes
+    assert loss.get_yscale() == "linear" and rate.get_yscale() == "log"
+    for axes in (loss, rate):
+        assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[2.5, 2.5]]
+    assert rate.lines[0].get_drawstyle() == "steps-mid"
+    assert figure.alt == (
+        "Validation loss above and learning rate below, by epoch; grey lines where the rate was "
+        "lowered."
+    )
+    assert len(figure.to_png()) > 1000
+    with pytest.raises(CourseError, match="no epoch"):
+        plots.losses_and_rates(History())

@@ -1,0 +1,59 @@
+"""Charts of searches: drawn from results, told in words, refused when there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from course_utils import plots
+from course_utils.core.errors import CourseError
+from course_utils.metrics.intervals import Estimate
+
+CURVES = {
+    name: ([3, 6, 9], [Estimate(m, m - 0.1, m + 0.1, 0.9) for m in (0.5, 0.6, best)])
+    for name, best in (("grid", 0.6), ("random", 0.7), ("TPE", 0.8), ("GP", 0.8))
+}
+
+
+def test_each_search_has_its_chart_and_the_reference():
+    figure = plots.best_so_far(CURVES, reference="random")
+    visible = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in visible] == list(CURVES)
+    assert [len(axes.lines) for axes in visible] == [2, 1, 2, 2]
+    assert list(visible[2].lines[-1].get_ydata()) == [0.5, 0.6, 0.8]
+    assert "in grey, random" in figure.alt and "TPE" in figure.alt
+    assert figure.to_png()
+
+
+def test_points_front_and_marks_are_drawn():
+    points = {"round 1": [(1e5, 0.8), (1e6, 0.85)], "round 2": [(1e6, 0.9)], "round 3": []}
+    figure = plots.accuracy_and_cost(
+        points, front=[(1e5, 0.8), (1e6, 0.9)], marked={"as given": (1e6, 0.7)}
+    )
+    (axes,) = figure.axes
+    drawn = [tuple(line.get_ydata()) for line in axes.lines]
+    assert drawn == [(0.8, 0.85), (0.9,), (0.8, 0.9), (0.7,)]
+    assert axes.get_xscale() == "log"
+    (legend,) = figure.legends  # beside the points: inside it would hide some
+    assert [text.get_text() for text in legend.get_texts()] == ["round 1", "round 2", "front"]
+    assert "as given" in figure.alt and "front has 2" in figure.alt
+
+
+def test_what_lies_below_the_floor_is_counted_and_left_out():
+    points = {"round 1": [(1e5, 0.1), (1e6, 0.7)], "round 2": [(1e6, 0.69)]}
+    figure = plots.accuracy_and_cost(points, floor=0.7)
+    (axes,) = figure.axes
+    assert [tuple(line.get_ydata()) for line in axes.lines] == [(0.7,)]
+    assert [text.get_text() for text in axes.texts] == ["2 below 70%: not shown"]
+    assert "2 below 70% are not shown" in figure.alt
+    assert not plots.accuracy_and_cost(points).axes[0].texts
+
+
+def test_nothing_to_draw_is_said():
+    with pytest.raises(CourseError, match="at least one curve"):
+        plots.best_so_far({})
+    with pytest.raises(CourseError, match="'none' is not among"):
+        plots.best_so_far(CURVES, reference="none")
+    with pytest.raises(CourseError, match="no candidate"):
+        plots.accuracy_and_cost({"round 1": []})
+    with pytest.raises(CourseError, match="no candidate"):
+        plots.accuracy_and_cost({"round 1": [(1e5, 0.5)]}, floor=0.6)

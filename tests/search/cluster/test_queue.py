@@ -1,0 +1,289 @@
+"""Slots of a queue, in one process: whoever dies, stops or stumbles, each gets one result."""
+
+from __future__ import annotations
+
+import threading
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from course_utils.search import (
+    Objective,
+    Plan,
+    SearchSpace,
+    best_so_far,
+    create_study,
+    open_storage,
+    trial_table,
+    work,
+)
+from course_utils.search.__main__ import main
+from course_utils.search.cluster.queue import (
+    RETRIES,
+    SLOT,
+    STUMBLED,
+    given_up,
+    is_superfluous,
+    left_open,
+    requeue,
+)
+from course_utils.search.cluster.worker import _one
+from course_utils.search.objective import REASON, STOPPED
+from tests.search.queue import TRIALS, check_nothing_is_lost_or_doubled, complete, running, wait_for
+from tests.toys import toy_data, toy_model
+
+
+def test_a_worker_killed_before_its_first_sign_of_life_is_missed_too(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
+    plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
+    study = create_study(plan, "early", storage)
+    ask(study)  # it is running now, and never was heard of
+    work(study, Objective(plan, toy_model(), toy_data()), storage)
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_the_sign_for_a_mute_trial_is_not_lost(grid, storage, monkeypatch):
+    study = create_study(grid, "mute", storage)
+    objective = Objective(grid, toy_model(), toy_data())
+    ask(study)
+    record, calls = RDBStorage.record_heartbeat, []
+
+    def stumbles(self, trial_id):
+        calls.append(trial_id)
+        if trial_id == calls[0]:  # only the waiter gives a sign for this one
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        record(self, trial_id)
+
+    with monkeypatch.context() as patch:
+        calls.append(study.trials[0]._trial_id)
+        patch.setattr(RDBStorage, "record_heartbeat", stumbles)
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            work(study, objective, storage)
+    work(study, objective, storage)
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def test_an_error_behind_a_result_is_not_swallowed(grid, storage, monkeypatch):
+    study = create_study(grid, "behind", storage)
+
+    def breaks(*_arguments):
+        raise ZeroDivisionError("after the trial")
+
+    monkeypatch.setattr(study.sampler, "after_trial", breaks)
+    with pytest.raises(ZeroDivisionError, match="after the trial"):
+        work(study, Objective(grid, toy_model(), toy_data()), storage)
+
+
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "multiply_adds")])
+def test_a_result_that_comes_too_late_is_dropped(objectives, tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1)
+    space = SearchSpace({"learning_rate": [0.01]})
+    plan = Plan(space, trials=TRIALS, epochs=1, objectives=objectives)
+    study = create_study(plan, "late", storage)
+    objective = Objective(plan, toy_model(), toy_data())
+
+    def declared_dead(_history) -> None:  # as if this process had been asleep for a minute
+        objective.on_epoch = None
+        fail_like_a_killed_one(study, storage)
+
+    objective.on_epoch = declared_dead
+    assert work(study, objective, storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+
+
+def fail_like_a_killed_one(study: optuna.Study, storage) -> None:
+    """What the worker that misses it does first; this one is killed before it does the rest."""
+    (trial,) = running(study)
+    storage.set_trial_state_values(
+        storage.get_trial_id_from_study_id_trial_number(
+            storage.get_study_id_from_name(study.study_name), trial.number
+        ),
+        TrialState.FAIL,
+    )
+
+
+def ask(study: optuna.Study) -> None:
+    """Take a trial, and be killed."""
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
+
+
+@pytest.fixture
+def grid() -> Plan:
+    space = SearchSpace({"learning_rate": [0.001, 0.003, 0.01, 0.02, 0.03]})
+    return Plan(space, method="grid", trials=TRIALS, epochs=1)
+
+
+def check_the_grid_is_complete(study: optuna.Study) -> None:
+    rates = [t.params["learning_rate"] for t in complete(study)]
+    assert sorted(rates) == [0.001, 0.003, 0.01, 0.02, 0.03]
+
+
+def test_a_slot_whose_retry_was_never_queued_is_found_by_the_next_worker(grid, storage):
+    study = create_study(grid, "halfway", storage)
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+
+
+def test_two_that_queue_the_same_slot_give_it_one_result(grid, storage):
+    study = create_study(grid, "both", storage)
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    seen = study.get_trials()
+    assert requeue(study, seen) == requeue(study, seen) == 1
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+    assert len(study.trials) == len(trial_table(study)) + 1 == TRIALS + 2
+    assert len(best_so_far(study)) == TRIALS
+
+
+def test_a_storage_that_stumbles_costs_no_slot(grid, storage, monkeypatch):
+    report, calls = storage.set_trial_intermediate_value, []
+
+    def stumbles(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        report(*arguments)
+
+    monkeypatch.setattr(storage, "set_trial_intermediate_value", stumbles)
+    study = create_study(grid, "stumbles", storage)
+    assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
+    check_nothing_is_lost_or_doubled(study, failed=1)
+    check_the_grid_is_complete(study)
+    (failed,) = study.get_trials(states=(TrialState.FAIL,))
+    assert failed.user_attrs[REASON] == STUMBLED
+
+
+ENDS = [
+    (TrialState.WAITING, None),
+    (TrialState.RUNNING, None),
+    (TrialState.COMPLETE, None),
+    (TrialState.PRUNED, "no such network"),
+    (TrialState.FAIL, "ValueError: of the candidate"),
+    (TrialState.FAIL, None),
+    (TrialState.FAIL, STOPPED),
+    (TrialState.FAIL, STUMBLED),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, None]), st.sampled_from(ENDS)), max_size=8))
+def test_a_slot_has_one_owner_or_is_open_or_given_up(some):
+    trials = [
+        optuna.create_trial(
+            state=state,
+            value=0.5 if state == TrialState.COMPLETE else None,
+            user_attrs={SLOT: slot} | ({REASON: reason} if reason else {}),
+        )
+        for slot, (state, reason) in some
+    ]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    study = optuna.create_study()
+    before = len(study.trials)
+    queued = requeue(study, trials)
+    assert len(study.trials) - before == queued
+    for slot in {slot for slot, _ in some} - {None}:
+        mine = [trial for trial in trials if trial.user_attrs[SLOT] == slot]
+        owners = [
+            trial
+            for trial in mine
+            if not left_open(trial) and not is_superfluous(trial.number, trials)
+        ]
+        again = [trial for trial in study.trials if trial.user_attrs[SLOT] == slot]
+        lost = [trial for trial in given_up(trials) if trial.user_attrs[SLOT] == slot]
+        assert len(owners) + len(again) + len(lost) == 1
+
+
+@pytest.fixture
+def single() -> Plan:
+    return Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=1, epochs=2)
+
+
+def test_a_sign_of_life_that_is_not_heard_is_given_again(grid, storage, monkeypatch):
+    record, calls = optuna.storages.RDBStorage.record_heartbeat, []
+
+    def stumbles(self, trial_id) -> None:
+        calls.append(trial_id)
+        if len(calls) == 2:
+            raise optuna.exceptions.StorageInternalError("away for a moment")
+        record(self, trial_id)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", stumbles)
+    study = create_study(grid, "heard", storage)
+    objective = Objective(grid, toy_model(), toy_data())
+
+    def wait_for_the_next(_history) -> None:
+        wait_for(lambda: len(calls) > 2)
+        objective.stop.set()
+
+    objective.stop, objective.on_epoch = threading.Event(), wait_for_the_next
+    assert work(study, objective, storage) == 1
+    assert len(set(calls)) == 1
+
+
+def test_a_trial_that_kills_every_worker_ends(single, storage):
+    study = create_study(single, "deadly", storage)
+    for tries in range(1 + RETRIES):
+        assert len(study.trials) == tries + 1 and given_up(study.trials) == []
+        ask(study)
+        fail_like_a_killed_one(study, storage)
+        requeue(study, study.trials)
+    assert [t.number for t in given_up(study.trials)] == [RETRIES]
+    assert work(study, Objective(single, toy_model(), toy_data()), storage) == 0
+    assert len(study.trials) == 1 + RETRIES
+
+
+def test_what_was_given_up_is_said(single, storage, tmp_path, capsys):
+    name = ["--study", "deadly", "--storage", f"sqlite:///{tmp_path}/search.db"]
+    study = create_study(single, "deadly", storage)
+    for _ in range(1 + RETRIES):
+        assert main(["status", *name]) == 0
+        assert "Given up" not in capsys.readouterr().out
+        ask(study)
+        fail_like_a_killed_one(study, storage)
+        requeue(study, study.trials)
+    for command in ("status", "worker"):
+        assert main([command, *name]) == 0
+        shown = capsys.readouterr().out
+        assert "Given up: 1 of 1 candidates (last as trial 3). Each lost its worker" in shown
+
+
+def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
+    study, stop = create_study(single, "stopped", storage), threading.Event()
+    objective = Objective(single, toy_model(), toy_data(), stop=stop)
+    objective.on_epoch = lambda history: stop.set()
+    for _ in range(1 + RETRIES):
+        stop.clear()
+        assert work(study, objective, storage) == 0
+    ask(study)
+    fail_like_a_killed_one(study, storage)
+    stop.clear()
+    objective.on_epoch = None
+    assert work(study, objective, storage) == 1
+    (done,) = complete(study)
+    assert len({t.params["learning_rate"] for t in study.trials}) == 1
+    table = trial_table(study)
+    assert list(table.reason) == ["the search was stopped"] * (1 + RETRIES) + ["", ""]
+    assert table.trial[table.state == "complete"].tolist() == [done.number]
+
+
+def test_who_finds_the_queue_empty_leaves_no_row(single, storage):
+    study = create_study(single, "race", storage)
+    objective = Objective(single, toy_model(), toy_data())
+    assert work(study, objective, storage) == 1
+    assert _one(study, objective) is None  # as if another one had just taken the last
+    assert len(study.trials) == 2 and len(trial_table(study)) == len(best_so_far(study)) == 1

@@ -1,0 +1,76 @@
+"""Where studies live: found, patient, and never giving one trial to two workers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import optuna
+import pytest
+from optuna.storages._rdb.models import TrialModel
+from optuna.trial import TrialState
+
+from course_utils.search import open_storage
+from course_utils.search.cluster.storage import VARIABLE, hidden, storage_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/search.db"
+    return request.getfixturevalue("server").url
+
+
+def in_two_threads(function) -> list:
+    """What a function gives to two threads that begin together."""
+    results, start = [], threading.Barrier(2)
+
+    def run() -> None:
+        start.wait()
+        results.append(function())
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_a_waiting_trial_is_taken_once(url, monkeypatch):
+    """Two workers look at it before either has taken it."""
+    storage = open_storage(url)
+    study = optuna.create_study(storage=storage)
+    study.enqueue_trial({})
+    (trial,) = study.trials
+    find = TrialModel.find_or_raise_by_id
+
+    def slowly(*arguments, **options):
+        try:
+            return find(*arguments, **options)
+        finally:
+            time.sleep(0.5)
+
+    monkeypatch.setattr(TrialModel, "find_or_raise_by_id", slowly)
+    taken = in_two_threads(
+        lambda: storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    )
+    assert sorted(taken) == [False, True]
+
+
+def test_a_host_that_vanishes_counts_as_gone_after_a_while(server):
+    storage = open_storage(f"{server.url}&keepalives_idle=7")
+    with storage.engine.connect() as connection:
+        options = connection.connection.dbapi_connection.info.get_parameters()
+    chosen = {"connect_timeout": "10", "keepalives_idle": "7", "tcp_user_timeout": "30000"}
+    assert {name: options[name] for name in chosen} == chosen
+
+
+def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, "sqlite:///a.db")
+    assert storage_url("sqlite:///b.db") == "sqlite:///b.db"
+    assert storage_url() == "sqlite:///a.db"
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert storage_url().startswith("sqlite:///") and storage_url().endswith("search.db")
+    assert hidden("postgresql://a:b@c/d") == "postgresql://a:***@c/d"

@@ -1,0 +1,322 @@
+"""Studies: every method, their queue, what is refused, and what is read from them."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from course_utils.core.errors import CourseError
+from course_utils.search import (
+    METHODS,
+    PRUNERS,
+    Objective,
+    Plan,
+    SearchSpace,
+    best_so_far,
+    cost_of,
+    create_study,
+    importances,
+    open_storage,
+    open_study,
+    pareto_front,
+    plan_of,
+    trial_table,
+    work,
+)
+from course_utils.search.objective import REASON
+from course_utils.search.study import quiet
+from tests.toys import toy_data, toy_model
+
+
+def searched(plan: Plan, data, **options) -> optuna.Study:
+    study = create_study(plan)
+    work(study, Objective(plan, toy_model(), data, **options))
+    return study
+
+
+@pytest.mark.filterwarnings("error::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_tries_its_candidates_and_no_more(method, plan, data):
+    study = searched(replace(plan, method=method, trials=6), data)
+    trials = study.get_trials()
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 6
+    assert len({tuple(t.params.items()) for t in trials}) > 1
+    assert all(0 <= t.value <= 1 and cost_of(t) > 0 for t in trials)
+    curve = best_so_far(study)
+    assert curve == sorted(curve) and curve[-1] == study.best_value
+
+
+@pytest.mark.parametrize("method", [name for name, m in METHODS.items() if m.several_objectives])
+def test_cost_can_be_minimised_too(method, plan, data):
+    plan = replace(plan, method=method, trials=5, objectives=("accuracy", "multiply_adds"))
+    study = searched(plan, data)
+    front = pareto_front(study)
+    assert [t.values for t in front] == [[t.values[0], cost_of(t)] for t in front]
+    numbers = {t.number for t in front}
+    assert numbers <= {t.number for t in study.best_trials}
+    assert importances_or_words(study)
+
+
+def importances_or_words(study) -> bool:
+    try:
+        return abs(sum(importances(study).values()) - 1) < 1e-6
+    except CourseError as error:
+        return "at least 4" in str(error)
+
+
+def test_the_same_seed_gives_the_same_numbers(plan, data):
+    one, other = (searched(plan, data) for _ in range(2))
+    assert [t.params for t in one.trials] == [t.params for t in other.trials]
+    assert [t.value for t in one.trials] == [t.value for t in other.trials]
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_hopeless_trainings_end_early(pruner, space, data):
+    rates = SearchSpace({"learning_rate": [1e-9, 0.01]})
+    plan = Plan(rates, method="random", trials=20, epochs=9, pruner=pruner)
+    objective = Objective(plan, toy_model(), data)
+    study = create_study(plan)
+    work(study, objective)
+    pruned = study.get_trials(states=(TrialState.PRUNED,))
+    assert bool(pruned) == (pruner != "none")
+    assert all(t.params["learning_rate"] == 1e-9 for t in pruned)
+    assert all("behind the others after epoch" in t.user_attrs[REASON] for t in pruned)
+    assert objective.epochs == sum(len(t.intermediate_values) for t in study.trials)
+
+
+def test_impossible_networks_are_pruned_with_the_reason(data):
+    space = SearchSpace({"0.kernel_size": [3, 99], "0.groups": [1, 2]})
+    plan = Plan(space, method="grid", trials=4, epochs=1)
+    study = searched(plan, data)
+    pruned = study.get_trials(states=(TrialState.PRUNED,))
+    assert pruned and all(t.user_attrs[REASON] for t in pruned)
+    assert any("groups" in t.user_attrs[REASON] for t in pruned)
+    table = trial_table(study)
+    assert list(table.reason != "") == list(table.state == "pruned")
+
+
+def test_a_loss_that_is_no_number_is_pruned_with_the_reason(data):
+    plan = Plan(SearchSpace({"learning_rate": [1e30]}), trials=1, epochs=2)
+    (trial,) = searched(replace(plan, space=plan.space), data).trials
+    assert trial.state == TrialState.PRUNED and "learning rate" in trial.user_attrs[REASON]
+
+
+def test_what_nobody_foresaw_fails_with_its_name(plan, data, monkeypatch):
+    def breaks(*_args, **_options):
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("course_utils.search.objective.fit", breaks)
+    study = searched(plan, data)
+    assert {t.state for t in study.trials} == {TrialState.FAIL}
+    assert study.trials[0].user_attrs[REASON] == "ZeroDivisionError: by nought"
+
+
+def test_a_stopped_search_goes_on(plan, data):
+    plan, stop = replace(plan, epochs=2), threading.Event()
+    study, objective = create_study(plan), Objective(plan, toy_model(), data, stop=stop)
+    assert work(study, objective, on_trial=lambda trial: stop.set()) == 1
+    stop.clear()
+    objective.on_epoch = lambda history: stop.set()  # in the middle of a trial
+    assert work(study, objective) == 0
+    stop.clear()
+    objective.on_epoch = None
+    assert work(study, objective) == plan.trials - 1
+    states = [t.state for t in study.trials]
+    assert states.count(TrialState.COMPLETE) == plan.trials
+    assert {t.user_attrs["slot"] for t in study.trials if t.value is not None} == {0, 1, 2, 3}
+
+
+def test_an_interrupted_trial_is_queued_again(data):
+    plan = Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=2, epochs=3)
+    stop = threading.Event()
+    objective = Objective(plan, toy_model(), data, stop=stop, on_epoch=lambda h: stop.set())
+    study = create_study(plan)
+    assert work(study, objective) == 0
+    failed, waiting, again = study.trials
+    assert (failed.state, waiting.state) == (TrialState.FAIL, TrialState.WAITING)
+    assert again.state == TrialState.WAITING and again.user_attrs["slot"] == 0
+    assert failed.user_attrs[REASON] == "the search was stopped"
+
+
+def test_an_interrupted_kernel_loses_no_slot(plan, data):
+    objective = Objective(plan, toy_model(), data)
+
+    def interrupt(_history) -> None:
+        objective.on_epoch = None
+        raise KeyboardInterrupt
+
+    study, objective.on_epoch = create_study(plan), interrupt
+    with pytest.raises(KeyboardInterrupt):
+        work(study, objective)
+    assert [t.state for t in study.trials].count(TrialState.WAITING) == plan.trials
+    assert work(study, objective) == plan.trials
+    assert {t.user_attrs["slot"] for t in done(study)} == {0, 1, 2, 3}
+
+
+def test_an_interruption_while_the_result_is_written_loses_no_slot(plan, data, monkeypatch):
+    study, objective = create_study(plan), Objective(plan, toy_model(), data)
+    tell = study.sampler.after_trial
+    interrupts = iter([KeyboardInterrupt])
+
+    def after_trial(*arguments):
+        for interrupt in interrupts:
+            raise interrupt
+        tell(*arguments)
+
+    monkeypatch.setattr(study.sampler, "after_trial", after_trial)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, objective)
+    work(study, objective)
+    assert {t.state for t in study.trials} <= {TrialState.COMPLETE, TrialState.FAIL}
+    assert sorted(t.user_attrs["slot"] for t in done(study)) == [0, 1, 2, 3]
+
+
+def test_a_broken_callback_fails_once_with_its_name(plan, data):
+    def breaks(*_arguments):
+        raise ZeroDivisionError("by nought")
+
+    study = searched(plan, data, on_trained=breaks)
+    assert [t.state for t in study.trials] == [TrialState.FAIL] * plan.trials
+    assert {t.user_attrs[REASON] for t in study.trials} == {"ZeroDivisionError: by nought"}
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "gp", "nsga2"])
+def test_a_study_that_goes_on_draws_other_candidates(method, data, tmp_path):
+    space = SearchSpace({"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)})
+    plan = Plan(space, method=method, trials=6, epochs=1)
+
+    def rates(name: str, parts: int) -> list[float]:
+        storage = open_storage(f"sqlite:///{tmp_path}/{name}.db")
+        for part in range(parts):
+            study = create_study(plan, "one", storage)
+            end = 6 * (part + 1) // parts
+            objective = Objective(plan, toy_model(), data)
+            work(study, objective, storage, until=lambda: len(done(study)) >= end)  # noqa: B023
+        return [trial.params["learning_rate"] for trial in study.trials]
+
+    whole, again, thirds = rates("whole", 1), rates("again", 1), rates("thirds", 3)
+    assert whole == again and whole[:2] == thirds[:2]
+    assert len(set(thirds)) == 6
+
+
+# Names and plans
+
+
+def test_a_study_of_one_name_goes_on_with_the_same_plan_only(plan, data, tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/s.db")
+    study = create_study(plan, "one", storage)
+    work(study, Objective(plan, toy_model(), data), storage, until=lambda: len(done(study)) >= 2)
+    again = create_study(plan, "one", storage)
+    assert len(done(again)) == 2 and plan_of(again) == plan
+    assert [d.name for d in again.directions] == ["MAXIMIZE"]
+    other = replace(plan, space=SearchSpace({"learning_rate": [0.1]}), seed=3)
+    with pytest.raises(CourseError, match="its space and seed differ"):
+        create_study(other, "one", storage)
+    with pytest.raises(CourseError, match=r"no study 'two' in this storage; it has: one"):
+        open_study("two", storage)
+
+
+def test_a_foreign_study_is_refused(plan, tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path}/s.db")
+    optuna.create_study(study_name="theirs", storage=storage)
+    for open_it in (
+        lambda: open_study("theirs", storage),
+        lambda: create_study(plan, "theirs", storage),
+    ):
+        with pytest.raises(CourseError, match="was not made by this course"):
+            open_it()
+
+
+def done(study):
+    return study.get_trials(states=(TrialState.COMPLETE,))
+
+
+def test_a_plan_can_be_stored(plan):
+    plan = replace(plan, objectives=("accuracy", "multiply_adds"), pictures=np.int64(30))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"method": "guess"}, "'grid' or 'random'"),
+        ({"pruner": "axe"}, "'none' or 'halving'"),
+        ({"weights": "old"}, "'keep' or 'fresh'"),
+        ({"trials": 0}, "trials=0"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"pictures": 0}, "pictures=0"),
+        ({"trials": 1.5}, "trials=1.5: give a whole number from 1 up"),
+        ({"trials": None}, "trials=None"),
+        ({"epochs": True}, "epochs=True"),
+        ({"seed": -1}, "seed=-1: give a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed=4294967296"),
+        ({"objectives": ("speed",)}, "objectives"),
+        ({"objectives": ("accuracy", "multiply_adds"), "pruner": "halving"}, "two objectives"),
+        ({"objectives": ("accuracy", "multiply_adds"), "method": "cmaes"}, "one objective only"),
+    ],
+)
+def test_plans_that_make_no_sense_are_refused(space, settings, said):
+    with pytest.raises(CourseError, match=said):
+        Plan(space, **settings)
+
+
+@pytest.mark.parametrize("network", ["nowhere:net", "course_utils.models:Nothing", "x", "os:"])
+def test_a_network_that_cannot_be_found_is_said(space, network):
+    with pytest.raises(CourseError, match="cannot be found"):
+        Plan(space, network=network).load_network()
+
+
+def test_without_validation_pictures_nothing_can_be_compared(plan):
+    with pytest.raises(CourseError, match="validation"):
+        Objective(plan, toy_model(), toy_data(validation=0))
+
+
+def test_too_few_results_say_nothing_about_importance(plan):
+    with pytest.raises(CourseError, match="at least 4"):
+        importances(create_study(plan))
+
+
+# Optuna's voice
+
+
+@pytest.fixture
+def verbosity():
+    before = optuna.logging.get_verbosity()
+    yield optuna.logging.get_verbosity
+    optuna.logging.set_verbosity(before)
+
+
+def test_quiet_blocks_may_overlap(verbosity):
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    one, other = quiet(), quiet()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert verbosity() == optuna.logging.ERROR
+    other.__exit__(None, None, None)
+    assert verbosity() == optuna.logging.INFO
+    with quiet():
+        optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    assert verbosity() == optuna.logging.DEBUG
+
+
+def test_a_search_in_a_thread_leaves_the_filters_of_warnings_to_others(plan, data):
+    study, objective = create_study(plan), Objective(plan, toy_model(), data)
+    training, go_on = threading.Event(), threading.Event()
+    objective.on_epoch = lambda history: (training.set(), go_on.wait(20))
+    with warnings.catch_warnings():
+        thread = threading.Thread(target=work, args=(study, objective))
+        thread.start()
+        assert training.wait(20)
+        warnings.filterwarnings("error", message="mine")
+        go_on.set()
+        thread.join()
+        with pytest.raises(UserWarning, match="mine"):
+            warnings.warn("mine", stacklevel=1)

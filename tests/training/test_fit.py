@@ -1,0 +1,610 @@
+from __future__ import annotations
+
+import math
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedules
+
+from course_utils.core.errors import CourseError
+from course_utils.core.runtime import one_thread
+from course_utils.data.augment import Augment
+from course_utils.metrics.evaluate import evaluate
+from course_utils.training import loop
+from course_utils.training import precision as precisions
+from course_utils.training.fit import fit
+from course_utils.training.history import Diverged, History
+from tests.toys import same, toy_data, toy_model, weights
+
+DATA = toy_data()
+quick = partial(fit, data=DATA, batch_size=16, precision="float32", progress=False)
+STEPS = 4  # of one epoch: 60 pictures, 16 at a time
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def test_learns_and_records_every_epoch():
+    model = toy_model()
+    history = quick(model, epochs=12, learning_rate=0.01)
+    assert history.epoch == list(range(1, 13))
+    for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+        assert len(getattr(history, name)) == 12
+    assert len(history.learning_rate) == len(history.seconds) == 12
+    assert len(history.step_loss) == len(history.step_learning_rate) == 12 * STEPS
+    assert history.train_loss[-1] < 0.5 * history.train_loss[0]
+    assert history.validation_accuracy[-1] > 0.9
+    assert history.stopped is None
+
+
+def test_validation_is_what_evaluate_says():
+    model = toy_model(dropout=0.5, norm=True)
+    history = quick(model, epochs=2, label_smoothing=0.1)
+    result = evaluate(model, DATA.validation, mean=DATA.mean, std=DATA.std)
+    assert history.validation_accuracy[-1] == result.accuracy
+    assert history.validation_loss[-1] == pytest.approx(result.loss, rel=1e-5)
+
+
+def test_training_loss_is_the_mean_over_pictures_not_over_batches():
+    history = quick(toy_model(), epochs=1)
+    sizes = [16, 16, 16, 12]
+    mean = sum(loss * n for loss, n in zip(history.step_loss, sizes, strict=True)) / 60
+    assert history.train_loss[0] == pytest.approx(mean)
+
+
+def test_same_seed_same_numbers_and_another_seed_others():
+    def losses(seed: int) -> list[float]:
+        settings = {"epochs": 2, "augment": Augment(pad_crop=1, flip=True), "seed": seed}
+        return quick(toy_model(dropout=0.5), **settings).step_loss
+
+    torch.rand(3)  # what was drawn before does not matter
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_dropout_alone_follows_the_seed():
+    one_batch = {"epochs": 1, "batch_size": 60}
+    first, again, other = (
+        quick(toy_model(dropout=0.5), seed=seed, **one_batch).step_loss for seed in (1, 1, 2)
+    )
+    # The order inside the only batch cannot matter beyond rounding, dropout does.
+    assert first == again
+    assert abs(first[0] - other[0]) > 1e-3
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    history = quick(toy_model(), epochs=3, optimizer=torch.optim.SGD, learning_rate=0.0)
+    epochs = [history.step_loss[i * STEPS : (i + 1) * STEPS] for i in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert history.train_loss == pytest.approx([history.train_loss[0]] * 3)
+
+
+def test_callbacks_may_look_at_the_model_in_eval_mode():
+    def look(_):
+        model.eval()
+
+    losses = []
+    for on_epoch in (None, look):
+        model = toy_model(dropout=0.5)
+        losses.append(quick(model, epochs=2, on_epoch=on_epoch).step_loss)
+    assert losses[0] == losses[1]
+
+
+def test_global_random_numbers_are_left_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    quick(toy_model(dropout=0.5), epochs=1, precision="auto", augment=Augment(flip=True))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_model_comes_back_in_eval_mode_and_contiguous_with_no_gradients():
+    data, model = toy_data(channels=3), toy_model(3)
+    parameters = list(model.parameters())
+    quick(model, data=data, epochs=1, precision="bfloat16")
+    assert not any(module.training for module in model.modules())
+    assert all(p.grad is None and p.dtype == torch.float32 for p in parameters)
+    # The very strides: a grey convolution passes as contiguous with others, and is then a surprise.
+    assert all(p.stride() == torch.empty(p.shape).stride() for p in parameters)
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+    model(torch.rand(2, 3, 8, 8)).view(-1)
+
+
+def test_number_of_threads_is_left_alone():
+    threads = torch.get_num_threads()
+    seen = []
+    settings = precisions.Precision(threads=threads + 1)
+    quick(
+        toy_model(),
+        epochs=1,
+        precision=settings,
+        on_step=lambda _: seen.append(torch.get_num_threads()),
+    )
+    assert set(seen) == {threads + 1}
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("precision", ["float32", "float32, channels_last", "bfloat16"])
+def test_every_precision_learns(precision):
+    history = quick(toy_model(), epochs=10, learning_rate=0.01, precision=precision)
+    assert history.validation_accuracy[-1] > 0.9
+    assert history.precision.startswith(precision)
+
+
+def test_bfloat16_is_really_used():
+    seen = []
+    model = toy_model()
+
+    def look(layer, inputs, output):
+        seen.append((model.training, output.dtype))
+        if model.training:
+            assert inputs[0].stride() == (64, 1, 8, 1)  # one channel, last
+
+    model[0].register_forward_hook(look)
+    quick(model, epochs=1, precision="bfloat16")
+    assert (True, torch.bfloat16) in seen
+    assert (False, torch.bfloat16) not in seen  # validation is in float32
+    assert (True, torch.float32) not in seen
+
+
+def test_resnet18_on_tiny_pictures():
+    torchvision = pytest.importorskip("torchvision")
+    data = toy_data(train=33, validation=6, channels=3, size=32)
+    model = torchvision.models.resnet18(num_classes=3)
+    # 33 = 2 * 16 + 1: BatchNorm cannot normalise a last batch of one picture.
+    history = quick(model, data=data, epochs=1)
+    assert len(history.step_loss) == 2
+    assert math.isfinite(history.train_loss[0])
+
+
+def test_a_last_batch_of_one_picture_is_kept_without_batch_norm():
+    assert len(quick(toy_model(), data=toy_data(train=33), epochs=1).step_loss) == 3
+
+
+# --- optimizer, schedule, penalty
+
+
+def test_optimizer_as_class_function_or_object():
+    losses = []
+    for make in (
+        lambda model: {"optimizer": torch.optim.SGD, "learning_rate": 0.1},
+        lambda model: {"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1)},
+        lambda model: {"optimizer": torch.optim.SGD(model.parameters(), lr=0.1)},
+    ):
+        model = toy_model()
+        losses.append(quick(model, epochs=1, **make(model)).step_loss)
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_frozen_parameters_stay():
+    model = toy_model()
+    model[0].requires_grad_(False)
+    before = weights(model)
+    quick(model, epochs=1, learning_rate=0.1)
+    after = weights(model)
+    assert torch.equal(before["0.weight"], after["0.weight"])
+    assert not torch.equal(before["6.weight"], after["6.weight"])
+
+
+def test_schedule_per_step():
+    history = quick(
+        toy_model(),
+        epochs=2,
+        learning_rate=1.0,
+        optimizer=torch.optim.SGD,
+        scheduler=lambda optimizer, n: schedules.LinearLR(optimizer, 1e-3, 1e-3 * n, n),
+    )
+    expected = [1e-3 + (8e-3 - 1e-3) * i / 8 for i in range(8)]
+    assert history.step_learning_rate == pytest.approx(expected)
+    assert history.learning_rate == pytest.approx([expected[3], expected[7]])
+
+
+def test_schedule_per_epoch():
+    history = quick(
+        toy_model(),
+        epochs=3,
+        learning_rate=0.1,
+        scheduler=lambda optimizer, n: schedules.StepLR(optimizer, step_size=n - 2, gamma=0.1),
+        scheduler_every="epoch",
+    )
+    assert history.learning_rate == pytest.approx([0.1, 0.01, 0.001])
+    assert history.step_learning_rate[:STEPS] == [0.1] * STEPS
+
+
+def test_plateau_is_given_the_validation_loss():
+    class Remembers(schedules.ReduceLROnPlateau):
+        def step(self, metrics):
+            seen.append(metrics)
+            super().step(metrics)
+
+    seen: list[float] = []
+    history = quick(
+        toy_model(), epochs=3, scheduler=lambda optimizer, n: Remembers(optimizer, patience=0)
+    )
+    assert seen == history.validation_loss
+
+
+def test_l1_shrinks_weights_but_not_biases_and_norms():
+    def sizes(l1: float) -> tuple[float, float]:
+        model = toy_model(norm=True)
+        with torch.no_grad():
+            model[0].bias.fill_(0.7)
+        quick(model, epochs=20, optimizer=torch.optim.SGD, learning_rate=0.02, l1=l1)
+        return sum(p.abs().sum().item() for p in (model[0].weight, model[6].weight)), (
+            model[0].bias.abs().sum().item()  # in front of BatchNorm no loss depends on it
+        )
+
+    (without, bias), (with_l1, bias_l1) = sizes(0.0), sizes(0.02)
+    assert with_l1 < 0.8 * without
+    assert bias_l1 == pytest.approx(bias, rel=1e-3)
+
+
+def test_label_smoothing_raises_the_training_loss_only():
+    plain, smooth = (
+        quick(toy_model(), epochs=15, learning_rate=0.02, label_smoothing=s) for s in (0, 0.2)
+    )
+    assert smooth.train_loss[-1] > plain.train_loss[-1] + 0.2
+    assert smooth.step_loss[0] == pytest.approx(plain.step_loss[0], abs=0.2)
+
+
+# --- stop, callbacks
+
+
+def test_stop_is_answered_within_one_step():
+    stop = threading.Event()
+    told = []
+
+    def on_step(step):
+        told.append(step)
+        if step.step == 6:
+            stop.set()
+
+    model = toy_model()
+    history = quick(model, epochs=100, stop=stop, on_step=on_step)
+    assert len(told) == len(history.step_loss) == 6
+    assert history.epoch == [1]
+    assert history.stopped == "stopped after step 6 of 400"
+    assert not model.training
+
+
+def test_stop_before_the_start():
+    stop = threading.Event()
+    stop.set()
+    model = toy_model()
+    before = weights(model)
+    history = quick(model, epochs=1, stop=stop, precision="auto")
+    assert history.step_loss == [] and history.summary().startswith("no epoch finished")
+    assert same(before, weights(model))
+
+
+def test_stop_during_validation():
+    stop = threading.Event()
+    steps = []
+    model = toy_model()
+
+    def stop_while_validating(*_):
+        if not model.training and steps:
+            stop.set()
+
+    model.register_forward_hook(stop_while_validating)
+    data = toy_data(validation=300)  # two batches
+    history = quick(model, data=data, epochs=5, stop=stop, on_step=steps.append)
+    assert len(history.step_loss) == STEPS and history.epoch == []
+
+
+def test_callbacks_are_told_of_every_step_and_epoch():
+    steps, epochs = [], []
+    history = quick(
+        toy_model(),
+        epochs=3,
+        on_step=steps.append,
+        on_epoch=lambda history: epochs.append(len(history.epoch)),
+    )
+    assert [s.step for s in steps] == list(range(1, 13)) and steps[0].steps == 12
+    assert [s.epoch for s in steps] == [1] * 4 + [2] * 4 + [3] * 4 and steps[0].epochs == 3
+    assert [s.loss for s in steps] == history.step_loss
+    assert [s.learning_rate for s in steps] == history.step_learning_rate
+    assert epochs == [1, 2, 3]
+
+
+def test_an_exception_in_a_callback_comes_out_and_leaves_the_model_in_order():
+    class Pruned(Exception):
+        pass
+
+    def on_epoch(history):
+        raise Pruned
+
+    model = toy_model()
+    before = torch.get_rng_state()
+    with pytest.raises(Pruned):
+        quick(model, epochs=2, precision="bfloat16", on_epoch=on_epoch)
+    assert not model.training
+    assert model[0].weight.stride() == torch.empty(6, 1, 3, 3).stride()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_in_a_thread_nothing_is_printed(capfd):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(quick(toy_model(), epochs=2)))
+    thread.start()
+    thread.join()
+    assert results[0].epoch == [1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_bar_goes_to_the_end(capfd):
+    quick(toy_model(), epochs=2, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "8/8" in err and "validation accuracy" in err
+
+
+# --- divergence
+
+
+def test_divergence_names_the_learning_rate_and_a_smaller_one():
+    model = toy_model()
+    with pytest.raises(Diverged) as caught:
+        quick(model, epochs=20, optimizer=torch.optim.SGD, learning_rate=1e9)
+    error = caught.value
+    assert "1e+09" in str(error) and "1e+08" in str(error)
+    assert error.learning_rate == 1e9 and error.suggestion == 1e8
+    assert error.step == len(error.history.step_loss) + 1 > 1
+    assert all(map(math.isfinite, error.history.step_loss))
+    assert not model.training
+
+
+def test_losses_looked_at_now_and_then_are_the_same(monkeypatch):
+    """On a GPU each look would make it wait, so there are fewer."""
+    eager = quick(toy_model(), epochs=2)
+    made = loop.Training.__init__
+
+    def lazy(training, *args, **kwargs):
+        made(training, *args, **kwargs)
+        training.look_every = 3
+
+    monkeypatch.setattr(loop.Training, "__init__", lazy)
+    history = quick(toy_model(), epochs=2)
+    assert history.step_loss == eager.step_loss and history.train_loss == eager.train_loss
+    with pytest.raises(Diverged) as caught:
+        quick(toy_model(), epochs=9, optimizer=torch.optim.SGD, learning_rate=1e9)
+    assert caught.value.step == len(caught.value.history.step_loss) + 1
+    assert caught.value.learning_rate == 1e9
+
+
+def test_weights_that_are_nan_from_the_start():
+    model = toy_model()
+    with torch.no_grad():
+        model[6].bias[0] = math.nan
+    with pytest.raises(Diverged, match="very first loss is nan"):
+        quick(model, epochs=1)
+
+
+# --- checkpoint
+
+SCHEDULES = {
+    "none": None,
+    "one cycle": lambda o, n: schedules.OneCycleLR(o, 0.01, n),
+    "cosine": lambda o, n: schedules.CosineAnnealingLR(o, n),
+    "lambda": lambda o, n: schedules.LambdaLR(o, lambda step: 1 - step / (n + 1)),
+    "warm-up": lambda o, n: schedules.SequentialLR(
+        o,
+        [schedules.LinearLR(o, 0.1, total_iters=3), schedules.CosineAnnealingLR(o, n)],
+        milestones=[3],
+    ),
+    "milestones": lambda o, n: schedules.MultiStepLR(o, [2, 5, 9]),
+    "plateau": lambda o, n: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.9),
+    "cyclic": lambda o, n: schedules.CyclicLR(o, 1e-4, 1e-2, step_size_up=3),
+}
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_resumed_training_gives_the_same_numbers(tmp_path, name):
+    settings = {
+        "epochs": 4,
+        "augment": Augment(pad_crop=1, flip=True),
+        "optimizer": partial(torch.optim.AdamW, weight_decay=0.1),
+        "learning_rate": 0.01,
+        "scheduler": SCHEDULES[name],
+        "label_smoothing": 0.1,
+        "l1": 1e-4,
+        "seed": 3,
+    }
+    whole_model = toy_model(dropout=0.3, norm=True)
+    whole = quick(whole_model, **settings)
+
+    def interrupt(step):
+        if step.step == 2 * STEPS + 2:
+            raise Interrupted
+
+    path = tmp_path / "sub" / "training.pt"
+    with pytest.raises(Interrupted):
+        quick(toy_model(dropout=0.3, norm=True), checkpoint=path, on_step=interrupt, **settings)
+    torch.load(path, weights_only=True)
+
+    torch.rand(7)
+    model = toy_model(dropout=0.3, norm=True, seed=1)  # its weights come from the file
+    history = quick(model, checkpoint=path, resume=True, **settings)
+    assert same(weights(model), weights(whole_model))
+    for key, value in whole.as_dict().items():
+        if key != "seconds":
+            assert getattr(history, key) == value, key
+    assert [p.name for p in path.parent.iterdir()] == ["training.pt"]
+
+
+def test_resume_takes_the_number_format_of_the_interrupted_training(tmp_path, monkeypatch):
+    path = tmp_path / "training.pt"
+    quick(toy_model(), epochs=1, precision="bfloat16", checkpoint=path)
+    times = {"float32": 1.0, "float32, channels_last": 0.9, "bfloat16, channels_last": 1.2}
+    monkeypatch.setattr(precisions, "_measure", lambda *_: dict(times))
+    precisions.forget()
+    history = quick(toy_model(), epochs=2, precision="auto", checkpoint=path, resume=True)
+    assert history.precision == "bfloat16, channels_last (as before the interruption)"
+    times["bfloat16, channels_last"] = 20.0  # another machine, which only imitates it
+    precisions.forget()
+    history = quick(toy_model(), epochs=3, precision="auto", checkpoint=path, resume=True)
+    precisions.forget()
+    assert history.precision.startswith("float32, channels_last")
+
+
+def test_resume_without_a_file_starts_anew_and_with_a_finished_one_does_nothing(tmp_path):
+    path = tmp_path / "training.pt"
+    first = quick(toy_model(), epochs=2, checkpoint=path, resume=True)
+    model = toy_model(seed=1)
+    again = quick(model, epochs=2, checkpoint=path, resume=True)
+    assert again == first
+    longer = quick(toy_model(), epochs=3, checkpoint=path, resume=True)
+    assert longer.epoch == [1, 2, 3] and longer.step_loss[: 2 * STEPS] == first.step_loss
+
+
+def test_resume_false_trains_anew(tmp_path):
+    path = tmp_path / "training.pt"
+    path.write_bytes(b"rubbish")
+    history = quick(toy_model(), epochs=1, checkpoint=path)
+    assert history.epoch == [1]
+    torch.load(path, weights_only=True)
+
+
+class Evil:
+    """Unpickled, it would run code."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("evil"),)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit", "empty", "other", "code"])
+def test_damaged_checkpoint_gives_one_clear_error(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "training.pt"
+    quick(toy_model(), epochs=1, checkpoint=path)
+    data = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "bit":
+        path.write_bytes(data[:200] + bytes(300) + data[500:])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "other":
+        torch.save({"model": {}}, path)
+    else:
+        torch.save(Evil(), path)
+    before = path.read_bytes()
+    model = toy_model()
+    start = weights(model)
+    with pytest.raises(CourseError, match=r"damaged|another kind"):
+        quick(model, epochs=1, checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["training.pt"]
+    assert same(start, weights(model))
+
+
+def test_checkpoint_of_another_training_or_model(tmp_path):
+    path = tmp_path / "training.pt"
+    quick(toy_model(), epochs=1, checkpoint=path)
+    with pytest.raises(CourseError, match="seed=0, now it is 1"):
+        quick(toy_model(), epochs=2, seed=1, checkpoint=path, resume=True)
+    with pytest.raises(CourseError, match="optimizer=AdamW, now it is SGD"):
+        quick(toy_model(), epochs=2, optimizer=torch.optim.SGD, checkpoint=path, resume=True)
+    with pytest.raises(CourseError, match="another model"):
+        quick(toy_model(norm=True), epochs=2, checkpoint=path, resume=True)
+    scheduled = partial(quick, checkpoint=path, scheduler=SCHEDULES["one cycle"])
+    scheduled(toy_model(), epochs=1)
+    with pytest.raises(CourseError, match="epochs=1, now it is 2"):
+        scheduled(toy_model(), epochs=2, resume=True)
+
+
+def test_checkpoint_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="cannot be written"):
+        quick(toy_model(), epochs=1, checkpoint=tmp_path / "file" / "training.pt")
+
+
+# --- automatic precision
+
+
+def test_falls_back_when_the_steps_become_slow(monkeypatch):
+    calls = []
+
+    def measure(model, images, candidates, between=None):
+        calls.append([c.name for c in candidates])
+        if len(calls) == 1:  # the real steps then take a hundred times as long as this
+            return {"float32": 1e-5, "bfloat16, channels_last": 1e-6}
+        return {"float32": 1e5, "float32, channels_last, 1 thread": 1e4}
+
+    monkeypatch.setattr(precisions, "_measure", measure)
+    precisions.forget()
+    history = quick(toy_model(), epochs=3, precision="auto")
+    precisions.forget()
+    assert len(calls) == 2
+    assert history.precision.startswith("bfloat16, channels_last (")
+    assert "; from step 5 float32, channels_last, 1 thread (" in history.precision
+    assert history.epoch == [1, 2, 3]
+
+
+def test_looks_again_with_all_threads(monkeypatch):
+    calls = []
+
+    def measure(model, images, candidates, between=None):
+        calls.append(torch.get_num_threads())
+        return {"float32": 1.0, "float32, 1 thread": 1e-7}
+
+    monkeypatch.setattr(precisions, "_measure", measure)
+    monkeypatch.setattr(precisions.Watch, "PATIENCE", 2)
+    torch.set_num_threads(2)
+    quick(toy_model(), epochs=1, precision="auto")
+    assert calls == [2, 2, 2] and torch.get_num_threads() == 2
+
+
+def test_watches_only_what_it_chose_itself(monkeypatch):
+    monkeypatch.setattr(precisions, "_measure", lambda *_: pytest.fail("measured"))
+    chosen = precisions.Precision(seconds={"float32": 1e-9})
+    assert quick(toy_model(), epochs=2, precision=chosen).epoch == [1, 2]
+
+
+def test_no_validation_pictures():
+    data = toy_data(validation=0)
+    history = quick(toy_model(), data=data, epochs=1)
+    assert math.isnan(history.validation_loss[0]) and "validation" not in history.summary()
+    with pytest.raises(CourseError, match="watches the validation loss"):
+        quick(toy_model(), data=data, scheduler=SCHEDULES["plateau"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"label_smoothing": 1.0},
+        {"l1": -1.0},
+        {"scheduler_every": "batch"},
+        {"device": "abacus"},
+        {"device": "cuda:99"},
+        {"precision": "float64"},
+    ],
+)
+def test_impossible_settings(wrong):
+    with pytest.raises(CourseError, match=str(next(iter(wrong)))):
+        quick(toy_model(), **wrong)
+
+
+def test_model_for_other_pictures_is_refused_before_anything_changes():
+    model = toy_model(3)
+    model.train()
+    before = weights(model)
+    with pytest.raises(CourseError, match="in_channels=1"):
+        quick(model, epochs=1)
+    assert same(before, weights(model))
+
+
+def test_history_is_its_own_dictionary():
+    history = quick(toy_model(), epochs=1)
+    assert History(**history.as_dict()) == history

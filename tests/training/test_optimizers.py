@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedules
+
+from course_utils.core.errors import CourseError
+from course_utils.training.optimizers import (
+    COMPARED_OPTIMIZERS,
+    DEFAULT_LEARNING_RATE,
+    OPTIMIZERS,
+    build_optimizer,
+    build_scheduler,
+    optimizer_code,
+)
+from tests.toys import toy_model
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_code_of_an_optimizer_makes_it(name):
+    names = {"torch": torch, "partial": partial}
+    code = optimizer_code(name, prefix="torch.optim.", weight_decay=0.25)
+    made, wanted = (
+        build_optimizer(toy_model(), kind, 0.5).defaults
+        for kind in (eval(code, names), partial(OPTIMIZERS[name], weight_decay=0.25))
+    )
+    assert made == wanted
+    assert set(COMPARED_OPTIMIZERS) <= set(OPTIMIZERS)
+
+
+def test_default_optimizer():
+    optimizer = build_optimizer(toy_model())
+    assert type(optimizer) is torch.optim.AdamW
+    assert optimizer.param_groups[0]["lr"] == DEFAULT_LEARNING_RATE
+    assert build_optimizer(toy_model(), learning_rate=0.5).param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        torch.optim.SGD,
+        torch.optim.RMSprop,
+        torch.optim.Adagrad,
+        partial(torch.optim.Adam, weight_decay=0.1, amsgrad=True),
+        lambda parameters, lr: torch.optim.NAdam([{"params": parameters, "lr": lr}]),
+    ],
+)
+def test_any_optimizer_of_what_is_trained(factory):
+    model = toy_model()
+    model[0].requires_grad_(False)
+    optimizer = build_optimizer(model, factory, 0.25)
+    groups = optimizer.param_groups
+    assert [id(p) for g in groups for p in g["params"]] == [id(p) for p in model[6].parameters()]
+    assert groups[0]["lr"] == 0.25
+
+
+def test_ready_optimizer():
+    model = toy_model()
+    ready = torch.optim.SGD(model[6].parameters(), lr=0.3)
+    assert build_optimizer(model, ready) is ready
+    with pytest.raises(CourseError, match="has its learning rate"):
+        build_optimizer(model, ready, 0.1)
+    with pytest.raises(CourseError, match="no parameter of this model"):
+        build_optimizer(toy_model(), ready)
+
+
+def test_ready_optimizer_keeps_what_it_has_gathered():
+    model = toy_model()
+    ready = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+    schedule = schedules.StepLR(ready, 1)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    ready.step()
+    build_optimizer(model, ready)
+    momenta = [ready.state[p]["momentum_buffer"] for p in model.parameters()]
+    assert all(torch.equal(m, torch.ones_like(m)) for m in momenta)
+    schedule.step()
+    assert ready.param_groups[0]["lr"] == pytest.approx(0.03)
+
+
+def test_nothing_to_train():
+    with pytest.raises(CourseError, match="nothing to train"):
+        build_optimizer(toy_model().requires_grad_(False))
+
+
+def test_lbfgs_is_refused():
+    with pytest.raises(CourseError, match="LBFGS"):
+        build_optimizer(toy_model(), torch.optim.LBFGS)
+
+
+def test_schedule_is_told_how_often_it_is_stepped():
+    optimizer = build_optimizer(toy_model(), torch.optim.SGD, 1.0)
+    schedule = build_scheduler(optimizer, lambda o, n: schedules.CosineAnnealingLR(o, n), 12)
+    assert schedule.T_max == 12
+    assert build_scheduler(optimizer, schedule, 1) is schedule
+    assert build_scheduler(optimizer, None, 12) is None
+
+
+def test_a_sentence_of_the_course_is_passed_on_as_it_is():
+    def refuse(optimizer, steps):
+        raise CourseError("Train longer.")
+
+    with pytest.raises(CourseError, match=r"^Train longer\.$"):
+        build_scheduler(build_optimizer(toy_model()), refuse, 12)
+
+
+def test_schedule_that_does_not_fit():
+    optimizer = build_optimizer(toy_model())
+    with pytest.raises(CourseError, match="12, such as scheduler=lambda"):
+        build_scheduler(optimizer, lambda o: schedules.StepLR(o, 3), 12)
+    with pytest.raises(CourseError, match="schedule cannot be made"):
+        build_scheduler(optimizer, schedules.ReduceLROnPlateau, 12)
+    with pytest.raises(CourseError, match=r"cannot be made \(float division by zero"):
+        build_scheduler(optimizer, lambda o, n: schedules.OneCycleLR(o, 1.0, n, pct_start=0.25), 4)
+    with pytest.raises(CourseError, match="another optimizer"):
+        build_scheduler(build_optimizer(toy_model()), schedules.StepLR(optimizer, 3), 12)

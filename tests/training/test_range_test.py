@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from course_utils.core.errors import CourseError
+from course_utils.core.runtime import one_thread
+from course_utils.data.load import load_dataset
+from course_utils.models.simple import SimpleCNN
+from course_utils.training.fit import fit
+from course_utils.training.history import Diverged
+from course_utils.training.optimizers import COMPARED_OPTIMIZERS, OPTIMIZERS
+from course_utils.training.range_test import KEPT, RangeTest, range_test
+from tests.toys import same, toy_data, toy_model, weights
+
+DATA = toy_data(160)
+SGD = OPTIMIZERS["SGD + momentum"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def quick(model=None, data=DATA, **arguments) -> RangeTest:
+    settings = {"optimizer": SGD, "batch_size": 16, "precision": "float32", "highest": 10.0}
+    return range_test(model or toy_model(), data, **(settings | arguments))
+
+
+@pytest.fixture(scope="module")
+def on_clothes() -> RangeTest:
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data = load_dataset("fashion-mnist")
+        return range_test(SimpleCNN(), data, optimizer=SGD, precision="float32")
+
+
+def test_rates_rise_by_one_factor_and_the_test_ends_when_the_loss_explodes(on_clothes):
+    found = on_clothes
+    assert found.rates[0] == pytest.approx(1e-5) and found.rates[-1] < 1
+    factors = [b / a for a, b in zip(found.rates, found.rates[1:], strict=False)]
+    assert factors == pytest.approx([1e5 ** (1 / 149)] * len(factors))
+    assert found.exploded and len(found.rates) == len(found.losses) == len(found.smoothed) < 150
+
+
+def test_the_proposal_lies_halfway_between_the_fastest_fall_and_the_blow_up(on_clothes):
+    found = on_clothes
+    assert found.steepest < found.suggestion < found.blow_up
+    assert found.suggestion == pytest.approx(math.sqrt(found.steepest * found.blow_up), rel=0.05)
+    falls = [a - b for a, b in zip(found.smoothed, found.smoothed[1:], strict=False)]
+    assert abs(falls.index(max(falls)) - found.rates.index(found.steepest)) <= 1
+    low, fall = min(found.smoothed), found.smoothed[0] - min(found.smoothed)
+    at = found.rates.index(found.blow_up)
+    assert found.smoothed[at] <= low + (1 - KEPT) * fall * 1.05
+    assert all(loss > low + (1 - KEPT) * fall * 0.95 for loss in found.smoothed[at + 1 :])
+
+
+def test_without_an_explosion_all_steps_are_made_and_the_safe_rate_is_proposed():
+    found = quick(highest=0.05, steps=90)
+    assert not found.exploded and found.blow_up == math.inf and len(found.rates) == 90
+    assert found.rates[-1] == pytest.approx(0.05)
+    assert found.suggestion == pytest.approx(found.steepest, rel=0.05)
+
+
+def loss_after(rate: float, optimizer, seed: int) -> float:
+    try:
+        history = fit(toy_model(seed=seed), DATA, epochs=3, batch_size=16, optimizer=optimizer,
+                      learning_rate=rate, precision="float32", progress=False)  # fmt: skip
+    except Diverged:
+        return math.inf
+    return history.validation_loss[-1]
+
+
+@pytest.mark.parametrize("name", ["SGD + momentum", "AdamW"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_proposal_learns_stripes_and_a_hundredth_of_it_does_not(name, seed):
+    optimizer = OPTIMIZERS[name]
+    rate = quick(toy_model(seed=seed), optimizer=optimizer, seed=seed).suggestion
+    # So easy that nothing explodes: the proposal is the safe rate.
+    assert loss_after(rate, optimizer, seed) < 0.3
+    assert loss_after(rate / 100, optimizer, seed) > 1
+
+
+@pytest.mark.parametrize("name", COMPARED_OPTIMIZERS)
+def test_the_proposal_beats_ten_times_and_a_hundredth_of_it_on_clothes(name):
+    data = load_dataset("fashion-mnist")
+    small = replace(data, train=data.train.few(3000))
+
+    def fresh():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return SimpleCNN()
+
+    optimizer = OPTIMIZERS[name]
+    rate = range_test(fresh(), data, optimizer=optimizer, precision="float32").suggestion
+    accuracy = {}
+    for factor in (0.01, 1, 10):
+        history = fit(fresh(), small, epochs=2, optimizer=optimizer, learning_rate=rate * factor,
+                      precision="float32", progress=False)  # fmt: skip
+        accuracy[factor] = history.validation_accuracy[-1]
+    assert accuracy[1] > max(accuracy[0.01], accuracy[10]), (rate, accuracy)
+    assert accuracy[1] > 0.74
+
+
+def test_model_data_and_random_numbers_are_left_alone():
+    model = toy_model(dropout=0.3, norm=True).train()
+    before, state = weights(model), torch.get_rng_state()
+    first = quick(model)
+    assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
+    assert model.training and all(p.grad is None for p in model.parameters())
+    assert quick(model) == first
+    assert quick(model, seed=1).losses != first.losses
+
+
+def test_the_default_optimizer_and_a_data_set_without_validation():
+    found = quick(data=toy_data(160, validation=0), optimizer=None)
+    assert 1e-4 < found.suggestion < 1
+
+
+def test_stop_ends_it_early():
+    stop, model = threading.Event(), toy_model()
+
+    def stop_in_training(layer, *_) -> None:
+        if layer.training:
+            stop.set()
+
+    model[1].register_forward_hook(stop_in_training)
+    with pytest.raises(CourseError, match=r"stopped after 1 steps.*at least 10"):
+        quick(model, stop=stop)
+
+
+def test_a_stop_that_is_set_before_it_begins_costs_no_step():
+    stop, model, shown = threading.Event(), toy_model(), []
+    stop.set()
+    model[0].register_forward_hook(lambda *_: shown.append(1))
+    with pytest.raises(CourseError, match="stopped after 0 steps"):
+        quick(model, stop=stop, precision="auto")
+    assert shown == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"lowest": 1.0, "highest": 1e-3}, "from 1 to 0.001 does not rise"),
+        ({"lowest": 0.1, "highest": 0.1}, "does not rise"),
+        ({"lowest": 0.0}, "lowest=0.0"),
+        ({"highest": float("inf")}, "highest=inf"),
+        ({"highest": float("nan")}, "highest=nan"),
+        ({"steps": 29}, "steps=29: give a whole number from 30 up"),
+        ({"steps": 50.5}, "steps=50.5: give a whole number"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number from 1 up"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
+        ({"lowest": 1e-9, "highest": 1e-7}, "did not fall.*go on beyond 1e-07"),
+        ({"lowest": 50.0, "highest": 5e4}, "begin (with a lower rate than|below) 50"),
+    ],
+)
+def test_what_cannot_be_tested(arguments, text):
+    with pytest.raises(CourseError, match=text):
+        quick(**arguments)
+
+
+def test_a_ready_optimizer_is_refused():
+    model = toy_model()
+    with pytest.raises(CourseError, match="give the optimizer's class"):
+        quick(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def test_a_loss_that_is_no_number_at_the_start():
+    model = toy_model()
+    with torch.no_grad():
+        model[0].weight.fill_(float("nan"))
+    with pytest.raises(CourseError, match="very first loss is nan"):
+        quick(model)
+
+
+def test_a_model_that_cannot_be_copied():
+    model = toy_model()
+    prune.random_unstructured(model[0], "weight", 0.5)
+    model(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(CourseError, match="cannot be copied"):
+        quick(model)
+
+
+def test_other_classes_of_optimizers():
+    assert quick(optimizer=partial(torch.optim.SGD, momentum=0.9, nesterov=True)).suggestion > 0
+    with pytest.raises(CourseError, match="nothing to train"):
+        quick(nn.Sequential(*toy_model()).requires_grad_(False))

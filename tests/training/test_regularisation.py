@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from course_utils.core.errors import CourseError
+from course_utils.core.runtime import one_thread
+from course_utils.data.augment import Augment
+from course_utils.data.sets import Dataset
+from course_utils.metrics.evaluate import evaluate
+from course_utils.training.regularisation import (
+    Regularisation,
+    RegularisationRun,
+    augmented,
+    train_regularised,
+)
+from course_utils.training.regularisation import (
+    gaps_as_frame as as_frame,
+)
+from tests.toys import toy_data, toy_model
+
+DATA = toy_data(train=90)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def quick(data: Dataset = DATA, **settings: object) -> RegularisationRun:
+    made = Regularisation(**({"pictures": 45, "epochs": 2} | settings))
+    return train_regularised(
+        made, data, model=lambda dropout: toy_model(dropout=dropout), precision="float32"
+    )
+
+
+def test_both_accuracies_are_measured_without_augmentation_and_dropout():
+    kept = []
+
+    def model(dropout: float):
+        kept.append(toy_model(dropout=dropout))
+        return kept[0]
+
+    settings = Regularisation(dropout=0.5, pad_crop=2, cutout=4, pictures=45, epochs=3)
+    run = train_regularised(settings, DATA, model=model, precision="float32")
+    small = DATA.train.few(45)
+    mean, std = small.mean_std()
+    for part, measured in (
+        (small, run.train_accuracy),
+        (DATA.validation, run.validation_accuracy),
+    ):
+        assert evaluate(kept[0], part, mean=mean, std=std).accuracy == measured
+    assert run.gap == run.train_accuracy - run.validation_accuracy
+    assert run.history.epoch == [1, 2, 3]
+
+
+def test_a_run_can_be_repeated():
+    first, second, other = quick(dropout=0.4), quick(dropout=0.4), quick(dropout=0.5)
+    assert first.history.step_loss == second.history.step_loss
+    assert first.history.step_loss != other.history.step_loss
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"dropout": 0.5},
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.1, "optimizer": "AdamW"},
+        {"l1": 0.01},
+        {"pad_crop": 1},
+        {"flip": True},
+        {"cutout": 3},
+    ],
+)
+def test_every_method_changes_the_training(method: dict):
+    plain = quick(optimizer=method.get("optimizer", "Adam"))
+    assert quick(**method).history.step_loss[1:] != plain.history.step_loss[1:]
+
+
+def test_decoupled_decay_is_weaker_than_the_same_decay_in_adams_gradient():
+    """What the panel is there to show: AdamW's 0.1 hardly moves the weights, Adam's does."""
+    sizes = {}
+    for optimizer in ("Adam", "AdamW"):
+        models = []
+        train_regularised(
+            Regularisation(optimizer=optimizer, weight_decay=0.1, pictures=90, epochs=80),
+            DATA,
+            model=lambda dropout, models=models: models.append(toy_model()) or models[-1],
+            precision="float32",
+        )
+        sizes[optimizer] = sum(float(p.detach().abs().sum()) for p in models[0].parameters())
+    assert sizes["Adam"] < 0.7 * sizes["AdamW"]
+
+
+def test_the_default_network_fits_the_pictures():
+    data = toy_data(train=30, channels=3, size=12)
+    settings = Regularisation(pictures=30, epochs=1, dropout=0.5)
+    run = train_regularised(settings, data, precision="float32")
+    assert 0 <= run.validation_accuracy <= 1
+
+
+def test_a_run_that_was_stopped_cannot_be_compared():
+    stop = threading.Event()
+    settings = Regularisation(pictures=45, epochs=5)
+    run = train_regularised(
+        settings,
+        DATA,
+        model=lambda _: toy_model(),
+        precision="float32",
+        stop=stop,
+        on_epoch=lambda _: stop.set(),
+    )
+    assert run is None
+
+
+def test_without_validation_pictures_there_is_no_gap():
+    with pytest.raises(CourseError, match=r"validation=0\.1"):
+        quick(toy_data(validation=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"optimizer": "SGD"}, "Adam or AdamW"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0 is negative"),
+        ({"l1": float("nan")}, "l1=nan"),
+        ({"pictures": 0}, "pictures=0"),
+        ({"epochs": 0}, "epochs=0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict, text: str):
+    with pytest.raises(CourseError, match=text):
+        Regularisation(**settings)
+
+
+def test_labels_name_the_methods_in_use():
+    assert Regularisation().label == "none"
+    assert Regularisation(optimizer="AdamW").label == "none, AdamW"
+    everything = Regularisation(0.5, "AdamW", 0.01, 1e-5, 2, True, 8)
+    assert everything.label == (
+        "dropout 0.5 + AdamW decay 0.01 + L1 1e-05 + crop 2 + flip + cutout 8"
+    )
+
+
+def test_augment_is_none_when_nothing_is_augmented():
+    assert Regularisation(dropout=0.5).augment is None
+    assert Regularisation(flip=True).augment == Augment(flip=True)
+
+
+def test_augmented_shows_what_epochs_would():
+    pictures = DATA.train.images[:6]
+    plain = augmented(pictures, Regularisation(), copies=2)
+    assert plain.shape == (2, 6, 1, 8, 8)
+    assert torch.equal(plain[0], pictures) and torch.equal(plain[1], pictures)
+    changed = augmented(pictures, Regularisation(pad_crop=2, flip=True), copies=2)
+    assert not torch.equal(changed[0], changed[1])
+    with pytest.raises(CourseError, match="cutout=9 is larger"):
+        augmented(pictures, Regularisation(cutout=9))
+
+
+def test_the_table_has_a_row_for_each_run():
+    runs = [RegularisationRun(Regularisation(), 1.0, 0.75)]
+    runs.append(RegularisationRun(Regularisation(dropout=0.5), 0.9, 0.8))
+    frame = as_frame(runs)
+    assert list(frame["methods"]) == ["none", "dropout 0.5"]
+    assert list(frame["gap"]) == pytest.approx([0.25, 0.1])
+    assert list(frame["dropout"]) == [0.0, 0.5]
+    assert as_frame([]).empty

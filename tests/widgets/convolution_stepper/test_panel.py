@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch.nn import functional as F
+
+from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.core.errors import CourseError
+from course_utils.plots import canvas as pictures
+from course_utils.widgets.convolution_stepper import picture as stepper_picture
+from course_utils.widgets.convolution_stepper.panel import (
+    IMAGES,
+    KERNELS,
+    LARGEST_KERNEL,
+    LARGEST_PICTURE,
+    convolution_stepper,
+    view,
+)
+
+ORANGE = tuple(pictures.PALETTE[pictures.ACCENT].tolist())
+
+
+@pytest.fixture
+def panel():
+    return convolution_stepper()
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def reference(image, kernel, **window) -> torch.Tensor:
+    return F.conv2d(image[None, None], kernel[None, None], **window)[0, 0]
+
+
+def test_the_panel_opens_on_a_kernel_that_differs_from_its_flip(panel):
+    kernel = panel.result.step.kernel
+    assert panel.exception is None
+    assert not kernel.equal(kernel.flip(0, 1))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_every_picture_is_small_whole_and_not_flat(image):
+    table = IMAGES[image]()
+    assert table.shape == (7, 7) and table.equal(table.round())
+    assert table.min() >= 0 and 1 <= table.max() <= 9
+    assert table.unique().numel() > 1
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_both_operations_agree_with_pytorch(panel, kernel):
+    panel.set(kernel=kernel, image="T-shirt (Fashion-MNIST)", stride=2, padding=2, position=0)
+    weights, image = KERNELS[kernel](), IMAGES["T-shirt (Fashion-MNIST)"]()
+    window = {"stride": 2, "padding": 2}
+    expected = reference(image, weights, **window)
+    turned = reference(image, weights.flip(0, 1), **window)
+    for position in range(expected.numel()):
+        panel.set(position=position)
+        step, flipped = panel.result.step, panel.result.flipped
+        assert step.sum == pytest.approx(expected.flatten()[position].item(), abs=1e-5)
+        assert flipped.sum == pytest.approx(turned.flatten()[position].item(), abs=1e-5)
+        assert step.products.sum().item() == pytest.approx(step.sum, abs=1e-5)
+
+
+def test_the_summary_spells_out_the_sum():
+    panel = convolution_stepper([[1, 2], [3, 4]], [[2, -1]], position=1)
+    assert panel.summary == (
+        "window 1 of 0…1 (row 1, column 0): cross-correlation = 3·2 + 4·(−1) = 2; "
+        "true convolution (kernel turned) = 5; output 2 × 1"
+    )
+    panel.set(image="impulse", kernel="5 × 5 arrow", position=4)
+    assert "+ … (16 more) = 2; true convolution (kernel turned) = 2" in panel.summary
+
+
+def test_the_position_follows_the_number_of_windows(panel):
+    position = panel.controls["position"]
+    assert (position.max, panel.play.max) == (24, 24)
+    panel.set(position=24)
+    panel.set(padding=1)
+    assert (position.max, panel.play.max, position.value) == (48, 48, 24)
+    panel.set(position=48)
+    panel.set(padding=0, stride=2)
+    assert (position.max, panel.play.max, position.value, panel.play.value) == (8, 8, 8, 8)
+    assert panel.result.position == 8
+    panel.set(position=999)
+    assert (position.max, position.value, panel.exception) == (8, 8, None)
+    panel.set(position=-3)
+    assert (position.min, position.value, panel.exception) == (0, 0, None)
+
+
+def test_play_moves_the_window(panel):
+    panel.play.value = 7
+    assert panel.result.position == 7
+    panel.controls["position"].value = 11
+    assert panel.play.value == 11
+
+
+def test_an_impossible_setting_names_the_formula_and_a_way_out_that_this_panel_has(panel):
+    panel.set(kernel="5 × 5 arrow", dilation=2)
+    assert isinstance(panel.exception, ImpossibleSetting)
+    assert "spans 9 pixels" in panel.error and "H_out = ⌊" in panel.error
+    assert panel.nearest == {"padding": 1}
+    panel.apply_nearest()
+    assert panel.exception is None and panel.result.correlation.output.shape == (1, 1)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_nearest_setting_always_works(kernel):
+    small = torch.ones(2, 2)
+    for stride, padding, dilation in itertools.product((1, 3), (0, 1, 2), (1, 2, 3)):
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        try:
+            view(small, KERNELS[kernel](), 0, **window)
+        except ImpossibleSetting as error:
+            assert set(error.nearest) <= {"stride", "padding", "dilation"} and error.nearest
+            view(small, KERNELS[kernel](), 0, **(window | error.nearest))
+
+
+@given(
+    height=st.integers(1, LARGEST_PICTURE),
+    width=st.integers(1, LARGEST_PICTURE),
+    taps=st.tuples(st.integers(1, LARGEST_KERNEL), st.integers(1, LARGEST_KERNEL)),
+    window=st.fixed_dictionaries(
+        {"stride": st.integers(1, 3), "padding": st.integers(0, 2), "dilation": st.integers(1, 3)}
+    ),
+    share=st.floats(0, 1),
+    scale=st.sampled_from([1.0, 9.0, 0.37, 255.0]),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=120, deadline=None)
+def test_whatever_fits_is_drawn_with_nothing_cut_and_no_letter_too_small(
+    height, width, taps, window, share, scale, seed
+):
+    random = torch.Generator().manual_seed(seed)
+    image = torch.randint(-9, 10, (height, width), generator=random) * scale
+    kernel = torch.randint(-9, 10, taps, generator=random).float()
+    try:
+        shown = view(image, kernel, 0, **window)
+    except ImpossibleSetting:
+        return
+    shown = view(image, kernel, round(share * (len(shown.correlation) - 1)), **window)
+    written = []
+    original = pictures.Canvas.text
+
+    def text(self, text, left, top, size=13, **style):
+        written.append((text, left, top, size, pictures.text_width(text, size, **_bold(style))))
+        original(self, text, left, top, size, **style)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures.Canvas, "text", text)
+        drawn = pixels(stepper_picture.draw(shown))
+    assert drawn.shape == (stepper_picture.HEIGHT, stepper_picture.WIDTH, 3)
+    assert drawn.shape[1] <= 760
+    for words, left, top, size, long in written:
+        assert size >= 11, words
+        inside = left >= 0 and left + long <= stepper_picture.WIDTH
+        assert inside and 0 <= top <= stepper_picture.HEIGHT - size, words
+    # The frame of the current output number lies inside, too: nothing reaches the last pixels.
+    assert (drawn[-2:] == 255).all() and (drawn[:, -2:] == 255).all()
+
+
+def _bold(style: dict) -> dict:
+    return {"bold": style.get("bold", False)}
+
+
+def test_the_window_moves_over_the_picture_and_the_output_fills_up(panel):
+    def orange(png: bytes) -> np.ndarray:
+        return (pixels(png) == ORANGE).all(-1)
+
+    def columns(png: bytes) -> tuple[int, int]:
+        found = np.nonzero(orange(png)[:250, :250].any(0))[0]
+        return int(found.min()), int(found.max())
+
+    panel.set(position=0)
+    first = bytes(panel._picture.value)
+    panel.set(position=1)
+    second = bytes(panel._picture.value)
+    cell = stepper_picture._cell_sizes(panel.result)[0]
+    assert [b - a for a, b in zip(columns(first), columns(second), strict=True)] == [cell, cell]
+    panel.set(position=24)
+    blank = [(pixels(png) == 255).all(-1).sum() for png in (first, second, panel._picture.value)]
+    assert blank[0] > blank[1] > blank[2] + 5000
+
+
+def test_dilation_rings_the_pixels_that_are_read(panel):
+    shown = {}
+    for dilation in (1, 2):
+        panel.set(dilation=dilation, position=0)
+        shown[dilation] = (pixels(panel._picture.value) == ORANGE).all(-1)[:230, :230]
+    cell = stepper_picture._cell_sizes(panel.result)[0]
+    middle = cell // 2
+    corner = 8, 28  # of the picture's first pixel, in pixels of the canvas
+
+    def ringed(orange, row, column):
+        left, top = corner[0] + column * cell, corner[1] + row * cell
+        return bool(orange[top + 1, left + middle] and orange[top + middle, left + 1])
+
+    rings = {(i, j) for i in range(5) for j in range(5) if ringed(shown[2], i, j)}
+    assert rings >= {(i, j) for i in (0, 2, 4) for j in (0, 2, 4)}
+    assert (1, 1) not in rings and (3, 3) not in rings
+    assert not ringed(shown[1], 1, 1)
+
+
+def test_the_code_line_gives_the_same_number(panel):
+    for values in (
+        {"position": 3},
+        {"stride": 2, "padding": 1, "position": 6},
+        {"kernel": "5 × 5 arrow", "padding": 2, "dilation": 2, "position": 8},
+    ):
+        panel.set(**values)
+        scope = {
+            "F": F,
+            "image": panel.result.correlation.image,
+            "kernel": panel.result.step.kernel,
+        }
+        number = eval(panel.code(panel.result), scope)
+        assert number.item() == pytest.approx(panel.result.step.sum)
+        assert panel.code(panel.result).endswith(f"# {panel.result.step.sum:g}")
+
+
+def test_an_impulse_shows_the_kernel_turned_by_correlation_and_upright_by_convolution(panel):
+    panel.set(image="impulse", kernel="1 to 9")
+    kernel = KERNELS["1 to 9"]()
+    assert panel.result.correlation.output[1:4, 1:4].equal(kernel.flip(0, 1))
+    assert panel.result.convolution.output[1:4, 1:4].equal(kernel)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"image": torch.zeros(9, 9)}, "picture of at most 8 × 8 numbers, not 9 × 9"),
+        ({"image": torch.zeros(1, 7, 7)}, "not 1 × 7 × 7"),
+        ({"image": 3}, "not a single number"),
+        ({"image": [[1, 2], [3]]}, "must be a table of numbers"),
+        ({"image": [["a"]]}, "must be a table of numbers"),
+        ({"image": [[float("nan")]]}, "inf or nan"),
+        ({"kernel": torch.zeros(7, 7)}, "kernel of at most 5 × 5 numbers, not 7 × 7"),
+        ({"speed": 3}, "no control 'speed'"),
+    ],
+)
+def test_what_the_panel_cannot_show_is_refused_in_words(arguments, words):
+    with pytest.raises(CourseError, match=words):
+        convolution_stepper(**arguments)
+
+
+def test_an_own_picture_stays_beside_the_presets():
+    panel = convolution_stepper(np.eye(3), torch.ones(2, 2, requires_grad=True))
+    assert panel.settings["image"] == "your picture" and panel.settings["kernel"] == "your kernel"
+    assert panel.result.step.sum == 2
+    panel.set(image="diagonal", kernel="1 to 9")
+    assert panel.exception is None

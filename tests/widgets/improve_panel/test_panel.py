@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import base64
+import html
+import threading
+import time
+from importlib import import_module
+
+import pytest
+import torch
+from torch import nn
+
+import course_utils.search as search
+from course_utils.core.errors import CourseError
+from course_utils.data.load import load_dataset
+from course_utils.data.sets import Dataset
+from course_utils.models.simple import SimpleCNN
+from course_utils.widgets.improve_panel.panel import ImprovePanel, improve_panel
+from tests.toys import same, toy_data, toy_model, weights
+
+DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch
+
+
+@pytest.fixture
+def make(panels):
+    """Builds panels that search among toys."""
+
+    def build(
+        model: nn.Module | None = None, data: Dataset = DATA, **settings: object
+    ) -> ImprovePanel:
+        first = {"budget": "6 trials", "precision": "float32"}
+        panels.append(ImprovePanel(model or toy_model(), data, **(first | settings)))
+        return panels[-1]
+
+    return build
+
+
+@pytest.fixture
+def panel(make):
+    return make()
+
+
+@pytest.fixture
+def done(panel):
+    """After a search."""
+    panel.improve(wait=True)
+    assert panel.error == ""
+    return panel
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds a search in its second candidate until it is asked to stop."""
+    arrived, improve = threading.Event(), search.improve
+
+    def held(*arguments, on_change, stop, **keywords):
+        def wait_then(found):
+            on_change(found)
+            if len(found.tried) == 1:
+                arrived.set()
+                stop.wait(20)
+
+        return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
+
+    monkeypatch.setattr(search, "improve", held)
+    return arrived
+
+
+def status(panel: ImprovePanel) -> str:
+    return html.unescape(panel._status.value)
+
+
+def until(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# The search
+
+
+def test_improve_shows_every_candidate(done):
+    found = done.result
+    assert len(found.tried) == 6 and not found.stopped
+    assert status(done) == "Done: 6 candidates. Choose a point, and train it."
+    numbers = [value for _, value in done.controls["candidate"].options]
+    assert numbers == ["best", *range(7)]
+    shown = [one for one in found.tried if one.accuracy is not None]
+    assert done._points.value.count("<button") == 1 + len(shown)
+    assert done.summary.startswith("Validation accuracy against multiply-adds: 6 candidates")
+    assert f"the best, number {found.best.number}: {found.best.accuracy:.1%}" in done.summary
+    assert done._bar.value == 1
+    assert done.network is found.network
+
+
+def test_what_may_vary_is_what_is_ticked(make):
+    panel = make(depth=False, kernel_size=False, training=False, stride=True, budget="3 trials")
+    panel.improve(wait=True)
+    assert panel.error == ""
+    names = {name for one in panel.result.tried for name in one.params}
+    assert names == {"0.out_channels", "0.stride"}
+
+
+def test_the_given_network_is_left_as_it_is(make):
+    model = toy_model()
+    before = weights(model)
+    panel = make(model, budget="3 trials")
+    panel.improve(wait=True)
+    panel.choose(1)
+    panel.train(wait=True)
+    assert panel.error == "" and same(before, weights(model))
+
+
+def test_the_same_seed_gives_the_same_candidates(make):
+    panels = [make(budget="10 trials", seed=seed) for seed in (1, 1, 2)]
+    for panel in panels:
+        panel.improve(wait=True)
+    first, again, other = ([one.params for one in p.result.tried] for p in panels)
+    assert first == again != other
+
+
+def test_a_budget_in_seconds_is_kept(make):
+    panel = make(budget=60)
+    panel.set(budget=1)
+    begun = time.monotonic()
+    panel.improve(wait=True)
+    assert panel.error == "" and time.monotonic() - begun < 15  # 1.2 s on a quiet machine
+    assert panel.result.tried and panel.result.tried[-1].at < 10
+
+
+def test_candidates_are_shown_while_the_search_goes_on(panel, gate):
+    panel.improve()
+    assert gate.wait(20)
+    until(lambda: "round 1, candidate 1" in status(panel))
+    panel.refresh()
+    assert panel.running and len(panel.result.tried) == 1
+    assert panel._improve_button.disabled and not panel._stop_button.disabled
+    panel.choose(1)
+    assert panel.error == "" and "<caption>Candidate 1 (round 1" in panel._values.value
+    panel.train()
+    assert "on its way already" in status(panel)
+    panel.stop()
+    assert panel.wait(20)
+
+
+def test_stop_is_quick_and_keeps_the_best_so_far(panel, gate):
+    panel.improve()
+    assert gate.wait(20)
+    asked = time.monotonic()
+    panel.stop()
+    assert panel.wait(20)
+    assert time.monotonic() - asked < 2  # a tenth of a second, but the machine may be busy
+    assert len(panel.result.tried) == 1 and panel.result.stopped
+    assert status(panel) == "Stopped: the best so far is kept."
+    assert panel.network is panel.result.network
+    assert not panel._improve_button.disabled and panel._stop_button.disabled
+
+
+def test_stop_in_the_middle_of_a_training(make):
+    panel = make(SimpleCNN(), load_dataset("fashion-mnist"), budget=60)
+    panel.improve()
+    until(lambda: "epoch 1 of 2" in status(panel), 60)
+    asked = time.monotonic()
+    panel.stop()
+    assert panel.wait(30)
+    assert time.monotonic() - asked < 3
+    assert panel.result.stopped and panel.error == ""
+
+
+def test_a_stop_before_the_first_result_is_no_error(panel, monkeypatch):
+    module = import_module("course_utils.search.improve")
+    measuring, evaluate = threading.Event(), module.evaluate
+
+    def slow(*arguments, **options):
+        measuring.set()
+        assert panel._run.stopping.wait(20)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(module, "evaluate", slow)
+    panel.improve()
+    assert measuring.wait(20)
+    panel.stop()
+    assert panel.wait(20)
+    assert status(panel) == "Stopped before anything was found."
+    assert panel.error == "" and panel.result is None and panel.network is None
+    panel.train()
+    assert "press Improve first" in status(panel)
+
+
+def test_another_panel_that_works_stops_this_one(panel, make, gate):
+    panel.improve()
+    assert gate.wait(20)
+    other = make(budget="3 trials")
+    other.improve()  # waits for the first one's end
+    other.stop()  # it is held, too
+    assert panel.wait(20) and other.wait(20)
+    assert status(panel) == "Another panel began to train: the best so far is kept."
+
+
+def test_a_new_search_forgets_the_old_one(done):
+    done.choose(6)
+    old = done.result
+    done.set(budget=3)
+    done.improve(wait=True)
+    assert done.result is not old and len(done.result.tried) == 3
+    assert done.settings["candidate"] == "best" and done.error == ""
+
+
+def test_clear_forgets_everything(done, gate):
+    done.train(wait=True)
+    done.improve()
+    assert gate.wait(20)
+    done.clear()
+    assert done.result is None and done.network is None and done.side_by_side is None
+    assert not done.running and done.error == "" and status(done) == ""
+    assert done.summary.startswith("No candidate yet.")
+    assert [value for _, value in done.controls["candidate"].options] == ["best"]
+    assert "<button" not in done._points.value and done._values.value == ""
+
+
+# The candidates
+
+
+def test_choose_shows_values_and_code(done):
+    one = next(one for one in done.result.tried if one.accuracy is not None)
+    before = done._picture.value
+    done.choose(0)
+    assert done._picture.value != before
+    assert "as it was given" in done._values.value
+    done.choose(one.number)
+    assert f"<caption>Candidate {one.number} (round 1, epochs: 2)" in done._values.value
+    assert f"{one.params['learning_rate']:.3g}" in done._values.value
+    code = html.unescape(done._code.value)
+    assert code == done.result.code(one)
+    space = {"model": toy_model(), "data": DATA}
+    exec(code, space)
+    assert space["history"].epoch == [1, 2]
+
+
+def test_the_list_and_the_points_agree(done):
+    done.controls["candidate"].value = 2
+    pressed = [b for b in done._points.value.split("<button")[1:] if 'pressed="true"' in b]
+    reached = done.result.tried[1].accuracy is not None
+    assert len(pressed) == reached
+    assert all('data-number="2"' in b and 'data-index="3"' in b for b in pressed)
+    done.choose("best")
+    assert f'data-number="{done.result.best.number}"' in next(
+        b for b in done._points.value.split("<button") if 'pressed="true"' in b
+    )
+
+
+def test_a_candidate_that_is_not_there_is_answered_in_words(done):
+    with pytest.raises(CourseError, match="'candidate' cannot be 99: choose one of 'best', 0, 1"):
+        done.choose(99)
+
+
+def test_a_candidate_without_a_result_says_why(make):
+    # On four steps some schedules have no way up: these candidates are pruned with that reason.
+    panel = make(data=toy_data(train=90), budget="12 trials")
+    panel.improve(wait=True)
+    failed = next(one for one in panel.result.tried if one.accuracy is None)
+    panel.choose(failed.number)
+    assert panel.error == "" and f"number {failed.number}: no result" in panel.summary
+    assert html.escape(failed.reason) in panel._values.value
+    panel.train(wait=True)
+    assert failed.reason.split(":")[0] in panel.error
+    panel.choose("best")
+    assert panel.error == ""
+
+
+def test_the_code_before_a_search_is_the_search(make):
+    panel = make(budget="3 trials", training=False, seed=4)
+    space = {"model": toy_model(), "data": DATA}
+    exec(html.unescape(panel._code.value), space)
+    panel.improve(wait=True)
+    assert [one.params for one in space["found"].tried] == [o.params for o in panel.result.tried]
+
+
+def test_the_code_is_shown_on_request(panel):
+    assert panel._code.layout.display == "none"
+    panel._code_button.value = True
+    assert panel._code.layout.display is None
+    assert panel._code_button.description == "Hide the code"
+
+
+# Train it
+
+
+def test_train_it_trains_the_candidate_and_the_given_network(done):
+    one = done.result.best
+    done.train(wait=True)
+    assert done.error == "" and status(done) == "Trained: the table has both."
+    trained = done.side_by_side.trained
+    assert list(trained) == [(one.number, one.epochs), (0, one.epochs)]
+    table = html.unescape(done._trained_table.value)
+    for row in trained.values():
+        assert f"{row.accuracy:.1%} ({row.interval})" in table and f"{row.parameters:,}" in table
+    assert done.network is trained[one.number, one.epochs].model
+    done.train(wait=True)
+    assert "done already" in status(done)
+
+
+def test_train_it_for_other_epochs(done):
+    done.set(epochs=3)
+    done.choose(1)
+    done.train(wait=True)
+    assert list(done.side_by_side.trained) == [(1, 3), (0, 3)]
+    done.choose(2)
+    done.train(wait=True)
+    assert list(done.side_by_side.trained)[2:] == [(2, 3)], "the given network is trained once"
+    done.choose(1)
+    done.train(wait=True)
+    assert done.network is done.side_by_side.trained[1, 3].model
+
+
+def test_train_it_can_be_stopped(done):
+    done.set(epochs=60)
+    done.train()
+    until(lambda: "epoch" in status(done))
+    asked = time.monotonic()
+    done.stop()
+    assert done.wait(20)
+    assert time.monotonic() - asked < 2
+    assert status(done) == "Stopped: what is not finished does not count."
+    assert done.network is done.result.network and done.error == ""
+
+
+def test_train_it_before_a_search_is_refused_in_words(panel):
+    panel.train(wait=True)
+    assert "press Improve first" in status(panel) and panel._train_button.disabled
+
+
+def test_the_given_network_alone_is_not_trained(done):
+    done.choose(0)
+    done.train(wait=True)
+    assert "trained beside it anyway" in status(done)
+
+
+def test_the_test_pictures_wait_until_they_are_asked_for(done):
+    with pytest.raises(CourseError, match="test pictures are for the end"):
+        done.evaluate()
+    done.train(wait=True)
+    assert "test accuracy" not in done._trained_table.value
+    tested = done.evaluate()
+    assert tested.keys() == done.side_by_side.trained.keys()
+    assert all(one.total == len(DATA.test) for one in tested.values())
+    assert "test accuracy" in done._trained_table.value and done.error == ""
+
+
+# Errors
+
+
+def test_nothing_that_may_vary_is_answered_in_words(panel):
+    panel.set(out_channels=False, kernel_size=False, depth=False, training=False)
+    assert panel.error.startswith("Nothing may vary") and isinstance(panel.exception, CourseError)
+    panel.improve(wait=True)
+    assert panel.error.startswith("Nothing may vary") and panel.result is None
+    panel.apply_nearest()
+    assert panel.error == "" and panel.settings["out_channels"]
+
+
+def test_a_space_that_is_empty_for_this_network(make):
+    panel = make(out_channels=False, kernel_size=False, depth=False, training=False, groups=True)
+    panel.improve(wait=True)  # one channel comes in: it has no groups
+    assert panel.error.startswith("There is nothing to vary")
+    assert status(panel) == "Ended by an error."
+    panel.set(depth=True)
+    assert panel.error == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"data": toy_data(validation=0)}, "validation"),
+        ({"data": toy_data(channels=3)}, "channel"),
+        (
+            {"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "training": False},
+            "convolution",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_answered_in_words(make, options, words):
+    panel = make(**options)
+    panel.improve(wait=True)
+    assert words in panel.error and "Traceback" not in panel.error
+    assert not panel.running and not panel._improve_button.disabled
+
+
+def test_a_network_without_convolutions_can_be_trained_better(make):
+    panel = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), budget="3 trials")
+    panel.improve(wait=True)
+    assert panel.error == "" and "its training" in panel._values.value
+
+
+def test_a_budget_of_nothing_is_answered_in_words(make):
+    panel = make(budget=60)
+    panel.set(budget=0)
+    panel.improve(wait=True)
+    assert "is no budget" in panel.error
+    with pytest.raises(CourseError, match="is no budget"):
+        make(budget="soon")
+
+
+def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(search, "improve", broken)
+    panel.improve(wait=True)
+    assert panel.error == "Unexpected RuntimeError: no memory left"
+    monkeypatch.undo()
+    panel.improve(wait=True)
+    assert panel.error == "" and len(panel.result.tried) == 6
+
+
+def test_a_search_that_breaks_leaves_its_candidates(panel, monkeypatch):
+    improve = search.improve
+
+    def breaks(*arguments, on_change, **keywords):
+        def then(found):
+            on_change(found)
+            if len(found.tried) == 2:
+                raise RuntimeError("the lamp went out")
+
+        return improve(*arguments, on_change=then, **keywords)
+
+    monkeypatch.setattr(search, "improve", breaks)
+    panel.improve(wait=True)
+    assert "the lamp went out" in panel.error
+    panel.choose(1)
+    panel.train(wait=True)
+    assert panel.error == "" and len(panel.side_by_side.trained) == 2
+
+
+def test_a_wrong_name_is_refused(make):
+    with pytest.raises(CourseError, match="no control 'chanels'"):
+        make(chanels=True)
+
+
+# The rest
+
+
+def test_the_buttons_do_what_they_say(panel, gate):
+    panel._improve_button.click()
+    assert gate.wait(20) and panel._improve_button.disabled
+    panel._stop_button.click()
+    assert panel.wait(20) and panel._stop_button.disabled
+    panel.choose(1)
+    panel._train_button.click()
+    assert panel.wait(20) and len(panel.side_by_side.trained) == 2
+    panel._clear_button.click()
+    assert panel.result is None and panel.error == ""
+
+
+def test_the_committed_text_has_no_measured_number(panel):
+    name = "Improve panel: may vary: out_channels, kernel_size, depth, training; budget 6 trials; "
+    assert panel._repr_mimebundle_()["text/plain"] == name + "no search yet"
+    panel.improve(wait=True)
+    bundle = panel._repr_mimebundle_()
+    assert bundle["text/plain"] == name + "every candidate is a point"
+    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+
+
+def test_the_default_is_the_articles_network():
+    panel = improve_panel()
+    assert isinstance(panel.model, SimpleCNN) and len(panel.data.train) == 9000
+    assert panel.settings["budget"] == 60 and panel.error == ""
+    again = improve_panel()
+    assert torch.equal(panel.model.conv1.weight, again.model.conv1.weight)
+
+
+def test_optuna_is_imported_with_the_first_panel(run_python):
+    run_python(
+        "import sys, course_utils.widgets as w\n"
+        "w.improve_panel\n"
+        "assert 'optuna' not in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+        "w.improve_panel(budget='3 trials')\n"
+        "assert 'optuna' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+    )

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from course_utils.conv.kernels import PRESETS, filter_image
+from course_utils.core.errors import CourseError
+from course_utils.data.load import load_photograph
+from course_utils.plots import canvas as pictures
+from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
+from course_utils.widgets.kernel_playground.panel import (
+    OWN,
+    kernel_playground,
+    meaning_of_sum,
+)
+
+SHARPEN = ((0.0, -1.0, 0.0), (-1.0, 5.0, -1.0), (0.0, -1.0, 0.0))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return kernel_playground()
+
+
+@pytest.fixture
+def panel(shared):
+    """One panel for all tests of this module, each time as if it were new."""
+    shared.set(preset="identity")
+    shared.set(preset="Sobel x")
+    return shared
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def shown_sliders(panel) -> set[str]:
+    return {
+        name
+        for name, control in panel.controls.items()
+        if name not in ("preset", "kernel") and control.layout.display is None
+    }
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_gives_what_conv2d_gives(panel, preset):
+    panel.set(preset=preset)
+    assert panel.exception is None
+    kernel, result = panel.result.kernel, panel.result.result
+    assert kernel.equal(PRESETS[preset]())
+    k = len(kernel)
+    inside = F.conv2d(panel.result.picture[None, None], kernel[None, None])[0, 0]
+    r = k // 2
+    torch.testing.assert_close(result[r : 256 - r, r : 256 - r], inside, atol=1e-3, rtol=1e-4)
+    assert PRESETS[preset].description in panel.summary
+
+
+@pytest.mark.parametrize(
+    ("preset", "sliders"),
+    [
+        ("Sobel x", set()),
+        ("box blur", {"size"}),
+        ("Gaussian blur", {"size", "sigma"}),
+        ("unsharp mask", {"size", "sigma", "amount"}),
+        ("Gabor", {"size", "sigma", "theta", "wavelength"}),
+        (OWN, set()),
+    ],
+)
+def test_only_the_sliders_that_a_preset_has_are_shown(panel, preset, sliders):
+    panel.set(preset=preset)
+    assert shown_sliders(panel) == sliders
+
+
+def test_a_preset_starts_at_its_own_defaults_and_follows_its_sliders(panel):
+    panel.controls["preset"].value = "Gabor"
+    assert (panel.settings["size"], panel.settings["sigma"]) == (9, 2.0)
+    panel.set(theta=90, wavelength=6.0)
+    expected = PRESETS["Gabor"](theta=math.pi / 2, wavelength=6.0)
+    torch.testing.assert_close(panel.result.kernel, expected)
+    panel.set(sigma=1.5, preset="Gaussian blur", size=7)
+    torch.testing.assert_close(panel.result.kernel, PRESETS["Gaussian blur"](size=7, sigma=1.5))
+
+
+def test_the_fields_show_the_preset_and_typing_makes_it_ones_own(panel):
+    panel.set(preset="sharpen")
+    grid = panel.controls["kernel"]
+    assert grid.value == SHARPEN
+    assert [field.value for field in grid.children] == [0, -1, 0, -1, 5, -1, 0, -1, 0]
+    grid.children[4].value = 4.0
+    assert panel.settings["preset"] == OWN
+    assert panel.result.kernel.sum() == 0
+    assert "sum to 0: an even area gives 0" in panel.summary
+    panel.set(preset="identity")
+    assert grid.value == ((0, 0, 0), (0, 1, 0), (0, 0, 0))
+
+
+def test_typing_one_number_keeps_the_others_exact(panel):
+    panel.set(preset="box blur")
+    panel.controls["kernel"].children[0].value = 0.0
+    assert panel.result.kernel.sum().item() == pytest.approx(8 / 9)
+
+
+def test_a_kernel_can_be_set_as_a_table(panel):
+    panel.set(kernel=[[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
+    assert panel.settings["preset"] == OWN
+    assert panel.result.kernel.tolist() == [[1, 2, 1], [0, 0, 0], [-1, -2, -1]]
+    panel.set(kernel=np.full((5, 5), 0.04))
+    assert len(panel.controls["kernel"].children) == 25
+    assert "sum to 1: an even area keeps its brightness" in panel.summary
+
+
+def test_one_change_is_one_refresh(panel, monkeypatch):
+    calls = []
+    compute = panel.compute
+    monkeypatch.setattr(panel, "compute", lambda **s: calls.append(s) or compute(**s))
+    panel.controls["preset"].value = "Gabor"
+    assert len(calls) == 1
+    panel.set(kernel=np.eye(5))
+    assert len(calls) == 2
+    panel.controls["kernel"].children[0].value = 7.0
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "abc",
+        3,
+        [[1, 2], [3, 4]],
+        [[1, 2, 3]],
+        [["x", 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[float("nan"), 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[1e9, 0, 0], [0, 0, 0], [0, 0, 0]],
+        np.eye(7),
+    ],
+)
+def test_what_is_no_kernel_is_refused_in_words_and_changes_nothing(panel, kernel):
+    before = panel.settings
+    with pytest.raises(CourseError, match=r"'kernel' cannot be .*(table|has|must)"):
+        panel.set(kernel=kernel)
+    assert panel.settings == before
+    assert panel.exception is None
+
+
+def test_a_kernel_too_large_to_edit_hides_the_fields(panel):
+    panel.set(preset="Gabor", size=15)
+    assert panel.controls["kernel"].layout.display == "none"
+    assert panel.result.kernel.shape == (15, 15)
+    panel.set(size=5)
+    assert panel.controls["kernel"].layout.display is None
+
+
+@pytest.mark.parametrize(
+    ("kernel", "words"),
+    [
+        (torch.full((3, 3), 1 / 9), "sum to 1: an even area keeps its brightness"),
+        (torch.tensor([[1.0, -1.0]]), "sum to 0: an even area gives 0, only change is answered"),
+        (torch.tensor([[3.0]]), "sum to 3: an even area gets 3 times as bright"),
+        (torch.tensor([[0.25]]), "sum to 0.25: an even area gets 0.25 times as bright"),
+        (torch.tensor([[-2.0]]), "sum to −2, below 0: what is bright becomes dark"),
+    ],
+)
+def test_the_sum_is_explained(kernel, words):
+    assert meaning_of_sum(kernel) == f"the numbers {words}"
+
+
+def test_signed_results_are_coloured_and_others_grey(panel):
+    def right_half_is_grey() -> bool:
+        half = pixels(panel._picture.value)[30:270, -250:-10]
+        return bool((np.ptp(half.astype(int), axis=-1) == 0).all())
+
+    panel.set(preset="Gaussian blur")
+    assert right_half_is_grey()
+    panel.set(preset="Sobel x")
+    assert not right_half_is_grey()
+
+
+def test_the_identity_shows_the_photograph_twice(panel):
+    panel.set(preset="identity")
+    shown = pixels(panel._picture.value)
+    assert (shown[26:282, 8:264] == shown[26:282, 472:728]).all()
+
+
+def test_an_even_picture_and_a_kernel_of_zeros_are_no_trouble():
+    panel = kernel_playground(torch.full((20, 30), 77, dtype=torch.uint8))
+    for preset in PRESETS:
+        panel.set(preset=preset)
+        assert panel.exception is None
+    panel.set(kernel=np.zeros((3, 3)))
+    assert panel.exception is None and panel.result.result.abs().max() == 0
+
+
+@pytest.mark.parametrize("layout", ["chw", "hwc", "float", "hw", "numpy"])
+def test_a_photograph_may_come_in_every_usual_layout(layout):
+    cat = load_photograph()
+    given = {
+        "chw": cat,
+        "hwc": cat.permute(1, 2, 0),
+        "float": cat / 255,
+        "hw": cat[0],
+        "numpy": cat.permute(1, 2, 0).numpy(),
+    }[layout]
+    picture = kernel_playground(given, preset="identity").result.picture
+    grey = (
+        cat[0].float()
+        if layout == "hw"
+        else (cat.float().permute(1, 2, 0) @ torch.tensor([0.299, 0.587, 0.114]))
+    )
+    torch.testing.assert_close(picture, grey, atol=1e-2, rtol=0)
+
+
+def test_a_large_photograph_is_made_smaller_in_proportion():
+    panel = kernel_playground(torch.zeros(3, 400, 800, dtype=torch.uint8))
+    assert panel.result.picture.shape == (128, 256)
+    assert pixels(panel._picture.value).shape[1] <= 760
+
+
+@pytest.mark.parametrize(
+    "photograph",
+    [
+        torch.zeros(5, 5),
+        torch.zeros(2, 50, 50),
+        torch.zeros(1, 3, 50, 50),
+        torch.full((50, 50), 300.0),
+        torch.full((50, 50), float("nan")),
+        torch.randn(50, 50),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_words(photograph):
+    with pytest.raises(CourseError, match="A photograph"):
+        kernel_playground(photograph)
+
+
+def test_the_code_line_gives_the_result(panel):
+    for values in (
+        {"preset": "Sobel y"},
+        {"preset": "Gabor", "theta": 35, "size": 11},
+        {"preset": "unsharp mask", "amount": 2.5},
+        {"kernel": [[0, 1, 0], [1, -4.5, 1], [0, 1, 0]]},
+    ):
+        panel.set(**values)
+        scope = {
+            "filter_image": filter_image,
+            "PRESETS": PRESETS,
+            "math": math,
+            "torch": torch,
+            "photograph": panel.result.picture,
+        }
+        torch.testing.assert_close(eval(panel.code(panel.result), scope), panel.result.result)
+
+
+def test_colour_reaches_its_full_strength_though_one_pixel_stands_out():
+    flat = torch.zeros(64, 64)
+    flat[::4] = 0.2
+    flat[32, 32] = 1.0
+    panel = kernel_playground(flat, preset="Laplacian 4")
+    half = pixels(panel._picture.value)[30:80, 480:530]
+    strongest = pictures.PALETTE[[127, 253]].tolist()
+    assert any((half == colour).all(-1).sum() > 50 for colour in strongest)
+
+
+def test_each_field_has_a_name_for_screen_readers():
+    grid = KernelGrid(np.eye(3))
+    assert [field.tooltip for field in grid.children][:4] == [
+        "kernel, row 0, column 0",
+        "kernel, row 0, column 1",
+        "kernel, row 0, column 2",
+        "kernel, row 1, column 0",
+    ]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from course_utils.conv.edit.settings import CHANGEABLE
+from course_utils.widgets.one_click.controls import (
+    build_controls,
+    fit_to_layer,
+    layer_buttons,
+    make_room,
+    wanted_of,
+)
+from course_utils.widgets.one_click.drawing import Place
+from course_utils.widgets.one_click.look import FOLLOWS
+
+
+@pytest.fixture
+def controls():
+    return build_controls({"net": "my net"})
+
+
+def values(slider) -> list:
+    return [value for _, value in slider.options]
+
+
+def test_they_show_the_layer_as_it_is(controls):
+    conv = nn.Conv2d(12, 24, (1, 7), 2, (0, 3), groups=3, bias=False, padding_mode="circular")
+    fit_to_layer(controls, conv)
+    settings = {name: control.value for name, control in controls.items()}
+    assert wanted_of(settings) == {
+        "out_channels": 24,
+        "kernel_size": (1, 7),
+        "stride": 2,
+        "padding": FOLLOWS,
+        "dilation": 1,
+        "groups": 3,
+        "bias": False,
+        "padding_mode": "circular",
+    }
+    assert tuple(wanted_of(settings)) == CHANGEABLE
+    assert values(controls["groups"]) == [1, 2, 3, 4, 6, 12]
+    assert values(controls["kernel_size"])[-1] == (1, 7)
+    assert dict(controls["kernel_size"].options)["1×7"] == (1, 7)
+
+
+def test_a_large_kernel_and_many_channels_have_room(controls):
+    fit_to_layer(controls, nn.Conv2d(3, 768, 16, 16))
+    assert (controls["out_channels"].value, controls["out_channels"].max) == (768, 1536)
+    assert values(controls["kernel_size"]) == [*range(1, 12), 16]
+    assert values(controls["stride"]) == [1, 2, 3, 4, 16]
+    fit_to_layer(controls, nn.Conv2d(3, 4, 3))
+    assert (controls["out_channels"].value, controls["out_channels"].max) == (4, 64)
+    assert values(controls["kernel_size"]) == list(range(1, 12))
+
+
+def test_a_slider_has_two_ends_even_where_only_one_value_can_be(controls):
+    fit_to_layer(controls, nn.Conv2d(1, 4, 3))
+    assert values(controls["groups"]) == [1, 2] and controls["groups"].value == 1
+
+
+def test_room_is_made_for_what_is_nearest(controls):
+    fit_to_layer(controls, nn.Conv2d(4, 4, 3, padding=1))
+    make_room(controls, {"padding": 8, "stride": (2, 3), "out_channels": 99, "unknown": 1})
+    assert values(controls["padding"])[-3:] == [5, "same", 8]
+    assert values(controls["stride"]) == [1, 2, 3, 4, (2, 3)]
+    assert controls["padding"].value == FOLLOWS and controls["stride"].value == 1
+
+
+def test_a_button_lies_on_each_drawn_layer():
+    places = [Place("conv1", 68, 50, 136, 100), Place('a"b<c', 340, 50, 136, 100)]
+    text = layer_buttons(places, "conv1", 500)
+    assert "left:10.000%;top:10.000%;width:20.000%;height:20.000%" in text
+    assert 'title="conv1" aria-label="layer conv1" aria-pressed="true"' in text
+    assert 'title="a&quot;b&lt;c"' in text and text.count('aria-pressed="false"') == 1
+    assert "aspect-ratio: 680 / 500" in text
+    assert text.count('tabindex="-1"') == 2, "the Tab key goes past them, to the list"

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.core.errors import CourseError
+from course_utils.widgets.one_click.networks import YOURS, networks
+from tests.toys import same, toy_model, weights
+
+
+def test_yours_come_first_and_are_the_very_objects():
+    one, two = toy_model(), toy_model()
+    found = networks(one, {"two": two})
+    assert list(found)[:3] == [YOURS, "two", "first_cnn"]
+    assert found[YOURS].make() is one and found["two"].make() is two
+    assert found["two"].line == "model = two" and found[YOURS].line == ""
+    assert found["two"].label == "two: Sequential"
+
+
+def test_a_name_that_is_no_variable_gives_no_line():
+    assert networks(models={"my net": toy_model()})["my net"].line == ""
+
+
+def test_a_network_of_yours_may_take_the_place_of_another():
+    model = toy_model()
+    found = networks(models={"resnet18": model})
+    assert found["resnet18"].make() is model and list(found).count("resnet18") == 1
+
+
+@pytest.mark.parametrize("name", ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"])
+def test_those_that_are_always_there_are_what_their_lines_say(name):
+    network = networks()[name]
+    before = torch.get_rng_state()
+    model = network.make()
+    assert torch.equal(before, torch.get_rng_state())
+    assert same(weights(model), weights(network.make()))
+    names: dict = {}
+    exec(f"{network.imports}\n{network.line}", names)
+    assert type(names["model"]) is type(model)
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(CourseError, match="'net' is a type, not a network"):
+        networks(models={"net": nn.Conv2d})
+    with pytest.raises(CourseError, match="'yours' is a str"):
+        networks("resnet18")

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import io
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.conv.one_layer import ConvSettings, build_and_run
+from course_utils.core.errors import CourseError
+from course_utils.data.load import load_dataset
+from course_utils.models.pretrained import load_pretrained
+from course_utils.plots import canvas as pictures
+from course_utils.widgets.conv2d_lab import code_for, conv2d_lab
+
+GREY, COLOUR, MAPS = (
+    "clothing, 1 channel",
+    "photograph, 3 channels",
+    "conv1 maps, 16 channels",
+)
+ARGUMENTS = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+)
+
+lab = import_module("course_utils.widgets.conv2d_lab")  # the room has a function of this name
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return conv2d_lab()
+
+
+@pytest.fixture
+def panel(shared):
+    """One panel for all tests of this module, each time as if it were new."""
+    shared.set(
+        source=GREY,
+        index=0,
+        trained=False,
+        initialisation="default",
+        in_channels=1,
+        out_channels=16,
+        kernel_size=3,
+        stride=1,
+        padding=1,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+    )
+    assert shared.exception is None
+    return shared
+
+
+def plain(layer: nn.Conv2d, name: str):
+    """An argument as it was given: nn.Conv2d keeps pairs."""
+    value = getattr(layer, name)
+    return value[0] if isinstance(value, tuple) else value
+
+
+def test_the_maps_are_those_of_the_layer(panel):
+    result = panel.result
+    expected = F.conv2d(result.input[None], result.layer.weight, result.layer.bias, padding=1)[0]
+    torch.testing.assert_close(result.maps, expected)
+    assert panel.summary == (
+        "output 16 × 28 × 28: ⌊(28 + 2·1 − 1·(3 − 1) − 1) / 1⌋ + 1 = 28; 160 parameters; "
+        "112,896 multiply-adds; receptive field 3 × 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, "nn.Conv2d(1, 16, kernel_size=3, padding=1)"),
+        ({"padding": "same"}, "nn.Conv2d(1, 16, kernel_size=3, padding='same')"),
+        (
+            {"bias": False, "stride": 2, "padding_mode": "reflect", "padding": 0},
+            "nn.Conv2d(1, 16, kernel_size=3, stride=2, bias=False, padding_mode='reflect')",
+        ),
+    ],
+)
+def test_the_code_line_leaves_defaults_out(panel, changes, code):
+    panel.set(**changes)
+    assert panel.code(panel.result) == code
+
+
+@given(
+    st.builds(
+        ConvSettings,
+        in_channels=st.integers(1, 16),
+        out_channels=st.integers(1, 32),
+        kernel_size=st.integers(1, 11),
+        stride=st.integers(1, 6),
+        padding=st.one_of(st.integers(0, 10), st.sampled_from(["same", "valid"])),
+        dilation=st.integers(1, 6),
+        groups=st.integers(1, 16),
+        bias=st.booleans(),
+        padding_mode=st.sampled_from(["zeros", "reflect", "replicate", "circular"]),
+        initialisation=st.just("he"),
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_the_code_line_builds_the_same_layer(chosen):
+    try:
+        ours = build_and_run(chosen, torch.zeros(16, 28, 28)).layer
+    except ImpossibleSetting:
+        return
+    theirs = eval(code_for(chosen), {"nn": nn})
+    for name in ARGUMENTS:
+        assert getattr(theirs, name) == getattr(ours, name), name
+    assert (theirs.bias is None) == (ours.bias is None)
+    assert theirs.weight.shape == ours.weight.shape
+
+
+@pytest.mark.parametrize("source", [GREY, COLOUR, MAPS])
+@pytest.mark.parametrize("trained", [False, True])
+def test_every_control_at_both_ends_gives_a_picture_or_a_sentence(panel, source, trained):
+    panel.set(source=source, trained=trained)
+    assert panel.exception is None
+    start = panel.settings
+    for name, control in panel.controls.items():
+        if name in ("source", "trained"):
+            continue
+        for end in ends(control):
+            panel.set(**{name: end})
+            check_picture_or_sentence(panel)
+            panel.set(**start)
+            assert panel.exception is None, "back at the start all is well again"
+
+
+def ends(control) -> list:
+    if hasattr(control, "options"):
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    return [control.min, control.max] if hasattr(control, "max") else [False, True]
+
+
+def check_picture_or_sentence(panel) -> None:
+    if panel.exception is None:
+        assert panel.result.shape[0] == panel.settings["out_channels"]
+        return
+    assert isinstance(panel.exception, CourseError), panel.error
+    assert len(panel.error) > 20 and panel.nearest, panel.error
+    panel.apply_nearest()
+    assert panel.exception is None, panel.error
+
+
+@given(
+    source=st.sampled_from([GREY, COLOUR, MAPS]),
+    values=st.fixed_dictionaries(
+        {
+            "in_channels": st.integers(1, 16),
+            "out_channels": st.integers(1, 32),
+            "kernel_size": st.integers(1, 11),
+            "stride": st.integers(1, 6),
+            "padding": st.one_of(st.integers(0, 10), st.sampled_from(["same", "valid"])),
+            "dilation": st.integers(1, 6),
+            "groups": st.integers(1, 16),
+            "padding_mode": st.sampled_from(["zeros", "reflect", "replicate", "circular"]),
+        }
+    ),
+    trained=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_nearest_setting_always_works(shared, source, values, trained):
+    shared.set(source=source, trained=trained, bias=True, initialisation="default")
+    shared.set(**values)
+    check_picture_or_sentence(shared)
+
+
+def test_an_impossible_setting_shows_formula_numbers_and_button(panel):
+    panel.set(padding=0, kernel_size=11, dilation=6)
+    assert isinstance(panel.exception, ImpossibleSetting)
+    assert "H_out = ⌊(H + 2·p − d·(k − 1) − 1) / s⌋ + 1" in panel.error
+    assert "28 + 2·0 − 6·(11 − 1) − 1" in panel.error
+    assert panel._nearest_button.description.startswith("Nearest that works: ")
+    assert "Nearest" in panel.error and "Nearest" not in panel._error.value, "the button says it"
+
+
+def test_a_new_input_is_shown_with_all_its_channels(panel):
+    panel.set(source=COLOUR)
+    assert (panel.settings["in_channels"], panel.result.input.shape) == (3, (3, 112, 112))
+    panel.set(source=MAPS)
+    assert (panel.settings["in_channels"], panel.result.input.shape) == (16, (16, 14, 14))
+    panel.set(in_channels=2, source=COLOUR)
+    assert panel.result.input.shape == (2, 112, 112)
+
+
+def test_the_index_chooses_the_test_picture(panel):
+    data = load_dataset("fashion-mnist")
+    panel.set(index=7)
+    assert panel.result.input.equal(data.normalise(data.test.images[7:8])[0])
+    panel.set(index=5000)
+    assert "There are 2,000 test pictures" in panel.error
+
+
+def test_trained_kernels_replace_random_ones(panel):
+    network = load_pretrained("first_cnn")
+    random = panel.result.weight.clone()
+    panel.set(trained=True)
+    assert panel.result.weight.equal(network.conv1.weight)
+    assert panel.result.layer.bias.equal(network.conv1.bias)
+    assert "16 of 16 kernels as trained" in panel.summary
+    panel.set(out_channels=20)
+    assert "16 of 20 kernels as trained" in panel.summary
+    panel.set(kernel_size=1)
+    assert "0 of 20 kernels as trained" in panel.summary
+    panel.set(trained=False, out_channels=16, kernel_size=3)
+    assert panel.result.weight.equal(random)
+    assert "trained" not in panel.summary
+    panel.set(source=MAPS, trained=True, out_channels=32)
+    assert panel.result.weight.equal(network.conv2.weight)
+    assert "32 of 32 kernels as trained" in panel.summary
+
+
+def test_the_trained_network_itself_is_never_changed(panel):
+    network = load_pretrained("first_cnn")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    panel.set(trained=True, out_channels=4, kernel_size=5)
+    panel.set(source=MAPS, groups=2)
+    after = load_pretrained("first_cnn").state_dict()
+    assert all(value.equal(after[name]) for name, value in before.items())
+
+
+def test_ones_own_image_and_layer():
+    image = torch.arange(50.0).reshape(2, 5, 5)
+    layer = nn.Conv2d(2, 3, 3)
+    panel = conv2d_lab(image, layer=layer, trained=True, out_channels=3, padding=0)
+    assert panel.exception is None
+    torch.testing.assert_close(panel.result.maps, layer(image).detach())
+    assert "3 of 3 kernels as trained" in panel.summary
+    assert conv2d_lab(image[0]).result.input.shape == (1, 5, 5)
+    with pytest.raises(CourseError, match=r"shape \(C, H, W\) or \(H, W\), not \(1, 2, 5, 5\)"):
+        conv2d_lab(image[None])
+    with pytest.raises(CourseError, match="no control 'kernel'"):
+        conv2d_lab(image, kernel=3)
+
+
+def test_the_picture_has_the_size_of_its_place_and_its_maps_are_whole_pixels(panel):
+    shown = np.asarray(Image.open(io.BytesIO(panel._picture.value)).convert("RGB"))
+    assert shown.shape == (lab._HEIGHT, lab._WIDTH, 3)
+    maps = pictures.signed_indices(panel.result.maps.numpy())
+    first = pictures.PALETTE[maps[0].repeat(4, axis=0).repeat(4, axis=1)]
+    assert (shown[lab._TOP : lab._TOP + 112, lab._LEFT : lab._LEFT + 112] == first).all()
+
+
+@pytest.mark.parametrize("values", [{"in_channels": 16, "out_channels": 32}, {"kernel_size": 11}])
+def test_no_letter_is_cut_or_covered(panel, values, monkeypatch):
+    written = []
+    original = pictures.Canvas.text
+
+    def text(self, words, left, top, size=13, **style):
+        written.append((words, left, top, size, left + pictures.text_width(words, size)))
+        original(self, words, left, top, size, **style)
+
+    monkeypatch.setattr(pictures.Canvas, "text", text)
+    panel.set(source=MAPS, padding="same", **values)
+    assert panel.exception is None and len(written) >= 4
+    for words, left, top, size, right in written:
+        assert size >= 11
+        assert right <= (lab._LEFT if left < lab._LEFT else lab._WIDTH), words
+        assert 0 <= top <= lab._HEIGHT - size

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.models.simple import SimpleCNN
+from course_utils.widgets.training_panel.panel import TrainingPanel, training_panel
+from tests.toys import same, toy_data, toy_model, weights
+
+
+@pytest.mark.parametrize("name", ["epochs", "label_smoothing"])
+def test_both_ends_of_every_slider(make, name):
+    slider = make().controls[name]
+    for end in (slider.min, slider.max):
+        panel = make(**{name: end})
+        panel.train(wait=True)
+        assert panel.error == "" and panel.history.epoch[-1] == panel.settings["epochs"]
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "batch_size"])
+def test_both_ends_of_every_selection(make, name):
+    options = make().controls[name].options
+    for _, end in (options[0], options[-1]):
+        panel = make(**{name: end})
+        panel.train(wait=True)
+        assert panel.error == "" or "The loss became" in panel.error
+        assert panel.settings[name] == end
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD", "SGD with momentum", "RMSprop"])
+def test_every_optimizer_schedule_and_augmentation_trains(make, optimizer):
+    for schedule in ("constant", "cosine", "one cycle"):
+        panel = make(epochs=1)
+        panel.set(optimizer=optimizer, schedule=schedule, augment=True)
+        panel.train(wait=True)
+        assert panel.error == "" and panel.history.epoch == [1]
+
+
+def test_without_validation_pictures(make):
+    panel = make(data=toy_data(validation=0))
+    panel.train(wait=True)
+    assert panel.error == "" and panel.result.validation_accuracy == ()
+    assert "validation" not in panel.summary and not math.isnan(panel.result.train_accuracy[0])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+        nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)),
+        nn.Sequential(nn.Conv2d(1, 40, 7), nn.Flatten(), nn.Linear(160, 3)),
+    ],
+)
+def test_any_network_can_be_shown(make, model):
+    panel = make(model, epochs=1)
+    panel.train(wait=True)
+    assert panel.error == "" and panel.history.epoch == [1]
+
+
+def test_colour_pictures(make):
+    panel = make(toy_model(channels=3), toy_data(channels=3), epochs=1)
+    panel.train(wait=True)
+    assert panel.error == "" and panel.result.layer.now.shape == (6, 3, 3, 3)
+
+
+def test_the_default_is_the_first_network_with_its_recipe(panels):
+    panels += [training_panel(), training_panel(epochs=1, scheduler="cosine")]
+    panel, changed = panels
+    assert panel.error == "" and panel.goal == 0.88
+    assert isinstance(panel.model, SimpleCNN) and len(panel.data.train) == 9000
+    settings = panel.settings
+    assert (settings["epochs"], settings["schedule"]) == (8, "one cycle")
+    assert (changed.settings["epochs"], changed.settings["schedule"]) == (1, "cosine")
+    assert same(weights(panel.model), weights(changed.model))
+    torch.manual_seed(0)
+    assert same(weights(panel.model), weights(SimpleCNN()))
+
+
+def test_the_default_network_fits_other_pictures(panels):
+    panels.append(TrainingPanel(data=toy_data(channels=3), epochs=1))
+    assert panels[0].goal is None
+    panels[0].train(wait=True)
+    assert panels[0].error == ""

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+import torch
+
+from course_utils.core.errors import CourseError
+from course_utils.metrics.evaluate import evaluate
+from course_utils.models.simple import SimpleCNN
+from course_utils.widgets import background
+from course_utils.widgets.training_panel import panel as module
+from tests.toys import same, toy_data, toy_model, weights
+
+DATA = toy_data()
+STEPS = 4  # of one epoch
+
+
+@pytest.fixture
+def panel(make):
+    return make()
+
+
+def test_train_trains_the_model_it_was_given(panel):
+    before = weights(panel.model)
+    assert panel.history is None and panel.test is None
+    panel.train(wait=True)
+    assert panel.error == ""
+    assert panel.history.epoch == [1, 2] and len(panel.history.step_loss) == 2 * STEPS
+    assert not same(before, weights(panel.model))
+    assert panel.summary.startswith("2 epochs done: training accuracy")
+    assert panel._bar.value == panel._bar.max == 2 * STEPS
+
+
+def test_the_view_holds_the_curves_and_the_first_layer(panel):
+    start = panel.model[0].weight.detach().clone()
+    panel.train(wait=True)
+    view = panel.result
+    assert view.train_accuracy == tuple(panel.history.train_accuracy)
+    assert view.validation_accuracy == tuple(panel.history.validation_accuracy)
+    assert len(view.losses) == len(view.positions) == 2 * STEPS
+    assert view.positions[-1] == pytest.approx(2.0) and view.epochs == 2
+    assert torch.equal(view.layer.start, start)
+    assert torch.equal(view.layer.now, panel.model[0].weight.detach())
+    with torch.no_grad():
+        assert torch.allclose(view.layer.maps, panel.model[0](view.layer.image[None])[0])
+
+
+def test_the_picture_changes_while_it_trains(panel, held):
+    first = panel._picture.value
+    held.clear()
+    panel.train()
+    assert held.arrived.wait(10)
+    assert panel._picture.value == first
+    held.set()
+    assert panel.wait(10)
+    assert panel._picture.value != first
+
+
+def test_redraws_are_few(panel, monkeypatch):
+    drawn = []
+    draw = panel.picture
+    monkeypatch.setattr(panel, "picture", lambda view: drawn.append(1) or draw(view))
+    panel.set(epochs=30)
+    drawn.clear()
+    begin = time.monotonic()
+    panel.train(wait=True)
+    seconds = time.monotonic() - begin
+    assert 1 <= len(drawn) <= seconds * background.REDRAWS_PER_SECOND + 3
+
+
+def test_another_train_is_refused_in_words(panel, held):
+    held.clear()
+    panel.train()
+    run = panel._run
+    panel.train()
+    assert panel._run is run and "on its way already" in panel._status.value
+    held.set()
+
+
+def test_stop_then_go_on_gives_the_numbers_of_one_go(make, held):
+    whole, parts = make(toy_model(dropout=0.3), epochs=3), make(toy_model(dropout=0.3), epochs=3)
+    whole.train(wait=True)
+    held.clear()
+    parts.train()
+    assert held.arrived.wait(10)
+    parts.stop()
+    assert parts.wait(10)
+    assert not parts.running and "goes on after epoch 0" in parts._status.value
+    assert parts._train_button.description == "Go on"
+    held.set()
+    parts.train(wait=True)
+    assert parts.error == "" and parts._train_button.description == "Train"
+    assert parts.history.step_loss == whole.history.step_loss
+    assert same(weights(parts.model), weights(whole.model))
+
+
+def test_stop_answers_soon(make):
+    panel = make(SimpleCNN(image_size=8, classes=3), epochs=30)
+    panel.train()
+    while panel._step is None and panel.running:
+        time.sleep(0.002)
+    begin = time.monotonic()
+    panel.stop()
+    assert panel.wait(10)
+    assert time.monotonic() - begin < 2  # milliseconds, but the machine may be busy
+
+
+def test_other_settings_after_a_stop(panel, held):
+    held.clear()
+    panel.train()
+    assert held.arrived.wait(10)
+    panel.stop()
+    assert panel.wait(10)
+    held.set()
+    panel.set(learning_rate=0.001, epochs=3, optimizer="SGD with momentum")
+    panel.train(wait=True)
+    assert panel.error == "" and panel.history.epoch == [1, 2, 3]
+    assert set(panel.history.learning_rate) == {0.001}
+
+
+def test_when_all_is_done_it_says_so_and_more_epochs_go_on(panel):
+    panel.train(wait=True)
+    panel.train(wait=True)
+    assert panel._status.value == (
+        "All 2 epochs are done: ask for more epochs to go on, or reset to start afresh."
+    )
+    panel.set(epochs=3)
+    assert panel.result.epochs == 3 and panel.summary.startswith("2 of 3 epochs")
+    panel.train(wait=True)
+    assert panel.history.epoch == [1, 2, 3]
+    panel.set(epochs=1)
+    assert panel.result.epochs == 3
+    panel.train(wait=True)
+    assert "More than 1 epochs are done" in panel._status.value
+
+
+def test_reset_starts_afresh(panel):
+    before, first_picture = weights(panel.model), panel._picture.value
+    panel.train(wait=True)
+    losses = panel.history.step_loss
+    panel.evaluate()
+    panel.reset()
+    assert same(before, weights(panel.model))
+    assert panel.history is None and panel.test is None and panel.error == ""
+    assert panel._picture.value == first_picture and panel._bar.value == 0
+    panel.train(wait=True)
+    assert panel.history.step_loss == losses
+
+
+def test_reset_ends_a_training(panel, held):
+    before = weights(panel.model)
+    held.clear()
+    panel.train()
+    assert held.arrived.wait(10)
+    panel.reset()
+    assert not panel.running and panel.history is None
+    assert same(before, weights(panel.model))
+
+
+def test_the_test_pictures_wait_for_the_end(panel, held):
+    with pytest.raises(CourseError, match="for the end"):
+        panel.evaluate()
+    panel._test_button.click()
+    assert "for the end" in panel._status.value and panel.test is None
+    held.clear()
+    panel.train()
+    assert held.arrived.wait(10)
+    with pytest.raises(CourseError, match="for the end"):
+        panel.evaluate()
+    held.set()
+    assert panel.wait(10)
+    assert panel.test is None and "Test accuracy" not in panel.summary
+    assert not panel._test_button.disabled
+    panel._test_button.click()
+    expected = evaluate(panel.model, DATA.test, mean=DATA.mean, std=DATA.std)
+    assert panel.test.accuracy == expected.accuracy
+    assert str(expected) in panel.summary
+    assert panel.evaluate() is panel.test and panel.looks == 1
+
+
+def test_looking_at_the_test_again_and_again_is_counted(panel):
+    panel.train(wait=True)
+    panel.evaluate()
+    panel.set(epochs=3)
+    panel.train(wait=True)
+    assert panel.test is None
+    panel.evaluate()
+    assert panel.looks == 2 and panel._status.value.startswith("Look number 2")
+
+
+def test_the_buttons_do_what_they_say(panel, held):
+    assert panel._stop_button.disabled and panel._test_button.disabled
+    held.clear()
+    panel._train_button.click()
+    assert panel._train_button.disabled and not panel._stop_button.disabled
+    assert held.arrived.wait(10)
+    panel._stop_button.click()
+    assert panel.wait(10)
+    assert panel._stop_button.disabled and not panel._train_button.disabled
+    held.set()
+    panel._reset_button.click()
+    assert panel.history is None and panel.error == ""
+
+
+def test_a_divergence_is_answered_with_a_smaller_rate(make):
+    panel = make(optimizer="SGD", learning_rate=1e18)
+    panel.train(wait=True)
+    assert panel.error.startswith("The loss became")
+    assert panel._status.value == "Ended by an error."
+    assert panel.nearest["learning_rate"] <= panel.exception.suggestion
+    panel.apply_nearest()
+    assert panel.error == "" and panel.settings["learning_rate"] <= 1.0
+    panel.set(learning_rate=0.01)
+    panel.train(wait=True)
+    assert panel.error == "" and panel.history.epoch == [1, 2]
+
+
+def test_a_network_that_does_not_fit_is_answered_in_words(make):
+    panel = make(toy_model(channels=3))
+    assert panel.error == ""
+    panel.train(wait=True)
+    assert isinstance(panel.exception, CourseError) and "1×8×8" in panel.error
+    assert not panel.running and not panel._train_button.disabled
+
+
+def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(module.ResumableTraining, "train", broken)
+    panel.train(wait=True)
+    assert panel.error == "Unexpected RuntimeError: no memory left"
+    panel.set(epochs=3)
+    assert panel.error == ""
+
+
+def test_the_next_train_takes_an_old_error_away(make, held):
+    panel = make(optimizer="SGD", learning_rate=1e18)
+    panel.train(wait=True)
+    assert panel.error
+    held.clear()
+    panel.train()
+    assert panel.error == ""
+    held.set()
+
+
+def test_another_panel_that_trains_stops_this_one(make, held):
+    first, second = make(), make()
+    held.clear()
+    first.train()
+    assert held.arrived.wait(10)
+    held.arrived.clear()
+    second.train()
+    assert not first.running and "another panel" in first._status.value
+    assert held.arrived.wait(10) and second.running
+    held.set()
+    assert second.wait(10) and second.history.epoch == [1, 2]
+    first.train(wait=True)
+    assert first.history.epoch == [1, 2]
+
+
+def test_sliders_of_the_panel_stay_live_while_it_trains(panel, held):
+    held.clear()
+    panel.train()
+    assert held.arrived.wait(10)
+    panel.set(epochs=9)
+    assert panel.error == "" and panel.result.epochs == 2  # of the training under way
+    held.set()
+    assert panel.wait(10)
+    assert panel.summary.startswith("2 of 9 epochs")
+
+
+def test_the_committed_text_has_no_measured_number(make):
+    panel = make(goal=0.05)
+    text = "Training panel: Sequential, 351 parameters, 60 pictures of Stripes"
+    assert panel._repr_mimebundle_()["text/plain"] == text
+    panel.train(wait=True)
+    assert panel._repr_mimebundle_()["text/plain"] == text + "; 2 epochs done"
+    panel.evaluate()
+    bundle = panel._repr_mimebundle_()
+    assert bundle["text/plain"] == text + "; 2 epochs done; test accuracy at least 5%: yes"
+    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+
+
+def test_a_goal_not_reached_is_said_too(make):
+    panel = make(goal=1.01)
+    panel.train(wait=True)
+    panel.evaluate()
+    assert panel._repr_mimebundle_()["text/plain"].endswith("test accuracy at least 101%: no")
+
+
+def test_a_wrong_argument_is_told_when_training_begins(make):
+    panel = make(label_smooth=0.1)
+    panel.train(wait=True)
+    assert "label_smooth" in panel.error

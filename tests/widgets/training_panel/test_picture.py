@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from course_utils.models.simple import DenseBaseline
+from course_utils.widgets.training_panel.picture import (
+    WIDTH,
+    FirstLayer,
+    TrainingView,
+    answer_of,
+    draw,
+    first_layer,
+    kernels_of,
+)
+from tests.toys import toy_model
+
+ORANGE, BLUE = (222, 143, 5), (1, 115, 178)
+VIEW = TrainingView(8, (0.5, 1.0, 1.5), (2.3, 1.0, 0.5), (1,), (0.5,), (0.6,))
+
+
+def pixels(view: TrainingView) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(draw(view))).convert("RGB")).astype(int)
+
+
+def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((np.abs(picture - np.array(colour)).max(axis=-1) < 20).sum())
+
+
+def layer(kernels: torch.Tensor, **values: object) -> FirstLayer:
+    return FirstLayer("conv1", kernels, kernels, **values)
+
+
+def test_each_number_is_seen():
+    changes = {
+        "epochs": 9,
+        "losses": (2.3, 1.5, 0.5),
+        "positions": (0.5, 1.0, 1.6),
+        "train_accuracy": (0.55,),
+        "validation_accuracy": (0.65,),
+        "layer": layer(torch.rand(4, 1, 3, 3)),
+    }
+    plain = draw(VIEW)
+    for name, value in changes.items():
+        assert draw(dataclasses.replace(VIEW, **{name: value})) != plain, name
+
+
+def test_validation_is_blue_and_training_orange():
+    without = dataclasses.replace(VIEW, train_accuracy=(), validation_accuracy=())
+    for name, colour in (("train_accuracy", ORANGE), ("validation_accuracy", BLUE)):
+        more = dataclasses.replace(without, **{name: (0.7,)})
+        assert count(pixels(more), colour) > count(pixels(without), colour) + 20
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "positions": (),
+            "losses": (),
+            "epoch": (),
+            "train_accuracy": (),
+            "validation_accuracy": (),
+        },
+        {"losses": (2.0, math.nan, math.inf)},
+        {"losses": (0.0, 0.0, 0.0)},
+        {"losses": (1.0, 1e30, 1e30)},
+        {"train_accuracy": (0.0,), "validation_accuracy": (1.0,)},
+        {"epochs": 1},
+        {"epochs": 1000},
+        {"layer": layer(torch.zeros(1, 1, 1, 1))},
+        {"layer": layer(torch.rand(16, 3, 11, 11))},
+        {
+            "layer": layer(
+                torch.rand(5, 7, 2, 4), image=torch.rand(7, 9, 9), maps=torch.rand(5, 8, 6)
+            )
+        },
+        {"layer": layer(torch.rand(9, 1, 28, 28))},
+    ],
+)
+def test_the_extremes_give_a_picture(changes: dict):
+    assert pixels(dataclasses.replace(VIEW, **changes)).shape[1] == WIDTH
+
+
+def test_an_explosion_leaves_what_came_before_readable():
+    before = [2.3 - 0.02 * k for k in range(50)]
+    positions = tuple((k + 1) / 10 for k in range(52))
+    calm = dataclasses.replace(VIEW, positions=positions[:50], losses=tuple(before))
+    wild = dataclasses.replace(VIEW, positions=positions, losses=(*before, 1e9, 1e12))
+    rows = [np.argwhere(np.abs(pixels(v)[30:190, 45:300] - BLUE).max(-1) < 20)[:, 0]
+            for v in (calm, wild)]  # fmt: skip
+    assert np.ptp(rows[1]) > 0.15 * np.ptp(rows[0])
+
+
+def test_many_steps_are_drawn_as_fast_as_the_chart_is_wide():
+    steps = 200_000
+    view = dataclasses.replace(
+        VIEW, positions=tuple(np.linspace(0, 8, steps)), losses=tuple(np.linspace(2, 1, steps))
+    )
+    assert pixels(view).shape[1] == WIDTH
+
+
+def test_first_layer_finds_convolution_or_linear():
+    assert first_layer(toy_model())[0] == "0"
+    assert first_layer(DenseBaseline())[0] == "hidden1"
+    assert first_layer(nn.ReLU()) is None
+
+
+def test_kernels_are_copies_and_weights_of_all_pixels_are_folded():
+    model = toy_model()
+    kernels = kernels_of(model[0], (1, 8, 8))
+    assert torch.equal(kernels, model[0].weight.detach())
+    with torch.no_grad():
+        model[0].weight.zero_()
+    assert kernels.abs().sum() > 0
+    dense = DenseBaseline(3, 10, 8, hidden=(20,))
+    folded = kernels_of(dense.hidden1, (3, 8, 8))
+    assert folded.shape == (16, 3, 8, 8)
+    assert torch.equal(folded[2].flatten(), dense.hidden1.weight[2].detach())
+    assert kernels_of(nn.Linear(5, 3), (1, 8, 8)) is None
+
+
+def test_the_answer_is_what_the_layer_computes():
+    convolution, image = nn.Conv2d(3, 20, 5), torch.rand(3, 9, 9)
+    answer = answer_of(convolution, image)
+    assert torch.allclose(answer, convolution(image[None])[0, :16].detach(), atol=1e-6)
+    assert answer_of(nn.Conv2d(1, 2, 3), image) is None
+    assert answer_of(nn.Linear(3, 2), image) is None
