@@ -11,9 +11,8 @@ __all__ = public_names(
     __name__,
     {
         "errors": "CourseError expect_error whole_number",
-        "files": "atomic_write",
-        "modes": "evaluation_mode kept_modes",
-        "runtime": "borrowed device_of one_thread pick_device use_threads",
+        "files": "atomic_write load_checkpoint plain_state save_checkpoint",
+        "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
         "seeds": ("draw_default mixed_seed private_random_numbers seed_layers seeded splitmix64"),
         "text": "decimal MINUS number power_of_ten product total",
     },

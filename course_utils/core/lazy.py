@@ -15,23 +15,24 @@ from types import ModuleType
 from typing import Any
 
 
-def public_names(room: str, modules: dict[str, str]) -> list[str]:
+def public_names(room: str, modules: dict[str, str], whole: str = "") -> list[str]:
     """Let the package `room` export names of its modules; return them, for `__all__`.
 
     Args:
         room: name of the package, so `__name__`.
         modules: module, relative to the package, to its public names, separated by spaces.
+        whole: modules that are used as a whole (`figure.style`), separated by spaces.
     """
     where = {name: module for module, names in modules.items() for name in names.split()}
 
     class Room(ModuleType):
         def __dir__(self) -> list[str]:
-            return sorted({*self.__dict__, *where})
+            return sorted({*self.__dict__, *where, *whole.split()})
 
     for name, module in where.items():
         setattr(Room, name, _Public(f"{room}.{module}", name))
     sys.modules[room].__class__ = Room
-    return sorted(where)
+    return sorted([*where, *whole.split()])
 
 
 class _Public:

@@ -1,4 +1,7 @@
-"""Where a model is trained, and how it comes home."""
+"""The state that a model and PyTorch are in: device, threads, train and eval mode.
+
+What changes one of them for a while puts it back afterwards.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import torch
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.training import PLAIN
 
 
 def pick_device(device: torch.device | str = "auto") -> torch.device:
@@ -40,26 +42,6 @@ def device_of(model: nn.Module) -> torch.device:
     return first.device if first is not None else torch.device("cpu")
 
 
-@contextlib.contextmanager
-def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """`model` on `device`; afterwards back where it was, in eval mode and the usual layout.
-
-    The number of threads, too, is afterwards as it was.
-    """
-    first = next(model.parameters(), None)
-    home = first.device if first is not None else device
-    threads = torch.get_num_threads()
-    model.to(device)
-    try:
-        yield
-    finally:
-        use_threads(threads)
-        model.zero_grad()  # to None: gradients may lie in memory with the channels last
-        PLAIN.arrange_model(model)
-        model.to(home)
-        model.eval()
-
-
 def use_threads(count: int) -> None:
     """Let this thread's operations on the CPU use so many threads."""
     if torch.get_num_threads() != count:
@@ -81,3 +63,22 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         use_threads(before)
+
+
+@contextlib.contextmanager
+def kept_modes(model: nn.Module) -> Iterator[None]:
+    """Whatever happens to the modes inside the block, afterwards they are as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; afterwards every layer is in the mode in which it was before."""
+    with kept_modes(model):
+        model.eval()
+        yield

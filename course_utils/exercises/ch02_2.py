@@ -17,7 +17,7 @@ from course_utils.exercises.answers import (
     shown,
 )
 from course_utils.exercises.base import exercise
-from course_utils.exercises.networks import (
+from course_utils.exercises.network_checks import (
     WANTED_PARAMETERS,
     built,
     check_blocks,
@@ -25,7 +25,7 @@ from course_utils.exercises.networks import (
     check_parameter_count,
     run,
 )
-from course_utils.exercises.steps import (
+from course_utils.exercises.step_checks import (
     check_movement,
     check_returned_loss,
     flat_parameters,

@@ -21,7 +21,7 @@ from course_utils.exercises.answers import (
     tensor,
 )
 from course_utils.exercises.base import exercise
-from course_utils.exercises.weights import (
+from course_utils.exercises.weight_checks import (
     check_weights,
     he,
     misread,

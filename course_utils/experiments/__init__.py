@@ -1,6 +1,6 @@
 """What takes minutes: one command each, whose results are stored and shown in a notebook.
 
-Used by notebooks 03.1 and 03.3.
+Used by notebooks 01, 03.1 and 03.3.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from course_utils.core.lazy import public_names
 __all__ = public_names(
     __name__,
     {
-        "results": "load_results",
+        "first_cnn": "first_cnn_recipe",
+        "results": "load_results save_results",
     },
 )

@@ -102,7 +102,7 @@ def held_out(data: Dataset, used: ImageSet) -> ImageSet:
 
 
 def trainer(data: Dataset) -> Train:
-    """Trains `SimpleCNN` by a plan: plain float32 and one thread, as in `pretrained`."""
+    """Trains `SimpleCNN` by a plan: plain float32 and one thread, as in `first_cnn`."""
     # The same pictures for every seed, so that those left over are the same, too.
     used = data.train.few(PICTURES)
     small, judged = replace(data, train=used), held_out(data, used)

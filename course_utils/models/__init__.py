@@ -10,7 +10,7 @@ from course_utils.core.lazy import public_names
 __all__ = public_names(
     __name__,
     {
-        "pretrained": "first_cnn_recipe load_pretrained",
+        "pretrained": "Card load_pretrained pretrained_card save_pretrained",
         "simple": "DenseBaseline SimpleCNN",
     },
 )

@@ -21,4 +21,5 @@ __all__ = public_names(
         "spreads": "distributions spreads",
         "training": "gaps layer_statistics learning_curves",
     },
+    whole="canvas figure",
 )

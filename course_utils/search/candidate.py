@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv import deepen, edit_conv, layer_table
-from course_utils.conv.edit import settings as conv_layer
+from course_utils.conv import deepen, edit_conv, layer_table, simple, simple_settings
 from course_utils.core import CourseError, private_random_numbers
 from course_utils.data import Augment
 from course_utils.training import COMPARED_OPTIMIZERS, OPTIMIZERS, SCHEDULES
@@ -127,10 +126,8 @@ def build(
     settings = Settings.of(params)
     original = model
     for layer, wanted in settings.edits.items():
-        now = conv_layer.simple_settings(model.get_submodule(layer))
-        changes = {
-            name: value for name, value in wanted.items() if now[name] != conv_layer.simple(value)
-        }
+        now = simple_settings(model.get_submodule(layer))
+        changes = {name: value for name, value in wanted.items() if now[name] != simple(value)}
         if changes:
             model = edit_conv(model, layer, example_input=example_input, **changes)
     for layer, depth in settings.depths.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv.edit import settings as conv_layer
+from course_utils.conv import simple_settings
 from course_utils.search.candidate import ARTICLE, build
 from course_utils.search.code import code_of
 from course_utils.search.front import front
@@ -180,7 +180,7 @@ def _lines(found: Improvement, one: Tried) -> list[str]:
 
 
 def own_value(model: nn.Module, layer: str, setting: str) -> Any:
-    """The value that a layer has already: `conv_layer.simple_settings`, and 1 for its depth."""
+    """The value that a layer has already: `simple_settings`, and 1 for its depth."""
     if setting == "depth":
         return 1
-    return conv_layer.simple_settings(model.get_submodule(layer))[setting]
+    return simple_settings(model.get_submodule(layer))[setting]

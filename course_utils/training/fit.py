@@ -1,7 +1,7 @@
 """Training a classifier: `fit` and what comes of it.
 
->>> from course_utils.data.load import load_dataset
->>> from course_utils.models.simple import SimpleCNN
+>>> from course_utils.data import load_dataset
+>>> from course_utils.models import SimpleCNN
 >>> model = SimpleCNN()
 >>> history = fit(model, load_dataset("fashion-mnist"), epochs=3)  # doctest: +SKIP
 >>> print(history.summary())  # doctest: +SKIP
@@ -25,20 +25,18 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from course_utils.core import (
     CourseError,
-    borrowed,
     pick_device,
     private_random_numbers,
     seed_layers,
+    use_threads,
 )
 from course_utils.data import Augment, Dataset
 from course_utils.metrics import check_model_fits
 from course_utils.training.distributed import has_batch_norm, joined, own_device
-from course_utils.training.history import Diverged, History, Step
+from course_utils.training.history import History, Step
 from course_utils.training.loop import Stopped, Training
 from course_utils.training.optimizers import OptimizerFactory, SchedulerFactory
-from course_utils.training.precision import Precision
-
-__all__ = ["Diverged", "History", "Step", "fit"]
+from course_utils.training.precision import PLAIN, Precision
 
 
 def fit(
@@ -182,6 +180,26 @@ def fit(
                 done = len(training.history.step_loss)
                 training.history.stopped = f"stopped after step {done:,} of {training.steps:,}"
     return training.history
+
+
+@contextlib.contextmanager
+def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Move `model` to `device`; afterwards back to where it was, in eval mode and the usual layout.
+
+    The number of threads is afterwards as it was, too.
+    """
+    first = next(model.parameters(), None)
+    home = first.device if first is not None else device
+    threads = torch.get_num_threads()
+    model.to(device)
+    try:
+        yield
+    finally:
+        use_threads(threads)
+        model.zero_grad()  # to None: gradients may lie in memory with the channels last
+        PLAIN.arrange_model(model)
+        model.to(home)
+        model.eval()
 
 
 @contextlib.contextmanager

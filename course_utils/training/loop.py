@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from course_utils.core import CourseError, checkpoint, seed_layers, use_threads
+from course_utils.core import (
+    CourseError,
+    load_checkpoint,
+    plain_state,
+    save_checkpoint,
+    seed_layers,
+    use_threads,
+)
 from course_utils.data import Augment, Batches, Dataset
 from course_utils.metrics import evaluate
 from course_utils.training.distributed import Group, has_batch_norm
@@ -285,18 +292,18 @@ class Training:
         scheduler = self.scheduler.state_dict() if self.scheduler is not None else {}
         content = {
             "model": self.model.state_dict(),
-            "optimizer": checkpoint.plain(self.optimizer.state_dict()),
-            "scheduler": checkpoint.plain(scheduler),
+            "optimizer": plain_state(self.optimizer.state_dict()),
+            "scheduler": plain_state(scheduler),
             "history": self.history.as_dict(),
             "settings": self.settings,
             "precision": self.precision.name,
         }
-        self.group.of_first(lambda: checkpoint.save(path, content))
+        self.group.of_first(lambda: save_checkpoint(path, content))
 
     def load(self, path: str | os.PathLike[str]) -> str:
         """Take over what `save` wrote; gives the name of its precision."""
         needed = dict.fromkeys(("model", "optimizer", "scheduler", "history", "settings"), dict)
-        state = self.group.of_first(lambda: checkpoint.load(path, {**needed, "precision": str}))
+        state = self.group.of_first(lambda: load_checkpoint(path, {**needed, "precision": str}))
         theirs = state["settings"]
         for name in [*theirs, *self.settings]:
             if theirs.get(name) != self.settings.get(name):

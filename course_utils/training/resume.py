@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from course_utils.core import CourseError, checkpoint, mixed_seed
+from course_utils.core import CourseError, load_checkpoint, mixed_seed
 from course_utils.data import Dataset
 from course_utils.training.fit import fit
 from course_utils.training.history import History, Step
@@ -189,7 +189,7 @@ class ResumableTraining:
                 self.model.load_state_dict(last.first_weights)
             return last
         if last.history.epoch:
-            weights = checkpoint.load(last.file, {"model": dict})["model"]
+            weights = load_checkpoint(last.file, {"model": dict})["model"]
             last.epochs = len(last.history.epoch)
         else:
             weights = last.first_weights

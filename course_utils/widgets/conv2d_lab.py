@@ -83,7 +83,7 @@ class Conv2dLab(Panel):
             the trained network passes on.
         layer: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the
             network of notebook 02_2 (shipped, trained by
-            `python -m course_utils.models.pretrained`) that belongs to the input.
+            `python -m course_utils.experiments.first_cnn`) that belongs to the input.
         index: which test picture to begin with.
         settings: first values of the controls, e.g. `kernel_size=5`.
 

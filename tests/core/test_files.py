@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter, OrderedDict
 
+import numpy as np
 import pytest
+import torch
 
-from course_utils.core import checkpoint
 from course_utils.core.errors import CourseError
-from course_utils.core.files import atomic_write
+from course_utils.core.files import atomic_write, load_checkpoint, plain_state, save_checkpoint
 from course_utils.data.npz import write_npz
 from course_utils.experiments.results import save_results
 from tests.toys import stripes
@@ -52,7 +54,7 @@ def save_toy_results(path):
 @pytest.mark.parametrize(
     ("name", "save", "error"),
     [
-        ("a.pt", lambda path: checkpoint.save(path, {"n": 1}), CourseError),
+        ("a.pt", lambda path: save_checkpoint(path, {"n": 1}), CourseError),
         ("a.npz", lambda path: write_npz(path, stripes(6), stripes(3)), OSError),
         ("a.json", save_toy_results, OSError),
     ],
@@ -71,3 +73,44 @@ def test_all_that_the_course_saves_is_whole_or_the_old_file(
     assert os.listdir(tmp_path) == [name]
     save(tmp_path / name)
     assert (tmp_path / name).read_bytes() != b"old"
+
+
+def test_saves_and_loads(tmp_path):
+    path = tmp_path / "new" / "a.pt"
+    save_checkpoint(path, {"weights": torch.arange(3.0), "name": "x"})
+    content = load_checkpoint(path, {"weights": torch.Tensor, "name": str})
+    assert content["weights"].tolist() == [0.0, 1.0, 2.0] and content["name"] == "x"
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(CourseError, match=r"no file .*: do this\."):
+        load_checkpoint(tmp_path / "a.pt", {}, remedy="do this")
+
+
+def test_lacks_an_entry(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", {"n": 1})
+    for needed in ({"n": str}, {"n": int, "m": int}):
+        with pytest.raises(CourseError, match="another kind"):
+            load_checkpoint(tmp_path / "a.pt", needed)
+
+
+def test_plain_keeps_numbers_and_drops_code(tmp_path):
+    state = {
+        "f": print,
+        "numbers": [np.float64(0.5), np.int64(2), True, None, print],
+        "pair": (1, np.float32(0.25)),
+        "milestones": Counter({30: 2}),
+        "ordered": OrderedDict(a=torch.ones(1)),
+        7: {"text": np.str_("x"), "set": {1}},
+    }
+    plain = plain_state(state)
+    assert plain == {
+        "numbers": [0.5, 2, True, None, None],
+        "pair": (1, 0.25),
+        "milestones": Counter({30: 2}),
+        "ordered": OrderedDict(a=torch.ones(1)),
+        7: {"text": "x"},
+    }
+    assert type(plain["milestones"]) is Counter and plain["numbers"][2] is True
+    save_checkpoint(tmp_path / "a.pt", plain)
+    assert torch.load(tmp_path / "a.pt", weights_only=True) == plain

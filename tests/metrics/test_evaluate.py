@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.core.modes import evaluation_mode
-from course_utils.core.runtime import one_thread
+from course_utils.core.runtime import evaluation_mode, one_thread
 from course_utils.metrics.evaluate import (
     Evaluation,
     accuracy,

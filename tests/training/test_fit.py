@@ -10,13 +10,14 @@ import torch
 from torch.optim import lr_scheduler as schedules
 
 from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
+from course_utils.core.runtime import one_thread, use_threads
 from course_utils.data.augment import Augment
 from course_utils.metrics.evaluate import evaluate
 from course_utils.training import loop
 from course_utils.training import precision as precisions
-from course_utils.training.fit import fit
+from course_utils.training.fit import borrowed, fit
 from course_utils.training.history import Diverged, History
+from course_utils.training.precision import Precision
 from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
@@ -608,3 +609,18 @@ def test_model_for_other_pictures_is_refused_before_anything_changes():
 def test_history_is_its_own_dictionary():
     history = quick(toy_model(), epochs=1)
     assert History(**history.as_dict()) == history
+
+
+def test_a_borrowed_model_comes_home():
+    model = toy_model(3).double().train()
+    before, threads = weights(model), torch.get_num_threads()
+    with pytest.raises(KeyError), borrowed(model, torch.device("cpu")):
+        Precision(channels_last=True).arrange_model(model)
+        use_threads(threads + 1)
+        model(torch.rand(2, 3, 8, 8, dtype=torch.float64)).sum().backward()
+        raise KeyError
+    assert same(before, weights(model))
+    assert not model.training and torch.get_num_threads() == threads
+    assert all(
+        p.grad is None and p.stride() == torch.empty(p.shape).stride() for p in model.parameters()
+    )

@@ -9,8 +9,8 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from course_utils.core.checkpoint import load
 from course_utils.core.errors import CourseError
+from course_utils.core.files import load_checkpoint
 from course_utils.core.runtime import one_thread
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged, Step
@@ -91,7 +91,7 @@ def test_a_stop_says_where_it_was():
 def test_with_other_settings_it_goes_on_from_the_last_whole_epoch():
     training = make()
     go(training, until=2 * STEPS + 2)
-    after_two = load(training._parts[0].file, {"model": dict})["model"]
+    after_two = load_checkpoint(training._parts[0].file, {"model": dict})["model"]
     started = []
 
     def on_step(step: Step) -> None:

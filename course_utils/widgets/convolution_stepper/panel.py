@@ -11,10 +11,13 @@ from torch import Tensor
 
 from course_utils.conv import (
     ImpossibleSetting,
-    kernels,
+    box_blur,
+    laplacian,
     nearest_settings,
+    sharpen,
     size_formula,
     sliding_steps,
+    sobel,
     window_rules,
 )
 from course_utils.core import CourseError, decimal, product, total
@@ -59,11 +62,11 @@ IMAGES: dict[str, Callable[[], Tensor]] = {
 }
 KERNELS: dict[str, Callable[[], Tensor]] = {
     "1 to 9": lambda: torch.arange(1.0, 10).reshape(3, 3),
-    "upright edge (Sobel x)": lambda: kernels.sobel("x"),
-    "level edge (Sobel y)": lambda: kernels.sobel("y"),
-    "mean (box blur)": kernels.box_blur,
-    "sharpen": kernels.sharpen,
-    "spot (Laplacian)": kernels.laplacian,
+    "upright edge (Sobel x)": lambda: sobel("x"),
+    "level edge (Sobel y)": lambda: sobel("y"),
+    "mean (box blur)": box_blur,
+    "sharpen": sharpen,
+    "spot (Laplacian)": laplacian,
     "2 × 2 diagonal": lambda: torch.tensor([[1.0, 0], [0, -1]]),
     "1 × 1 double": lambda: torch.tensor([[2.0]]),
     "5 × 5 arrow": lambda: torch.tensor(

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
+from course_utils.experiments import first_cnn_recipe
 from course_utils.metrics import Evaluation, evaluate
-from course_utils.models import SimpleCNN, first_cnn_recipe
+from course_utils.models import SimpleCNN
 from course_utils.training import History, ResumableTraining, Step, done_already
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import button, row_of
@@ -47,7 +48,7 @@ class TrainingPanel(RunsInBackground, Panel):
 
     Args:
         model: the network; it is trained in place. Default: a `SimpleCNN` for the pictures, and
-            `course_utils.models.pretrained.first_cnn_recipe` for what `arguments` leaves open.
+            `course_utils.experiments.first_cnn_recipe` for what `arguments` leaves open.
         data: pictures to learn from. Default: Fashion-MNIST.
         goal: accuracy on the test pictures that one would like to reach, in [0, 1]. Default: none,
             or 0.88 if model and data are the default.

@@ -9,7 +9,7 @@ from torch.optim import SGD, Adagrad, AdamW, lr_scheduler
 
 from course_utils.core.errors import CourseError
 from course_utils.data.augment import Augment
-from course_utils.models.pretrained import first_cnn_recipe
+from course_utils.experiments.first_cnn import first_cnn_recipe
 from course_utils.training.optimizers import build_optimizer, build_scheduler
 from course_utils.widgets.training_panel.controls import (
     LEARNING_RATES,

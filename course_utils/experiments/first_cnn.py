@@ -1,0 +1,95 @@
+"""The network of notebook 02_2, trained by its recipe.
+
+    python -m course_utils.experiments.first_cnn
+
+writes `assets/first_cnn.pt`, which `load_pretrained("first_cnn")` reads: about 12 seconds, and the
+same numbers each time on the same machine.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from course_utils.core import private_random_numbers
+from course_utils.data import Augment, load_dataset
+from course_utils.metrics import evaluate
+from course_utils.models import SimpleCNN, save_pretrained
+from course_utils.training import Precision, fit, one_cycle
+
+_PEAK = 5e-3
+
+
+def first_cnn_recipe() -> dict[str, Any]:
+    """Return arguments of `fit` that bring `SimpleCNN` to about 90 % on the shipped Fashion-MNIST.
+
+    - AdamW, steps of 64 pictures, 8 epochs;
+    - the learning rate rises to 0.005 within the first quarter and then falls to nearly nothing
+      (Smith and Topin 2018, "Super-convergence"), which is what makes 8 epochs enough;
+    - label smoothing 0.1, and every second picture mirrored, against overfitting.
+
+    `fit(model, data, **first_cnn_recipe())`; add or change arguments as in any dictionary.
+    """
+    return {
+        "epochs": 8,
+        "batch_size": 64,
+        "optimizer": torch.optim.AdamW,
+        "learning_rate": _PEAK,
+        "scheduler": partial(one_cycle, peak=_PEAK),
+        "label_smoothing": 0.1,
+        "augment": Augment(flip=True),
+        "seed": 0,
+    }
+
+
+def train_first_cnn() -> dict[str, Any]:
+    """Train the network by its recipe and return what its file holds.
+
+    In plain float32 and with one thread: with more threads the order of the sums, and so the last
+    digits, depend on the number of cores.
+    """
+    data = load_dataset("fashion-mnist")
+    channels, *size = data.image_shape
+    arguments = {
+        "in_channels": channels,
+        "classes": len(data.classes),
+        "image_size": tuple(size),
+    }
+    recipe = first_cnn_recipe()
+    with private_random_numbers():
+        torch.manual_seed(recipe["seed"])
+        model = SimpleCNN(**arguments)
+    fit(model, data, **recipe, device="cpu", precision=Precision(threads=1))
+    result = evaluate(model, data.test, mean=data.mean, std=data.std)
+    return {
+        "model": model.state_dict(),
+        "arguments": arguments,
+        "data": data.name,
+        "classes": list(data.classes),
+        "mean": data.mean,
+        "std": data.std,
+        "correct": result.correct,
+        "total": result.total,
+        "recipe": {key: _as_text(value) for key, value in recipe.items()},
+    }
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, partial):
+        arguments = ", ".join(f"{key}={v!r}" for key, v in value.keywords.items())
+        return f"{value.func.__name__}({arguments})"
+    return value.__name__ if isinstance(value, type) else repr(value)
+
+
+def main() -> None:
+    """Train the network again and replace its file."""
+    content = train_first_cnn()
+    save_pretrained("first_cnn", content)
+    share = content["correct"] / content["total"]
+    print(f"first_cnn: {share:.1%} of {content['total']:,} test pictures")
+
+
+if __name__ == "__main__":
+    main()
