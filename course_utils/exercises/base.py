@@ -1,9 +1,11 @@
-"""What an exercise is, and the functions that a notebook calls: check, hint, solution.
+"""Exercises, and the functions that a notebook calls: check, hint, solution.
 
-An exercise is its worked solution, a function with the decorator `exercise`. Everything else comes
-from it: the unsolved cell (`stub`) is its signature and docstring with the body `...`, the task is
-the first line of the docstring, the solution that is printed is its source. So they cannot drift
-apart.
+An exercise is a worked solution: a function with the decorator `exercise`. Everything else comes
+from it. The unsolved cell (`stub`) is its signature and docstring with the body `...`, the task is
+the first line of the docstring, and the printed solution is its source. So they always agree.
+
+The exercises of chapter 02_1 are in the module `ch02_1`, imported when the first of them is asked
+for: the first cell of every notebook imports `check`, so that must be cheap.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import importlib
 import inspect
 import io
 import textwrap
@@ -24,6 +27,8 @@ import torch
 from course_utils.core import CourseError
 from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_sentence
 
+CHAPTERS = ("00", "01", "02_1", "02_2", "02_3", "03_1", "03_2", "03_3")
+
 Check = Callable[[Any], str]
 
 
@@ -33,12 +38,12 @@ class Exercise:
 
     Attributes:
         name: chapter and title, "02_1.output_size".
-        worked: the solution, a real function. Where a value is asked for (a dict, a kernel) it
-            takes no arguments and returns that value.
-        check: gets the reader's `Answer` (or value); raises `Wrong` or `Unsolved`, or returns one
-            sentence that the reader sees when it is solved.
+        worked: the worked solution. If the answer is a value (a dict, a kernel), this function
+            takes no arguments and returns the value.
+        check: takes the reader's `Answer` (or value). Raises `Wrong` or `Unsolved`, or returns one
+            sentence that the reader sees when the exercise is solved.
         hints: from gentle to explicit.
-        is_value: whether a value is asked for, not a function.
+        is_value: True if the answer is a value, False if it is a function.
     """
 
     name: str
@@ -49,7 +54,7 @@ class Exercise:
 
     @property
     def variable(self) -> str:
-        """The name that the answer has in the notebook."""
+        """Name of the answer in the notebook."""
         return self.worked.__name__
 
     @property
@@ -59,7 +64,7 @@ class Exercise:
 
     @property
     def solution(self) -> str:
-        """Source of the worked solution, ready to be pasted into a cell."""
+        """Source of the worked solution, ready to paste into a cell."""
         source, function = self._source()
         if not self.is_value:
             return source
@@ -68,7 +73,7 @@ class Exercise:
 
     @property
     def stub(self) -> str:
-        """Text of the notebook's unsolved cell: signature, docstring and the body `...`."""
+        """Text of the unsolved cell: signature, docstring and the body `...`."""
         if self.is_value:
             comment = textwrap.indent(inspect.getdoc(self.worked), "# ", lambda line: True)
             lines = "\n".join(line.rstrip() for line in comment.splitlines())
@@ -79,21 +84,21 @@ class Exercise:
 
     @property
     def cell(self) -> str:
-        """The stub and, below it, the line that checks it."""
+        """The stub, and below it the line that checks it."""
         gap = "\n" if self.is_value else "\n\n"
         return f'{self.stub}{gap}check("{self.name}", {self.variable})\n'
 
     def _source(self) -> tuple[str, ast.FunctionDef]:
-        """The function's source without its decorators, and its syntax tree."""
+        """Return the function's source without its decorators, and its syntax tree."""
         source = textwrap.dedent(inspect.getsource(self.worked))
-        # A node's `lineno` is the line of `def`: the decorators stand before it.
+        # `lineno` is the line of `def`, after the decorators.
         start = ast.parse(source).body[0].lineno - 1
         source = "\n".join(source.splitlines()[start:]) + "\n"
         return source, ast.parse(source).body[0]
 
 
 def _segment(source: str, node: ast.AST) -> str:
-    """The text of `node`, its first line at the margin and the others moved left as far."""
+    """Return the text of `node`, dedented."""
     first, *others = ast.get_source_segment(source, node).splitlines()
     return "\n".join([first, *textwrap.dedent("\n".join(others)).splitlines()])
 
@@ -122,45 +127,57 @@ def exercise(
 
 
 def names(chapter: str = "") -> list[str]:
-    """Names of all exercises, or of one chapter: `names("02_1")`."""
-    return [name for name in _exercises if name.startswith(f"{chapter}." if chapter else "")]
+    """Return the names of all exercises, or of one chapter: `names("02_1")`."""
+    found = []
+    for each in [chapter] if chapter else CHAPTERS:
+        _import(each)
+        found += [name for name in _exercises if name.startswith(f"{each}.")]
+    return found
 
 
 def find(name: str) -> Exercise:
-    """The exercise called `name`.
+    """Return the exercise `name`.
 
     Raises:
-        CourseError: there is none; the text offers close names.
+        CourseError: there is no such exercise; the text offers close names.
     """
-    if isinstance(name, str) and name in _exercises:
-        return _exercises[name]
     if not isinstance(name, str):
-        example = next(iter(_exercises), "02_1.output_size")
         raise CourseError(
             f"The exercise's name comes first, as text: "
-            f'"{example}". Got an object of type {type(name).__name__}.'
+            f'"{names()[0]}". Got an object of type {type(name).__name__}.'
         )
-    close = difflib.get_close_matches(name, _exercises, n=3, cutoff=0.5)
-    # Someone who leaves the chapter out ("output_size") means that part of the name.
-    by_title = {known.partition(".")[2]: known for known in _exercises}
+    _import(name.partition(".")[0])
+    if name in _exercises:
+        return _exercises[name]
+    known = names()
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    # A reader may leave out the chapter ("output_size").
+    by_title = {each.partition(".")[2]: each for each in known}
     for title in difflib.get_close_matches(name.rpartition(".")[2], by_title, n=3, cutoff=0.6):
         if by_title[title] not in close:
             close.append(by_title[title])
-    offer = f"close names: {', '.join(close)}" if close else f"there are: {', '.join(_exercises)}"
+    offer = f"close names: {', '.join(close)}" if close else f"there are: {', '.join(known)}"
     raise CourseError(f"There is no exercise called {name!r}; {offer}.")
 
 
-def check(name: str, answer: Any) -> None:
-    """Check an answer and print one line: solved, not solved yet, or what is wrong and where.
+def _import(chapter: str) -> None:
+    """Import the module of a chapter, which registers its exercises."""
+    if chapter in CHAPTERS:
+        importlib.import_module(f"course_utils.exercises.ch{chapter}")
 
-    Never raises because of the answer. What the answer itself prints is not shown.
+
+def check(name: str, answer: Any) -> None:
+    """Check an answer and print one line: solved, not solved yet, or what is wrong.
+
+    An error in the answer is not raised but printed as part of that line. What the answer itself
+    prints is not shown.
 
     Args:
         name: the exercise, e.g. "02_1.output_size".
         answer: the function (or value) that the exercise asks for.
 
     Raises:
-        CourseError: there is no exercise of that name.
+        CourseError: there is no such exercise.
     """
     print(verdict(find(name), answer))
 
@@ -169,7 +186,7 @@ def hint(name: str) -> None:
     """Print the next hint; after the last one, say so and start again.
 
     Raises:
-        CourseError: there is no exercise of that name.
+        CourseError: there is no such exercise.
     """
     found = find(name)
     given = _hints_given.get(found.name, 0)
@@ -185,45 +202,45 @@ def solution(name: str) -> None:
     """Print the source of the worked solution.
 
     Raises:
-        CourseError: there is no exercise of that name.
+        CourseError: there is no such exercise.
     """
     print(find(name).solution, end="")
 
 
 def stub(name: str) -> str:
-    """Text of the unsolved cell of a notebook.
+    """Return the text of the unsolved cell of a notebook.
 
     Raises:
-        CourseError: there is no exercise of that name.
+        CourseError: there is no such exercise.
     """
     return find(name).stub
 
 
 def cell(name: str) -> str:
-    """The stub and, below it, the line that checks it: the whole cell of a notebook.
+    """Return the whole cell of a notebook: the stub, and below it the line that checks it.
 
     Raises:
-        CourseError: there is no exercise of that name.
+        CourseError: there is no such exercise.
     """
     return find(name).cell
 
 
 def verdict(exercise: Exercise, answer: Any) -> str:
-    """The line that `check` prints."""
+    """Return the line that `check` prints."""
     if answer is None or answer is Ellipsis:
         return _not_yet(
             exercise, f"{exercise.variable} is still `{'None' if answer is None else '...'}`"
         )
     try:
-        with _apart():
+        with _isolated():
             said = exercise.check(
                 answer if exercise.is_value else Answer(answer, exercise.variable)
             )
-    except Unsolved as missing:
-        return _not_yet(exercise, str(missing))
+    except Unsolved as unsolved:
+        return _not_yet(exercise, str(unsolved))
     except Wrong as wrong:
         return f"✘ {wrong}"
-    except KeyboardInterrupt:  # the reader's own Stop button
+    except KeyboardInterrupt:  # the Stop button
         raise
     except BaseException as error:
         return f"✘ this answer cannot be checked: {error_sentence(error)}"
@@ -235,24 +252,24 @@ def _not_yet(exercise: Exercise, missing: str) -> str:
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[None]:
-    """Keep a check from touching the notebook, and the notebook from touching a check.
+def _isolated() -> Iterator[None]:
+    """Isolate a check from the notebook, and the notebook from the check.
 
-    Prints and warnings of the answer are swallowed (it is called many times, on numbers that the
-    reader never chose); the seed, gradient mode, default type and device of the notebook stay.
+    Prints and warnings of the answer are hidden, because it is called many times, on numbers that
+    the reader did not choose. The seed, gradient mode, default type and device are put back.
     """
     grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    swallowed = io.StringIO()
+    hidden = io.StringIO()
     try:
         with (
-            contextlib.redirect_stdout(swallowed),
-            contextlib.redirect_stderr(swallowed),
+            contextlib.redirect_stdout(hidden),
+            contextlib.redirect_stderr(hidden),
             warnings.catch_warnings(),
             torch.random.fork_rng(devices=[]),
             torch.device("cpu"),
         ):
             warnings.simplefilter("ignore")
-            torch.default_generator.manual_seed(0)  # torch.manual_seed would reseed GPUs, too
+            torch.default_generator.manual_seed(0)  # torch.manual_seed would also reseed GPUs
             torch.set_grad_enabled(True)
             torch.set_default_dtype(torch.float32)
             yield
