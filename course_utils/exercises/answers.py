@@ -1,7 +1,8 @@
-"""Reading an answer that may be anything: call it safely, read numbers out of it, compare them.
+"""Tools of the checks: call an answer safely, read numbers from its result, compare them.
 
-Whatever goes wrong here becomes a sentence for the reader: `Wrong` (an answer that is not right)
-or `Unsolved` (nothing to judge so far). Neither leaves `course_utils.exercises.check`.
+An answer may be anything. What is wrong with it becomes a sentence for the reader: `Wrong` (the
+answer is not right) or `Unsolved` (there is no answer yet). `course_utils.exercises.check` catches
+both.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 
 class Wrong(Exception):
-    """The answer fails; the text names the case in which it does, with the numbers."""
+    """The answer is not right; the text names the case and the numbers."""
 
 
 class Unsolved(Exception):
@@ -25,23 +26,23 @@ class Unsolved(Exception):
 
 
 def one_line(text: object, limit: int = 200) -> str:
-    """`text` without line breaks and memory addresses, cut after `limit` characters."""
+    """Return `text` without line breaks and memory addresses, cut after `limit` characters."""
     try:
         line = " ".join(str(text).split())
-    except Exception:  # a reader's __str__ or __repr__ may fail, too
+    except Exception:  # the reader's __str__ or __repr__ may fail
         line = f"<{type(text).__name__}>"
-    # An address differs from run to run, and with it the notebook's committed output would.
+    # An address changes from run to run, and the notebook's committed output must not.
     line = re.sub(r" at 0x[0-9a-fA-F]+", "", line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def error_sentence(error: BaseException) -> str:
-    """'ZeroDivisionError: division by zero', on one line."""
+    """Return the error in one line: 'ZeroDivisionError: division by zero'."""
     return f"{type(error).__name__}: {one_line(error)}".removesuffix(": ")
 
 
 def shown(value: float | int) -> str:
-    """A number as a reader wants to see it: 1,605,632 or 0.1234."""
+    """Return a number in readable form: 1,605,632 or 0.1234."""
     if isinstance(value, int):
         return f"{value:,}"
     if (value.is_integer() or abs(value) >= 1000) and abs(value) < 1e15:
@@ -50,7 +51,7 @@ def shown(value: float | int) -> str:
 
 
 def _copied(value: Any) -> Any:
-    """`value` with its tensors cloned, so that nobody passes by changing the inputs."""
+    """Return `value` with its tensors cloned, so that an answer cannot change the check's own."""
     if isinstance(value, torch.nn.Module):
         return value
     if isinstance(value, Tensor):
@@ -63,8 +64,8 @@ def _copied(value: Any) -> Any:
 class Answer:
     """The reader's function.
 
-    Calling it passes copies of the tensors on, and turns exceptions and empty results into `Wrong`
-    or `Unsolved`. `given` is the reader's object itself.
+    A call passes copies of the tensors, and turns exceptions and empty results into `Wrong` or
+    `Unsolved`. `given` is the reader's object itself.
     """
 
     def __init__(self, given: Any, name: str) -> None:
@@ -73,7 +74,7 @@ class Answer:
         self._returned_before = False
 
     def __call__(self, *arguments: Any, where: str = "", copy: bool = True) -> Any:
-        """The reader's result; `where` describes the inputs in words: 'for size 28, kernel 3'."""
+        """Return the reader's result. `where` describes the inputs: 'for size 28, kernel 3'."""
         result = self.run(*arguments, where=where, copy=copy)
         if result is None or result is Ellipsis:
             if not self._returned_before:
@@ -88,11 +89,11 @@ class Answer:
         return result
 
     def run(self, *arguments: Any, where: str = "", copy: bool = True) -> Any:
-        """Like a call, but a result of None is allowed (functions that change a model in place)."""
+        """Call the function; its result may be None (if it changes a model in place)."""
         if not callable(self.given):
             raise Wrong(
-                f"a function is wanted here and this is {a_kind_of(self.given)}: hand over "
-                f"{self.name} itself, without brackets behind it"
+                f"this is {a_kind_of(self.given)}, it should be a function: pass {self.name} "
+                "itself, without brackets after it"
             )
         if copy:
             arguments = _copied(arguments)
@@ -101,7 +102,7 @@ class Answer:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # With a text it is most likely torch's, about numbers that it cannot handle.
+            # If it has a text, it is most likely torch's, about a type that it cannot handle.
             if isinstance(error, NotImplementedError) and not error.args:
                 raise Unsolved(f"{self.name} raises NotImplementedError") from None
             start = f"{where.removesuffix(':')}: " if where else ""
@@ -109,7 +110,7 @@ class Answer:
 
 
 def a_kind_of(value: Any) -> str:
-    """'an int (14)', 'a tensor of shape (2, 3)': what the reader gave, in words."""
+    """Return in words what the reader's value is: 'an int (14)', 'a tensor of shape (2, 3)'."""
     shape = getattr(value, "shape", None)
     kind = type(value).__name__.replace("ndarray", "NumPy array")
     article = "an" if kind[:1].lower() in "aeiou" else "a"
@@ -122,21 +123,31 @@ def a_kind_of(value: Any) -> str:
     return f"{article} {kind}"
 
 
+def wrong_kind(value: Any, wanted: str, where: str = "") -> Wrong:
+    """Return the error for a result of another kind, to be raised; `wanted`: 'a list of dicts'."""
+    return Wrong(f"{where} your result is {a_kind_of(value)}, it should be {wanted}".strip())
+
+
+def in_brackets(reason: str) -> str:
+    """Return ' (reason)', or nothing if there is no reason."""
+    return f" ({reason})" if reason else ""
+
+
 def number(value: Any, where: str = "") -> int | float:
-    """One finite number out of an int, float, NumPy scalar or tensor of one element.
+    """Return the number that an int, float, NumPy scalar or tensor of one element holds.
 
     Raises:
-        Wrong: it is no number, more than one, or not finite.
+        Wrong: it is not a number, more than one, or not finite.
     """
     if isinstance(value, Tensor) or hasattr(value, "item"):
         size = value.numel() if isinstance(value, Tensor) else value.size
         if size != 1:
-            raise Wrong(f"{where} you gave {a_kind_of(value)}, one number is wanted".strip())
+            raise wrong_kind(value, "one number", where)
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Wrong(f"{where} you gave {a_kind_of(value)}, a number is wanted".strip())
+        raise wrong_kind(value, "a number", where)
     if not math.isfinite(value):
-        raise Wrong(f"{where} you gave {value}, which is not a finite number".strip())
+        raise Wrong(f"{where} your result is {value}, it should be a finite number".strip())
     return value
 
 
@@ -144,49 +155,66 @@ def tensor(
     value: Any,
     where: str = "",
     shape: tuple[int, ...] | None = None,
-    wanted: str = "a tensor is wanted",
+    wanted: str = "a tensor of real numbers",
 ) -> Tensor:
-    """The reader's tensor, array or nested list as a fresh float64 tensor (detached, on the CPU).
+    """Return the reader's tensor, array or nested list as a new float64 tensor on the CPU.
 
     Raises:
-        Wrong: it cannot be read as numbers, has another shape, or holds nan or infinity.
+        Wrong: it does not consist of numbers, has another shape, or contains nan or infinity.
     """
     if isinstance(value, (str, bytes, Mapping)):
-        raise Wrong(f"{where} you gave {a_kind_of(value)}; {wanted}".strip())
+        raise wrong_kind(value, wanted, where)
     try:
         read = torch.as_tensor(value).detach().cpu()
         if read.is_complex():
             raise TypeError("complex numbers")
         read = read.to(torch.float64, copy=True)
     except Exception:
-        raise Wrong(f"{where} you gave {a_kind_of(value)}; {wanted}".strip()) from None
+        raise wrong_kind(value, wanted, where) from None
     if shape is not None and tuple(read.shape) != tuple(shape):
         raise Wrong(
             f"{where} your result has the shape {tuple(read.shape)}, "
             f"it should have {tuple(shape)}".strip()
         )
     if not bool(torch.isfinite(read).all()):
-        raise Wrong(f"{where} your result holds nan or infinity".strip())
+        raise Wrong(f"{where} your result contains nan or infinity".strip())
     return read
 
 
 def same(got: float | int, want: float | int) -> bool:
-    """Whole numbers must agree exactly, others to four digits."""
+    """Return whether two numbers agree: integers exactly, others to four digits."""
     if isinstance(want, int):
         return got == want
     return math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-5)
 
 
 def alike(got: Tensor, want: Tensor) -> bool:
-    """Same shape, and no element off by more than float32's rounding."""
+    """Return whether two tensors have the same shape, and agree up to float32's rounding."""
     return got.shape == want.shape and bool(
         torch.allclose(got.double(), want.double(), rtol=1e-4, atol=1e-5)
     )
 
 
+def compare_number(got: Any, want: float | int, where: str, because: str = "") -> None:
+    """Compare a result with the right number.
+
+    Args:
+        because: why `want` is right, or what went wrong; shown in brackets.
+
+    Raises:
+        Wrong: it is not a number, or differs.
+    """
+    read = number(got, where)
+    if not same(read, want):
+        raise Wrong(
+            f"{where} your result is {shown(read)}, it should be {shown(want)}"
+            f"{in_brackets(because)}"
+        )
+
+
 @dataclass(frozen=True)
 class Case:
-    """Arguments, the edge case that they are (`what`), why the right value is right (`because`)."""
+    """Arguments, the edge case that they test (`what`), and the reason for the right value."""
 
     arguments: tuple[Any, ...]
     what: str = ""
@@ -199,10 +227,10 @@ def compare_numbers(
     reference: Callable[..., float | int],
     describe: Callable[..., str],
 ) -> None:
-    """Call the answer on every case and compare with `reference`.
+    """Call the answer for every case and compare its result with that of `reference`.
 
     Args:
-        describe: the arguments in words, e.g. 'size 28, kernel 3'.
+        describe: returns the arguments in words, e.g. 'size 28, kernel 3'.
 
     Raises:
         Wrong: at the first case that differs.
@@ -211,18 +239,15 @@ def compare_numbers(
         where = f"for {describe(*case.arguments)}"
         if case.what:
             where = f"{case.what}: {where}"
-        got = number(answer(*case.arguments, where=where), where)
-        want = reference(*case.arguments)
-        if not same(got, want):
-            because = f" ({case.because})" if case.because else ""
-            raise Wrong(f"{where} you gave {shown(got)}, it is {shown(want)}{because}")
+        got = answer(*case.arguments, where=where)
+        compare_number(got, reference(*case.arguments), where, case.because)
 
 
 def compare_tensors(got: Any, want: Tensor, where: str, because: str = "") -> None:
-    """Compare element by element, and name the first one that differs.
+    """Compare a result with the right tensor, element by element; name the first that differs.
 
     Raises:
-        Wrong: another shape, nan, or a difference beyond float32's rounding.
+        Wrong: another shape, nan, or a difference larger than float32's rounding.
     """
     read = tensor(got, where, tuple(want.shape))
     want = want.double()
@@ -234,8 +259,7 @@ def compare_tensors(got: Any, want: Tensor, where: str, because: str = "") -> No
             if len(place) != 2
             else "row {}, column {}".format(*place)
         )
-        tail = f" ({because})" if because else ""
         raise Wrong(
             f"{where}: {named} is {shown(float(read[place]))}, "
-            f"it should be {shown(float(want[place]))}{tail}"
+            f"it should be {shown(float(want[place]))}{in_brackets(because)}"
         )

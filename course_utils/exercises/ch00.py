@@ -12,25 +12,25 @@ from torch import nn
 from course_utils.exercises.answers import (
     Unsolved,
     Wrong,
-    a_kind_of,
     error_sentence,
     one_line,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 
 _SETTINGS = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-_LARGEST = 500  # beyond it the check would need gigabytes of memory
+_LARGEST = 500  # above it, the check would need gigabytes of memory
 
 
 def _check_first_slider(settings: Any) -> str:
     if not isinstance(settings, Mapping):
-        raise Wrong(f'you gave {a_kind_of(settings)}; a dict is wanted, like {{"kernel_size": 5}}')
+        raise wrong_kind(settings, 'a dict, such as {"kernel_size": 5}')
     for key, value in settings.items():
         if value is None or value is Ellipsis:
             raise Unsolved(f"{one_line(key)} has no value yet")
         if key not in _SETTINGS:
             close = difflib.get_close_matches(str(key), _SETTINGS, n=1)
-            meant = f"is {close[0]} meant?" if close else f"use {', '.join(_SETTINGS)}"
+            meant = f"do you mean {close[0]}?" if close else f"use {', '.join(_SETTINGS)}"
             raise Wrong(
                 f"{one_line(repr(key), 40)} is not one of this exercise's settings: {meant}"
             )
@@ -46,13 +46,13 @@ def _check_first_slider(settings: Any) -> str:
         raise Wrong(f"with {given}, PyTorch says {error_sentence(error)}") from None
     if (height, width) != (14, 14):
         if height != width:
-            why = "height and width have to shrink alike"
+            why = "height and width must shrink equally"
         elif height > 14:
             why = "that is too large: a larger stride or a larger kernel makes it smaller"
         else:
             why = "that is too small: a smaller stride or more padding makes it larger"
         raise Wrong(f"with {given}, 28 × 28 becomes {height} × {width}, not 14 × 14; {why}")
-    return f"With {given}, 28 × 28 becomes 14 × 14. Other settings do it, too: try to find one."
+    return f"With {given}, 28 × 28 becomes 14 × 14. There are other solutions: try to find one."
 
 
 @exercise(
@@ -62,15 +62,16 @@ def _check_first_slider(settings: Any) -> str:
     hints=(
         "Move the stride slider of the panel above and watch the output size.",
         "A stride of 2 takes every second position, which about halves height and width. "
-        "Padding makes up for the border that the kernel eats.",
+        "Padding adds pixels at the border, because a kernel larger than 1 makes the output "
+        "smaller.",
         "Try kernel_size 3 with stride 2: 13 × 13. One pixel of padding on each side is missing.",
     ),
 )
 def first_slider() -> dict[str, int]:
-    """Settings of nn.Conv2d that turn a 28 × 28 picture into a 14 × 14 one.
+    """Find settings of nn.Conv2d that turn a 28 × 28 picture into a 14 × 14 one.
 
-    Find them with the panel, then write them down as a dict: {"kernel_size": 5, "stride": 1} is one
-    that does not work (24 × 24). You may use kernel_size, stride, padding, dilation.
+    Find them with the panel, then write them as a dict. {"kernel_size": 5, "stride": 1} is one that
+    does not work (24 × 24). You may use kernel_size, stride, padding, dilation.
     There are many right answers.
     """
     return {"kernel_size": 3, "stride": 2, "padding": 1}

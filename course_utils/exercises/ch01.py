@@ -7,15 +7,7 @@ import random
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import (
-    Answer,
-    Case,
-    Wrong,
-    compare_numbers,
-    number,
-    same,
-    shown,
-)
+from course_utils.exercises.answers import Answer, Case, Wrong, compare_numbers, number, shown
 from course_utils.exercises.base import exercise
 
 
@@ -32,9 +24,11 @@ def _check_parameters(answer: Answer) -> str:
             "several input channels",
             "a filter has one kernel for each input channel",
         ),
-        Case((3, 16, 3, False), "several output channels", "each of them has its own filter"),
-        Case((3, 16, 5, True), "with bias", "each of the 16 filters has one bias number"),
-        Case((16, 32, 3, False), "bias=False", "then there is nothing to add to the weights"),
+        Case(
+            (3, 16, 3, False), "several output channels", "each output channel has its own filter"
+        ),
+        Case((3, 16, 5, True), "with bias", "each of the 16 filters has one bias"),
+        Case((16, 32, 3, False), "bias=False", "then only the weights count"),
     ]
     cases += [
         Case((draw.randint(1, 64), draw.randint(1, 64), draw.randint(1, 7), draw.random() < 0.5))
@@ -46,21 +40,21 @@ def _check_parameters(answer: Answer) -> str:
         lambda c_in, c_out, k, bias: _count(nn.Conv2d(c_in, c_out, k, bias=bias, device="meta")),
         lambda c_in, c_out, k, bias: f"{c_in} → {c_out} channels, kernel {k}, bias={bias}",
     )
-    return "The size of the picture plays no part: the same weights serve every place."
+    return "The size of the picture does not matter: the same weights are used everywhere."
 
 
 @exercise(
     "01.parameters",
     check=_check_parameters,
     hints=(
-        "Start with one filter on a picture with one channel. What is added when the picture has "
+        "Start with one filter on a picture with one channel. What changes if the picture has "
         "three channels?",
-        "Every filter is a block of c_in × k × k numbers, and there are c_out filters.",
-        "c_out * c_in * k * k weights, and c_out bias numbers if bias is True.",
+        "Every filter has c_in × k × k numbers, and there are c_out filters.",
+        "c_out * c_in * k * k weights, and c_out biases if bias is True.",
     ),
 )
 def conv_parameters(c_in: int, c_out: int, k: int, bias: bool = True) -> int:
-    """Number of parameters of nn.Conv2d(c_in, c_out, k, bias=bias), by a formula.
+    """Compute the number of parameters of nn.Conv2d(c_in, c_out, k, bias=bias) by a formula.
 
     c_in, c_out: channels of the input and of the output; k: side of the square kernel in pixels.
     """
@@ -100,7 +94,7 @@ def _check_dense_parameters(answer: Answer) -> str:
     )
     dense, conv = _count(nn.Linear(28 * 28, 16 * 28 * 28, device="meta")), 160
     return (
-        f"For 28 × 28 and 1 → 16 channels that is {shown(dense)} numbers; "
+        f"For 28 × 28 and 1 → 16 channels these are {shown(dense)} parameters; "
         f"the 3 × 3 convolution needs {conv}."
     )
 
@@ -111,12 +105,12 @@ def _check_dense_parameters(answer: Answer) -> str:
     hints=(
         "How many numbers does the flattened input have, and how many the flattened output?",
         "nn.Linear(n_in, n_out) has n_in · n_out weights and n_out biases. The output map is as "
-        "high and as wide as the picture and has c_out channels.",
+        "high and wide as the picture and has c_out channels.",
         "n_in = height * width * c_in and n_out = height * width * c_out.",
     ),
 )
 def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int) -> int:
-    """Number of parameters of the dense layer that gives as many numbers as a convolution.
+    """Compute the number of parameters of a dense layer with as many outputs as a convolution.
 
     The convolution turns a height × width picture with c_in channels into a map of the same height
     and width with c_out channels. The dense layer (with biases) connects every number of the
@@ -127,7 +121,7 @@ def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int)
     return n_in * n_out + n_out
 
 
-def _bent(x: Tensor) -> Tensor:
+def _branching(x: Tensor) -> Tensor:
     y = x * x
     if y > 4:
         y = 3 * y - 8
@@ -136,23 +130,25 @@ def _bent(x: Tensor) -> Tensor:
 
 def _slope(x: float) -> float:
     point = torch.tensor(float(x), dtype=torch.float64, requires_grad=True)
-    _bent(point).backward()
+    _branching(point).backward()
     return point.grad.item()
 
 
 def _check_gradient(answer: Answer) -> str:
     draw = random.Random(3)
     cases = [
-        Case((1.0,), "branch not taken", "there y = x², so f = x³"),
-        Case((3.0,), "branch taken", "there f = x · (3x² − 8), and both factors depend on x"),
-        Case((-3.0,), "negative x", "the branch asks for y = x² > 4, not for x > 2"),
+        Case((1.0,), "branch not taken", "here y = x², so f = x³"),
+        Case((3.0,), "branch taken", "here f = x · (3x² − 8), and both factors depend on x"),
+        Case((-3.0,), "negative x", "the condition is y = x² > 4, not x > 2"),
         Case((-1.5,), "negative x, branch not taken"),
-        Case((2.0,), "exactly at the bend", "y > 4 is false at y = 4: the other branch ran"),
+        Case(
+            (2.0,), "exactly at the boundary", "y > 4 is false at y = 4, so the branch is not taken"
+        ),
         Case((0.0,), "x = 0"),
     ]
     cases += [Case((round(draw.uniform(-5, 5), 2),)) for _ in range(12)]
     compare_numbers(answer, cases, _slope, lambda x: f"x = {x}")
-    return "Autograd agrees: it follows the branch that ran, and forgets the other."
+    return "Autograd agrees: it follows the branch that ran, and ignores the other."
 
 
 @exercise(
@@ -161,11 +157,11 @@ def _check_gradient(answer: Answer) -> str:
     hints=(
         "Write f without y, once for each branch.",
         "If the branch is not taken, f(x) = x · x² = x³. If it is, f(x) = x · (3x² − 8).",
-        "The slopes are 3x² and 9x² − 8. Which one holds depends on x * x > 4.",
+        "The derivatives are 3x² and 9x² − 8. Which one is right depends on x * x > 4.",
     ),
 )
 def gradient(x: float) -> float:
-    """The derivative of f at x, worked out by hand (without autograd).
+    """Compute the derivative of f at x by hand (without autograd).
 
     def f(x):
         y = x * x
@@ -179,7 +175,7 @@ def gradient(x: float) -> float:
 
 
 class _Gain(nn.Module):
-    """Multiplies every place of the picture by its own number: not equivariant on purpose."""
+    """Multiplies every pixel by its own number, and so is not equivariant."""
 
     def __init__(self, gain: Tensor) -> None:
         super().__init__()
@@ -208,70 +204,63 @@ def _check_equivariance(answer: Answer) -> str:
     edge[-2:] = torch.rand(2, 24, generator=generator)
     edge[:, :2] = 5.0
     conv = nn.Conv2d(1, 4, 3, padding=1)
-    # In every case the margin is wide enough that zeros may be pushed in instead of rolling round.
+    # In every case the margin is so wide that a shift may also move zeros in instead of rolling.
     cases = [
-        (
-            conv,
-            3,
-            5,
+        Case(
+            (conv, picture, 3, 5),
             "a convolution, away from the border",
-            "a convolution differs only near the border: cut the margin off",
+            "a convolution differs only near the border: cut off the margin",
         ),
-        (
-            _Gain(edge),
-            1,
-            4,
+        Case(
+            (_Gain(edge), picture, 1, 4),
             "a layer that differs within 2 pixels of the border",
-            "cut the margin off on all four sides",
+            "cut off the margin on all four sides",
         ),
-        (
-            _Gain(falling),
-            2,
-            4,
-            "a layer that dims from left to right",
-            "the largest absolute difference is asked for, and here all differences are negative",
+        Case(
+            (_Gain(falling), picture, 2, 4),
+            "a layer that gets darker from left to right",
+            "take the largest absolute difference: here all differences are negative",
         ),
-        (
-            _Gain(spots),
-            2,
-            4,
+        Case(
+            (_Gain(spots), picture, 2, 4),
             "a layer with one bright spot",
-            "the largest difference is asked for, not the mean",
+            "take the largest difference, not the mean",
         ),
-        (
-            _Gain(rows),
-            3,
-            4,
-            "a layer that only changes from row to row",
-            "the shift runs along the width",
+        Case(
+            (_Gain(rows), picture, 3, 4),
+            "a layer that changes only from row to row",
+            "shift along the width",
         ),
-        (_Gain(torch.rand(20, 24, generator=generator)), 4, 6, "a layer with random gains", ""),
+        Case(
+            (_Gain(torch.rand(20, 24, generator=generator)), picture, 4, 6),
+            "a layer with random gains",
+        ),
     ]
-    for layer, shift, margin, what, because in cases:
-        where = f"{what}: for shift {shift} and margin {margin}"
-        got = number(answer(layer, picture, shift, margin, where=where), where)
-        want = _measured(layer, picture, shift, margin)
-        if not same(float(got), want):
-            tail = f" ({because})" if because else ""
-            raise Wrong(f"{where} you gave {shown(float(got))}, it is {shown(want)}{tail}")
-    return "For the convolution it is zero up to rounding: shifting first or last is the same."
+    compare_numbers(
+        answer,
+        cases,
+        _measured,
+        lambda layer, picture, shift, margin: f"shift {shift} and margin {margin}",
+    )
+    return "For the convolution it is zero up to rounding: the order does not matter."
 
 
 @exercise(
     "01.equivariance",
     check=_check_equivariance,
     hints=(
-        "Two ways lead to a result: shift the picture, then the layer; or the layer, then shift.",
-        "torch.roll(picture, shift, dims=-1) shifts along the width. What rolls in at "
-        "the border is cut off afterwards: [..., margin:-margin, margin:-margin].",
+        "Compute two results: shift the picture, then apply the layer; or first the layer, then "
+        "shift.",
+        "torch.roll(picture, shift, dims=-1) shifts along the width. Then cut off the border: "
+        "[..., margin:-margin, margin:-margin].",
         "Take (a - b).abs().max() of the two cut results, and .item() to get a float.",
     ),
 )
 def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: int) -> float:
-    """Largest |layer(shifted picture) − shifted layer(picture)|, away from the border.
+    """Measure the largest |layer(shifted picture) − shifted layer(picture)|, without the border.
 
     picture: (1, C, H, W). Shift by `shift` pixels to the right, along the width. Before comparing,
-    cut `margin` pixels off on all four sides. The layer keeps height and width.
+    cut off `margin` pixels on all four sides. The layer keeps height and width.
     """
     with torch.no_grad():
         first = layer(torch.roll(picture, shift, dims=-1))
@@ -303,10 +292,10 @@ def _check_same_budget(answer: Answer) -> str:
             nn.Sequential(nn.Linear(20, 200), nn.Linear(200, 10)),
             20,
             10,
-            "a budget that is met exactly",
+            "a budget that is used up exactly",
         ),
-        (norms, 4, 5, "BatchNorm has parameters, too"),
-        (frozen, 36, 4, "frozen parameters are parameters, too"),
+        (norms, 4, 5, "BatchNorm also has parameters"),
+        (frozen, 36, 4, "frozen parameters also count"),
     ]
     cases += [
         (nn.Conv2d(draw.randint(1, 9), draw.randint(9, 64), 3), draw.randint(2, 50), 3, "")
@@ -324,22 +313,23 @@ def _check_same_budget(answer: Answer) -> str:
             needs = f"{int(got):,} units need {_mlp(inputs, int(got), classes):,} parameters"
         else:
             needs = f"{want:,} units need {_mlp(inputs, want, classes):,} parameters"
-        raise Wrong(f"{where} you gave {shown(got)}, it is {want:,} ({needs})")
-    return "At 784 inputs the budget of the first CNN buys the MLP only 25 hidden units."
+        raise Wrong(f"{where} your result is {shown(got)}, it should be {want:,} ({needs})")
+    return "With 784 inputs and the parameters of the first CNN, the MLP has only 25 hidden units."
 
 
 @exercise(
     "01.same_budget",
     check=_check_same_budget,
     hints=(
-        "sum(p.numel() for p in cnn.parameters()) is the budget. What does one hidden unit cost?",
-        "One hidden unit costs `inputs` weights coming in, 1 bias, and `classes` weights "
-        "going out. The output layer's `classes` biases are paid once.",
+        "sum(p.numel() for p in cnn.parameters()) is the budget. How many parameters does one "
+        "hidden unit need?",
+        "One hidden unit needs `inputs` weights to the inputs, 1 bias, and `classes` weights to "
+        "the outputs. The `classes` biases of the output layer count once.",
         "(budget - classes) // (inputs + 1 + classes)",
     ),
 )
 def same_budget(cnn: nn.Module, inputs: int, classes: int) -> int:
-    """Most hidden units of an MLP that has at most as many parameters as the CNN.
+    """Find the most hidden units of an MLP that has at most as many parameters as the CNN.
 
     The MLP is nn.Linear(inputs, hidden), ReLU, nn.Linear(hidden, classes), both with biases.
     """

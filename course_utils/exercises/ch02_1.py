@@ -12,12 +12,13 @@ from course_utils.exercises.answers import (
     Answer,
     Case,
     Wrong,
-    a_kind_of,
     alike,
     compare_numbers,
     compare_tensors,
+    in_brackets,
     shown,
     tensor,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 
@@ -51,7 +52,7 @@ def _check_cross_correlate(answer: Answer) -> str:
         because = ""
         read = tensor(got, where)
         if alike(read, _correlated(image, _flipped(kernel), stride)):
-            because = "the kernel came out flipped, which is true convolution"
+            because = "the kernel was flipped, which is true convolution"
         elif stride > 1 and alike(
             read, _correlated(image, kernel)[: want.shape[0], : want.shape[1]]
         ):
@@ -64,7 +65,7 @@ def _check_cross_correlate(answer: Answer) -> str:
     "02_1.cross_correlate",
     check=_check_cross_correlate,
     hints=(
-        "How many windows fit below each other? Make an output of that size first, with "
+        "How many windows fit below each other? First make an output of that size with "
         "torch.zeros, then fill it with two loops.",
         "(H - h) // stride + 1 windows fit below each other. Window (i, j) starts at row "
         "i * stride and column j * stride.",
@@ -73,10 +74,10 @@ def _check_cross_correlate(answer: Answer) -> str:
     ),
 )
 def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) -> torch.Tensor:
-    """Cross-correlation of a picture (H, W) with a kernel (h, w), without padding.
+    """Compute the cross-correlation of a picture (H, W) with a kernel (h, w), without padding.
 
     Each number of the output is the sum of the products of the kernel with one window of the
-    picture. The window moves by `stride` pixels; it never leaves the picture.
+    picture. The window moves by `stride` pixels and stays inside the picture.
     """
     height, width = kernel.shape
     rows = (image.shape[0] - height) // stride + 1
@@ -106,11 +107,11 @@ def _check_convolve(answer: Answer) -> str:
         read = tensor(got, where)
         mistakes = [
             (kernel, "the kernel was not flipped at all: this is the cross-correlation"),
-            (kernel.flip(0), "only the rows were flipped, the columns have to be, too"),
-            (kernel.flip(1), "only the columns were flipped, the rows have to be, too"),
-            (kernel.T, "the kernel was transposed; flipping is not transposing"),
-            (torch.rot90(kernel), "the kernel was turned by 90°; it has to be turned by 180°"),
-            (torch.rot90(kernel, -1), "the kernel was turned by 90°; it has to be turned by 180°"),
+            (kernel.flip(0), "only the rows were flipped: flip the columns as well"),
+            (kernel.flip(1), "only the columns were flipped: flip the rows as well"),
+            (kernel.T, "the kernel was transposed: flip it instead"),
+            (torch.rot90(kernel), "the kernel was rotated by 90°: rotate it by 180°"),
+            (torch.rot90(kernel, -1), "the kernel was rotated by 90°: rotate it by 180°"),
         ]
         want = _correlated(image, _flipped(kernel))
         for used, because in mistakes:
@@ -125,14 +126,15 @@ def _check_convolve(answer: Answer) -> str:
     check=_check_convolve,
     hints=(
         "In ΣΣ F(m, n) · G(i − m, j − n) the kernel is read backwards. Along which axes?",
-        "kernel.flip(0) turns the rows round, kernel.flip(1) the columns. Both are needed.",
+        "kernel.flip(0) reverses the rows, kernel.flip(1) the columns. Both are needed.",
         "cross_correlate(image, kernel.flip(0, 1))",
     ),
 )
 def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torch.Tensor:
-    """True convolution of a picture (H, W) with a kernel (h, w), made out of cross-correlation.
+    """Compute the true convolution of a picture (H, W) with a kernel (h, w).
 
-    cross_correlate(image, kernel) is given. Only places where the whole kernel fits are asked for.
+    Use cross_correlate(image, kernel), which is given. Only places where the whole kernel fits
+    count.
     """
     return cross_correlate(image, kernel.flip(0, 1))
 
@@ -149,12 +151,12 @@ def _check_output_size(answer: Answer) -> str:
         Case(
             (28, 3, 2, 0, 1),
             "stride 2 on an even size",
-            "a last window that does not fit whole is left out: round down",
+            "a last window that does not fit completely is left out: round down",
         ),
         Case((28, 5, 1, 2, 1), "padding", "p pixels are added on both sides"),
         Case((28, 4, 1, 0, 1), "an even kernel"),
         Case((7, 7, 1, 0, 1), "a kernel as large as the picture", "one window fits"),
-        Case((28, 3, 1, 0, 2), "dilation 2", "the kernel then spans d · (k − 1) + 1 = 5 pixels"),
+        Case((28, 3, 1, 0, 2), "dilation 2", "the kernel then covers d · (k − 1) + 1 = 5 pixels"),
         Case((29, 3, 3, 1, 2), "stride, padding and dilation at once"),
     ]
     draw = random.Random(13)
@@ -169,7 +171,7 @@ def _check_output_size(answer: Answer) -> str:
         _size,
         lambda n, k, s, p, d: f"size {n}, kernel {k}, stride {s}, padding {p} and dilation {d}",
     )
-    return f"All {len(cases)} settings give PyTorch's own size."
+    return f"For all {len(cases)} settings this is the size that PyTorch computes."
 
 
 @exercise(
@@ -177,13 +179,13 @@ def _check_output_size(answer: Answer) -> str:
     check=_check_output_size,
     hints=(
         "Take stride 1 first: at how many places can a window of k pixels start in n + 2p pixels?",
-        "With dilation d the window spans d · (k − 1) + 1 pixels. With stride s only every s-th "
-        "start counts, and the first one always does.",
+        "With dilation d the window covers d · (k − 1) + 1 pixels. With stride s only every s-th "
+        "start counts, beginning with the first one.",
         "(n + 2 * p - d * (k - 1) - 1) // s + 1",
     ),
 )
 def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
-    """Side of a convolution's output in pixels.
+    """Compute the side of a convolution's output in pixels.
 
     n: side of the picture, k: side of the kernel, s: stride, p: padding on each side, d: dilation.
     """
@@ -193,21 +195,21 @@ def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
 def _check_same_padding(answer: Answer) -> str:
     cases = [
         Case((3, 1), "kernel 3", "one pixel is lost on each side"),
-        Case((1, 1), "kernel 1", "nothing is lost at the border"),
+        Case((1, 1), "kernel 1", "no pixel is lost at the border"),
         Case((7, 1), "kernel 7", "three pixels are lost on each side"),
-        Case((3, 2), "dilation 2", "the kernel spans d · (k − 1) + 1 = 5 pixels"),
-        Case((5, 3), "dilation 3", "the kernel spans d · (k − 1) + 1 = 13 pixels"),
+        Case((3, 2), "dilation 2", "the kernel covers d · (k − 1) + 1 = 5 pixels"),
+        Case((5, 3), "dilation 3", "the kernel covers d · (k − 1) + 1 = 13 pixels"),
         Case((1, 4), "kernel 1 with dilation", "one pixel has no gaps"),
     ]
     cases += [Case((k, d)) for k in (9, 11, 13) for d in (1, 2, 5)]
     compare_numbers(
         answer,
         cases,
-        # Measured on PyTorch: half of what is lost without padding.
+        # Measured with PyTorch: half of what is lost without padding.
         lambda k, d: (64 - _size(64, k, 1, 0, d)) // 2,
         lambda k, d: f"kernel {k} and dilation {d}",
     )
-    return "This is what padding='same' fills in."
+    return "This is the padding that padding='same' chooses."
 
 
 @exercise(
@@ -220,7 +222,7 @@ def _check_same_padding(answer: Answer) -> str:
     ),
 )
 def same_padding(k: int, d: int = 1) -> int:
-    """Padding on each side with which a convolution of stride 1 keeps the size.
+    """Compute the padding on each side with which a convolution of stride 1 keeps the size.
 
     k: side of the kernel, an odd number; d: dilation.
     """
@@ -229,20 +231,20 @@ def same_padding(k: int, d: int = 1) -> int:
 
 def _check_edge_kernel(kernel: Any) -> str:
     if callable(kernel) and not isinstance(kernel, Tensor):
-        raise Wrong(f"the kernel itself is wanted, you gave {a_kind_of(kernel)}")
-    wanted = "3 rows of 3 numbers are wanted"
+        raise wrong_kind(kernel, "the kernel itself")
+    wanted = "3 rows of 3 numbers"
     read = tensor(kernel, wanted=wanted)
-    while read.dim() > 2 and read.shape[0] == 1:  # nn.Conv2d's own shape (1, 1, 3, 3) will do
+    while read.dim() > 2 and read.shape[0] == 1:  # nn.Conv2d's shape (1, 1, 3, 3) is also right
         read = read[0]
     if read.shape != (3, 3):
-        raise Wrong(f"you gave {a_kind_of(kernel)}; {wanted}")
+        raise wrong_kind(kernel, wanted)
     if not bool(read.any()):
-        raise Wrong("a kernel of zeros answers nothing: on a dark→bright edge it gives 0")
+        raise Wrong("a kernel of zeros finds nothing: its output on a dark→bright edge is 0")
     flat = _correlated(torch.ones(3, 3).double(), read).item()
     if abs(flat) > 1e-5:
         raise Wrong(
-            f"on an area that is 1 everywhere it answers {shown(flat)}, it should answer 0: "
-            f"its nine numbers have to add up to 0"
+            f"on an area that is 1 everywhere its output is {shown(flat)}, it should be 0: "
+            "the sum of its nine numbers must be 0"
         )
     step = torch.zeros(3, 6).double()
     step[:, 3:] = 1
@@ -251,24 +253,26 @@ def _check_edge_kernel(kernel: Any) -> str:
         horizontal = _correlated(picture.contiguous(), read)
         worst = horizontal.flatten()[horizontal.abs().argmax()].item()
         if abs(worst) > 1e-5:
-            turned = (
-                " (transposed, your kernel would be right)" if vertical.abs().max() < 1e-5 else ""
+            turned = vertical.abs().max() < 1e-5
+            because = in_brackets("transposed, your kernel would be right" if turned else "")
+            raise Wrong(
+                f"on a horizontal edge ({what}) its output is {shown(worst)}, it should be 0"
+                f"{because}"
             )
-            raise Wrong(f"on a horizontal edge ({what}) it answers {shown(worst)}, not 0{turned}")
     lowest, highest = vertical.min().item(), vertical.max().item()
     if max(abs(lowest), highest) <= 1e-5:
-        raise Wrong("on a vertical edge it answers 0: all its columns add up to the same")
+        raise Wrong("on a vertical edge its output is 0: all its columns have the same sum")
     if highest <= 1e-5:
         raise Wrong(
-            f"on a vertical edge, dark left and bright right, it answers {shown(lowest)}: "
-            "the sign is that of a bright→dark edge (nn.Conv2d does not flip the kernel)"
+            f"on a vertical edge, dark left and bright right, its output is {shown(lowest)}, it "
+            "should be positive (nn.Conv2d does not flip the kernel)"
         )
     if lowest < -1e-5:
         raise Wrong(
-            f"around one dark→bright edge it answers {shown(highest)} and {shown(lowest)}: "
-            "both signs; it should nowhere be negative there"
+            f"around one dark→bright edge its output is {shown(highest)} and {shown(lowest)}, it "
+            "should not be negative"
         )
-    return f"It answers a dark→bright edge with {shown(highest)}, and constant areas with 0."
+    return f"Its output is {shown(highest)} on a dark→bright edge, and 0 on constant areas."
 
 
 @exercise(
@@ -276,18 +280,18 @@ def _check_edge_kernel(kernel: Any) -> str:
     check=_check_edge_kernel,
     is_value=True,
     hints=(
-        "The response is large where the right part of the window is brighter than the left part. "
-        "Which signs do the columns need?",
-        "Negative numbers on the left, positive ones on the right. Each row has to add up to 0, "
-        "then constant areas and horizontal edges cancel out.",
+        "The output should be large where the right part of the window is brighter than the left "
+        "part. Which signs do the columns need?",
+        "Negative numbers on the left, positive ones on the right. If the sum of each row is 0, "
+        "the output is 0 on constant areas and on horizontal edges.",
         "Put -1, 0, 1 into every row.",
     ),
 )
 def edge_kernel() -> list[list[float]]:
-    """A 3 × 3 kernel that finds vertical edges, as three rows of three numbers.
+    """Write a 3 × 3 kernel that finds vertical edges, as three rows of three numbers.
 
-    Applied as nn.Conv2d does (no flip) it answers with positive numbers where dark on the left
-    meets bright on the right, with 0 on constant areas, and with 0 along horizontal edges.
+    Applied as nn.Conv2d does (no flip), its output is positive where dark on the left meets bright
+    on the right, 0 on constant areas, and 0 along horizontal edges.
     """
     return [
         [-1.0, 0.0, 1.0],
@@ -297,7 +301,7 @@ def edge_kernel() -> list[list[float]]:
 
 
 def _field(kernels: list[int], strides: list[int]) -> int:
-    # Walk back from one output pixel: n outputs are seen by (n − 1) · s + k inputs.
+    # Go back from one output pixel: n outputs depend on (n − 1) · s + k inputs.
     size = 1
     for k, s in zip(reversed(kernels), reversed(strides), strict=True):
         size = (size - 1) * s + k
@@ -306,7 +310,7 @@ def _field(kernels: list[int], strides: list[int]) -> int:
 
 def _check_receptive_field(answer: Answer) -> str:
     cases = [
-        Case(([3], [1]), "one layer", "one output pixel sees its window"),
+        Case(([3], [1]), "one layer", "one output pixel depends on its window"),
         Case(([3, 3], [1, 1]), "two layers", "the second adds one pixel on each side: 3 + 2"),
         Case(([5, 3, 7], [1, 1, 1]), "three layers without stride", "1 + 4 + 2 + 6"),
         Case(
@@ -317,31 +321,25 @@ def _check_receptive_field(answer: Answer) -> str:
         Case(
             ([3, 3], [1, 2]),
             "stride 2 in the last layer",
-            "a layer's own stride does not widen its own window",
+            "the stride of a layer does not change its own window",
         ),
         Case(([1, 3], [2, 1]), "kernel 1 with stride 2", "1 + 0 + 2 · 2"),
         Case(
             ([3, 2, 3, 2], [1, 2, 1, 2]),
             "two blocks of convolution and pooling",
-            "strides of all earlier layers multiply",
+            "multiply the strides of all earlier layers",
         ),
         Case(([7, 3, 3, 3], [2, 2, 2, 2]), "four strides of 2"),
     ]
     draw = random.Random(14)
     for _ in range(15):
         depth = draw.randint(1, 6)
-        cases.append(
-            Case(
-                (
-                    [draw.randint(1, 7) for _ in range(depth)],
-                    [draw.randint(1, 3) for _ in range(depth)],
-                )
-            )
-        )
+        kernels = [draw.randint(1, 7) for _ in range(depth)]
+        cases.append(Case((kernels, [draw.randint(1, 3) for _ in range(depth)])))
     compare_numbers(
         answer, cases, _field, lambda kernels, strides: f"kernels {kernels}, strides {strides}"
     )
-    return "Two 3 × 3 layers see as far as one 5 × 5, with 18 weights instead of 25."
+    return "Two 3 × 3 layers have the receptive field of one 5 × 5, with 18 weights instead of 25."
 
 
 @exercise(
@@ -350,14 +348,14 @@ def _check_receptive_field(answer: Answer) -> str:
     hints=(
         "Start with one pixel. Each layer adds k − 1 pixels, but how far apart are they "
         "in the input?",
-        "Keep two numbers: the size (starts at 1) and the jump (starts at 1), the "
-        "distance in input pixels of two neighbours. A stride multiplies the jump for the layers "
-        "that follow.",
+        "Use two numbers: the size (starts at 1) and the jump (starts at 1), the "
+        "distance of two neighbours in input pixels. A stride multiplies the jump for all later "
+        "layers.",
         "For each layer: size += (k - 1) * jump, and after that jump *= s.",
     ),
 )
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Side of the input area in pixels that one output pixel depends on.
+    """Compute the side of the input area, in pixels, that one output pixel depends on.
 
     kernels, strides: one number for each layer, the first layer first (pooling counts as a layer).
     """

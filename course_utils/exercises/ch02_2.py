@@ -1,4 +1,4 @@
-"""Exercises of notebook 02_2: the first network, its training step, and an honest accuracy."""
+"""Exercises of notebook 02_2: the first network, its training step, and its accuracy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from course_utils.exercises.answers import (
     Answer,
     Case,
     Wrong,
+    compare_number,
     compare_numbers,
     number,
     same,
-    shown,
 )
 from course_utils.exercises.base import exercise
 from course_utils.exercises.network_checks import (
@@ -61,7 +61,7 @@ def _check_flat_features(answer: Answer) -> str:
         _flat,
         lambda height, width, channels: f"a {height} × {width} picture, channels={channels}",
     )
-    return "So nn.Linear fits whatever the size of your pictures."
+    return "With this number, nn.Linear fits pictures of any size."
 
 
 @exercise(
@@ -70,16 +70,16 @@ def _check_flat_features(answer: Answer) -> str:
     hints=(
         "A 3 × 3 convolution with padding 1 keeps the size. What does nn.MaxPool2d(2) do "
         "to 7 pixels?",
-        "It makes 3 of them: the last one is left out. Halve twice with //, height and "
-        "width apart.",
+        "3 pixels remain: the last one is left out. Halve twice with //, height and width "
+        "separately.",
         "channels * (height // 2 // 2) * (width // 2 // 2)",
     ),
 )
 def flat_features(height: int, width: int, channels: int = 32) -> int:
-    """How many numbers of each picture reach the linear layer.
+    """Compute how many numbers of each picture reach the linear layer.
 
-    The picture passes two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2); the
-    second block has `channels` output channels. Any height and width, odd ones too.
+    The picture goes through two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2);
+    the second block has `channels` output channels. Height and width may be any, also odd.
     """
     return channels * (height // 2 // 2) * (width // 2 // 2)
 
@@ -94,14 +94,14 @@ def _check_build_cnn(answer: Answer) -> str:
         total = logits.sum(dim=1)
         if torch.allclose(total, torch.ones_like(total), atol=1e-4):
             raise Wrong(
-                "each row of the output adds up to 1: leave the softmax out, cross_entropy does it"
+                "the sum of each output row is 1: leave out the softmax, cross_entropy includes it"
             )
-        raise Wrong("no output is below zero: leave out what follows the linear layer (logits)")
+        raise Wrong("no output is negative: leave out what follows the linear layer (logits)")
     if torch.allclose(logits.logsumexp(dim=1), torch.zeros(len(logits)), atol=1e-4):
-        raise Wrong("the output went through log_softmax: leave it out, cross_entropy does it")
+        raise Wrong("the output went through log_softmax: leave it out, cross_entropy includes it")
     check_blocks(model, pictures)
     check_gradients(model, pictures)
-    return f"{WANTED_PARAMETERS:,} parameters, of which 15,690 sit in the last layer."
+    return f"{WANTED_PARAMETERS:,} parameters, of which 15,690 are in the last layer."
 
 
 @exercise(
@@ -115,7 +115,7 @@ def _check_build_cnn(answer: Answer) -> str:
     ),
 )
 def build_cnn() -> nn.Module:
-    """The first network: pictures (N, 1, 28, 28) in, logits (N, 10) out.
+    """Build the first network: pictures (N, 1, 28, 28) in, logits (N, 10) out.
 
     Two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2), with 1 → 16 → 32
     channels; then one linear layer for the 10 classes. No softmax: the loss takes the logits.
@@ -136,7 +136,7 @@ def _check_training_step(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(23)
     for rate, what in [
         (0.1, "the first step"),
-        (0.5, "a step after other gradients were left over"),
+        (0.5, "a step with gradients of an earlier step"),
     ]:
         model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3))
         images = torch.randn(12, 1, 4, 4, generator=generator)
@@ -144,31 +144,33 @@ def _check_training_step(answer: Answer) -> str:
         optimizer = torch.optim.SGD(model.parameters(), lr=rate)
         before = flat_parameters(model)
         loss = nn.functional.cross_entropy(model(images), labels)
-        slopes = torch.autograd.grad(loss, list(model.parameters()))
-        slope = torch.cat([part.flatten() for part in slopes])
-        rubbish = torch.zeros_like(slope)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        gradient = torch.cat([part.flatten() for part in gradients])
+        old_gradient = torch.zeros_like(gradient)
         if rate == 0.5:
-            rubbish = torch.randn(slope.shape, generator=generator)
-            parts = rubbish.split([parameter.numel() for parameter in model.parameters()])
+            old_gradient = torch.randn(gradient.shape, generator=generator)
+            parts = old_gradient.split([parameter.numel() for parameter in model.parameters()])
             for parameter, part in zip(model.parameters(), parts, strict=True):
                 parameter.grad = part.view_as(parameter).clone()
         where = f"{what} (SGD, learning rate {rate}):"
         returned = answer.run(model, optimizer, images, labels, where=where)
         moved = flat_parameters(model) - before
-        check_movement(moved, slope, rubbish, rate, where, returned is None or returned is Ellipsis)
+        check_movement(
+            moved, gradient, old_gradient, rate, where, returned is None or returned is Ellipsis
+        )
         check_returned_loss(returned, loss.item(), where)
-    return "The gradients of one step never leak into the next."
+    return "The gradients of one step do not reach the next."
 
 
 @exercise(
     "02_2.training_step",
     check=_check_training_step,
     hints=(
-        "Four things happen: forget the old gradients, measure the loss, get the new "
-        "gradients, move.",
+        "Four things happen: clear the old gradients, compute the loss, compute the new "
+        "gradients, update the parameters.",
         "optimizer.zero_grad(), then the loss with nn.functional.cross_entropy, then "
         "loss.backward(), then optimizer.step().",
-        "loss.item() turns the loss into a float that no longer holds on to the graph.",
+        "loss.item() returns the loss as a float, without the graph.",
     ),
 )
 def training_step(
@@ -177,10 +179,9 @@ def training_step(
     images: torch.Tensor,
     labels: torch.Tensor,
 ) -> float:
-    """One step of training on one batch; returns the loss (cross-entropy, mean) before the step.
+    """Train one step on one batch; return the loss (cross-entropy, mean) before the step.
 
-    images: (N, C, H, W); labels: (N,), whole numbers. Gradients left over from before must not
-    count.
+    images: (N, C, H, W); labels: (N,), integers. Gradients of earlier steps must not count.
     """
     optimizer.zero_grad()
     loss = nn.functional.cross_entropy(model(images), labels)
@@ -205,8 +206,8 @@ def _check_accuracy(answer: Answer) -> str:
     cases = [
         Case(
             batch(7, 3, 0.6),
-            "the plain case",
-            "a share between 0 and 1, no count and no percentage",
+            "a simple case",
+            "a share between 0 and 1, not a count or a percentage",
         ),
         Case(batch(40, 10, 0.7), "more classes"),
         Case(batch(10, 10, 0.5), "as many pictures as classes", "the classes run along dim 1"),
@@ -224,7 +225,7 @@ def _check_accuracy(answer: Answer) -> str:
         _share,
         lambda logits, labels: f"logits of the shape {tuple(logits.shape)}",
     )
-    return "Logits need no softmax for this: it keeps their order."
+    return "This needs no softmax, because softmax keeps the order of the logits."
 
 
 @exercise(
@@ -234,36 +235,36 @@ def _check_accuracy(answer: Answer) -> str:
         "The network's choice is the class with the largest logit. Along which dimension are the "
         "classes?",
         "logits.argmax(dim=1) has the shape (N,), like the labels.",
-        "Compare with ==, turn True and False into numbers with .float(), take the mean.",
+        "Compare with ==, convert True and False to numbers with .float(), take the mean.",
     ),
 )
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of pictures whose largest logit belongs to the right class, between 0 and 1.
+    """Compute the share of pictures whose largest logit is that of the right class, from 0 to 1.
 
-    logits: (N, classes); labels: (N,), whole numbers.
+    logits: (N, classes); labels: (N,), integers.
     """
     return (logits.argmax(dim=1) == labels).float().mean().item()
 
 
 class _Watched(nn.Module):
-    """A classifier that notes in which state it is asked, and answers otherwise while training."""
+    """A classifier that records its mode when called; in training mode its logits are reversed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(6, 4)
-        self.asked_in_training = False
-        self.asked_with_grad = False
+        self.called_in_training = False
+        self.called_with_grad = False
 
     def forward(self, images: Tensor) -> Tensor:
-        self.asked_in_training |= self.training
-        self.asked_with_grad |= torch.is_grad_enabled()
+        self.called_in_training |= self.training
+        self.called_with_grad |= torch.is_grad_enabled()
         logits = self.linear(images.flatten(1))
         return logits.flip(1) if self.training else logits
 
 
 def _check_evaluate_whole(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(25)
-    # Each list: how many pictures a batch has, and how many of them the network gets right.
+    # For each batch: number of pictures, and how many of them the network classifies correctly.
     for plan, what in [
         (((8, 5), (8, 7), (3, 0)), "a last batch that is smaller"),
         (((10, 4), (10, 9)), "batches of one size"),
@@ -275,39 +276,37 @@ def _check_evaluate_whole(answer: Answer) -> str:
         before = flat_parameters(model)
         sizes = [size for size, _ in plan]
         where = f"{what}: for batches of {sizes} pictures"
-        model.asked_in_training = model.asked_with_grad = False
+        model.called_in_training = model.called_with_grad = False
         got = number(answer(model, batches, where=where), where)
         if not torch.equal(before, flat_parameters(model)):
-            raise Wrong(f"{where} the parameters changed: evaluating must not train")
-        if model.asked_in_training:
+            raise Wrong(f"{where} the parameters changed: evaluation must not train")
+        if model.called_in_training:
             raise Wrong(
-                f"{where} the model was in training mode (dropout and BatchNorm would spoil the "
-                "result): call model.eval() first"
+                f"{where} the model was in training mode (dropout and BatchNorm would change "
+                "the result): call model.eval() first"
             )
         want = sum(right for _, right in plan) / sum(sizes)
         shares = [right / size for size, right in plan]
-        wrong_ways = [
+        mistakes = [
             (sum(shares) / len(shares), "that is the mean of the batches' accuracies"),
             (shares[-1], "that is the accuracy of the last batch alone"),
             (sum(shares), "that is the sum of the batches' accuracies"),
-            (100 * want, "a share between 0 and 1 is wanted"),
+            (100 * want, "a share between 0 and 1"),
         ]
-        if not same(float(got), want):
-            because = next((why for value, why in wrong_ways if same(float(got), value)), "")
-            because = f"; {because}" if because else ""
-            raise Wrong(f"{where} you gave {shown(float(got))}, it is {shown(want)}{because}")
-        if model.asked_with_grad:
+        because = next((why for value, why in mistakes if same(float(got), value)), "")
+        compare_number(float(got), want, where, because)
+        if model.called_with_grad:
             raise Wrong(
-                f"{where} the accuracy is right, but gradients were recorded all the "
-                "time: wrap the loop in `with torch.no_grad():`"
+                f"{where} the accuracy is right, but gradients were recorded: put the loop into "
+                "`with torch.no_grad():`"
             )
-    return "Count the right ones over all batches and divide once, at the end."
+    return "Count the right answers over all batches, and divide once at the end."
 
 
 def _planned(
     model: _Watched, size: int, right: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A batch of `size` pictures of which the model, in eval mode, gets exactly `right` right."""
+    """Return a batch of `size` pictures; in eval mode the model is right for `right` of them."""
     images = torch.randn(size, 1, 2, 3, generator=generator)
     with torch.no_grad():
         labels = model.eval()(images).argmax(dim=1)
@@ -321,17 +320,17 @@ def _planned(
     check=_check_evaluate_whole,
     hints=(
         "If the last batch has 3 pictures and the others 64, should it count as much as they do?",
-        "Count right answers and pictures over all batches, and divide once at the end. The model "
-        "belongs into eval mode: model.eval().",
+        "Count right answers and pictures over all batches, and divide once at the end. Call "
+        "model.eval() first.",
         "with torch.no_grad(): for images, labels in batches: "
         "right += (model(images).argmax(dim=1) == labels).sum().item(); total += len(labels)",
     ),
 )
 def evaluate_whole(model: nn.Module, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
-    """Accuracy of the model over all batches together, between 0 and 1.
+    """Compute the accuracy of the model over all batches together, between 0 and 1.
 
-    batches: pairs of images (N, C, H, W) and labels (N,); the last batch may be smaller. The
-    model has to be in eval mode, and no gradients are to be recorded.
+    batches: pairs of images (N, C, H, W) and labels (N,); the last batch may be smaller. Put the
+    model into eval mode, and record no gradients.
     """
     model.eval()
     right, total = 0, 0

@@ -1,4 +1,4 @@
-"""Exercises of notebook 02_3: He's initialisation, and the pieces of regularisation."""
+"""Exercises of notebook 02_3: He's initialisation, and the parts of regularisation."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from course_utils.exercises.answers import (
     Answer,
     Unsolved,
     Wrong,
-    a_kind_of,
+    compare_number,
     compare_tensors,
     error_sentence,
+    in_brackets,
     number,
     same,
     shown,
     tensor,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 from course_utils.exercises.weight_checks import (
     check_weights,
     he,
-    misread,
     other_penalty,
+    other_rule,
     sample_model,
     weighted_layers,
 )
@@ -45,18 +47,16 @@ def _check_he_std(answer: Answer) -> str:
     for layer, what in layers:
         where = f"{what}: for {layer}"
         got = float(number(answer(layer, where=where), where))
-        want = he(layer)
-        if not same(got, want):
-            because = misread(layer, got) or f"n_in is {layer.weight[0].numel():,}"
-            raise Wrong(f"{where} you gave {shown(got)}, it is {shown(want)} ({because})")
-    return "n_in is what one output number sees: layer.weight[0].numel()."
+        because = other_rule(layer, got) or f"n_in is {layer.weight[0].numel():,}"
+        compare_number(got, he(layer), where, because)
+    return "n_in is how many inputs one output depends on: layer.weight[0].numel()."
 
 
 @exercise(
     "02_3.he_std",
     check=_check_he_std,
     hints=(
-        "How many input numbers are added up for one output number? That is n_in.",
+        "How many input numbers are summed for one output number? That is n_in.",
         "For nn.Linear it is in_features. For nn.Conv2d it is kernel height · kernel width · "
         "the channels that one filter sees: in_channels / groups.",
         "layer.weight[0] holds the weights of one output: n_in = layer.weight[0].numel(), and the "
@@ -64,9 +64,9 @@ def _check_he_std(answer: Answer) -> str:
     ),
 )
 def he_std(layer: nn.Module) -> float:
-    """He's standard deviation √(2 / n_in) for the weights of an nn.Conv2d or an nn.Linear.
+    """Compute He's standard deviation √(2 / n_in) for the weights of an nn.Conv2d or nn.Linear.
 
-    n_in: how many input numbers one output number is computed from. Mind kernels that are not
+    n_in: how many input numbers one output number is computed from. Consider kernels that are not
     square, and groups.
     """
     n_in = layer.weight[0].numel()
@@ -87,7 +87,7 @@ def _check_initialise(answer: Answer) -> str:
         weight = layer.weight.detach()
         if bool((weight == 0.5).all()):
             raise Wrong(
-                f"{name}: the weights were not touched; model.modules() reaches nested layers"
+                f"{name}: the weights did not change; model.modules() includes nested layers"
             )
         check_weights(name, layer, weight)
         if layer.bias is not None and bool(layer.bias.any()):
@@ -95,36 +95,37 @@ def _check_initialise(answer: Answer) -> str:
                 f"{name}: a bias is {shown(layer.bias.flatten()[0].item())}, it should be 0"
             )
         if not layer.weight.requires_grad:
-            raise Wrong(f"{name}: the weights no longer require a gradient and would never learn")
+            raise Wrong(f"{name}: the weights no longer require a gradient, so they cannot learn")
     for name, layer in model.named_modules():
         if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm)) and bool((layer.weight != 1).any()):
             raise Wrong(
-                f"layer {name} ({type(layer).__name__}): its weight has to stay 1, it became "
-                f"{shown(layer.weight[0].item())}"
+                f"layer {name} ({type(layer).__name__}): its weight is "
+                f"{shown(layer.weight[0].item())}, it should stay 1"
             )
     if torch.equal(model[2][2][0].weight, model[3].weight):
-        raise Wrong("two layers of the same size got the same weights: draw anew for each layer")
-    return "Every layer now passes the signal on about as strong as it came."
+        raise Wrong(
+            "two layers of the same size got the same weights: draw new ones for each layer"
+        )
+    return "The signal now keeps about the same strength from layer to layer."
 
 
 @exercise(
     "02_3.initialise",
     check=_check_initialise,
     hints=(
-        "model.modules() gives every layer, however deeply nested. isinstance tells which are "
-        "nn.Conv2d or nn.Linear.",
-        "nn.init.kaiming_normal_ and nn.init.zeros_ change a parameter in place. Beware: "
-        "some layers have no bias (it is None).",
+        "model.modules() contains every layer, also nested ones. Use isinstance to find those that "
+        "are nn.Conv2d or nn.Linear.",
+        "nn.init.kaiming_normal_ and nn.init.zeros_ change a parameter in place. Some layers have "
+        "no bias (it is None).",
         'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu"), and '
-        "nn.init.zeros_(layer.bias) "
-        "if layer.bias is not None",
+        "nn.init.zeros_(layer.bias) if layer.bias is not None",
     ),
 )
 def initialise(model: nn.Module) -> None:
-    """He's initialisation of the whole model, in place.
+    """Initialise the whole model by He's rule, in place.
 
     Weights of every nn.Conv2d and nn.Linear: normal with mean 0 and standard deviation √(2 / n_in).
-    Their biases: 0. BatchNorm and other layers stay as they are.
+    Their biases: 0. BatchNorm and other layers do not change.
     """
     for layer in model.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -147,47 +148,49 @@ def _check_l1_penalty(answer: Answer) -> str:
         where = f"{what}:"
         got = answer(model, where=where)
         if isinstance(got, Tensor) and got.numel() != 1:
-            raise Wrong(f"{where} you gave {a_kind_of(got)}, one number (their sum) is wanted")
+            raise wrong_kind(got, "one number (the sum)", where)
         read = float(number(got, where))
         weights = [layer.weight for _, layer in weighted_layers(model)]
         want = sum(weight.abs().sum().item() for weight in weights)
         if not math.isclose(read, want, rel_tol=1e-4):
-            because = other_penalty(model, weights, read)
-            raise Wrong(f"{where} you gave {shown(read)}, it is {shown(want)}{because}")
+            because = in_brackets(other_penalty(model, weights, read))
+            raise Wrong(
+                f"{where} your result is {shown(read)}, it should be {shown(want)}{because}"
+            )
         if not isinstance(got, Tensor) or not got.requires_grad:
             raise Wrong(
                 f"{where} the value {shown(want)} is right, but no gradient flows back from it: "
                 "return the tensor, without .item(), .data, float() or no_grad"
             )
-        slopes = torch.autograd.grad(got, list(model.parameters()), allow_unused=True)
-        by_id = {id(p): slope for p, slope in zip(model.parameters(), slopes, strict=True)}
-        for weight in weights:
-            slope = by_id[id(weight)]
+        gradients = torch.autograd.grad(got, weights, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=True):
             compare_tensors(
-                torch.zeros_like(weight) if slope is None else slope,
+                torch.zeros_like(weight) if gradient is None else gradient,
                 weight.detach().sign(),
                 f"{where} the penalty's gradient",
-                "the slope of |w| is the sign of w",
+                "the derivative of |w| is the sign of w",
             )
-    return "Its gradient is the sign of each weight: the same pull, however small the weight."
+    return (
+        "Its gradient is the sign of each weight, so it pulls small weights as hard as large ones."
+    )
 
 
 @exercise(
     "02_3.l1_penalty",
     check=_check_l1_penalty,
     hints=(
-        "Which layers have weights that multiply pixels? Only those are pulled towards 0.",
-        "Go through model.modules(), keep nn.Conv2d and nn.Linear, and add up "
+        "Which layers have weights that multiply pixels? Only their weights count.",
+        "Loop over model.modules(), keep nn.Conv2d and nn.Linear, and add "
         "layer.weight.abs().sum().",
         "sum(layer.weight.abs().sum() for layer in model.modules() "
         "if isinstance(layer, (nn.Conv2d, nn.Linear)))",
     ),
 )
 def l1_penalty(model: nn.Module) -> torch.Tensor:
-    """Sum of |w| over the weights of all nn.Conv2d and nn.Linear layers of the model.
+    """Compute the sum of |w| over the weights of all nn.Conv2d and nn.Linear layers of the model.
 
-    Biases and normalisation layers do not count. The result is a tensor that gradients flow
-    through: loss + 1e-5 * l1_penalty(model) is what will be minimised.
+    Biases and normalisation layers do not count. Gradients must flow back from the result, a
+    tensor: loss + 1e-5 * l1_penalty(model) is what will be minimised.
     """
     return sum(
         layer.weight.abs().sum()
@@ -202,15 +205,15 @@ def _check_decay_groups(answer: Answer) -> str:
         where = f"for weight_decay {decay}"
         groups = answer(model, decay, where=where)
         if not isinstance(groups, (list, tuple)) or not all(isinstance(g, dict) for g in groups):
-            raise Wrong(f"{where} you gave {a_kind_of(groups)}; a list of dicts is wanted")
-        default = 0.0123  # stands for the optimizer's own default, to see who relies on it
+            raise wrong_kind(groups, "a list of dicts", where)
+        default = 0.0123  # shows which groups rely on the optimizer's default
         try:
             optimizer = torch.optim.AdamW([dict(group) for group in groups], weight_decay=default)
         except Exception as error:
             raise Wrong(f"{where} torch.optim.AdamW says {error_sentence(error)}") from None
         given = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
         _check_each_parameter(model, decay, given, default, where)
-    return "Biases and norms only shift and scale: pulling them to 0 regularises nothing."
+    return "Biases and norms only shift and scale: pulling them to 0 does not regularise."
 
 
 def _check_each_parameter(
@@ -222,36 +225,36 @@ def _check_each_parameter(
         owner = type(owners[name.rpartition(".")[0]]).__name__
         label = f"{name} ({owner})"
         if id(parameter) not in given:
-            raise Wrong(f"{where}: {label} is in no group: the optimizer would never move it")
+            raise Wrong(f"{where}: {label} is in no group, so the optimizer would never change it")
         got, want = given.pop(id(parameter)), decay if id(parameter) in weights else 0.0
         if got == default:
             raise Wrong(
-                f"{where}: the group of {label} has no weight_decay: AdamW would use its own "
-                "default, 0.01"
+                f"{where}: the group of {label} has no weight_decay: AdamW would use its default, "
+                "0.01"
             )
         if not isinstance(got, (int, float)) or not same(float(got), want):
-            raise Wrong(f"{where}: {label} gets the weight decay {got}, it should get {want}")
+            raise Wrong(f"{where}: {label} has the weight decay {got}, it should have {want}")
     if given:
-        raise Wrong(f"{where} the groups hold tensors that are no parameters of the model")
+        raise Wrong(f"{where} the groups contain tensors that are not parameters of the model")
 
 
 @exercise(
     "02_3.decay_groups",
     check=_check_decay_groups,
     hints=(
-        "Sort model.parameters() into two lists. What tells the weight of a convolution "
-        "or of a linear layer from a bias or a BatchNorm weight?",
-        "Its dimensions: weights of convolutions have 4 and of linear layers 2, biases "
-        "and norms 1. parameter.dim() tells.",
+        "Split model.parameters() into two lists. What is different between the weight of a "
+        "convolution or linear layer and a bias or BatchNorm weight?",
+        "The number of dimensions, parameter.dim(): weights of convolutions have 4 and those of "
+        "linear layers 2, biases and norms 1.",
         '[{"params": decayed, "weight_decay": weight_decay}, {"params": others, '
         '"weight_decay": 0.0}]',
     ),
 )
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Parameter groups for torch.optim.AdamW: decay for weights, none for biases and norms.
+    """Make parameter groups for torch.optim.AdamW: decay for weights, none for biases and norms.
 
-    Returns a list of dicts with the keys "params" and "weight_decay". The weights of nn.Conv2d and
-    nn.Linear get `weight_decay`; biases and all parameters of BatchNorm and its like get 0.0. Every
+    Return a list of dicts with the keys "params" and "weight_decay". The weights of nn.Conv2d and
+    nn.Linear get `weight_decay`; biases and all parameters of normalisation layers get 0.0. Every
     parameter belongs to exactly one group.
     """
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
@@ -279,7 +282,7 @@ def _check_mean_std(answer: Answer) -> str:
         if isinstance(got, Tensor):
             got = tuple(got)
         if not isinstance(got, (tuple, list)) or len(got) != 2:
-            raise Wrong(f"{where} you gave {a_kind_of(got)}; two tensors are wanted, mean and std")
+            raise wrong_kind(got, "two tensors, mean and std", where)
         scaled = images.double() / 255
         for word, value, want in [
             ("mean", got[0], scaled.mean(dim=(0, 2, 3))),
@@ -292,15 +295,14 @@ def _check_mean_std(answer: Answer) -> str:
             channel = int((read - want).abs().argmax())
             because = ""
             if torch.allclose(read, want * 255, rtol=1e-3):
-                because = " (scale 0 … 255 to 0 … 1)"
+                because = "scale 0 … 255 to 0 … 1"
             elif word == "std" and torch.allclose(read, want**2, rtol=1e-3):
-                because = " (that is the variance)"
+                because = "that is the variance"
             elif word == "std" and torch.allclose(read, per_picture, rtol=1e-3):
-                because = " (that is the mean of each picture's own std)"
+                because = "that is the mean of the pictures' own stds"
             raise Wrong(
-                f"{where} the {word} of channel {channel} is "
-                f"{shown(float(read[channel]))}, it should "
-                f"be {shown(float(want[channel]))}{because}"
+                f"{where} the {word} of channel {channel} is {shown(float(read[channel]))}, "
+                f"it should be {shown(float(want[channel]))}{in_brackets(because)}"
             )
     return "Computed from your own pictures, not copied from ImageNet."
 
@@ -309,16 +311,16 @@ def _check_mean_std(answer: Answer) -> str:
     "02_3.mean_std",
     check=_check_mean_std,
     hints=(
-        "uint8 holds whole numbers from 0 to 255: first make them floats between 0 and 1.",
+        "uint8 stores integers from 0 to 255: first convert them to floats between 0 and 1.",
         "One number for each channel: take the mean over pictures, rows and columns at once.",
         "scaled = images.float() / 255, then scaled.mean(dim=(0, 2, 3)) and "
         "scaled.std(dim=(0, 2, 3))",
     ),
 )
 def mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each channel, of pixels scaled to 0 … 1.
+    """Compute mean and standard deviation of each channel, of pixels scaled to 0 … 1.
 
-    images: uint8 (N, C, H, W). Returns two tensors of the shape (C,), over all pixels of all
+    images: uint8 (N, C, H, W). Return two tensors of the shape (C,), over all pixels of all
     pictures.
     """
     scaled = images.float() / 255
@@ -333,27 +335,27 @@ def _check_random_flip(answer: Answer) -> str:
     coins = [_coins(answer, images, seed, where) for seed in (1, 1, 2, 3, 4, 5)]
     share = torch.stack(coins).double().mean().item()
     if share in (0, 1):
-        raise Wrong(f"{where} {'every' if share else 'not one'} picture was flipped")
+        raise Wrong(f"{where} {'every' if share else 'no'} picture was flipped")
     if all(len(coin.unique()) == 1 for coin in coins):
-        raise Wrong(f"{where} all pictures share one coin: draw one number for each picture")
+        raise Wrong(f"{where} all pictures were treated alike: draw one number for each picture")
     if not 0.35 < share < 0.65:
-        raise Wrong(f"{where} {share:.0%} of them were flipped, about half are wanted")
+        raise Wrong(f"{where} {share:.0%} of them were flipped, it should be about half")
     if not torch.equal(coins[0], coins[1]):
         raise Wrong(f"{where} the same seed flipped other pictures: draw with generator=generator")
     if torch.equal(coins[0], coins[2]):
         raise Wrong(f"{where} seeds 1 and 2 flipped the same pictures: draw with the generator")
-    return "Flipped pictures are new pictures to the network, and their labels stay right."
+    return "To the network, flipped pictures are new pictures, and their labels stay right."
 
 
 def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
-    """Which pictures the answer mirrored (N,); checks that it did nothing else."""
-    handed, generator = images.clone(), torch.Generator().manual_seed(seed)
-    got = answer(handed, generator, where=where, copy=False)
+    """Return which pictures the answer mirrored (N,); check that nothing else changed."""
+    passed, generator = images.clone(), torch.Generator().manual_seed(seed)
+    got = answer(passed, generator, where=where, copy=False)
     flat = tensor(got, where, tuple(images.shape))
-    if not torch.equal(handed, images):
+    if not torch.equal(passed, images):
         raise Wrong(
-            f"{where} the images handed over were changed themselves: the data set would stay "
-            "flipped; work on a copy"
+            f"{where} the images that were passed in have changed, so the data set would stay "
+            "flipped: work on a copy"
         )
     if not isinstance(got, Tensor) or got.dtype != torch.uint8:
         raise Wrong(f"{where} the result should stay torch.uint8, like the images")
@@ -362,7 +364,7 @@ def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
     if not bool((kept | mirrored).all()):
         first = int((~(kept | mirrored)).nonzero()[0])
         upside = torch.equal(flat[first], images[first].flip(-2).double())
-        because = "it stands upside down: the width is the last axis" if upside else "left ↔ right"
+        because = "it is upside down: the width is the last axis" if upside else "left ↔ right"
         raise Wrong(f"{where} picture {first} is neither itself nor its mirror image ({because})")
     return mirrored
 
@@ -372,16 +374,16 @@ def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
     check=_check_random_flip,
     hints=(
         "Draw N random numbers at once: torch.rand(len(images), generator=generator).",
-        "coins < 0.5 tells which pictures to mirror; images.flip(-1) mirrors all of "
+        "coins < 0.5 says which pictures to mirror; images.flip(-1) mirrors all of "
         "them, left ↔ right.",
-        "torch.where(coins[:, None, None, None], images.flip(-1), images) picks for each "
-        "picture, and leaves `images` alone.",
+        "torch.where(coins[:, None, None, None], images.flip(-1), images) chooses for each "
+        "picture, and does not change `images`.",
     ),
 )
 def random_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror each picture, left ↔ right, with probability one half; every picture has its own coin.
+    """Mirror each picture, left ↔ right, with probability one half, independently of the others.
 
-    images: uint8 (N, C, H, W), must stay unchanged. All random numbers come from `generator`.
+    images: uint8 (N, C, H, W), must not change. All random numbers come from `generator`.
     """
     coins = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(coins[:, None, None, None], images.flip(-1), images)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 03_1: what a step does, schedules by hand, and the order of the calls."""
+"""Exercises of notebook 03_1: the learning rate of a step, schedules, the order of the calls."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from course_utils.exercises.answers import (
     Case,
     Unsolved,
     Wrong,
-    a_kind_of,
     compare_numbers,
     number,
     same,
     shown,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 
@@ -35,21 +35,21 @@ def _check_largest_rate(answer: Answer) -> str:
     compare_numbers(
         answer, cases, lambda curvatures: 2 / max(curvatures), lambda c: f"curvatures {c}"
     )
-    return "Above it, the steps in the steepest direction grow; the flat ones only crawl."
+    return "Above it, the steps in the steepest direction grow; those in flat directions are slow."
 
 
 @exercise(
     "03_1.largest_rate",
     check=_check_largest_rate,
     hints=(
-        "Along a parameter with curvature λ one step makes w into w − r · λ · w. By what factor "
-        "does that multiply w?",
-        "By 1 − r λ. It must lie between −1 and 1 in every direction; which one is the strictest?",
+        "Along a parameter with curvature λ, one step changes w into w − r · λ · w. By what factor "
+        "is w multiplied?",
+        "By 1 − r λ. It must be between −1 and 1 in every direction: which one limits r most?",
         "1 − r λ > −1 means r < 2 / λ, and the largest λ decides: 2 / max(curvatures).",
     ),
 )
 def largest_rate(curvatures: list[float]) -> float:
-    """The learning rate above which plain gradient descent diverges in a valley.
+    """Compute the learning rate above which plain gradient descent diverges in a valley.
 
     The valley is f(w) = ½ Σ λᵢ wᵢ², with the positive curvatures λᵢ, in any order.
     """
@@ -61,10 +61,10 @@ def _check_step_rate(answer: Answer) -> str:
     cases = [
         Case((0, 0.1, 30, 0.1), "the first epoch"),
         Case((29, 0.1, 30, 0.1), "the last epoch before the drop", level),
-        Case((30, 0.1, 30, 0.1), "the first epoch behind the drop", "30 epochs are over"),
+        Case((30, 0.1, 30, 0.1), "the first epoch after the drop", "30 epochs are over"),
         Case((7, 0.1, 30, 0.1), "a short training", "StepLR(30) never drops in 8 epochs"),
         Case((89, 0.1, 30, 0.1), "two drops", "each drop multiplies once more"),
-        Case((3, 0.4, 1, 0.5), "a drop behind every epoch"),
+        Case((3, 0.4, 1, 0.5), "a drop after every epoch"),
         Case((12, 2.0, 4, 1.0), "gamma 1"),
     ]
 
@@ -81,13 +81,13 @@ def _check_step_rate(answer: Answer) -> str:
     "03_1.step_rate",
     check=_check_step_rate,
     hints=(
-        "How many times has the rate been multiplied by gamma after so many epochs?",
-        "Once for each full step_size: that is a division without remainder, epoch // step_size.",
+        "How many times has the rate been multiplied by gamma after `epoch` epochs?",
+        "Once for each full step_size: that is an integer division, epoch // step_size.",
         "return learning_rate * gamma ** (epoch // step_size)",
     ),
 )
 def step_rate(epoch: int, learning_rate: float, step_size: int, gamma: float) -> float:
-    """The learning rate that StepLR(step_size, gamma) gives to an epoch, counted from 0."""
+    """Compute the learning rate of an epoch, counted from 0, under StepLR(step_size, gamma)."""
     return learning_rate * gamma ** (epoch // step_size)
 
 
@@ -97,30 +97,32 @@ def _check_fitted_drops(answer: Answer) -> str:
         got = answer(epochs, where=where)
         unordered = isinstance(got, (str, bytes, Mapping, Set))
         if unordered or not hasattr(got, "__len__") or len(got) != 2:
-            raise Wrong(f"{where} you gave {a_kind_of(got)}; two numbers, step_size and gamma")
+            raise wrong_kind(got, "two numbers, step_size and gamma", where)
         size, gamma = (number(value, where) for value in got)
         if size != int(size) or size < 1:
-            raise Wrong(f"{where} step_size is {shown(size)}; a whole number of epochs is wanted")
+            raise Wrong(
+                f"{where} step_size is {shown(size)}, it should be a whole number of epochs"
+            )
         drops = (epochs - 1) // int(size)
         if drops != 2:
             raise Wrong(
                 f"{where} StepLR({shown(int(size))}) drops {drops} time{'s' * (drops != 1)} within "
-                "the training, two drops are wanted"
+                "the training, it should drop twice"
             )
         pieces = (int(size), int(size), epochs - 2 * int(size))
         if max(pieces) - min(pieces) > 2:
             raise Wrong(
                 f"{where} the three pieces last {pieces[0]}, {pieces[1]} and {pieces[2]} epochs, "
-                "about the same length is wanted"
+                "they should have about the same length"
             )
         if not 0 < gamma < 1:
-            raise Wrong(f"{where} gamma is {shown(gamma)}; a factor between 0 and 1 is wanted")
+            raise Wrong(f"{where} gamma is {shown(gamma)}, it should be between 0 and 1")
         if not same(float(gamma**2), 0.01):
             raise Wrong(
-                f"{where} two drops by gamma = {shown(gamma)} leave {shown(float(gamma**2))} of "
-                "the rate, a hundredth is wanted"
+                f"{where} after two drops by gamma = {shown(gamma)}, {shown(float(gamma**2))} of "
+                "the rate is left, it should be 0.01"
             )
-    return "A schedule has to fit the length of the training: lengths are shares, not numbers."
+    return "A schedule must fit the length of the training: choose its lengths as shares of it."
 
 
 @exercise(
@@ -128,13 +130,13 @@ def _check_fitted_drops(answer: Answer) -> str:
     check=_check_fitted_drops,
     hints=(
         "Two drops cut the training into three pieces of about the same length.",
-        "The second drop has to come before the last epoch is over: mind 8 epochs. And two "
+        "The second drop must come before the last epoch is over: try 8 epochs. And two "
         "drops by gamma multiply the rate by gamma · gamma.",
         "Round up: math.ceil(epochs / 3), or -(-epochs // 3) without an import. gamma is 0.1.",
     ),
 )
 def fitted_drops(epochs: int) -> tuple[int, float]:
-    """step_size and gamma for StepLR: two drops within the training, a hundredth left at its end.
+    """Choose step_size and gamma of StepLR: two drops within the training, a hundredth left.
 
     epochs: length of the training, 6 or more. The three pieces between the drops differ by at most
     two epochs.
@@ -160,11 +162,11 @@ def _check_train_epochs(answer: Answer) -> str:
         raise Unsolved("train_epochs calls neither optimizer.step() nor scheduler.step() so far")
     steps, drops = calls.made.count("o"), calls.made.count("s")
     if not steps:
-        raise Wrong(f"{where} optimizer.step() is never called, so no weight moves")
+        raise Wrong(f"{where} optimizer.step() is never called, so no weight changes")
     if calls.made.startswith("s"):
         raise Wrong(
             f"{where} scheduler.step() comes before the first optimizer.step(): the first rate of "
-            "the schedule is never used, and torch warns of it"
+            "the schedule is never used (torch warns about this)"
         )
     if steps != _BATCHES * _EPOCHS:
         raise Wrong(
@@ -173,45 +175,45 @@ def _check_train_epochs(answer: Answer) -> str:
         )
     if drops == steps:
         raise Wrong(
-            f"{where} scheduler.step() was called after every batch; this one counts epochs, so "
-            "the rate falls far too fast"
+            f"{where} scheduler.step() was called after every batch; this schedule counts "
+            "epochs, so the rate falls far too fast"
         )
     if drops != _EPOCHS:
         raise Wrong(f"{where} scheduler.step() was called {drops} times, it should be {_EPOCHS}")
     if calls.made != ("o" * _BATCHES + "s") * _EPOCHS:
-        raise Wrong(f"{where} scheduler.step() belongs behind the batches of each epoch")
-    if calls.told:
+        raise Wrong(f"{where} scheduler.step() belongs after the batches of each epoch")
+    if calls.with_argument:
         raise Wrong(
-            f"{where} scheduler.step() takes no argument here; only ReduceLROnPlateau wants the "
+            f"{where} scheduler.step() takes no argument here; only ReduceLROnPlateau needs the "
             "loss"
         )
     got = [p.detach() for p in model.parameters()]
     if _close(got, before):
         raise Wrong(
-            f"{where} no weight moved: is backward() called on the loss of this model, and "
+            f"{where} no weight changed: is backward() called on the loss of this model, and "
             "zero_grad() not between it and optimizer.step()?"
         )
     if not _close(got, want):
         raise Wrong(
-            f"{where} the calls are in order, but the weights end up elsewhere: does "
+            f"{where} the calls are in order, but the weights are wrong: does "
             "optimizer.zero_grad() clear the old gradients before each backward(), and does every "
-            "epoch take the batches in their order, with the loss as it is?"
+            "epoch use the batches in their order, with the loss unchanged?"
         )
-    return "First the optimizer, batch by batch; then the scheduler, epoch by epoch."
+    return "First the optimizer, once for each batch; then the scheduler, once for each epoch."
 
 
 def _by_hand(
     weights: list[torch.Tensor], batches: list[Any], loss: nn.Module
 ) -> list[torch.Tensor]:
-    """Plain gradient descent with rates 0.5, 0.25, 0.125, ..., without any of torch.optim."""
+    """Train by gradient descent with rates 0.5, 0.25, 0.125, ..., without torch.optim."""
     weights = [w.clone().requires_grad_() for w in weights]
     for epoch in range(_EPOCHS):
         for inputs, labels in batches:
             value = loss(nn.functional.linear(inputs, *weights), labels)
-            slopes = torch.autograd.grad(value, weights)
+            gradients = torch.autograd.grad(value, weights)
             with torch.no_grad():
-                for weight, slope in zip(weights, slopes, strict=True):
-                    weight -= 0.5 * 0.5**epoch * slope
+                for weight, gradient in zip(weights, gradients, strict=True):
+                    weight -= 0.5 * 0.5**epoch * gradient
     return [w.detach() for w in weights]
 
 
@@ -220,34 +222,33 @@ def _close(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
 
 
 class _Calls:
-    """Notes the steps of an optimizer ("o") and of a schedule of it ("s") in their order.
+    """Records the steps of an optimizer ("o") and of its scheduler ("s") in their order, in `made`.
 
-    `told` is whether the schedule was told anything but the number of the epoch, as once was usual.
+    `with_argument` is True if scheduler.step() got an argument. An epoch number does not count:
+    older versions of torch asked for it.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.made, self.told = "", False
+        self.made, self.with_argument = "", False
         self.scheduler = self._schedule(optimizer)
-        optimizer.register_step_post_hook(lambda *_: self._note("o"))
+        self.made = ""  # without the step that a scheduler makes itself when it is created
+        optimizer.register_step_post_hook(lambda *_: self._record("o"))
 
-    def _note(self, letter: str) -> None:
+    def _record(self, letter: str) -> None:
         self.made += letter
 
     def _schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
         calls = self
 
-        class Noting(torch.optim.lr_scheduler.ExponentialLR):
+        class Recording(torch.optim.lr_scheduler.ExponentialLR):
             def step(self, *arguments: Any, **named: Any) -> None:
-                if getattr(self, "ready", False):
-                    calls._note("s")
+                calls._record("s")
                 given = [v for v in (*arguments, *named.values()) if v is not None]
                 if not all(isinstance(value, int) for value in given):
-                    calls.told, given = True, []
+                    calls.with_argument, given = True, []
                 super().step(*given)
 
-        scheduler = Noting(optimizer, 0.5)
-        scheduler.ready = True
-        return scheduler
+        return Recording(optimizer, 0.5)
 
 
 @exercise(
@@ -256,14 +257,14 @@ class _Calls:
     hints=(
         "Two loops: the outer one over epochs, the inner one over the batches of the list.",
         "In the inner loop: clear the gradients, compute the loss, backward(), optimizer.step().",
-        "scheduler.step() stands behind the inner loop, once for each epoch.",
+        "Call scheduler.step() after the inner loop, once for each epoch.",
     ),
 )
 def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs) -> None:
-    """Train the model, in place, with a schedule that is made to be stepped once an epoch.
+    """Train the model, in place, with a scheduler whose step() is called once for each epoch.
 
-    batches: a list of pairs (inputs, labels); every epoch takes all of them in their order.
-    loss_function: of (outputs, labels), as nn.CrossEntropyLoss().
+    batches: a list of pairs (inputs, labels); every epoch uses all of them in their order.
+    loss_function: called with (outputs, labels), such as nn.CrossEntropyLoss().
     """
     for _ in range(epochs):
         for inputs, labels in batches:
@@ -280,12 +281,12 @@ def _reference_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
 
 
 def _check_warmup_cosine(answer: Answer) -> str:
-    last = "the cosine ends at step `steps`, so behind the last one"
+    last = "the cosine ends at step `steps`, one after the last"
     cases = [
-        Case((0, 100, 10, 0.1), "the first step", "the rise has (step + 1) / warmup of the peak"),
+        Case((0, 100, 10, 0.1), "the first step", "the rise is (step + 1) / warmup of the peak"),
         Case((4, 100, 10, 0.1), "within the rise"),
         Case((9, 100, 10, 0.1), "the last step of the rise", "it reaches the peak"),
-        Case((10, 100, 10, 0.1), "the first step behind the rise", "the cosine begins at the peak"),
+        Case((10, 100, 10, 0.1), "the first step after the rise", "the cosine begins at the peak"),
         Case((99, 100, 10, 0.1), "the last step", last),
         Case((55, 100, 10, 0.1), "halfway down", "s = (step − warmup) / (steps − warmup)"),
         Case((0, 50, 0, 0.3), "no warm-up", "then the cosine begins at once"),
@@ -308,19 +309,19 @@ def _check_warmup_cosine(answer: Answer) -> str:
     "03_1.warmup_cosine",
     check=_check_warmup_cosine,
     hints=(
-        "Two pieces: as long as step < warmup a straight line, behind it half a cosine.",
-        "The line is peak · (step + 1) / warmup. Behind it, the share of the way down is "
+        "Two pieces: a straight line while step < warmup, and half a cosine after it.",
+        "The line is peak · (step + 1) / warmup. After it, the share of the way down is "
         "(step − warmup) / (steps − warmup).",
         "return peak * (1 + math.cos(math.pi * share)) / 2 for the second piece; math.pi and "
         "math.cos need `import math`.",
     ),
 )
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Learning rate of a step (0, 1, …, steps − 1): a linear rise, then half a cosine to zero.
+    """Compute the learning rate of a step (0, 1, …, steps − 1): linear rise, then half a cosine.
 
-    The rise gives peak · (step + 1) / warmup while step < warmup; there may be none (warmup = 0).
-    Behind it, peak · (1 + cos(π s)) / 2, with s = (steps made behind the rise) / (all steps behind
-    the rise): 0 at the first of them, and 1 only at step `steps`, behind the last one.
+    While step < warmup it is peak · (step + 1) / warmup; warmup = 0 means no rise.
+    After the rise it is peak · (1 + cos(π s)) / 2, with s = (steps made since the rise) / (all
+    steps after the rise): 0 at the first of them, and 1 only at step `steps`, one after the last.
     """
     import math
 

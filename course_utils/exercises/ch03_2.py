@@ -1,4 +1,4 @@
-"""Exercises of notebook 03_2: widening, larger kernels, separable convolutions, whole networks."""
+"""Exercises of notebook 03_2: wider layers, larger kernels, separable convolutions, slimming."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from course_utils.exercises.answers import (
     Answer,
     Case,
     Wrong,
-    a_kind_of,
     compare_numbers,
     compare_tensors,
     tensor,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 
@@ -35,7 +35,7 @@ def _check_widen(answer: Answer) -> str:
         where = f"{what} (kept = {kept})"
         got = answer(first, bias, second, torch.tensor(kept), where=f"{where}:")
         if not isinstance(got, (tuple, list)) or len(got) != 3:
-            raise Wrong(f"{where}: you gave {a_kind_of(got)}, three tensors are wanted")
+            raise wrong_kind(got, "three tensors", f"{where}:")
         compare_tensors(got[0], first[kept], f"{where}: the first weight")
         compare_tensors(got[1], bias[kept], f"{where}: the bias", "a copy keeps its bias")
         wide = tensor(got[2], f"{where}: the second weight", (4, len(kept), 3, 5))
@@ -47,19 +47,19 @@ def _check_widen(answer: Answer) -> str:
             F.conv2d(maps, wide),
             want,
             f"{where}: the output of both layers together",
-            f"it is {factor:.2f} times as large: the copies of a channel share its weight",
+            f"it is {factor:.2f} times as large: divide a channel's weight among its copies",
         )
-    return "Copies share: that is Net2Net's wider step (Chen et al. 2016)."
+    return "Copies share the weight: this is Net2WiderNet (Chen et al. 2016)."
 
 
 @exercise(
     "03_2.widen",
     check=_check_widen,
     hints=(
-        "first_weight[kept] gives the new kernels: indexing with a list or tensor copies rows. "
-        "Which dimension of the second weight counts the channels that it reads?",
-        "If channel 3 is there twice, the second layer adds its map up twice. What must happen to "
-        "the weights that read it? torch.bincount(kept) counts the copies.",
+        "first_weight[kept] returns the new kernels: indexing with a list or tensor copies rows. "
+        "Which dimension of the second weight stands for its input channels?",
+        "If channel 3 exists twice, the second layer adds its map twice. How must the weights of "
+        "that channel change? torch.bincount(kept) counts the copies.",
         "second_weight[:, kept] / torch.bincount(kept)[kept].view(1, -1, 1, 1)",
     ),
 )
@@ -72,7 +72,7 @@ def widen(
     """Copy channels between two convolutions without changing what the two compute together.
 
     Weights are (C_out, C_in, k_h, k_w). New channel i of the first layer is its old channel
-    kept[i]. Give (first_weight, first_bias, second_weight) of the wider pair.
+    kept[i]. Return (first_weight, first_bias, second_weight) of the wider pair.
     """
     copies = torch.bincount(kept)[kept]
     second = second_weight[:, kept] / copies.view(1, -1, 1, 1)
@@ -82,8 +82,8 @@ def widen(
 def _check_grow_kernel(answer: Answer) -> str:
     random = torch.Generator().manual_seed(0)
     shapes = [
-        ((4, 2, 3, 3), 1, "a 3 × 3 kernel, one pixel more on each side"),
-        ((4, 2, 3, 3), 2, "two pixels more on each side"),
+        ((4, 2, 3, 3), 1, "a 3 × 3 kernel, one more pixel on each side"),
+        ((4, 2, 3, 3), 2, "two more pixels on each side"),
         ((4, 2, 1, 5), 1, "a 1 × 5 kernel"),
         ((6, 1, 3, 3), 1, "a depthwise layer of 6 channels"),
         ((4, 2, 3, 3), 0, "nothing to add"),
@@ -92,8 +92,10 @@ def _check_grow_kernel(answer: Answer) -> str:
         weight = torch.randn(*shape, generator=random)
         want = F.pad(weight, (ring,) * 4)
         got = answer(weight, ring, where=f"{what}:")
-        compare_tensors(got, want, what, "the old kernel lies in the middle, zeros around it")
-    return "With the padding grown as much, the layer computes what it did, and can learn more."
+        compare_tensors(
+            got, want, what, "the old kernel should be in the middle, with zeros around it"
+        )
+    return "With equally larger padding the layer computes the same as before, and can learn more."
 
 
 @exercise(
@@ -108,7 +110,7 @@ def _check_grow_kernel(answer: Answer) -> str:
     ),
 )
 def grow_kernel(weight: torch.Tensor, ring: int) -> torch.Tensor:
-    """Kernels with `ring` zeros more on every side: (C_out, C_in, k_h + 2·ring, k_w + 2·ring)."""
+    """Add `ring` zeros on every side of each kernel: (C_out, C_in, k_h + 2·ring, k_w + 2·ring)."""
     return nn.functional.pad(weight, (ring, ring, ring, ring))
 
 
@@ -126,30 +128,30 @@ def _check_separable_cost(answer: Answer) -> str:
         lambda c, n, k: float((k * k * c + c * n) / (k * k * c * n)),
         lambda c, n, k: f"{c} channels in, {n} out, kernel {k} × {k}",
     )
-    return "1 / C_out + 1 / k²: at 3 × 3 and many channels about a ninth."
+    return "It is 1 / C_out + 1 / k²: with 3 × 3 kernels and many channels, about 1/9."
 
 
 @exercise(
     "03_2.separable_cost",
     check=_check_separable_cost,
     hints=(
-        "A depthwise layer has one k × k kernel for each channel. The 1 × 1 layer behind it has "
+        "A depthwise layer has one k × k kernel for each channel. The 1 × 1 layer after it has "
         "C_in · C_out weights.",
         "The plain layer has C_in · C_out · k · k weights. Biases do not count.",
         "(k * k * c_in + c_in * c_out) / (k * k * c_in * c_out)",
     ),
 )
 def separable_cost(in_channels: int, out_channels: int, kernel_size: int) -> float:
-    """Weights of a depthwise-separable convolution, as a share of those of the plain one.
+    """Compute the weights of a depthwise-separable convolution, as a share of the plain one's.
 
-    Depthwise (each channel its own kernel), then 1 × 1. Without biases.
+    Depthwise (one kernel for each channel), then 1 × 1. Without biases.
     """
     k, c_in, c_out = kernel_size, in_channels, out_channels
     return (k * k * c_in + c_in * c_out) / (k * k * c_in * c_out)
 
 
 class _Residual(nn.Module):
-    """Two layers whose channels are added up: to change one is to change the other."""
+    """Adds the outputs of two layers, so they must have the same number of channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +179,7 @@ def _check_slim(answer: Answer) -> str:
             before = copy.deepcopy(model.state_dict())
             got = answer(model, share, pictures, where=f"{where}:")
             if not isinstance(got, nn.Module):
-                raise Wrong(f"{where}: you gave {a_kind_of(got)}, a network is wanted")
+                raise wrong_kind(got, "a network", f"{where}:")
             for name, layer in model.named_modules():
                 if isinstance(layer, nn.Conv2d):
                     want = max(1, round(share * layer.out_channels))
@@ -190,24 +192,24 @@ def _check_slim(answer: Answer) -> str:
             if got(pictures).shape != (2, 10):
                 raise Wrong(f"{where}: the output has the shape {tuple(got(pictures).shape)}")
             if any(not torch.equal(v, before[k]) for k, v in model.state_dict().items()):
-                raise Wrong(f"{where}: the network that was handed over has changed")
-    return "One loop, and any network comes in any size."
+                raise Wrong(f"{where}: the network that was passed in has changed")
+    return "One loop resizes any network."
 
 
 @exercise(
     "03_2.slim",
     check=_check_slim,
     hints=(
-        "model.named_modules() gives every layer with its name; those that are nn.Conv2d are the "
-        "ones to change, one after the other, each time in the network that came out before.",
-        "Where layers are coupled, changing one changes the other. So take the number of kernels "
-        "from the network that was handed over, not from the one that is being edited.",
+        "model.named_modules() contains every layer with its name. Change one nn.Conv2d after the "
+        "other, always in the result of the edit before.",
+        "If layers are coupled, changing one changes the other. So take the number of kernels "
+        "from `model`, not from the network that you are editing.",
         "max(1, round(share * layer.out_channels)) for each layer of `model`, and "
         "result = edit_conv(result, name, example_input=pictures, out_channels=...)",
     ),
 )
 def slim(model: nn.Module, share: float, pictures: torch.Tensor) -> nn.Module:
-    """A copy in which every convolution has `share` times its kernels, rounded, at least 1.
+    """Return a copy whose convolutions have `share` times their kernels, rounded, at least 1.
 
     pictures: a batch that the model accepts, for edit_conv's example_input.
     """

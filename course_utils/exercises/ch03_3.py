@@ -11,24 +11,24 @@ import torch
 from course_utils.exercises.answers import (
     Answer,
     Wrong,
-    a_kind_of,
     number,
     one_line,
     same,
     shown,
     tensor,
+    wrong_kind,
 )
 from course_utils.exercises.base import exercise
 
 
 def _items(got: Any, where: str, wanted: str) -> list:
     if not isinstance(got, (list, tuple)):
-        raise Wrong(f"{where}: you gave {a_kind_of(got)}, {wanted} is wanted")
+        raise wrong_kind(got, wanted, f"{where}:")
     return list(got)
 
 
 def _counted(count: int, what: str) -> str:
-    """'1 epoch', '2 epochs'."""
+    """Return a number with its noun: '1 epoch', '2 epochs'."""
     return f"{shown(count)} {what}{'' if count == 1 else 's'}"
 
 
@@ -37,7 +37,7 @@ def _check_grid(answer: Answer) -> str:
         ({"kernel_size": [3, 5], "stride": [1, 2, 4]}, "two names"),
         ({"kernel_size": [3, 5]}, "one name"),
         ({"a": [1, 2], "b": [3], "c": [4, 5]}, "three names, one of them with one value"),
-        ({"schedule": ["cosine"], "kernel_size": [3, 5]}, "words for values"),
+        ({"schedule": ["cosine"], "kernel_size": [3, 5]}, "words as values"),
         ({"kernel_size": [3, 5], "stride": []}, "a name without a value"),
     ]
     for values, what in cases:
@@ -47,33 +47,34 @@ def _check_grid(answer: Answer) -> str:
         want = [dict(zip(names, p, strict=True)) for p in itertools.product(*values.values())]
         for point in got:
             if not isinstance(point, dict) or set(point) != set(names):
-                raise Wrong(f"{where}: {point!r} is no dict with a value for each name")
+                raise Wrong(f"{where}: {point!r} is not a dict with a value for each name")
         if len(got) != len(want):
-            because = " (there is nothing to combine with)" if not want else ""
+            because = " (a name without values allows no combination)" if not want else ""
             raise Wrong(
-                f"{where}: you gave {_counted(len(got), 'point')}, there are {len(want)}{because}"
+                f"{where}: your result has {_counted(len(got), 'point')}, it should have "
+                f"{len(want)}{because}"
             )
         missing = [point for point in want if point not in got]
         if missing:
             raise Wrong(f"{where}: the point {missing[0]} is missing")
-    return "The sizes multiply: each further name makes the grid as many times as large."
+    return "The sizes multiply: a name with 3 values makes the grid 3 times as large."
 
 
 @exercise(
     "03_3.grid",
     check=_check_grid,
     hints=(
-        "Begin with a list of one empty dict, [{}]. For each name, make of every dict in the list "
-        "one for each of the name's values.",
-        "itertools.product(*values.values()) gives all combinations of the values.",
+        "Begin with a list of one empty dict, [{}]. For each name, replace every dict in the list "
+        "by several dicts, one for each value of the name.",
+        "itertools.product(*values.values()) yields all combinations of the values.",
         "[dict(zip(values, point)) for point in itertools.product(*values.values())]",
     ),
 )
 def grid(values: dict[str, list]) -> list[dict]:
-    """Every combination of the values, as dicts name -> value.
+    """List every combination of the values, as dicts name -> value.
 
-    values: name -> list of values, such as {"kernel_size": [3, 5], "stride": [1, 2]}. A name with
-    an empty list leaves no combination: the result is an empty list.
+    values: name -> list of values, such as {"kernel_size": [3, 5], "stride": [1, 2]}. If a name has
+    an empty list, there is no combination: the result is an empty list.
     """
     import itertools
 
@@ -84,10 +85,10 @@ _QUARTERS = ("lowest", "second", "third", "highest")
 
 
 def _out_of_range(least: float, most: float, low: float, high: float) -> str:
-    """In words: numbers from `least` to `most` where `low` to `high` was wanted."""
+    """Return the sentence for numbers from `least` to `most` that should be in low to high."""
     said = (
         f"your numbers go from {shown(least)} to {shown(most)}; "
-        f"they should lie between {low:g} and {high:g}"
+        f"they should be between {low:g} and {high:g}"
     )
     for log, tip in (
         (math.log, "the logarithms: take exp"),
@@ -102,12 +103,12 @@ def _check_log_uniform(answer: Answer) -> str:
     for low, high, what in (
         (1e-4, 1e-1, "three decades"),
         (1.0, 100.0, "from 1 to 100"),
-        (0.5, 0.5, "nothing to choose from"),
+        (0.5, 0.5, "only one possible value"),
     ):
         where = f"{what} ({low:g} to {high:g})"
         random = torch.Generator().manual_seed(0)
         got = answer(low, high, 4000, random, where=f"{where}:", copy=False)
-        values = tensor(got, f"{where}:", (4000,), "a tensor of numbers is wanted")
+        values = tensor(got, f"{where}:", (4000,), "a tensor of numbers")
         if low == high:
             if bool((values - low).abs().max() > 1e-6 * low):
                 raise Wrong(f"{where}: all numbers should be {low:g}")
@@ -119,8 +120,8 @@ def _check_log_uniform(answer: Answer) -> str:
         below = float((values < middle).double().mean())
         if abs(below - 0.5) > 0.05:
             raise Wrong(
-                f"{where}: {100 * below:.0f} % of your numbers lie below {shown(middle)}, the "
-                "middle on a log scale; about half should"
+                f"{where}: {100 * below:.0f} % of your numbers are below {shown(middle)}, the "
+                "middle on a log scale; it should be about half"
             )
         edges = [low * (high / low) ** (i / 4) for i in range(5)]
         inner = torch.tensor(edges[1:-1], dtype=values.dtype)
@@ -128,31 +129,33 @@ def _check_log_uniform(answer: Answer) -> str:
         for i, share in enumerate(shares.tolist()):
             if abs(share - 0.25) > 0.05:
                 raise Wrong(
-                    f"{where}: {100 * share:.0f} % of your numbers lie between {shown(edges[i])} "
+                    f"{where}: {100 * share:.0f} % of your numbers are between {shown(edges[i])} "
                     f"and {shown(edges[i + 1])}, the {_QUARTERS[i]} quarter on a log scale; "
-                    "about 25 % should"
+                    "it should be about 25 %"
                 )
         again = answer(low, high, 4000, torch.Generator().manual_seed(0), where=where, copy=False)
         if not torch.equal(tensor(again, where, (4000,)), values):
-            raise Wrong(f"{where}: the same generator gives other numbers: draw from `generator`")
+            raise Wrong(
+                f"{where}: the same generator leads to other numbers: draw from `generator`"
+            )
         further = answer(low, high, 4000, random, where=where, copy=False)
         if torch.equal(tensor(further, where, (4000,)), values):
-            raise Wrong(f"{where}: a second call gives the same numbers: draw from `generator`")
-    return "As many rates between 0.0001 and 0.001 as between 0.01 and 0.1."
+            raise Wrong(f"{where}: a second call returns the same numbers: draw from `generator`")
+    return "There are as many rates between 0.0001 and 0.001 as between 0.01 and 0.1."
 
 
 @exercise(
     "03_3.log_uniform",
     check=_check_log_uniform,
     hints=(
-        "It is not the number that is to be uniform, but its logarithm.",
-        "torch.rand(count, generator=generator) is uniform between 0 and 1: stretch it to the "
-        "range from log(low) to log(high), and take exp of that.",
+        "Not the number should be uniform, but its logarithm.",
+        "torch.rand(count, generator=generator) is uniform between 0 and 1: scale it to the "
+        "range from log(low) to log(high), then take exp.",
         "low * (high / low) ** torch.rand(count, generator=generator)",
     ),
 )
 def log_uniform(low: float, high: float, count: int, generator: torch.Generator) -> torch.Tensor:
-    """`count` random numbers between low and high whose logarithms are spread evenly: (count,)."""
+    """Draw `count` numbers between low and high whose logarithms are uniform; shape (count,)."""
     return low * (high / low) ** torch.rand(count, generator=generator)
 
 
@@ -160,11 +163,11 @@ _MOST_CALLS = 1000
 
 
 class _Endless(BaseException):
-    """Ends an answer that scores on and on. Its own `except Exception` does not catch this."""
+    """Ends an answer that never stops scoring. Its own `except Exception` does not catch this."""
 
 
 def _in_words(calls: list[tuple[str, Any]]) -> str:
-    """'early, bad with 2'; where the epochs differ 'early with 2, bad with 4'."""
+    """Return calls in words: 'early, bad with 2'; if epochs differ, 'early with 2, bad with 4'."""
     if not calls:
         return "none"
     last = calls[-1][1]
@@ -174,10 +177,10 @@ def _in_words(calls: list[tuple[str, Any]]) -> str:
 
 
 def _next_round(calls: list[tuple[str, Any]], size: int) -> tuple[list, list]:
-    """The next round of an answer, and the calls after it.
+    """Return the calls of the next round, which should have `size` calls, and the calls after it.
 
-    Where it should have `size` calls it has them, and all after them with the same epochs until a
-    candidate comes back (the next round, with the epochs unchanged).
+    Further calls with the same epochs belong to the round, until a candidate is scored again: that
+    is the next round of an answer which does not raise the epochs.
     """
     end = min(size, len(calls))
     while 0 < end < len(calls):
@@ -192,7 +195,7 @@ def _next_round(calls: list[tuple[str, Any]], size: int) -> tuple[list, list]:
 def _compare_rounds(
     calls: list[tuple[str, Any]], rounds: list[list[tuple[str, int]]], winner: str, where: str
 ) -> None:
-    """Raise `Wrong` at the first round whose calls are not those of `rounds`, in any order."""
+    """Compare calls with those that each round should make, in any order within the round."""
     for i, want in enumerate(rounds, start=1):
         got, calls = _next_round(calls, len(want))
         if len(got) != len(want) or not all(call in got for call in want):
@@ -220,7 +223,7 @@ _ENDS = {
 
 
 def _score(candidate: str, epochs: int) -> float:
-    """Who is called late begins slowly, and early leads at first."""
+    """Return an accuracy: `late` is bad at first, and `early` is good at first."""
     if candidate == "late":
         return _ENDS[candidate] if epochs >= 8 else 0.15
     return 0.7 if candidate == "early" and epochs < 4 else _ENDS[candidate]
@@ -234,7 +237,7 @@ def _check_halving(answer: Answer) -> str:
         (["bad", "steady", "early"], 2, 2, "three candidates, an odd number"),
         (["worse", "bad"], 1, 4, "fewer candidates than the factor"),
         (["late"], 1, 2, "a single candidate"),
-        (eight, 2, 2, "three rounds, and who leads in the first falls behind"),
+        (eight, 2, 2, "three rounds, and the best of the first falls behind"),
     ]
     for candidates, epochs, factor, what in cases:
         where = (
@@ -265,27 +268,27 @@ def _check_halving(answer: Answer) -> str:
             now *= factor
         _compare_rounds(asked, rounds, left[0], where)
         if got != left[0]:
-            raise Wrong(f"{where}: you gave {a_kind_of(got)}, the winner is {left[0]!r}")
-    return "Who starts slowly is lost: that is the price (Jamieson and Talwalkar 2016)."
+            raise wrong_kind(got, f"the winner, {left[0]!r}", f"{where}:")
+    return "The price: a candidate that starts slowly is lost (Jamieson and Talwalkar 2016)."
 
 
 @exercise(
     "03_3.halving",
     check=_check_halving,
     hints=(
-        "A loop that runs while there is more than one candidate: score each of them, sort, keep "
-        "the best, multiply the epochs.",
-        "Of n candidates max(1, n // factor) are kept. A single one needs no score at all.",
+        "Write a loop that runs while there is more than one candidate: score each of them, sort, "
+        "keep the best, multiply the epochs.",
+        "Of n candidates keep max(1, n // factor). A single candidate needs no score.",
         "ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True); "
         "candidates = ranked[: max(1, len(ranked) // factor)]; epochs *= factor",
     ),
 )
 def halving(candidates: list, score: object, epochs: int, factor: int) -> object:
-    """The winner of successive halving.
+    """Find the winner of successive halving.
 
-    score(candidate, epochs) trains a candidate for so many epochs and gives its accuracy. In each
-    round all that are left are scored, the best len // factor of them stay (at least one), and the
-    next round has `factor` times the epochs. It ends when one is left. A single candidate is not
+    score(candidate, epochs) trains a candidate for `epochs` epochs and returns its accuracy. Each
+    round scores all candidates that are left, keeps the best len // factor of them (at least one),
+    and multiplies the epochs by `factor`. It ends when one is left. A single candidate is not
     scored.
     """
     while len(candidates) > 1:
@@ -297,13 +300,13 @@ def halving(candidates: list, score: object, epochs: int, factor: int) -> object
 
 def _check_front(answer: Answer) -> str:
     cases = [
-        ([(3, 0.9), (1, 0.5), (2, 0.7)], "each dearer one is better"),
-        ([(1, 0.8), (2, 0.7), (3, 0.9)], "one is dearer and worse"),
+        ([(3, 0.9), (1, 0.5), (2, 0.7)], "each more expensive one is better"),
+        ([(1, 0.8), (2, 0.7), (3, 0.9)], "one is more expensive and worse"),
         ([(1, 0.8), (1, 0.9), (2, 0.95)], "two of the same cost"),
         ([(1, 0.8), (2, 0.8), (3, 0.9)], "two of the same accuracy"),
-        ([(2, 0.5)], "a single one"),
+        ([(2, 0.5)], "a single point"),
         ([(1, 0.9), (2, 0.8), (3, 0.7)], "the cheapest is the best"),
-        ([(1, 0.5), (1, 0.5), (2, 0.4)], "the same one twice"),
+        ([(1, 0.5), (1, 0.5), (2, 0.4)], "the same point twice"),
         (
             [(1, 0.9), (2, 0.6), (3, 0.8)],
             "one is better than the one before it, but not than the cheapest",
@@ -316,14 +319,14 @@ def _check_front(answer: Answer) -> str:
         for pair in got:
             both = _items(pair, where, "a list of pairs (cost, accuracy)")
             if len(both) != 2:
-                raise Wrong(f"{where}: {pair!r} is no pair (cost, accuracy)")
+                raise Wrong(f"{where}: {pair!r} is not a pair (cost, accuracy)")
             read = number(both[0], f"{where}:"), number(both[1], f"{where}:")
-            # Not by ==: an answer that works with float32 tensors gives back 0.89999998.
+            # Not by ==: an answer that works with float32 tensors returns 0.89999998 for 0.9.
             known = [p for p in points if same(read[0], p[0]) and same(read[1], p[1])]
             if not known:
                 raise Wrong(
-                    f"{where}: {read} is none of the points: give the pairs (cost, accuracy) as "
-                    "they are"
+                    f"{where}: {read} is not one of the points: return the pairs (cost, accuracy) "
+                    "unchanged"
                 )
             pairs.append(known[0])
         want = []
@@ -333,28 +336,30 @@ def _check_front(answer: Answer) -> str:
         for pair in pairs:
             if pair not in want:
                 better = next(p for p in want if p[0] <= pair[0] and p[1] >= pair[1])
-                raise Wrong(f"{where}: {pair} does not belong there: {better} beats it")
+                raise Wrong(f"{where}: {pair} is not on the front: {better} beats it")
         if pairs != want:
-            raise Wrong(f"{where}: you gave {pairs}, it is {want}: cheapest first, each once")
-    return "Nothing beats a point on the front; which of them is best, only you can say."
+            raise Wrong(
+                f"{where}: your result is {pairs}, it should be {want}: cheapest first, each once"
+            )
+    return "No point beats one on the front; which of them is best, you decide."
 
 
 @exercise(
     "03_3.front",
     check=_check_front,
     hints=(
-        "Sort by cost, and of equal cost the most accurate first. Then walk from the cheapest on.",
-        "Who belongs to the front is more accurate than all that are cheaper. So remember the best "
-        "accuracy seen so far.",
+        "Sort by cost, and points of equal cost by accuracy, the best first. Then loop over them.",
+        "A point on the front is more accurate than all cheaper points. So remember the best "
+        "accuracy so far.",
         "for pair in sorted(points, key=lambda p: (p[0], -p[1])): keep it if it is more accurate "
         "than the last one kept",
     ),
 )
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, accuracy) that no other point beats, the cheapest first.
+    """Find the points (cost, accuracy) that no other point beats, the cheapest first.
 
     One point beats another if it costs no more and is no less accurate, and is better in one of
-    the two. Of equal points one is given.
+    the two. Return equal points only once.
     """
     kept = []
     for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):

@@ -1,4 +1,4 @@
-"""What a model's weights tell: He's deviation, the rules mistaken for it, sums of weights."""
+"""Checks of weights for chapter 02_3: He's standard deviation, and sums of weights."""
 
 from __future__ import annotations
 
@@ -12,38 +12,45 @@ from course_utils.exercises.answers import Wrong, shown
 
 
 def he(layer: nn.Module) -> float:
-    """Standard deviation √(2 / n_in) (He et al. 2015)."""
+    """Return He's standard deviation √(2 / n_in) (He et al. 2015)."""
     fan_in = layer.weight[0].numel()
     return math.sqrt(2 / fan_in)
 
 
 def _fans(layer: nn.Module) -> tuple[int, int]:
-    inside = layer.weight[0][0].numel()
-    return layer.weight.shape[1] * inside, layer.weight.shape[0] * inside
+    """Return n_in and n_out."""
+    kernel = layer.weight[0][0].numel()
+    return layer.weight.shape[1] * kernel, layer.weight.shape[0] * kernel
 
 
-def misread(layer: nn.Module, std: float) -> str:
-    """Which other rule gives this standard deviation, in words; '' if none is known."""
+def other_rule(layer: nn.Module, std: float) -> str:
+    """Name the other rule that leads to this standard deviation; '' if none is known."""
     fan_in, fan_out = _fans(layer)
     rules = [
         (2 / fan_in, "that is the variance: √(2 / n_in) is the standard deviation"),
         ((2 / fan_in) ** 0.25, "√(2 / n_in) is the standard deviation itself, not the variance"),
         (math.sqrt(2 / fan_out), "that is for n_out, the outputs, instead of n_in"),
         (math.sqrt(2 / (fan_in + fan_out)), "that is Xavier's rule, made for tanh"),
-        (math.sqrt(1 / fan_in), "that is √(1 / n_in): ReLU halves the signal, hence the 2"),
+        (
+            math.sqrt(1 / fan_in),
+            "that is √(1 / n_in): the 2 is there because ReLU halves the signal",
+        ),
         (math.sqrt(1 / (3 * fan_in)), "that is PyTorch's default"),
         (math.sqrt(2 / layer.weight.shape[1]), "the kernel's height and width are missing in n_in"),
     ]
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         rules.insert(
             0,
-            (math.sqrt(2 / (fan_in * layer.groups)), "a filter only sees its own group's channels"),
+            (
+                math.sqrt(2 / (fan_in * layer.groups)),
+                "a filter sees only the channels of its group",
+            ),
         )
     return next((text for value, text in rules if math.isclose(value, std, rel_tol=0.02)), "")
 
 
 def sample_model() -> nn.Sequential:
-    """Nested, with groups, a layer without bias, and two kinds of normalisation."""
+    """Return a nested model with groups, a layer without bias, and two kinds of normalisation."""
     return nn.Sequential(
         nn.Conv2d(3, 96, (3, 5), padding="same"),
         nn.BatchNorm2d(96),
@@ -59,22 +66,22 @@ def sample_model() -> nn.Sequential:
 
 
 def weighted_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Convolutions and linear layers with their names as the reader would address them."""
+    """Yield convolutions and linear layers with their names in words."""
     for name, layer in model.named_modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             yield f"layer {name} ({type(layer).__name__})", layer
 
 
 def check_weights(name: str, layer: nn.Module, weight: Tensor) -> None:
-    """Mean 0 and He's deviation, as closely as so many draws allow (six standard errors)."""
+    """Check for mean 0 and He's standard deviation, within six standard errors."""
     if not bool(torch.isfinite(weight).all()):
-        raise Wrong(f"{name}: the weights hold nan or infinity")
+        raise Wrong(f"{name}: the weights contain nan or infinity")
     want, got = he(layer), weight.std().item()
     tolerance = 6 / math.sqrt(2 * weight.numel())
     if abs(got / want - 1) > tolerance:
-        because = misread(layer, got) or f"√(2 / {weight[0].numel()})"
+        because = other_rule(layer, got) or f"√(2 / {weight[0].numel()})"
         raise Wrong(
-            f"{name}: the weights' standard deviation is {shown(got)}, He's is "
+            f"{name}: the weights' standard deviation is {shown(got)}, it should be "
             f"{shown(want)} ({because})"
         )
     mean = weight.mean().item()
@@ -83,17 +90,17 @@ def check_weights(name: str, layer: nn.Module, weight: Tensor) -> None:
 
 
 def other_penalty(model: nn.Module, weights: list[Tensor], got: float) -> str:
-    """Which other sum the reader took, in words; '' if none is known."""
+    """Name the other sum that has this value; '' if none is known."""
     everything = [parameter.detach() for parameter in model.parameters()]
     named = dict(model.named_parameters())
     called_weight = [p.detach() for name, p in named.items() if name.endswith("weight")]
     top = [child.weight for child in model.children() if isinstance(child, (nn.Conv2d, nn.Linear))]
     ways = [
-        (sum(p.abs().sum().item() for p in everything), "the biases were counted, too"),
-        (sum(p.abs().sum().item() for p in called_weight), "BatchNorm's weights were counted"),
+        (sum(p.abs().sum().item() for p in everything), "the biases do not count"),
+        (sum(p.abs().sum().item() for p in called_weight), "BatchNorm's weights do not count"),
         (sum(p.square().sum().item() for p in weights), "that is L2: squares instead of |w|"),
-        (sum(p.sum().item() for p in weights), "the signs are still in: |w| is wanted"),
+        (sum(p.sum().item() for p in weights), "w was added, not |w|"),
         (sum(p.abs().mean().item() for p in weights), "that is a sum of means"),
         (sum(p.abs().sum().item() for p in top), "nested layers were left out"),
     ]
-    return next((f" ({why})" for value, why in ways if math.isclose(got, value, rel_tol=1e-4)), "")
+    return next((why for value, why in ways if math.isclose(got, value, rel_tol=1e-4)), "")

@@ -6,7 +6,6 @@ import itertools
 import math
 
 import numpy as np
-import pytest
 import torch
 
 
@@ -17,13 +16,13 @@ def grid_by_loop(values):
     return points[::-1]  # any order will do
 
 
-def test_grid_another_way(line):
-    assert line("03_3.grid", grid_by_loop).startswith("✔")
+def test_grid_another_way(solved):
+    solved("03_3.grid", grid_by_loop)
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
+def test_grid_typical_mistakes(rejected):
+    rejected(
+        "03_3.grid",
         (
             lambda values: [
                 dict(zip(values, p, strict=True)) for p in zip(*values.values(), strict=False)
@@ -31,15 +30,12 @@ def test_grid_another_way(line):
             "two names",
         ),
         (lambda values: [{n: v} for n, some in values.items() for v in some], "each name"),
-        (lambda values: [tuple(values)], "no dict"),
-        (lambda values: {}, "a list of dicts is wanted"),
+        (lambda values: [tuple(values)], "is not a dict"),
+        (lambda values: {}, "a list of dicts"),
         (lambda values: grid_by_loop({n: v for n, v in values.items() if v}), "without a value"),
         (lambda values: [grid_by_loop(values)[0]] * len(grid_by_loop(values)), "is missing"),
-        (lambda values: grid_by_loop(values)[:1], "you gave 1 point, there are 6"),
-    ],
-)
-def test_grid_typical_mistakes(rejected, answer, edge):
-    rejected("03_3.grid", answer, edge)
+        (lambda values: grid_by_loop(values)[:1], "1 point, it should have 6"),
+    )
 
 
 def by_exp(low, high, count, generator):
@@ -57,14 +53,13 @@ def right_below_the_middle(low, high, count, generator):
     return torch.where(values < math.sqrt(low * high), values, torch.tensor(high))
 
 
-@pytest.mark.parametrize("answer", [by_exp, by_ten])
-def test_log_uniform_other_ways(line, answer):
-    assert line("03_3.log_uniform", answer).startswith("✔")
+def test_log_uniform_other_ways(solved):
+    solved("03_3.log_uniform", by_exp, by_ten)
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
+def test_log_uniform_typical_mistakes(rejected):
+    rejected(
+        "03_3.log_uniform",
         (lambda a, b, n, g: a + (b - a) * torch.rand(n, generator=g), "the middle on a log scale"),
         (lambda a, b, n, g: a * (b / a) ** torch.rand(n), "draw from `generator`"),
         (lambda a, b, n, g: a * (b / a) ** torch.linspace(0, 1, n), "a second call"),
@@ -72,26 +67,17 @@ def test_log_uniform_other_ways(line, answer):
         (lambda a, b, n, g: a * (b / a) ** torch.rand(1, generator=g), "the shape"),
         (
             lambda a, b, n, g: a * (b / a) ** torch.randint(0, 2, (n,), generator=g),
-            "0.0005623, the lowest quarter on a log scale; about 25 % should",
+            "the lowest quarter",
         ),
-        (
-            right_below_the_middle,
-            ": 0 % of your numbers lie between 0.003162 and 0.01778, the third",
-        ),
-        (
-            lambda a, b, n, g: by_exp(a, b, n, g).log(),
-            "-2.304; they should lie between 0.0001 and 0.1 (these are the logarithms: take exp)",
-        ),
+        (right_below_the_middle, ": 0 % of your numbers"),
+        (lambda a, b, n, g: by_exp(a, b, n, g).log(), "take exp"),
         (lambda a, b, n, g: by_exp(a, b, n, g).log10(), "logarithms to base 10"),
-    ],
-)
-def test_log_uniform_typical_mistakes(rejected, answer, edge):
-    rejected("03_3.log_uniform", answer, edge)
+    )
 
 
 def test_numbers_out_of_range_that_are_no_logarithms_are_not_called_so(line):
     said = line("03_3.log_uniform", lambda a, b, n, g: by_exp(a, b, n, g) * 2)
-    assert said.endswith("they should lie between 0.0001 and 0.1")
+    assert said.endswith("between 0.0001 and 0.1")
 
 
 def halving_by_recursion(candidates, score, epochs, factor):
@@ -111,9 +97,8 @@ def halving_backwards(candidates, score, epochs, factor):
     return halving_backwards(kept, score, epochs * factor, factor)
 
 
-@pytest.mark.parametrize("answer", [halving_by_recursion, halving_backwards])
-def test_halving_other_ways(line, answer):
-    assert line("03_3.halving", answer).startswith("✔")
+def test_halving_other_ways(solved):
+    solved("03_3.halving", halving_by_recursion, halving_backwards)
 
 
 def keep_the_best(ranked, factor):
@@ -186,13 +171,12 @@ def goes_on_whatever_happens(candidates, score, epochs, factor):
 ROUND_2 = "round 2 should score early, steady with 2 epochs; you scored "
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
+def test_halving_typical_mistakes(rejected):
+    rejected(
+        "03_3.halving",
         (
             lambda c, s, e, f: max(c, key=lambda one: s(one, 100)),
-            "(4 candidates, 1 epoch first, factor 2): round 1 should score early, steady, bad, "
-            "worse with 1 epoch; you scored early, steady, bad, worse with 100",
+            "early, steady, bad, worse with 100",
         ),
         (lambda c, s, e, f: max(c, key=lambda one: s(one, e)), f"{ROUND_2}none"),
         (halving_with(lambda ranked, factor: ranked[: len(ranked) // factor]), "IndexError"),
@@ -219,22 +203,14 @@ ROUND_2 = "round 2 should score early, steady with 2 epochs; you scored "
             "you scored early, early, steady, steady, bad, bad, worse, worse with 1",
         ),
         (raises_the_epochs_too_soon, "you scored early with 1, steady with 2, bad with 4, worse"),
-        (ranks_by_the_first_round, "who leads in the first falls behind"),
-        (
-            lambda c, s, e, f: (halving_by_recursion(c, s, e, f), c[-1])[1],
-            "you gave a str ('worse'), the winner is 'early'",
-        ),
-    ],
-)
-def test_halving_typical_mistakes(rejected, answer, edge):
-    rejected("03_3.halving", answer, edge)
+        (ranks_by_the_first_round, "the best of the first falls behind"),
+        (lambda c, s, e, f: (halving_by_recursion(c, s, e, f), c[-1])[1], "'worse'"),
+    )
 
 
-@pytest.mark.parametrize(
-    "answer", [halving_with(lambda ranked, factor: ranked), goes_on_whatever_happens]
-)
-def test_halving_that_never_ends_is_stopped(rejected, answer):
-    rejected("03_3.halving", answer, "score was called 1,000 times: does your loop end?")
+def test_halving_that_never_ends_is_stopped(rejected):
+    endless = halving_with(lambda ranked, factor: ranked), goes_on_whatever_happens
+    rejected("03_3.halving", *((answer, "1,000 times") for answer in endless))
 
 
 def front_by_comparison(points):
@@ -246,9 +222,8 @@ def front_in_float32(points):
     return torch.tensor(front_by_comparison(points)).tolist()
 
 
-@pytest.mark.parametrize("answer", [front_by_comparison, front_in_float32])
-def test_front_other_ways(line, answer):
-    assert line("03_3.front", answer).startswith("✔")
+def test_front_other_ways(solved):
+    solved("03_3.front", front_by_comparison, front_in_float32)
 
 
 def better_than_the_one_before(points):
@@ -256,11 +231,11 @@ def better_than_the_one_before(points):
     return ranked[:1] + [q for p, q in itertools.pairwise(ranked) if q[1] > p[1]]
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
-        (lambda points: sorted(points), "(2, 0.7) does not belong there: (1, 0.8) beats it"),
-        (lambda points: [max(points, key=lambda p: p[1])], "each dearer one is better"),
+def test_front_typical_mistakes(rejected):
+    rejected(
+        "03_3.front",
+        (lambda points: sorted(points), "(1, 0.8) beats it"),
+        (lambda points: [max(points, key=lambda p: p[1])], "more expensive"),
         (lambda points: front_by_comparison(points)[::-1], "cheapest first"),
         (
             lambda points: sorted(
@@ -270,19 +245,16 @@ def better_than_the_one_before(points):
         ),
         (
             lambda points: sorted(p for p in points if front_by_comparison(points).count(list(p))),
-            "the same one twice",
+            "the same point twice",
         ),
         (lambda points: points[0], "a list of pairs"),
         (better_than_the_one_before, "one is better than the one before it"),
         (
             lambda points: [(a, c) for c, a in front_by_comparison(points)],
-            "(0.5, 1) is none of the points: give the pairs (cost, accuracy) as they are",
+            "(0.5, 1) is not one of the points",
         ),
         (
             lambda points: [(c, 100 * a) for c, a in front_by_comparison(points)],
-            "(1, 50.0) is none of the points",
+            "(1, 50.0) is not one of the points",
         ),
-    ],
-)
-def test_front_typical_mistakes(rejected, answer, edge):
-    rejected("03_3.front", answer, edge)
+    )

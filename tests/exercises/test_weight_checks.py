@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from torch import nn
 
@@ -45,9 +44,8 @@ def with_data(model):
                 layer.bias.data = torch.zeros_like(layer.bias)
 
 
-@pytest.mark.parametrize("answer", [by_formula, with_data])
-def test_initialise_other_ways(line, answer):
-    assert line("02_3.initialise", answer).startswith("✔")
+def test_initialise_other_ways(solved):
+    solved("02_3.initialise", by_formula, with_data)
 
 
 def top_layers_only(model):
@@ -96,9 +94,9 @@ def frozen(layer):
     layer.weight.requires_grad_(False)
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
+def test_initialise_rejects(rejected):
+    rejected(
+        "02_3.initialise",
         (every_layer(lambda layer: layer.reset_parameters()), "(that is PyTorch's default)"),
         (
             every_layer(lambda layer: nn.init.kaiming_normal_(layer.weight, mode="fan_out")),
@@ -140,15 +138,12 @@ def frozen(layer):
         ),
         (every_layer(one_seed), "two layers of the same size got the same weights"),
         (every_layer(frozen), "no longer require a gradient"),
-        (top_layers_only, "layer 2.0 (Conv2d): the weights were not touched"),
-        (convolutions_only, "layer 5 (Linear): the weights were not touched"),
+        (top_layers_only, "layer 2.0 (Conv2d)"),
+        (convolutions_only, "layer 5 (Linear)"),
         (biases_forgotten, "layer 0 (Conv2d): a bias is 0.25, it should be 0"),
         (bias_none_forgotten, "raised AttributeError: 'NoneType' object has no attribute"),
-        (every_parameter, "layer 1 (BatchNorm2d): its weight has to stay 1, it became 0.0"),
-    ],
-)
-def test_initialise_rejects(rejected, answer, edge):
-    rejected("02_3.initialise", answer, edge)
+        (every_parameter, "layer 1 (BatchNorm2d)"),
+    )
 
 
 def weights_by_dimension(model):
@@ -166,9 +161,8 @@ def by_loop(model):
     return total.reshape(1)
 
 
-@pytest.mark.parametrize("answer", [by_norm, by_loop])
-def test_l1_penalty_other_ways(line, answer):
-    assert line("02_3.l1_penalty", answer).startswith("✔")
+def test_l1_penalty_other_ways(solved):
+    solved("02_3.l1_penalty", by_norm, by_loop)
 
 
 def named_weights(model):
@@ -188,26 +182,23 @@ def without_graph(model):
     return ch02_3.l1_penalty(model)
 
 
-@pytest.mark.parametrize(
-    ("answer", "edge"),
-    [
-        (summed(lambda model: model.parameters()), "layers with biases: you gave"),
-        (summed(lambda model: model.parameters()), "(the biases were counted, too)"),
-        (summed(named_weights), "a nested network with BatchNorm: you gave"),
-        (summed(named_weights), "(BatchNorm's weights were counted)"),
+def test_l1_penalty_rejects(rejected):
+    rejected(
+        "02_3.l1_penalty",
+        (summed(lambda model: model.parameters()), "layers with biases"),
+        (summed(lambda model: model.parameters()), "the biases"),
+        (summed(named_weights), "a nested network with BatchNorm"),
+        (summed(named_weights), "BatchNorm's weights"),
         (summed(children_only), "(nested layers were left out)"),
         (summed(weights_by_dimension, lambda p: p.square().sum()), "that is L2"),
-        (summed(weights_by_dimension, lambda p: p.sum()), "the signs are still in: |w| is wanted"),
+        (summed(weights_by_dimension, lambda p: p.sum()), "|w|"),
         (summed(weights_by_dimension, lambda p: p.abs().mean()), "that is a sum of means"),
         (summed(weights_by_dimension, lambda p: p.abs().sum().item()), "no gradient flows back"),
         (summed(weights_by_dimension, lambda p: p.data.abs().sum()), "no gradient flows back"),
         (without_graph, "no gradient flows back from it"),
-        (lambda model: [p.abs().sum() for p in model.parameters()], "a list, a number is wanted"),
-        (lambda model: next(model.parameters()).abs(), "one number (their sum) is wanted"),
-    ],
-)
-def test_l1_penalty_rejects(rejected, answer, edge):
-    rejected("02_3.l1_penalty", answer, edge)
+        (lambda model: [p.abs().sum() for p in model.parameters()], "a list"),
+        (lambda model: next(model.parameters()).abs(), "one number"),
+    )
 
 
 def test_l1_penalty_must_pull_with_the_sign_of_the_weight(rejected):
@@ -215,4 +206,4 @@ def test_l1_penalty_must_pull_with_the_sign_of_the_weight(rejected):
         l2 = sum(weight.square().sum() for weight in weights_by_dimension(model))
         return ch02_3.l1_penalty(model).detach() + l2 - l2.detach()
 
-    rejected("02_3.l1_penalty", right_value_wrong_gradient, "the slope of |w| is the sign of w")
+    rejected("02_3.l1_penalty", (right_value_wrong_gradient, "the derivative of |w|"))
