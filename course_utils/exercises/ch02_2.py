@@ -79,7 +79,7 @@ def flat_features(height: int, width: int, channels: int = 32) -> int:
     """Compute how many numbers of each picture reach the linear layer.
 
     The picture goes through two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2);
-    the second block has `channels` output channels. Height and width may be any, also odd.
+    the second block has `channels` output channels. Any height and width, also odd ones.
     """
     return channels * (height // 2 // 2) * (width // 2 // 2)
 

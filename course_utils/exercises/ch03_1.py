@@ -136,7 +136,7 @@ def _check_fitted_drops(answer: Answer) -> str:
     ),
 )
 def fitted_drops(epochs: int) -> tuple[int, float]:
-    """Choose step_size and gamma of StepLR: two drops within the training, a hundredth left.
+    """Choose step_size and gamma of StepLR: two drops within the training, 1/100 is left.
 
     epochs: length of the training, 6 or more. The three pieces between the drops differ by at most
     two epochs.
@@ -317,7 +317,7 @@ def _check_warmup_cosine(answer: Answer) -> str:
     ),
 )
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Compute the learning rate of a step (0, 1, …, steps − 1): linear rise, then half a cosine.
+    """Compute the learning rate of a step, 0 to steps − 1: a linear rise, then half a cosine to 0.
 
     While step < warmup it is peak · (step + 1) / warmup; warmup = 0 means no rise.
     After the rise it is peak · (1 + cos(π s)) / 2, with s = (steps made since the rise) / (all

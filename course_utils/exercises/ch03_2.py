@@ -142,7 +142,7 @@ def _check_separable_cost(answer: Answer) -> str:
     ),
 )
 def separable_cost(in_channels: int, out_channels: int, kernel_size: int) -> float:
-    """Compute the weights of a depthwise-separable convolution, as a share of the plain one's.
+    """Compute the weights of a depthwise-separable convolution, as a share of a plain one's.
 
     Depthwise (one kernel for each channel), then 1 × 1. Without biases.
     """

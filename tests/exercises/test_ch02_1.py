@@ -71,7 +71,7 @@ def test_cross_correlate_rejects(rejected):
             lambda image, kernel, stride: correlated(image, kernel),
             "the shape (5, 5), it should have (3, 3)",
         ),
-        (windows_side_by_side, "window number i starts at i · stride = 2 · i"),
+        (windows_side_by_side, "i · stride = 2 · i"),
         (one_window_short, "has the shape (2, 2), it should have (3, 3)"),
         (square_only, "a picture that is not square"),
         (padded, "has the shape (5, 5), it should have (3, 3)"),
@@ -204,10 +204,7 @@ def test_same_padding_rejects(rejected):
         (lambda k, d: d * k // 2, "dilation 2: for kernel 3"),
         (lambda k, d: (k - 1) // 2 + d - 1, "dilation 3: for kernel 5"),
         (lambda k, d: d * (k - 1) / 4, "is 0.5, it should be 1"),
-        (
-            lambda k, d: d * max(1, (k - 1) // 2),
-            "kernel 1: for kernel 1 and dilation 1 your result is 1",
-        ),
+        (lambda k, d: d * max(1, (k - 1) // 2), "kernel 1:"),
         (lambda k, d: 1, "kernel 1"),
         (lambda k, d: "same", "a str ('same')"),
     )

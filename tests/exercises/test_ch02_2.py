@@ -26,7 +26,7 @@ def test_flat_features_other_ways(solved):
 def test_flat_features_rejects(rejected):
     rejected(
         "02_2.flat_features",
-        (lambda h, w, c: c * h * w // 16, "an odd size after the first pooling: for a 30 × 30"),
+        (lambda h, w, c: c * h * w // 16, "30 × 30"),
         (lambda h, w, c: c * round(h / 4) * round(w / 4), "a 30 × 30 picture, channels=32"),
         (lambda h, w, c: c * -(-h // 4) * -(-w // 4), "30 → 15 → 7: pooling rounds down"),
         (lambda h, w, c: c * (h // 4) ** 2, "a picture that is not square: for a 28 × 40"),
@@ -108,15 +108,12 @@ def test_training_step_rejects(rejected):
         (step("zlb"), "no parameter moved"),
         (step("zls"), "no parameter moved"),
         (step("lsb"), "no parameter moved"),
-        (step("zlbss"), "the parameters moved 2 times as far as one SGD step"),
+        (step("zlbss"), "2 times as far"),
         (step("zlbs", lambda a, b: F.cross_entropy(a, b, reduction="sum")), "moved 12 times"),
         (uphill, "the parameters moved uphill, -1 times"),
         (step("zlbs", lambda a, b: F.cross_entropy(a.softmax(1), b)), "not along the gradient"),
-        (first_layer_only, "not along the gradient of the mean cross-entropy"),
-        (
-            step("zlbs", give=lambda loss: loss),
-            "keeps the whole graph in memory: return loss.item()",
-        ),
+        (first_layer_only, "not along the gradient"),
+        (step("zlbs", give=lambda loss: loss), "return loss.item()"),
         (step("zlbs", give=lambda loss: 2 * loss.item()), "is 2.274, it should be 1.137"),
         (loss_afterwards, "before the step"),
         (step("zlbs", give=lambda loss: "done"), "a str ('done')"),

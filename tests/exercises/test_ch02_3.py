@@ -61,10 +61,7 @@ def test_he_std_rejects(rejected):
             lambda layer: (2 / n_in_square(layer)) ** 0.5,
             "a kernel that is not square: for Conv2d(8",
         ),
-        (
-            lambda layer: (2 / layer.weight.shape[1]) ** 0.5,
-            "the kernel's height and width are missing in n_in",
-        ),
+        (lambda layer: (2 / layer.weight.shape[1]) ** 0.5, "height and width are missing"),
         (lambda layer: (2 / layer.weight.numel()) ** 0.5, "(n_in is 1,568)"),
         (lambda layer: (2 / layer.in_features) ** 0.5, "'Conv2d' object has no attribute"),
         (lambda layer: 0.03571, "a convolution on one channel"),
@@ -136,7 +133,7 @@ def test_decay_groups_rejects(rejected):
         (lambda m, decay: ch02_3.decay_groups(m, decay)[0], "a dict"),
         (lambda m, decay: [list(m.parameters())], "a list of dicts"),
         (lambda m, decay: [{"weight_decay": decay}], "torch.optim.AdamW says"),
-        (lambda m, decay: [], "torch.optim.AdamW says ValueError: optimizer got an empty"),
+        (lambda m, decay: [], "torch.optim.AdamW says ValueError"),
     )
 
 
@@ -172,13 +169,10 @@ def test_mean_std_rejects(rejected):
     rejected(
         "02_3.mean_std",
         (over((0, 2, 3), scale=1), "(scale 0 … 255 to 0 … 1)"),
-        (
-            over((0, 2, 3), scale=256),
-            "grey pictures: for images of the shape (60, 1, 28, 28) the mean",
-        ),
+        (over((0, 2, 3), scale=256), "grey pictures"),
         (over((0, 1, 2, 3)), "has the shape (), it should have (1,)"),
-        (over((2, 3)), "mean: your result has the shape (60, 1), it should have (1,)"),
-        (over(0), "mean: your result has the shape (1, 28, 28), it should have (1,)"),
+        (over((2, 3)), "(60, 1), it should have (1,)"),
+        (over(0), "(1, 28, 28), it should have (1,)"),
         (over((0, 2, 3), spread=torch.Tensor.var), "(that is the variance)"),
         (per_picture, "the mean of the pictures' own stds"),
         (lambda images: over((0, 2, 3))(images)[0], "two tensors"),
@@ -186,12 +180,9 @@ def test_mean_std_rejects(rejected):
         (lambda images: images.mean(dim=(0, 2, 3)), "mean(): could not infer output dtype"),
         (
             lambda images: tuple(v.expand(images.shape[1]) for v in over((0, 1, 2, 3))(images)),
-            "pictures in colour: for images of the shape (60, 3, 32, 32) the mean of channel",
+            "pictures in colour",
         ),
-        (
-            lambda images: (torch.full((images.shape[1],), 0.5),) * 2,
-            "grey pictures: for images of the shape (60, 1, 28, 28)",
-        ),
+        (lambda images: (torch.full((images.shape[1],), 0.5),) * 2, "grey pictures"),
     )
 
 
@@ -253,11 +244,11 @@ def test_random_flip_rejects(rejected):
         (flipping(axis=-2), "upside down"),
         (flipping(axis=1), "is neither itself nor its mirror image"),
         (flipping(seeded=False), "the same seed flipped other pictures"),
-        (every_second, "seeds 1 and 2 flipped the same pictures: draw with the generator"),
+        (every_second, "seeds 1 and 2"),
         (in_place, "work on a copy"),
-        (coin_for_each_row, "is neither itself nor its mirror image (left ↔ right)"),
+        (coin_for_each_row, "left ↔ right"),
         (lambda im, g: flipping()(im, g).float(), "should stay torch.uint8, like the images"),
         (lambda im, g: flipping()(im, g) / 255, "should stay torch.uint8"),
-        (lambda im, g: flipping()(im, g)[:-1], "has the shape (399, 3, 6, 9), it should have (400"),
+        (lambda im, g: flipping()(im, g)[:-1], "(399, 3, 6, 9)"),
         (lambda im, g: torch.zeros_like(im), "is neither itself nor its mirror image"),
     )

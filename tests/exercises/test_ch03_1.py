@@ -24,7 +24,7 @@ def test_largest_rate_rejects(rejected):
         "03_1.largest_rate",
         (lambda c: 1 / max(c), "is 0.05, it should be 0.1"),
         (lambda c: 2 / min(c), "is 2.0, it should be 0.1"),
-        (lambda c: 2 / c[-1], "the steep direction first: for curvatures [20.0, 1.0]"),
+        (lambda c: 2 / c[-1], "curvatures [20.0, 1.0]"),
         (lambda c: 2 * len(c) / sum(c), "should be 0.1"),
         (lambda c: 2 / (max(c) + 1e-3 * (len(c) - 2)), "one parameter"),
         (lambda c: c, "a number"),
@@ -80,7 +80,7 @@ def test_fitted_drops_rejects(rejected):
         (lambda e: (e // 2, 0.1), "StepLR(3) drops 1 time within"),
         (lambda e: (e / 3, 0.1), "step_size is 2.333"),
         (lambda e: (-(-e // 3), 0.01), "0.0001 of the rate"),
-        (lambda e: ((e - 1) // 2, 0.1), "for 9 epochs the three pieces last 4, 4 and 1 epochs"),
+        (lambda e: ((e - 1) // 2, 0.1), "4, 4 and 1 epochs"),
         (lambda e: -(-e // 3), "two numbers"),
         (lambda e: (0, 0.1), "step_size is 0"),
         (lambda e: (-(-e // 3), -0.1), "gamma is -0.1"),
@@ -184,13 +184,13 @@ def plateau_like(model, batches, loss_function, optimizer, scheduler, epochs):
 def test_train_epochs_rejects(rejected):
     rejected(
         "03_1.train_epochs",
-        (epoch_first, "scheduler.step() comes before the first optimizer.step()"),
-        (loop("so", ""), "scheduler.step() comes before the first optimizer.step()"),
+        (epoch_first, "before the first optimizer.step()"),
+        (loop("so", ""), "before the first optimizer.step()"),
         (loop("os", ""), "after every batch"),
-        (loop("o", ""), "scheduler.step() was called 0 times, it should be 4"),
-        (loop("", "os"), "optimizer.step() was called 4 times, it should be 12"),
+        (loop("o", ""), "called 0 times, it should be 4"),
+        (loop("", "os"), "called 4 times, it should be 12"),
         (loop("", "s"), "optimizer.step() is never called"),
-        (loop("o", "s", clear=False), "does optimizer.zero_grad() clear the old gradients"),
+        (loop("o", "s", clear=False), "zero_grad()"),
         (batch_by_batch(order=-1), "the batches in their order"),
         (batch_by_batch(factor=2), "with the loss unchanged"),
         (batch_by_batch(backward=False), "no weight changed"),
@@ -243,12 +243,12 @@ def test_warmup_cosine_rejects(rejected):
                 if t < w
                 else p * (1 + math.cos(math.pi * (t - w) / (n - 1 - w))) / 2
             ),
-            "the last step: for step 99 of 100, warm-up 10, peak 0.1 your result is 0.0",
+            "step 99 of 100",
         ),
         (lambda t, n, w, p: cosine_by_parts(t, n, w, p) if t != 55 else p / 3, "halfway down"),
         (
             lambda t, n, w, p: p * (t + 1) / w if t / w < 1 else cosine_by_parts(t, n, w, p),
-            "no warm-up: for step 0 of 50, warm-up 0, peak 0.3: warmup_cosine raised ZeroDivision",
+            "no warm-up",
         ),
         (lambda t, n, w, p: None if t == 99 else cosine_by_parts(t, n, w, p), "returns nothing"),
     )

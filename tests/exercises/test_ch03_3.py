@@ -20,7 +20,7 @@ def test_grid_another_way(solved):
     solved("03_3.grid", grid_by_loop)
 
 
-def test_grid_typical_mistakes(rejected):
+def test_grid_rejects(rejected):
     rejected(
         "03_3.grid",
         (
@@ -57,7 +57,7 @@ def test_log_uniform_other_ways(solved):
     solved("03_3.log_uniform", by_exp, by_ten)
 
 
-def test_log_uniform_typical_mistakes(rejected):
+def test_log_uniform_rejects(rejected):
     rejected(
         "03_3.log_uniform",
         (lambda a, b, n, g: a + (b - a) * torch.rand(n, generator=g), "the middle on a log scale"),
@@ -171,7 +171,7 @@ def goes_on_whatever_happens(candidates, score, epochs, factor):
 ROUND_2 = "round 2 should score early, steady with 2 epochs; you scored "
 
 
-def test_halving_typical_mistakes(rejected):
+def test_halving_rejects(rejected):
     rejected(
         "03_3.halving",
         (
@@ -184,25 +184,16 @@ def test_halving_typical_mistakes(rejected):
         (halving_with(lambda ranked, factor: ranked[:-1]), f"{ROUND_2}early, steady, bad with 2"),
         (
             halving_with(lambda ranked, factor: ranked[: math.ceil(len(ranked) / factor)]),
-            "after round 1 only early is left, which is not scored; you scored early, steady with",
+            "after round 1 only early is left",
         ),
         (halving_with(then=lambda now, first, factor: now), f"{ROUND_2}early, steady with 1"),
         (halving_with(then=lambda now, first, factor: factor), "with 4 epochs; you scored early, "),
         (halving_with(then=lambda now, first, factor: first * factor), "round 3"),
         (keeps_the_worst, f"{ROUND_2}bad, worse with 2"),
-        (
-            scores_the_last,
-            "after round 2 only early is left, which is not scored; you scored early",
-        ),
-        (
-            scores_a_single_one,
-            "(1 candidate, 1 epoch first, factor 2): there is only one, which is",
-        ),
-        (
-            scores_each_twice,
-            "you scored early, early, steady, steady, bad, bad, worse, worse with 1",
-        ),
-        (raises_the_epochs_too_soon, "you scored early with 1, steady with 2, bad with 4, worse"),
+        (scores_the_last, "after round 2 only early is left"),
+        (scores_a_single_one, "there is only one"),
+        (scores_each_twice, "early, early, steady, steady,"),
+        (raises_the_epochs_too_soon, "early with 1, steady with 2"),
         (ranks_by_the_first_round, "the best of the first falls behind"),
         (lambda c, s, e, f: (halving_by_recursion(c, s, e, f), c[-1])[1], "'worse'"),
     )
@@ -231,7 +222,7 @@ def better_than_the_one_before(points):
     return ranked[:1] + [q for p, q in itertools.pairwise(ranked) if q[1] > p[1]]
 
 
-def test_front_typical_mistakes(rejected):
+def test_front_rejects(rejected):
     rejected(
         "03_3.front",
         (lambda points: sorted(points), "(1, 0.8) beats it"),

@@ -115,14 +115,14 @@ def test_initialise_rejects(rejected):
                     layer.weight, 0, (2 / layer.weight[0].numel()) ** 0.25
                 )
             ),
-            "layer 0 (Conv2d): the weights' standard deviation is",
+            "layer 0 (Conv2d)",
         ),
         (every_layer(lambda layer: nn.init.zeros_(layer.weight)), "standard deviation is 0.0"),
         (
             every_layer(
                 lambda layer: nn.init.constant_(layer.weight, (2 / layer.weight[0].numel()) ** 0.5)
             ),
-            "layer 0 (Conv2d): the weights' standard deviation is",
+            "layer 0 (Conv2d)",
         ),
         (
             every_layer(
@@ -136,12 +136,12 @@ def test_initialise_rejects(rejected):
             every_layer(lambda layer: nn.init.constant_(layer.weight, float("nan"))),
             "nan or infinity",
         ),
-        (every_layer(one_seed), "two layers of the same size got the same weights"),
+        (every_layer(one_seed), "the same weights"),
         (every_layer(frozen), "no longer require a gradient"),
         (top_layers_only, "layer 2.0 (Conv2d)"),
         (convolutions_only, "layer 5 (Linear)"),
-        (biases_forgotten, "layer 0 (Conv2d): a bias is 0.25, it should be 0"),
-        (bias_none_forgotten, "raised AttributeError: 'NoneType' object has no attribute"),
+        (biases_forgotten, "a bias is 0.25"),
+        (bias_none_forgotten, "AttributeError: 'NoneType'"),
         (every_parameter, "layer 1 (BatchNorm2d)"),
     )
 
