@@ -76,7 +76,7 @@ class Answer:
     def __call__(self, *arguments: Any, where: str = "", copy: bool = True) -> Any:
         """Return the reader's result. `where` describes the inputs: 'for size 28, kernel 3'."""
         result = self.run(*arguments, where=where, copy=copy)
-        if result is None or result is Ellipsis:
+        if is_missing(result):
             if not self._returned_before:
                 raise Unsolved(
                     f"{self.name} returns nothing so far: write its body and `return` the result"
@@ -107,6 +107,11 @@ class Answer:
                 raise Unsolved(f"{self.name} raises NotImplementedError") from None
             start = f"{where.removesuffix(':')}: " if where else ""
             raise Wrong(f"{start}{self.name} raised {error_sentence(error)}") from None
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is that of an unsolved cell: None or `...`."""
+    return value is None or value is Ellipsis
 
 
 def a_kind_of(value: Any) -> str:

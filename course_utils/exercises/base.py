@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from course_utils.core import CourseError
-from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_sentence
+from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_sentence, is_missing
 
 CHAPTERS = ("00", "01", "02_1", "02_2", "02_3", "03_1", "03_2", "03_3")
 
@@ -227,7 +227,7 @@ def cell(name: str) -> str:
 
 def verdict(exercise: Exercise, answer: Any) -> str:
     """Return the line that `check` prints."""
-    if answer is None or answer is Ellipsis:
+    if is_missing(answer):
         return _not_yet(
             exercise, f"{exercise.variable} is still `{'None' if answer is None else '...'}`"
         )

@@ -13,6 +13,7 @@ from course_utils.exercises.answers import (
     Unsolved,
     Wrong,
     error_sentence,
+    is_missing,
     one_line,
     wrong_kind,
 )
@@ -26,7 +27,7 @@ def _check_first_slider(settings: Any) -> str:
     if not isinstance(settings, Mapping):
         raise wrong_kind(settings, 'a dict, such as {"kernel_size": 5}')
     for key, value in settings.items():
-        if value is None or value is Ellipsis:
+        if is_missing(value):
             raise Unsolved(f"{one_line(key)} has no value yet")
         if key not in _SETTINGS:
             close = difflib.get_close_matches(str(key), _SETTINGS, n=1)

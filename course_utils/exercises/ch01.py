@@ -70,7 +70,7 @@ def _check_dense_parameters(answer: Answer) -> str:
         Case(
             (5, 5, 3, 1),
             "several input channels",
-            "each output number sees all pixels of all channels",
+            "each output depends on all pixels of all channels",
         ),
         Case(
             (5, 5, 1, 8),
@@ -128,7 +128,7 @@ def _branching(x: Tensor) -> Tensor:
     return x * y
 
 
-def _slope(x: float) -> float:
+def _derivative(x: float) -> float:
     point = torch.tensor(float(x), dtype=torch.float64, requires_grad=True)
     _branching(point).backward()
     return point.grad.item()
@@ -147,7 +147,7 @@ def _check_gradient(answer: Answer) -> str:
         Case((0.0,), "x = 0"),
     ]
     cases += [Case((round(draw.uniform(-5, 5), 2),)) for _ in range(12)]
-    compare_numbers(answer, cases, _slope, lambda x: f"x = {x}")
+    compare_numbers(answer, cases, _derivative, lambda x: f"x = {x}")
     return "Autograd agrees: it follows the branch that ran, and ignores the other."
 
 

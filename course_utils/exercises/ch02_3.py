@@ -272,10 +272,9 @@ def _check_mean_std(answer: Answer) -> str:
         ((60, 3, 32, 32), "pictures in colour"),
         ((50, 3, 20, 36), "pictures that are not square"),
     ]:
-        channels = size[1]
         # Pictures of different brightness, and a different range for each channel.
         light = torch.rand(size[0], 1, 1, 1, generator=generator) * 0.8 + 0.2
-        ranges = torch.linspace(255, 120, channels).view(1, channels, 1, 1)
+        ranges = torch.linspace(255, 120, size[1]).view(1, -1, 1, 1)
         images = (torch.rand(size, generator=generator) * light * ranges).to(torch.uint8)
         where = f"{what}: for images of the shape {size}"
         got = answer(images, where=where)
@@ -284,27 +283,30 @@ def _check_mean_std(answer: Answer) -> str:
         if not isinstance(got, (tuple, list)) or len(got) != 2:
             raise wrong_kind(got, "two tensors, mean and std", where)
         scaled = images.double() / 255
-        for word, value, want in [
-            ("mean", got[0], scaled.mean(dim=(0, 2, 3))),
-            ("std", got[1], scaled.std(dim=(0, 2, 3))),
-        ]:
-            read = tensor(value, f"{where}, {word}:", (channels,))
-            if torch.allclose(read, want, rtol=1e-3):
-                continue
-            per_picture = scaled.std(dim=(2, 3)).mean(dim=0)
-            channel = int((read - want).abs().argmax())
-            because = ""
-            if torch.allclose(read, want * 255, rtol=1e-3):
-                because = "scale 0 … 255 to 0 … 1"
-            elif word == "std" and torch.allclose(read, want**2, rtol=1e-3):
-                because = "that is the variance"
-            elif word == "std" and torch.allclose(read, per_picture, rtol=1e-3):
-                because = "that is the mean of the pictures' own stds"
-            raise Wrong(
-                f"{where} the {word} of channel {channel} is {shown(float(read[channel]))}, "
-                f"it should be {shown(float(want[channel]))}{in_brackets(because)}"
-            )
+        mean, std = scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
+        mistakes = [
+            (255 * std, "scale 0 … 255 to 0 … 1"),
+            (std**2, "that is the variance"),
+            (scaled.std(dim=(2, 3)).mean(dim=0), "that is the mean of the pictures' own stds"),
+        ]
+        _check_statistic("mean", got[0], mean, [(255 * mean, "scale 0 … 255 to 0 … 1")], where)
+        _check_statistic("std", got[1], std, mistakes, where)
     return "Computed from your own pictures, not copied from ImageNet."
+
+
+def _check_statistic(
+    word: str, value: Any, want: Tensor, mistakes: list[tuple[Tensor, str]], where: str
+) -> None:
+    """Compare the mean or std of each channel (C,); name the mistake if it is a known one."""
+    read = tensor(value, f"{where}, {word}:", tuple(want.shape))
+    if torch.allclose(read, want, rtol=1e-3):
+        return
+    because = next((why for wrong, why in mistakes if torch.allclose(read, wrong, rtol=1e-3)), "")
+    channel = int((read - want).abs().argmax())
+    raise Wrong(
+        f"{where} the {word} of channel {channel} is {shown(float(read[channel]))}, "
+        f"it should be {shown(float(want[channel]))}{in_brackets(because)}"
+    )
 
 
 @exercise(
@@ -332,22 +334,22 @@ def _check_random_flip(answer: Answer) -> str:
     count = 400
     images = torch.randint(0, 256, (count, 3, 6, 9), generator=generator, dtype=torch.uint8)
     where = f"for {count} images of the shape (3, 6, 9)"
-    coins = [_coins(answer, images, seed, where) for seed in (1, 1, 2, 3, 4, 5)]
-    share = torch.stack(coins).double().mean().item()
+    mirrored = [_mirrored(answer, images, seed, where) for seed in (1, 1, 2, 3, 4, 5)]
+    share = torch.stack(mirrored).double().mean().item()
     if share in (0, 1):
         raise Wrong(f"{where} {'every' if share else 'no'} picture was flipped")
-    if all(len(coin.unique()) == 1 for coin in coins):
+    if all(len(each.unique()) == 1 for each in mirrored):
         raise Wrong(f"{where} all pictures were treated alike: draw one number for each picture")
     if not 0.35 < share < 0.65:
         raise Wrong(f"{where} {share:.0%} of them were flipped, it should be about half")
-    if not torch.equal(coins[0], coins[1]):
+    if not torch.equal(mirrored[0], mirrored[1]):
         raise Wrong(f"{where} the same seed flipped other pictures: draw with generator=generator")
-    if torch.equal(coins[0], coins[2]):
+    if torch.equal(mirrored[0], mirrored[2]):
         raise Wrong(f"{where} seeds 1 and 2 flipped the same pictures: draw with the generator")
     return "To the network, flipped pictures are new pictures, and their labels stay right."
 
 
-def _coins(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
+def _mirrored(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
     """Return which pictures the answer mirrored (N,); check that nothing else changed."""
     passed, generator = images.clone(), torch.Generator().manual_seed(seed)
     got = answer(passed, generator, where=where, copy=False)

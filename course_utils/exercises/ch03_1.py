@@ -158,6 +158,24 @@ def _check_train_epochs(answer: Answer) -> str:
     calls = _Calls(optimizer)
     where = f"for {_EPOCHS} epochs of {_BATCHES} batches"
     answer.run(model, batches, loss, optimizer, calls.scheduler, _EPOCHS, where=where, copy=False)
+    _check_calls(calls, where)
+    got = [p.detach() for p in model.parameters()]
+    if _close(got, before):
+        raise Wrong(
+            f"{where} no weight changed: is backward() called on the loss of this model, and "
+            "zero_grad() not between it and optimizer.step()?"
+        )
+    if not _close(got, want):
+        raise Wrong(
+            f"{where} the calls are in order, but the weights are wrong: does "
+            "optimizer.zero_grad() clear the old gradients before each backward(), and does every "
+            "epoch use the batches in their order, with the loss unchanged?"
+        )
+    return "First the optimizer, once for each batch; then the scheduler, once for each epoch."
+
+
+def _check_calls(calls: _Calls, where: str) -> None:
+    """Check that the steps of the optimizer and the scheduler come in the right order."""
     if not calls.made:
         raise Unsolved("train_epochs calls neither optimizer.step() nor scheduler.step() so far")
     steps, drops = calls.made.count("o"), calls.made.count("s")
@@ -187,19 +205,6 @@ def _check_train_epochs(answer: Answer) -> str:
             f"{where} scheduler.step() takes no argument here; only ReduceLROnPlateau needs the "
             "loss"
         )
-    got = [p.detach() for p in model.parameters()]
-    if _close(got, before):
-        raise Wrong(
-            f"{where} no weight changed: is backward() called on the loss of this model, and "
-            "zero_grad() not between it and optimizer.step()?"
-        )
-    if not _close(got, want):
-        raise Wrong(
-            f"{where} the calls are in order, but the weights are wrong: does "
-            "optimizer.zero_grad() clear the old gradients before each backward(), and does every "
-            "epoch use the batches in their order, with the loss unchanged?"
-        )
-    return "First the optimizer, once for each batch; then the scheduler, once for each epoch."
 
 
 def _by_hand(

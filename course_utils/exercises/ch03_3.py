@@ -21,7 +21,8 @@ from course_utils.exercises.answers import (
 from course_utils.exercises.base import exercise
 
 
-def _items(got: Any, where: str, wanted: str) -> list:
+def _as_list(got: Any, where: str, wanted: str) -> list:
+    """Return a list or tuple of the reader as a list; raise `Wrong` for anything else."""
     if not isinstance(got, (list, tuple)):
         raise wrong_kind(got, wanted, f"{where}:")
     return list(got)
@@ -42,7 +43,7 @@ def _check_grid(answer: Answer) -> str:
     ]
     for values, what in cases:
         where = f"{what} ({values})"
-        got = _items(answer(dict(values), where=f"{where}:"), where, "a list of dicts")
+        got = _as_list(answer(dict(values), where=f"{where}:"), where, "a list of dicts")
         names = list(values)
         want = [dict(zip(names, p, strict=True)) for p in itertools.product(*values.values())]
         for point in got:
@@ -148,7 +149,7 @@ def _check_log_uniform(answer: Answer) -> str:
     "03_3.log_uniform",
     check=_check_log_uniform,
     hints=(
-        "Not the number should be uniform, but its logarithm.",
+        "The logarithm of the number should be uniform, not the number itself.",
         "torch.rand(count, generator=generator) is uniform between 0 and 1: scale it to the "
         "range from log(low) to log(high), then take exp.",
         "low * (high / low) ** torch.rand(count, generator=generator)",
@@ -210,23 +211,50 @@ def _compare_rounds(
         raise Wrong(f"{where}: {left}, which is not scored; you scored {_in_words(got)}")
 
 
-_ENDS = {
-    "late": 0.9,
-    "steady": 0.6,
-    "early": 0.5,
-    "fair": 0.4,
-    "poor": 0.3,
-    "bad": 0.2,
-    "worse": 0.1,
-    "worst": 0.05,
-}
+_CANDIDATES = ("late", "steady", "early", "fair", "poor", "bad", "worse", "worst")
+_FINAL = dict(zip(_CANDIDATES, (0.9, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05), strict=True))
 
 
 def _score(candidate: str, epochs: int) -> float:
-    """Return an accuracy: `late` is bad at first, and `early` is good at first."""
+    """Return an accuracy: at first, `late` is worse and `early` better than at the end."""
     if candidate == "late":
-        return _ENDS[candidate] if epochs >= 8 else 0.15
-    return 0.7 if candidate == "early" and epochs < 4 else _ENDS[candidate]
+        return _FINAL[candidate] if epochs >= 8 else 0.15
+    return 0.7 if candidate == "early" and epochs < 4 else _FINAL[candidate]
+
+
+def _run_halving(
+    answer: Answer, candidates: list[str], epochs: int, factor: int, where: str
+) -> tuple[Any, list[tuple[str, Any]]]:
+    """Return the winner that the answer found, and its calls of score."""
+    calls: list[tuple[str, Any]] = []
+
+    def score(candidate: str, epochs: int) -> float:
+        calls.append((candidate, epochs))
+        if len(calls) >= _MOST_CALLS:
+            raise _Endless
+        return _score(candidate, epochs)
+
+    try:
+        got = answer(list(candidates), score, epochs, factor, where=f"{where}:", copy=False)
+    except Wrong:
+        if len(calls) < _MOST_CALLS:
+            raise
+    if len(calls) >= _MOST_CALLS:
+        raise Wrong(f"{where}: score was called {_MOST_CALLS:,} times: does your loop end?")
+    return got, calls
+
+
+def _halving_rounds(
+    left: list[str], epochs: int, factor: int
+) -> tuple[str, list[list[tuple[str, int]]]]:
+    """Return the winner of successive halving, and the calls of score in each round."""
+    rounds = []
+    while len(left) > 1:
+        rounds.append([(candidate, epochs) for candidate in left])
+        ranked = sorted(left, key=lambda c: _score(c, epochs), reverse=True)
+        left = ranked[: max(1, len(left) // factor)]
+        epochs *= factor
+    return left[0], rounds
 
 
 def _check_halving(answer: Answer) -> str:
@@ -244,31 +272,11 @@ def _check_halving(answer: Answer) -> str:
             f"{what} ({_counted(len(candidates), 'candidate')}, "
             f"{_counted(epochs, 'epoch')} first, factor {factor})"
         )
-        asked: list[tuple[str, Any]] = []
-
-        def watched(candidate: str, epochs: int, *, asked: list = asked) -> float:
-            asked.append((candidate, epochs))
-            if len(asked) >= _MOST_CALLS:
-                raise _Endless
-            return _score(candidate, epochs)
-
-        try:
-            got = answer(list(candidates), watched, epochs, factor, where=f"{where}:", copy=False)
-        except Wrong:
-            if len(asked) < _MOST_CALLS:
-                raise
-        if len(asked) >= _MOST_CALLS:
-            raise Wrong(
-                f"{where}: score was called {_MOST_CALLS:,} times: does your loop end?"
-            ) from None
-        left, now, rounds = list(candidates), epochs, []
-        while len(left) > 1:
-            rounds.append([(candidate, now) for candidate in left])
-            left = sorted(left, key=lambda c: -_score(c, now))[: max(1, len(left) // factor)]
-            now *= factor
-        _compare_rounds(asked, rounds, left[0], where)
-        if got != left[0]:
-            raise wrong_kind(got, f"the winner, {left[0]!r}", f"{where}:")
+        got, calls = _run_halving(answer, candidates, epochs, factor, where)
+        winner, rounds = _halving_rounds(candidates, epochs, factor)
+        _compare_rounds(calls, rounds, winner, where)
+        if got != winner:
+            raise wrong_kind(got, f"the winner, {winner!r}", f"{where}:")
     return "The price: a candidate that starts slowly is lost (Jamieson and Talwalkar 2016)."
 
 
@@ -298,6 +306,21 @@ def halving(candidates: list, score: object, epochs: int, factor: int) -> object
     return candidates[0]
 
 
+def _point(pair: Any, points: list[tuple[float, float]], where: str) -> tuple[float, float]:
+    """Return the one of `points` that a pair of the answer stands for."""
+    both = _as_list(pair, where, "a list of pairs (cost, accuracy)")
+    if len(both) != 2:
+        raise Wrong(f"{where}: {pair!r} is not a pair (cost, accuracy)")
+    read = number(both[0], f"{where}:"), number(both[1], f"{where}:")
+    # Not by ==: an answer that works with float32 tensors returns 0.89999998 for 0.9.
+    for point in points:
+        if same(read[0], point[0]) and same(read[1], point[1]):
+            return point
+    raise Wrong(
+        f"{where}: {read} is not one of the points: return the pairs (cost, accuracy) unchanged"
+    )
+
+
 def _check_front(answer: Answer) -> str:
     cases = [
         ([(3, 0.9), (1, 0.5), (2, 0.7)], "each more expensive one is better"),
@@ -314,21 +337,10 @@ def _check_front(answer: Answer) -> str:
     ]
     for points, what in cases:
         where = f"{what} ({points})"
-        got = _items(answer(list(points), where=f"{where}:", copy=False), where, "a list of pairs")
-        pairs = []
-        for pair in got:
-            both = _items(pair, where, "a list of pairs (cost, accuracy)")
-            if len(both) != 2:
-                raise Wrong(f"{where}: {pair!r} is not a pair (cost, accuracy)")
-            read = number(both[0], f"{where}:"), number(both[1], f"{where}:")
-            # Not by ==: an answer that works with float32 tensors returns 0.89999998 for 0.9.
-            known = [p for p in points if same(read[0], p[0]) and same(read[1], p[1])]
-            if not known:
-                raise Wrong(
-                    f"{where}: {read} is not one of the points: return the pairs (cost, accuracy) "
-                    "unchanged"
-                )
-            pairs.append(known[0])
+        got = _as_list(
+            answer(list(points), where=f"{where}:", copy=False), where, "a list of pairs"
+        )
+        pairs = [_point(pair, points, where) for pair in got]
         want = []
         for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
             if not want or accuracy > want[-1][1]:
@@ -341,7 +353,7 @@ def _check_front(answer: Answer) -> str:
             raise Wrong(
                 f"{where}: your result is {pairs}, it should be {want}: cheapest first, each once"
             )
-    return "No point beats one on the front; which of them is best, you decide."
+    return "No other point beats a point on the front. Which of them is best is your choice."
 
 
 @exercise(

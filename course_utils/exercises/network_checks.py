@@ -14,6 +14,7 @@ from course_utils.exercises.answers import (
     Wrong,
     a_kind_of,
     error_sentence,
+    is_missing,
     one_line,
 )
 
@@ -37,7 +38,7 @@ def run(model: nn.Module, pictures: Tensor) -> Tensor:
         raise Unsolved("the network has no forward method so far") from None
     except Exception as error:
         raise Wrong(f"{where} the network raised {error_sentence(error)}") from None
-    if logits is None or logits is Ellipsis:
+    if is_missing(logits):
         raise Unsolved("the network's forward returns nothing so far")
     if not isinstance(logits, Tensor):
         raise Wrong(f"{where} the network returns {a_kind_of(logits)}, it should return a tensor")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import Unsolved, Wrong, compare_number, shown
+from course_utils.exercises.answers import Unsolved, Wrong, compare_number, is_missing, shown
 
 
 def flat_parameters(model: nn.Module) -> Tensor:
@@ -16,7 +16,7 @@ def flat_parameters(model: nn.Module) -> Tensor:
 
 
 def check_movement(
-    moved: Tensor, gradient: Tensor, old_gradient: Tensor, rate: float, where: str, silent: bool
+    moved: Tensor, gradient: Tensor, old_gradient: Tensor, rate: float, where: str
 ) -> None:
     """Compare how far the parameters moved with one SGD step.
 
@@ -24,11 +24,8 @@ def check_movement(
         moved: parameters after the step minus before it, as one vector.
         gradient: gradient of the loss, as one vector.
         old_gradient: gradients that were there before the step, as one vector.
-        silent: whether the step returned nothing, so that it may be the stub.
     """
     if not bool(moved.any()):
-        if silent:
-            raise Unsolved("training_step moves no parameter and returns nothing so far")
         raise Wrong(
             f"{where} no parameter moved: is the order zero_grad(), loss.backward(), "
             "optimizer.step()?"
@@ -60,7 +57,7 @@ def check_movement(
 
 def check_returned_loss(returned: Any, want: float, where: str) -> None:
     """Check that the step returned the loss before the step, as a plain number."""
-    if returned is None or returned is Ellipsis:
+    if is_missing(returned):
         raise Unsolved("training_step moves the parameters correctly, but returns no loss so far")
     if isinstance(returned, Tensor) and returned.requires_grad:
         raise Wrong(

@@ -31,21 +31,13 @@ def other_rule(layer: nn.Module, std: float) -> str:
         ((2 / fan_in) ** 0.25, "√(2 / n_in) is the standard deviation itself, not the variance"),
         (math.sqrt(2 / fan_out), "that is for n_out, the outputs, instead of n_in"),
         (math.sqrt(2 / (fan_in + fan_out)), "that is Xavier's rule, made for tanh"),
-        (
-            math.sqrt(1 / fan_in),
-            "that is √(1 / n_in): the 2 is there because ReLU halves the signal",
-        ),
+        (math.sqrt(1 / fan_in), "that is √(1 / n_in), but ReLU halves the signal: use 2"),
         (math.sqrt(1 / (3 * fan_in)), "that is PyTorch's default"),
         (math.sqrt(2 / layer.weight.shape[1]), "the kernel's height and width are missing in n_in"),
     ]
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        rules.insert(
-            0,
-            (
-                math.sqrt(2 / (fan_in * layer.groups)),
-                "a filter sees only the channels of its group",
-            ),
-        )
+        all_channels = math.sqrt(2 / (fan_in * layer.groups))
+        rules = [(all_channels, "a filter sees only the channels of its group"), *rules]
     return next((text for value, text in rules if math.isclose(value, std, rel_tol=0.02)), "")
 
 
