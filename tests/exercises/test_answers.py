@@ -1,4 +1,4 @@
-"""Reading numbers and tensors out of anything."""
+"""Reading numbers and tensors from any answer."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from course_utils.core import CourseError
-from course_utils.exercises import cell, check, find, hint, names, solution, stub
+from course_utils.exercises import base, cell, check, find, hint, names, solution, stub
 from course_utils.exercises.base import exercise
 
 EXERCISES = {
@@ -50,6 +50,8 @@ def test_names_lists_every_exercise_once():
     for chapter, titles in EXERCISES.items():
         assert names(chapter) == [f"{chapter}.{title}" for title in titles]
     assert names("no such chapter") == []
+    modules = sorted(path.stem for path in Path(base.__file__).parent.glob("ch*.py"))
+    assert modules == [f"ch{chapter}" for chapter in base.CHAPTERS]
 
 
 def test_only_the_chapter_that_is_asked_for_is_imported(monkeypatch):
@@ -167,7 +169,7 @@ def test_an_exception_of_the_answer_becomes_one_line(line):
 
 
 class Hostile:
-    """Claims to equal everything, and fails wherever it is looked at."""
+    """Equals everything, and raises in all other operations."""
 
     def __eq__(self, other):
         return True

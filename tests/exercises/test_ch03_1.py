@@ -111,7 +111,7 @@ def one_loop(model, batches, loss_function, optimizer, scheduler, epochs):
 
 
 def counting(model, batches, loss_function, optimizer, scheduler, epochs):
-    """As scheduler.step was once called; torch still takes it, and warns."""
+    """An older way to call scheduler.step; torch still accepts it, with a warning."""
     for epoch in range(epochs):
         for inputs, labels in batches:
             optimizer.zero_grad()
@@ -125,7 +125,7 @@ def test_train_epochs_other_ways(solved):
 
 
 def loop(order: str, every: str = "s", clear: bool = True):
-    """A loop whose calls come in `order` for each batch and `every` behind each epoch."""
+    """A loop whose calls come in `order` for each batch and `every` after each epoch."""
 
     def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs):
         calls = {"o": optimizer.step, "s": scheduler.step}
@@ -152,7 +152,7 @@ def epoch_first(model, batches, loss_function, optimizer, scheduler, epochs):
 
 
 def batch_by_batch(before_step=lambda model: None, backward=True, factor=1, order=1, told=""):
-    """The right loop, but for one thing."""
+    """The right loop with one mistake."""
 
     def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs):
         for _ in range(epochs):

@@ -13,7 +13,7 @@ def grid_by_loop(values):
     points = [{}]
     for name, some in values.items():
         points = [point | {name: value} for point in points for value in some]
-    return points[::-1]  # any order will do
+    return points[::-1]  # any order is right
 
 
 def test_grid_another_way(solved):
@@ -89,7 +89,7 @@ def halving_by_recursion(candidates, score, epochs, factor):
 
 
 def halving_backwards(candidates, score, epochs, factor):
-    """The order within a round is free, and the epochs may come by name or as a float."""
+    """Also right: another order within a round, epochs by name and as a float."""
     if len(candidates) == 1:
         return candidates[0]
     best_last = sorted(candidates[::-1], key=lambda c: score(c, epochs=float(epochs)))
@@ -106,7 +106,7 @@ def keep_the_best(ranked, factor):
 
 
 def halving_with(keep=keep_the_best, then=lambda now, first, factor: now * factor):
-    """An answer that keeps others, or gives the next round other epochs."""
+    """An answer that keeps other candidates, or sets other epochs for the next round."""
 
     def answer(candidates, score, epochs, factor):
         first = epochs

@@ -1,4 +1,4 @@
-"""Networks that are, and that are not, the one that 02_2.build_cnn asks for."""
+"""Right and wrong networks for 02_2.build_cnn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Network(nn.Module):
-    """The network as a class; subclasses spoil one thing each."""
+    """The network as a class; each subclass changes one thing."""
 
     def __init__(self):
         super().__init__()
