@@ -148,11 +148,7 @@ def _check_output_size(answer: Answer) -> str:
     cases = [
         Case((28, 3, 1, 0, 1), "no padding", "26 windows of 3 start at 0, 1, …, 25"),
         Case((28, 1, 1, 0, 1), "kernel 1", "a window of one pixel fits everywhere"),
-        Case(
-            (28, 3, 2, 0, 1),
-            "stride 2 on an even size",
-            "a last window that does not fit completely is left out: round down",
-        ),
+        Case((28, 3, 2, 0, 1), "stride 2 on an even size", "only whole windows count: round down"),
         Case((28, 5, 1, 2, 1), "padding", "p pixels are added on both sides"),
         Case((28, 4, 1, 0, 1), "an even kernel"),
         Case((7, 7, 1, 0, 1), "a kernel as large as the picture", "one window fits"),
@@ -318,11 +314,7 @@ def _check_receptive_field(answer: Answer) -> str:
             "stride 2 in the first layer",
             "the second layer's pixels are 2 input pixels apart: 3 + 2 · 2",
         ),
-        Case(
-            ([3, 3], [1, 2]),
-            "stride 2 in the last layer",
-            "the stride of a layer does not change its own window",
-        ),
+        Case(([3, 3], [1, 2]), "stride 2 in the last layer", "a stride changes later layers only"),
         Case(([1, 3], [2, 1]), "kernel 1 with stride 2", "1 + 0 + 2 · 2"),
         Case(
             ([3, 2, 3, 2], [1, 2, 1, 2]),

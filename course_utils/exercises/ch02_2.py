@@ -47,9 +47,7 @@ def _check_flat_features(answer: Answer) -> str:
         Case((28, 28, 32), "the size of Fashion-MNIST", "28 → 14 → 7, and 7 · 7 · 32"),
         Case((32, 32, 1), "one channel", "32 → 16 → 8, and 8 · 8"),
         Case((28, 40, 32), "a picture that is not square", "28 → 14 → 7 and 40 → 20 → 10"),
-        Case(
-            (30, 30, 32), "an odd size after the first pooling", "30 → 15 → 7: pooling rounds down"
-        ),
+        Case((30, 30, 32), "odd after the first pooling", "30 → 15 → 7: pooling rounds down"),
         Case((31, 31, 32), "an odd size", "31 → 15 → 7: pooling rounds down, twice"),
         Case((27, 34, 8), "odd in one direction", "27 → 13 → 6 and 34 → 17 → 8"),
     ]
@@ -206,11 +204,7 @@ def _check_accuracy(answer: Answer) -> str:
         return logits, torch.where(wrong, (labels + 1) % classes, labels)
 
     cases = [
-        Case(
-            batch(7, 3, 0.6),
-            "a simple case",
-            "a share between 0 and 1, not a count",
-        ),
+        Case(batch(7, 3, 0.6), "a simple case", "a share between 0 and 1, not a count"),
         Case(batch(40, 10, 0.7), "more classes"),
         Case(batch(10, 10, 0.5), "as many pictures as classes", "the classes run along dim 1"),
         Case(batch(9, 4, 1.1), "all right"),

@@ -330,10 +330,7 @@ def _check_front(answer: Answer) -> str:
         ([(2, 0.5)], "a single point"),
         ([(1, 0.9), (2, 0.8), (3, 0.7)], "the cheapest is the best"),
         ([(1, 0.5), (1, 0.5), (2, 0.4)], "the same point twice"),
-        (
-            [(1, 0.9), (2, 0.6), (3, 0.8)],
-            "one is better than the one before it, but not than the cheapest",
-        ),
+        ([(1, 0.9), (2, 0.6), (3, 0.8)], "better than the one before, but not than the cheapest"),
     ]
     for points, what in cases:
         where = f"{what} ({points})"

@@ -168,7 +168,7 @@ def no_number(layer, picture, shift, margin):
 def test_equivariance_rejects(rejected):
     rejected(
         "01.equivariance",
-        (no_margin, "shift 3 and margin 5"),
+        (no_margin, "shift 3, margin 5"),
         (only_columns, "all four sides"),
         (without_abs, "darker from left to right"),
         (mean_only, "darker from left to right"),

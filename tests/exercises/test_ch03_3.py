@@ -239,7 +239,7 @@ def test_front_rejects(rejected):
             "the same point twice",
         ),
         (lambda points: points[0], "a list of pairs"),
-        (better_than_the_one_before, "one is better than the one before it"),
+        (better_than_the_one_before, "better than the one before"),
         (
             lambda points: [(a, c) for c, a in front_by_comparison(points)],
             "(0.5, 1) is not one of the points",
