@@ -1,10 +1,12 @@
 """Public names of a room, imported when they are first used.
 
 A notebook imports from a room (`from course_utils.training import fit`), and importing one name
-must not cost the imports of all the others. A function may have the name of its module (`fit` in
-`training/fit.py`): Python sets a module as an attribute of its package as soon as anything imports
-it, and the function would be hidden. That is why the names are data descriptors on the class of the
-package: for them, what the import system sets on the package itself does not count.
+must not cost the imports of all the others.
+
+A function may have the name of its module (`fit` in `training/fit.py`). When anything imports that
+module, Python sets it as an attribute of the room, which would hide the function. So the names are
+data descriptors on the room's own class: Python calls their `__set__` then, and it ignores the
+module.
 """
 
 from __future__ import annotations
@@ -16,37 +18,56 @@ from typing import Any
 
 
 def public_names(room: str, modules: dict[str, str], whole: str = "") -> list[str]:
-    """Let the package `room` export names of its modules; return them, for `__all__`.
+    """Let a package export names of its modules; return the names, for `__all__`.
 
     Args:
-        room: name of the package, so `__name__`.
-        modules: module, relative to the package, to its public names, separated by spaces.
-        whole: modules that are used as a whole (`figure.style`), separated by spaces.
+        room: The package's `__name__`.
+        modules: For each module, named relative to the package, its public names with spaces
+            between them.
+        whole: Modules that are public as a whole (`figure.style`), with spaces between them.
     """
-    where = {name: module for module, names in modules.items() for name in names.split()}
+    origins = {name: module for module, names in modules.items() for name in names.split()}
 
     class Room(ModuleType):
         def __dir__(self) -> list[str]:
-            return sorted({*self.__dict__, *where, *whole.split()})
+            return sorted({*vars(self), *public})
 
-    for name, module in where.items():
+        def __getattr__(self, name: str) -> Any:
+            if name in whole.split():
+                return import_module(f"{room}.{name}")
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+
+    public = sorted([*origins, *whole.split()])
+    package = sys.modules[room]
+    for name, module in origins.items():
         setattr(Room, name, _Public(f"{room}.{module}", name))
-    sys.modules[room].__class__ = Room
-    return sorted([*where, *whole.split()])
+        vars(package).pop(name, None)  # of before `importlib.reload`
+    package.__class__ = Room
+    return public
 
 
 class _Public:
+    """One public name: it keeps its value in the room's `__dict__` after the first use."""
+
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
 
-    def __get__(self, room: ModuleType, _kind: type) -> Any:
-        if self.name not in room.__dict__:
-            room.__dict__[self.name] = getattr(import_module(self.module), self.name)
-        return room.__dict__[self.name]
+    def __get__(self, room: ModuleType | None, _kind: type) -> Any:
+        if room is None:
+            return self
+        if self.name not in vars(room):
+            try:
+                module = import_module(self.module)
+            except AttributeError as error:
+                # Python would say that the room has no such name, and hide the real fault.
+                raise ImportError(f"{self.module} cannot be imported: {error}") from error
+            # Two threads may come here at once: both get the value that was kept first.
+            return vars(room).setdefault(self.name, getattr(module, self.name))
+        return vars(room)[self.name]
 
     def __set__(self, room: ModuleType, value: Any) -> None:
-        if not isinstance(value, ModuleType):  # the import system's; a test may replace a function
-            room.__dict__[self.name] = value
+        if not isinstance(value, ModuleType):
+            vars(room)[self.name] = value
 
     def __delete__(self, room: ModuleType) -> None:
-        room.__dict__.pop(self.name, None)
+        vars(room).pop(self.name, None)
