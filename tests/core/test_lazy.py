@@ -83,9 +83,9 @@ def test_a_star_import_and_help_read_all_names(tmp_path, room):
 
 
 def test_a_missing_name_is_said_in_pythons_own_words(room):
-    with pytest.raises(AttributeError, match="^module 'bakery' has no attribute 'cake'$"):
+    with pytest.raises(AttributeError, match=r"^module 'bakery' has no attribute 'cake'$"):
         _ = room.cake
-    with pytest.raises(ImportError, match="^cannot import name 'cake' from 'bakery'"):
+    with pytest.raises(ImportError, match=r"^cannot import name 'cake' from 'bakery'"):
         from bakery import cake  # noqa: F401
     with pytest.raises(AttributeError, match="'nothing'"):
         _ = room.nothing
