@@ -1,7 +1,7 @@
-"""Everything that the notebooks of the course call.
+"""What the notebooks of the course import: rooms (subpackages), one for each kind of task.
 
-Each module holds one idea and can be used without a notebook; only `course_utils.widgets` knows
-ipywidgets. Importing this package imports none of them.
+Every room can be used without a notebook; only `course_utils.widgets` imports ipywidgets. Importing
+this package imports none of them.
 """
 
 from __future__ import annotations

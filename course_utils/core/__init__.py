@@ -1,4 +1,4 @@
-"""What every room stands on: errors in words, the runtime, seeds, files, and numbers as text.
+"""What every other room uses: errors, devices and threads, seeds, files, and numbers as text.
 
 Used by every notebook; imports no other room.
 """
@@ -13,7 +13,7 @@ __all__ = public_names(
         "errors": "CourseError expect_error whole_number",
         "files": "atomic_write load_checkpoint plain_state save_checkpoint",
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
-        "seeds": ("draw_default mixed_seed private_random_numbers seed_layers seeded splitmix64"),
-        "text": "decimal MINUS number power_of_ten product total",
+        "seeds": "draw_default mixed_seed private_random_numbers seed_layers seeded splitmix64",
+        "text": "decimal MINUS number power_of_ten product shape_text total",
     },
 )

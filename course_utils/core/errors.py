@@ -1,4 +1,4 @@
-"""The base of the errors whose text is written for the reader of the course."""
+"""Errors whose text is written for the reader of the course."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class CourseError(ValueError):
-    """Something that the reader can put right.
+    """A mistake that the reader can correct.
 
     Its text is one or two sentences: what is wrong, with the numbers, and what to do. Panels and
-    exercises show it as it is.
+    exercises show this text unchanged.
     """
 
 
@@ -23,10 +23,16 @@ def whole_number(
     highest: int | None = None,
     error: type[CourseError] = CourseError,
 ) -> int:
-    """`value`, if it is a whole number in the range; NumPy's are, truth values are none.
+    """Return `value` as an `int` if it is a whole number from `lowest` to `highest`.
+
+    NumPy's integers are whole numbers; True and False are not.
+
+    Args:
+        name: What the error's text calls the value.
+        error: The class of the error.
 
     Raises:
-        CourseError: it is not, or the kind of it that `error` says; the text calls it `name`.
+        CourseError: If it is not such a number.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < lowest or (highest is not None and value > highest):
@@ -39,11 +45,11 @@ def whole_number(
 def expect_error(kind: type[BaseException]) -> Iterator[None]:
     """Run code that is meant to fail, and print its error instead of a traceback.
 
-    Notebooks show each fault of the article this way: run it, read what Python says, then mend it.
-    Of other libraries' errors the first line is printed, of a `CourseError` all of them.
+    Notebooks show each faulty snippet of the article this way: run it, read Python's message, then
+    correct it. The whole text of a `CourseError` is printed, of other errors the first line.
 
     Raises:
-        AssertionError: the code ran through, so what the text around it says would not be true.
+        AssertionError: If the code runs without an error, because then the text around it is wrong.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and those that hold a training.
+"""Files that are written completely or not at all, and the checkpoints of a training.
 
 A checkpoint is read with `torch.load(weights_only=True)`, which runs no code from the file.
 """
@@ -21,15 +21,16 @@ from course_utils.core.errors import CourseError
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` when the block ends.
+    """Open a file for writing that replaces `path` when the block ends.
 
-    Until then it has another name, with the number of the process in it, so that two processes may
-    write the same file. A program that reads `path` at any moment finds the old file or the new
-    one, never half of one. If the block raises, `path` stays as it was and nothing else is left.
+    Until then the file has another name, which contains the process number, so two processes may
+    write the same path. A program that reads `path` at any moment finds the old file or the new
+    one, never half of one. If the block raises an error, `path` does not change and no other file
+    is left.
 
     Args:
-        path: Its folder is made if need be.
-        sync: Whether the content must have reached the disk before the file takes its place, so
+        path: Its folder is made if it does not exist.
+        sync: Whether to wait until the content is on the disk before the file replaces `path`, so
             that a power cut cannot leave an empty file.
 
     Yields:
@@ -55,8 +56,7 @@ def atomic_write(path: str | os.PathLike[str], *, sync: bool = False) -> Iterato
 def save_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write `content` (tensors, numbers, texts, and lists and dicts of them) to `path`.
 
-    A program that reads `path`, or is ended, at any moment finds the old file or the new one, never
-    half of one.
+    If the program is stopped while it writes, `path` is still the old file.
 
     Raises:
         CourseError: If the file cannot be written.
@@ -67,7 +67,7 @@ def save_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) ->
     except OSError as error:
         raise CourseError(
             f"The checkpoint {path} cannot be written ({error.strerror or error}): choose a folder "
-            "in which you may write and that has room."
+            "where you may write, on a disk that is not full."
         ) from error
 
 
@@ -75,17 +75,17 @@ def load_checkpoint(
     path: str | os.PathLike[str],
     needed: Mapping[str, type],
     *,
-    remedy: str = "delete it, or train anew with resume=False, which replaces it",
+    remedy: str = "delete it, or train again with resume=False, which replaces it",
 ) -> dict[str, Any]:
-    """Read what `save` wrote, on the CPU.
+    """Return the content of a file of `save_checkpoint`, with its tensors on the CPU.
 
     Args:
         path: The file.
-        needed: Name and type of each entry that must be there.
-        remedy: What to do if it is no good; ends the error's text.
+        needed: Name and type of each entry that the content must have.
+        remedy: What to do if the file cannot be used; the last words of the error's text.
 
     Raises:
-        CourseError: If there is no such file, or it is damaged or something else.
+        CourseError: If there is no such file, it is damaged, or it is not such a checkpoint.
     """
     path = Path(path)
     if not path.is_file():
@@ -95,30 +95,30 @@ def load_checkpoint(
     except Exception as error:
         # A damaged file raises nearly anything: UnpicklingError, RuntimeError, EOFError, KeyError.
         raise CourseError(
-            f"{path} is damaged or is no checkpoint ({type(error).__name__}): {remedy}."
+            f"{path} is damaged or is not a checkpoint ({type(error).__name__}): {remedy}."
         ) from error
     if not isinstance(content, dict) or any(
         not isinstance(content.get(name), kind) for name, kind in needed.items()
     ):
         raise CourseError(
-            f"{path} is a file of another kind, for it lacks some of {', '.join(needed)}: {remedy}."
+            f"{path} is a file of another kind: some of {', '.join(needed)} are missing; {remedy}."
         )
     return content
 
 
 def plain_state(state: Any) -> Any:
-    """`state` without what `weights_only=True` would refuse, such as the functions of a schedule.
+    """Return `state` without the values that `weights_only=True` refuses, such as functions.
 
-    `load_state_dict` of a schedule keeps its own functions where the state has none.
+    The `load_state_dict` of a schedule keeps its own functions where the state has none.
     """
     if isinstance(state, dict):
         kept = {k: plain_state(v) for k, v in state.items() if _is_plain(v)}
-        # Counter (of MultiStepLR) and OrderedDict stay what they are.
+        # MultiStepLR has a Counter; it and OrderedDict keep their types.
         return type(state)(kept) if type(state) in (OrderedDict, Counter) else kept
     if isinstance(state, (list, tuple)):
         values = [plain_state(v) if _is_plain(v) else None for v in state]
         return values if isinstance(state, list) else tuple(values)
-    # numpy's numbers are numbers, but are saved as something else.
+    # NumPy's numbers would be saved as NumPy objects, which `weights_only=True` refuses.
     for kind, builtin in ((bool, bool), (Integral, int), (Real, float), (str, str)):
         if isinstance(state, kind):
             return builtin(state)

@@ -1,6 +1,6 @@
-"""The state that a model and PyTorch are in: device, threads, train and eval mode.
+"""Devices, threads, and the train and eval modes of a model.
 
-What changes one of them for a while puts it back afterwards.
+Each context manager here restores the old setting when its block ends.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from course_utils.core.errors import CourseError
 
 
 def pick_device(device: torch.device | str = "auto") -> torch.device:
-    """The device meant: "auto" is a CUDA GPU if there is one, and else the CPU.
+    """Return a device; "auto" is a CUDA GPU if there is one, otherwise the CPU.
 
-    Apple's "mps" is taken only when it is asked for: small networks gain little there, and not
-    every operation is known to it.
+    Apple's "mps" is used only if you ask for it: it makes small networks little faster, and it
+    lacks some operations.
 
     Raises:
         CourseError: If this machine has no such device.
@@ -31,31 +31,31 @@ def pick_device(device: torch.device | str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise CourseError(
-            f"device={str(device)!r} cannot be used here ({reason}): take 'auto' or 'cpu'."
+            f"device={str(device)!r} cannot be used here ({reason}): use 'auto' or 'cpu'."
         ) from error
     return chosen
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter is; the CPU if it has none."""
+    """Return the device of the model's first parameter; the CPU if it has none."""
     first = next(model.parameters(), None)
     return first.device if first is not None else torch.device("cpu")
 
 
 def use_threads(count: int) -> None:
-    """Let this thread's operations on the CPU use so many threads."""
+    """Let PyTorch use `count` CPU threads for the operations of the calling thread."""
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch compute what is inside with one thread.
+    """Let PyTorch compute with one thread inside the block.
 
-    Small tensors gain nothing from a second one. And while anything else uses the processor, a
-    training in this kernel or another program, two threads wait for each other: 40 ms instead of
-    0.2 for a 3 × 3 kernel on a photograph. The setting belongs to the calling thread: a training
-    beside it keeps its own.
+    A second thread does not make small tensors faster. And while another training or program uses
+    the processor, two threads wait for each other: 40 ms instead of 0.2 ms for a 3 × 3 kernel on a
+    photograph. The setting belongs to the calling thread: a training in another thread keeps its
+    own.
     """
     before = torch.get_num_threads()
     use_threads(1)
@@ -67,7 +67,7 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_modes(model: nn.Module) -> Iterator[None]:
-    """Whatever happens to the modes inside the block, afterwards they are as before."""
+    """Restore the train or eval mode of each module when the block ends."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -78,7 +78,7 @@ def kept_modes(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every layer is in the mode in which it was before."""
+    """Put the model in eval mode inside the block, and restore each module's mode at its end."""
     with kept_modes(model):
         model.eval()
         yield

@@ -1,7 +1,8 @@
-"""Numbers in words: as a reader wants to see them in a cell of a picture or in a line of text."""
+"""Numbers and shapes as text, for the cells of a picture and for sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 MINUS = "−"
@@ -10,7 +11,9 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, decimals: int = 2) -> str:
-    """Return `value` as short as it can be said: "−3", "0.25", "1/9", or rounded to `decimals`.
+    """Return `value` as a short text: "−3", "0.25", a fraction such as "1/9", or rounded.
+
+    A fraction is used only where `decimals` digits are not exact.
 
     >>> number(-3.0), number(0.25), number(1 / 9), number(0.1234)
     ('−3', '0.25', '1/9', '0.12')
@@ -24,19 +27,19 @@ def number(value: float, decimals: int = 2) -> str:
 
 
 def decimal(value: float, decimals: int = 2) -> str:
-    """Return `value` rounded, without the zeros at its end."""
+    """Return `value` rounded to `decimals` digits after the point, without zeros at the end."""
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text.replace("-", MINUS)
 
 
 def product(first: float, second: float) -> str:
-    """Return a product of two factors: "5·(−1)"."""
+    """Return the product of two factors as text, not computed: "5·(−1)"."""
     return "·".join(f"({n})" if n.startswith(MINUS) else n for n in map(number, (first, second)))
 
 
 def total(terms: list[str]) -> str:
-    """Return terms with their signs as a sum: ["2", "−3", "1"] -> "2 − 3 + 1"."""
+    """Return the sum of terms with signs as text: "2 − 3 + 1" for ["2", "−3", "1"]."""
     text = terms[0]
     for term in terms[1:]:
         text += f" {MINUS} {term[1:]}" if term.startswith(MINUS) else f" + {term}"
@@ -44,9 +47,14 @@ def total(terms: list[str]) -> str:
 
 
 def power_of_ten(exponent: int, digit: int = 1) -> str:
-    """Return 10⁻⁸, or 3·10⁻⁸, in plain characters.
+    """Return "10⁻⁸", or "3·10⁻⁸", in plain characters.
 
-    Mathtext is slow to draw, and a screen reader cannot say it.
+    Matplotlib draws mathtext slowly, and a screen reader cannot read it aloud.
     """
     power = "10" + str(exponent).translate(_SUPERSCRIPTS)
     return power if digit == 1 else f"{digit}·{power}"
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape as text, such as "3×32×32"; "()" for a single number."""
+    return "×".join(map(str, shape)) or "()"

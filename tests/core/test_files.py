@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.core.errors import CourseError
-from course_utils.core.files import atomic_write, load_checkpoint, plain_state, save_checkpoint
-from course_utils.data.npz import write_npz
-from course_utils.experiments.results import save_results
+from course_utils.core import (
+    CourseError,
+    atomic_write,
+    load_checkpoint,
+    plain_state,
+    save_checkpoint,
+)
+from course_utils.data import write_npz
+from course_utils.experiments import save_results
 from tests.toys import stripes
 
 
@@ -82,16 +87,17 @@ def test_saves_and_loads(tmp_path):
     assert content["weights"].tolist() == [0.0, 1.0, 2.0] and content["name"] == "x"
 
 
-def test_no_such_file(tmp_path):
+def test_files_that_are_missing_damaged_or_lack_an_entry(tmp_path):
+    path = tmp_path / "a.pt"
     with pytest.raises(CourseError, match=r"no file .*: do this\."):
-        load_checkpoint(tmp_path / "a.pt", {}, remedy="do this")
-
-
-def test_lacks_an_entry(tmp_path):
-    save_checkpoint(tmp_path / "a.pt", {"n": 1})
+        load_checkpoint(path, {}, remedy="do this")
+    save_checkpoint(path, {"n": 1})
     for needed in ({"n": str}, {"n": int, "m": int}):
         with pytest.raises(CourseError, match="another kind"):
-            load_checkpoint(tmp_path / "a.pt", needed)
+            load_checkpoint(path, needed)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(CourseError, match=r"damaged.*resume=False"):
+        load_checkpoint(path, {"n": int})
 
 
 def test_plain_keeps_numbers_and_drops_code(tmp_path):

@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.core.runtime import pick_device
+from course_utils.core import (
+    CourseError,
+    device_of,
+    evaluation_mode,
+    kept_modes,
+    one_thread,
+    pick_device,
+    use_threads,
+)
 
 
 def test_picks_what_there_is(monkeypatch):
@@ -15,6 +23,33 @@ def test_picks_what_there_is(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["abacus", "cuda:99"])
-def test_what_there_is_not(name):
-    with pytest.raises(CourseError, match=f"{name}.*take 'auto' or 'cpu'"):
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(CourseError, match=f"{name}.*'cpu'"):
         pick_device(name)
+
+
+def test_the_device_of_a_model():
+    assert device_of(nn.ReLU()) == torch.device("cpu")
+    assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
+
+
+def test_one_thread_restores_the_number_even_after_an_error():
+    before = torch.get_num_threads()
+    try:
+        use_threads(3)
+        with pytest.raises(KeyError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("keep", [kept_modes, evaluation_mode])
+def test_modes_are_restored_module_by_module(keep):
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(2).eval())
+    with pytest.raises(KeyError), keep(model):
+        assert model.training == (keep is kept_modes)
+        model.train()
+        raise KeyError
+    assert [module.training for module in model.modules()] == [True, True, False]

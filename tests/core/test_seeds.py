@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core.seeds import (
+from course_utils.core import (
     draw_default,
     mixed_seed,
     private_random_numbers,
@@ -24,6 +24,7 @@ def draw(*seeds: int) -> list[int]:
         return torch.randint(2**40, (3,)).tolist()
 
 
+@settings(max_examples=40)
 @given(numbers)
 def test_a_function_of_all_numbers(seeds):
     first, second = seeds
@@ -35,12 +36,14 @@ def test_a_function_of_all_numbers(seeds):
         assert draw(first, second) != draw(second, first)
 
 
+@settings(max_examples=40)
 @given(numbers, st.integers(1, 64))
 def test_a_seed_has_as_many_bits_as_asked_for(seeds, bits):
     assert mixed_seed(*seeds, bits=bits) == mixed_seed(*seeds, bits=64) >> (64 - bits)
     assert 0 <= mixed_seed(*seeds, bits=bits) < 2**bits
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 2**64 - 1)))
 def test_an_array_is_mixed_as_its_numbers_are(several):
     assert splitmix64(0) == 0xE220A8397B1DCDAF  # as in the authors' own program

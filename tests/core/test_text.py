@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core.text import decimal, number, power_of_ten, product, total
+from course_utils.core import decimal, number, power_of_ten, product, shape_text, total
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_numbers_are_written_as_short_as_they_can_be(value, text):
     assert number(value) == text
 
 
+@settings(max_examples=50)
 @given(st.floats(-1e4, 1e4), st.integers(0, 3))
 def test_a_decimal_can_be_read_back(value, decimals):
     text = decimal(value, decimals)
@@ -45,3 +47,8 @@ def test_products_and_sums_keep_their_signs():
 def test_powers_of_ten_are_plain_characters():
     assert power_of_ten(0) == "10⁰" and power_of_ten(38) == "10³⁸"
     assert power_of_ten(-12, digit=3) == "3·10⁻¹²"
+
+
+def test_shapes():
+    assert shape_text(torch.Size([3, 32, 32])) == "3×32×32"
+    assert shape_text((7,)) == "7" and shape_text(()) == "()"
