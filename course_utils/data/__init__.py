@@ -1,4 +1,4 @@
-"""Pictures and labels: load them, choose from them, augment them, hand them out in batches.
+"""Pictures and labels: loading, choosing, augmenting, and batches for training.
 
 Used by every notebook.
 """
@@ -11,8 +11,9 @@ __all__ = public_names(
     __name__,
     {
         "augment": "Augment",
-        "load": "cache_dir load_dataset load_photograph",
+        "load": "cache_dir load_dataset",
         "npz": "read_npz write_npz",
+        "photographs": "load_photograph",
         "sets": "Batches DataError Dataset ImageSet part_of",
     },
 )

@@ -1,7 +1,7 @@
-"""Fetching CIFAR-10, patiently: its host is often slow and drops connections.
+"""Download CIFAR-10 from a host that is often slow and drops connections.
 
-Nothing here runs unless the reader asks for a download. What has arrived is kept in a `.part` file
-and the next try, or the next call, goes on from there.
+Nothing here runs unless the reader asks for a download. The bytes received so far are kept in a
+`.part` file, and the next attempt or the next call continues from there.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from course_utils.data.npz import write_npz
 from course_utils.data.sets import DataError, ImageSet
 
 _CHUNK = 2**16  # bytes at a time
-_SLOWEST = 1024  # bytes per second; below this for a whole time-out, the host counts as silent
+_SLOWEST = 1024  # bytes per second; a host that is slower for a whole time-out is given up
 
 
 def download_cifar10(folder: Path | str, *, timeout: float = 30.0, progress: bool = True) -> Path:
-    """Fetch CIFAR-10 (Krizhevsky 2009) and keep it as `cifar10.npz` in `folder`; return that file.
+    """Download CIFAR-10 (Krizhevsky 2009) to `cifar10.npz` in `folder`; return that path.
 
-    Address, checksums and unpacking are torchvision's. A `cifar10.npz` that is there already stays
-    as it is.
+    Address, checksums and unpacking are torchvision's. If `cifar10.npz` exists, it is not changed.
 
     Args:
-        folder: Made if need be. Some 600 MB are needed on the way, 184 MB in the end.
+        folder: It is made if it does not exist. It needs about 600 MB during the download and
+            184 MB afterwards.
         timeout: Seconds to wait for an answer, and for the next bytes.
         progress: Whether to show a progress bar.
 
     Raises:
-        DataError: If it could not be fetched. What has arrived is kept for the next call.
+        DataError: If the download fails. The bytes received so far are kept for the next call.
     """
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import extract_archive
@@ -63,7 +63,7 @@ def download_cifar10(folder: Path | str, *, timeout: float = 30.0, progress: boo
             write_npz(target, *map(_as_image_set, parts))
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise DataError(
-            f"CIFAR-10 has arrived as {archive}, but could not be unpacked: {error}"
+            f"CIFAR-10 was downloaded to {archive}, but cannot be unpacked: {error}"
         ) from error
     archive.unlink()
     return target
@@ -84,39 +84,43 @@ def download_file(
     pause: float = 1.0,
     progress: bool = True,
 ) -> Path:
-    """Fetch `url` to `path`, which appears only whole and with the right checksum.
+    """Download `url` to `path`, which appears only when it is complete and its checksum is right.
 
     Args:
-        url: http or https.
-        path: A file that is there already is checked, never written over.
+        url: An address that begins with http or https.
+        path: If this file exists, it is checked, never overwritten.
         md5: Checksum of the file, in hexadecimal.
-        timeout: Seconds to wait for an answer and for the next bytes. There is no limit on the
-            whole, as long as more than 1 kB a second keeps coming.
-        attempts: How many tries in a row may bring next to nothing before it gives up.
-        pause: Seconds before the second try; each further one waits as much longer.
+        timeout: Seconds to wait for an answer and for the next bytes. The whole download has no
+            time limit while more than 1 kB arrives each second.
+        attempts: After this number of attempts in a row without progress the download stops.
+        pause: Seconds before the second attempt; the pause before each further one is longer by
+            the same time.
         progress: Whether to show a progress bar.
 
     Raises:
-        DataError: If the host does not answer, stops, or sends something else. Except in that last
-            case, what has arrived stays in `<path>.part` and the next call goes on from there.
+        DataError: If the host does not answer, stops, or sends a wrong file. A wrong file is
+            deleted; otherwise the bytes stay in `<path>.part`, and the next call continues there.
     """
     path = Path(path)
     if path.exists():
         if _md5(path) != md5:
-            raise DataError(f"{path} is not what {url} should give: move it away and call again.")
+            raise DataError(
+                f"{path} is not the file of {url}: its checksum is different. Move it to another "
+                "place and call again."
+            )
         return path
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.touch()
     except OSError as error:
-        raise DataError(f"{path.parent} cannot be written to: {error.strerror}.") from error
+        raise DataError(f"The folder {path.parent} cannot be used: {error.strerror}.") from error
 
-    failures = 0
+    failures = 0  # attempts in a row that brought less than one chunk
     while True:
         before = part.stat().st_size
         try:
-            _receive(url, part, timeout, progress)
+            _receive(url, part, timeout=timeout, progress=progress)
             break
         except (OSError, http.client.HTTPException) as error:
             arrived = part.stat().st_size
@@ -127,15 +131,16 @@ def download_file(
     if _md5(part) != md5:
         part.unlink()
         raise DataError(
-            f"{_host(url)} sent something else than {path.name}: its checksum is wrong, so it was "
-            "thrown away. Call again; if it stays so, something on the way to the host is at fault."
+            f"{_host(url)} sent a wrong file for {path.name}: its checksum is wrong, so it was "
+            "deleted. Call again. If this happens each time, something between here and the host "
+            "(a proxy, for example) changes the file."
         )
     os.replace(part, path)
     return path
 
 
-def _receive(url: str, part: Path, timeout: float, progress: bool) -> None:
-    """Append to `part` what it still lacks, or begin anew if the host cannot go on from there."""
+def _receive(url: str, part: Path, *, timeout: float, progress: bool) -> None:
+    """Append the missing bytes to `part`, or start again if the host cannot continue there."""
     from tqdm.auto import tqdm
 
     have = part.stat().st_size
@@ -144,7 +149,7 @@ def _receive(url: str, part: Path, timeout: float, progress: bool) -> None:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
-            return  # nothing lies beyond what is here; the checksum says whether it is right
+            return  # the host has no more bytes; the checksum says whether the file is right
         raise
     with response:
         if response.status == 206:
@@ -163,8 +168,9 @@ def _receive(url: str, part: Path, timeout: float, progress: bool) -> None:
             disable=not progress,
         )
         with bar, part.open("ab" if have else "wb") as file:
-            arrived, marked, since = have, have, time.monotonic()
-            # read1 gives what is there; read would wait for a full chunk, from a trickle for ever.
+            arrived = have
+            marked, since = arrived, time.monotonic()  # the speed is measured from here
+            # read1 returns what has arrived; read would wait until a whole chunk is there.
             while chunk := response.read1(_CHUNK):
                 _write(file, chunk)
                 arrived += len(chunk)
@@ -180,12 +186,12 @@ def _receive(url: str, part: Path, timeout: float, progress: bool) -> None:
 def _write(file, chunk: bytes) -> None:
     try:
         file.write(chunk)
-    except OSError as error:  # a full disk: no use in trying again
+    except OSError as error:  # for example a full disk: another attempt would not help
         raise DataError(f"{file.name} cannot be written: {error.strerror}.") from error
 
 
 def _content_range(response: http.client.HTTPResponse) -> tuple[int, int]:
-    """First byte and length of the whole file (0 if it is not said)."""
+    """Return the first byte and the length of the whole file (0 if the host does not say it)."""
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if not match:
         return -1, 0
@@ -193,7 +199,7 @@ def _content_range(response: http.client.HTTPResponse) -> tuple[int, int]:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether trying again is useless: the host knows what it is asked, and says no."""
+    """Return whether another attempt is useless, because the host has refused the request."""
     return isinstance(error, urllib.error.HTTPError) and error.code < 500
 
 
@@ -203,15 +209,14 @@ def _stopped(url: str, part: Path, arrived: int, error: Exception) -> str:
     elif isinstance(error, TimeoutError) or isinstance(
         getattr(error, "reason", None), TimeoutError
     ):
-        why = "it is too slow or silent"
+        why = "it is too slow or sends nothing"
     else:
         why = str(getattr(error, "reason", "") or error) or type(error).__name__
-    kept = (
-        f"{arrived / 1e6:.1f} MB have arrived and are kept: call again to go on from there."
-        if arrived
-        else "Nothing has arrived: try again later, or put the file there from another computer."
-    )
-    return f"The download of {part.stem} from {_host(url)} stopped ({why}). {kept}"
+    if arrived:
+        advice = f"{arrived / 1e6:.1f} MB have arrived and are kept: call again to continue."
+    else:
+        advice = "Nothing has arrived: try again later, or copy the file from another computer."
+    return f"The download of {part.stem} from {_host(url)} stopped ({why}). {advice}"
 
 
 def _host(url: str) -> str:
@@ -220,5 +225,5 @@ def _host(url: str) -> str:
 
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
-        # The host gives no better checksum; it guards against accidents, not against attackers.
+        # The host publishes no better checksum; MD5 finds accidents, but not attacks.
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

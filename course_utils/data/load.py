@@ -1,7 +1,7 @@
-"""Finding and reading the course's data sets.
+"""Find and read the course's data sets.
 
-A data set is one file `<name>.npz` of the format that `course_utils.data.npz` describes. Your own
-data set is such a file in the folder that the environment variable `COURSE_DATA_DIR` names.
+A data set is one file `<name>.npz`; the module `npz` describes its format. For your own data set,
+put such a file in a folder and set the environment variable `COURSE_DATA_DIR` to that folder.
 
 >>> data = load_dataset("fashion-mnist")
 >>> print(data)
@@ -19,30 +19,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from course_utils.core import shape_text
 from course_utils.data.cifar10 import download_cifar10
-from course_utils.data.npz import read_npz, shape_text, write_npz
-from course_utils.data.sets import Batches, DataError, Dataset, ImageSet
-
-__all__ = [
-    "Batches",
-    "DataError",
-    "Dataset",
-    "ImageSet",
-    "cache_dir",
-    "load_dataset",
-    "load_photograph",
-    "read_npz",
-    "write_npz",
-]
+from course_utils.data.npz import read_npz
+from course_utils.data.sets import DataError, Dataset, ImageSet
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What a data set of a known name must hold; anything else is another data set."""
+    """What the file of a known data set must contain, so that no other file is taken for it."""
 
     title: str
     file: str
@@ -80,24 +68,25 @@ _DOWNLOADS = {"cifar10": download_cifar10}
 def load_dataset(
     name: str, *, validation: float = 0.1, seed: int = 0, download: bool = False
 ) -> Dataset:
-    """The data set `name`, its training pictures split into training and validation.
+    """Load the data set `name` and split its training pictures into training and validation.
 
-    It is looked for in the folder that `$COURSE_DATA_DIR` names, then in `cache_dir()`, then among
-    the files of this package; `Dataset.source` says where it was. Only if it is nowhere and
-    `download` is true is it fetched, and kept in `cache_dir()`. A file that is damaged or holds
-    another data set is never skipped, replaced or passed off: it is an error.
+    The file is searched for in the folder `$COURSE_DATA_DIR`, then in `cache_dir()`, then in this
+    package; `Dataset.source` says where it was found. If it is in none of them and `download` is
+    true, it is downloaded and kept in `cache_dir()`. A file that is damaged or contains another
+    data set is an error: it is never skipped or replaced.
 
     Args:
         name: "fashion-mnist" (the shipped 10,000 + 2,000 pictures of Xiao et al. 2017), "cifar10"
-            (Krizhevsky 2009; not shipped, as it has no licence), or N for your own `N.npz`.
-        validation: Share of the training pictures to set aside, the same of every class; 0 for
+            (Krizhevsky 2009; not shipped, because it has no licence), or "pets" for your own
+            `pets.npz`.
+        validation: Share of the training pictures to set aside, the same in every class; 0 for
             none.
-        seed: Of that split.
+        seed: The seed of that split.
         download: Whether a missing CIFAR-10 may be downloaded (170 MB, from a host that is often
-            slow; it goes on where it stopped).
+            slow; the next call continues a download that stopped).
 
     Raises:
-        DataError: If there is no such data set, or its file is not as it should be.
+        DataError: If there is no such data set, or its file is damaged or wrong.
     """
     if isinstance(validation, bool) or not 0 <= validation < 1:
         raise DataError(f"validation={validation!r}: give a share from 0 to below 1, such as 0.1.")
@@ -115,10 +104,10 @@ def load_dataset(
 
 
 def cache_dir() -> Path:
-    """Folder for downloaded data: `$COURSE_CACHE_DIR`, or `cnn-course` in the platform's usual one.
+    """Return the folder for downloaded data; it is made when the first file is written.
 
-    That is `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, on Windows
-    `%LOCALAPPDATA%`. It is made when something is kept in it.
+    It is `$COURSE_CACHE_DIR` if that is set, otherwise `cnn-course` in the platform's cache folder:
+    `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, on Windows `%LOCALAPPDATA%`.
     """
     if own := os.environ.get("COURSE_CACHE_DIR"):
         return Path(own).expanduser()
@@ -131,19 +120,8 @@ def cache_dir() -> Path:
     return Path(base) / "cnn-course"
 
 
-def load_photograph() -> Tensor:
-    """A photograph of the cat Chelsea: uint8 (3, 256, 256), RGB.
-
-    By Stéfan van der Walt, CC0, from the pictures of scikit-image, cropped and made smaller.
-    """
-    from PIL import Image
-
-    with Image.open(_ASSETS / "chelsea.png") as picture:
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
-
-
 def _check_known(known: _Known, path: Path, train: ImageSet, test: ImageSet) -> None:
-    """Raise unless the file holds the data set that it is named for."""
+    """Raise an error unless the file contains the data set that its name says."""
     shape = tuple(train.images.shape[1:])
     if shape != known.image_shape:
         found, right = f"its pictures are {shape_text(shape)}", shape_text(known.image_shape)
@@ -157,8 +135,8 @@ def _check_known(known: _Known, path: Path, train: ImageSet, test: ImageSet) -> 
         found = f"it has {len(train):,} training and {len(test):,} test pictures"
         right = f"{totals[0]:,} and {totals[1]:,}, the same number of every class"
     raise DataError(
-        f"{path} does not hold {known.title}: {found}, where {known.title} has {right}. "
-        "Rename it, and load it under its new name."
+        f"{path} is not {known.title}: {found}, but {known.title} has {right}. "
+        "Rename the file, and load it by its new name."
     )
 
 
@@ -179,20 +157,20 @@ def _split(pictures: ImageSet, validation: float, seed: int) -> tuple[ImageSet, 
             f"A share of {validation:g} of {len(pictures):,} pictures in {len(pictures.classes)} "
             f"classes cannot be set aside for validation with seed {seed!r}: {error}"
         ) from error
-    # The file's order, so that the first pictures are the first ones of the file.
+    # Sorted, so that both parts keep the file's order.
     return pictures.subset(np.sort(train)), pictures.subset(np.sort(held_out))
 
 
 def _find(name: str) -> tuple[Path | None, str]:
-    """The file of the data set `name` and where it was found, or (None, "")."""
+    """Return the file of the data set `name` and where it was found, or (None, "")."""
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise DataError(
-            f"{name!r} is no name of a data set: give a name such as 'fashion-mnist', not a path; "
-            "for your own data set it is the file's name without .npz."
+            f"{name!r} is not the name of a data set: give a name such as 'fashion-mnist', not a "
+            "path; the name of your own data set is its file's name without .npz."
         )
     file = _file_of(name)
     for source, folder in _folders().items():
-        # What the package ships is found by its known names only.
+        # The files of the package are found only by the known names.
         if (source != "shipped" or name in _KNOWN) and (folder / file).is_file():
             return folder / file, source
     return None, ""
@@ -203,7 +181,7 @@ def _file_of(name: str) -> str:
 
 
 def _folders() -> dict[str, Path]:
-    """Where data sets are looked for, in order."""
+    """Return the folders in which data sets are searched for, in order."""
     own = os.environ.get("COURSE_DATA_DIR")
     folders = {"COURSE_DATA_DIR": Path(own).expanduser()} if own else {}
     return {**folders, "cache": cache_dir(), "shipped": _ASSETS}
@@ -212,20 +190,20 @@ def _folders() -> dict[str, Path]:
 def _not_found(name: str) -> str:
     folders = _folders()
     own = folders.get("COURSE_DATA_DIR")
-    where = f"$COURSE_DATA_DIR ({own if own else 'not set'}) and in {folders['cache']}"
+    where = f"$COURSE_DATA_DIR ({own if own else 'not set'}) or in {folders['cache']}"
     if own and not own.is_dir():
-        where = f"$COURSE_DATA_DIR ({own}, which is no folder) and in {folders['cache']}"
+        where = f"$COURSE_DATA_DIR ({own}, which is not a folder) or in {folders['cache']}"
     if name in _DOWNLOADS:
         return (
-            f"{_KNOWN[name].title} is not on this computer: {_file_of(name)} was looked for in "
-            f"{where}. load_dataset({name!r}, download=True) fetches it (170 MB, often slow)."
+            f"{_KNOWN[name].title} is not on this computer: {_file_of(name)} is not in {where}. "
+            f"load_dataset({name!r}, download=True) downloads it (170 MB, often slow)."
         )
     similar = _similar(name)
-    return f"There is no data set {name!r}{similar} {_file_of(name)} was looked for in {where}."
+    return f"There is no data set {name!r}{similar} {_file_of(name)} is not in {where}."
 
 
 def _similar(name: str) -> str:
-    """The names nearest to `name`, as the middle of a sentence."""
+    """Return the names most similar to `name`, as the middle of a sentence."""
 
     def plain(text: str) -> str:
         return re.sub(r"[\W_]", "", text.lower())

@@ -1,4 +1,4 @@
-"""The file of a data set: reading and writing it.
+"""Read and write the file of a data set.
 
 The file is `<name>.npz` with `train_images`, `train_labels`, `test_images`, `test_labels` (images
 uint8, N×H×W or N×H×W×C) and `classes` (the names, as text).
@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.core import atomic_write
+from course_utils.core import atomic_write, shape_text
 from course_utils.data.sets import DataError, ImageSet
 
 
 def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
-    """Return the training and the test pictures of a data file; check every byte and label.
+    """Return the training and the test pictures of a data file; check all bytes and labels.
 
     Raises:
-        DataError: If the file is damaged, or is not in the format of this module.
+        DataError: If the file is damaged or has another format.
     """
     path = Path(path)
     arrays = _read_arrays(path)
@@ -36,15 +36,15 @@ def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
             f"{path}: the training pictures are {shape_text(train.images.shape[1:])}, "
-            f"the test pictures {shape_text(test.images.shape[1:])}: they must be of one shape."
+            f"the test pictures {shape_text(test.images.shape[1:])}: they must have the same shape."
         )
     return train, test
 
 
 def write_npz(path: Path | str, train: ImageSet, test: ImageSet) -> None:
-    """Write a data file; `path` appears only when it is complete, or not at all.
+    """Write a data file; `path` appears only when the file is complete.
 
-    Not compressed: photographs become only 8 % smaller, and then take a second to read.
+    The file is not compressed: photographs become only 8 % smaller, and reading takes a second.
 
     Raises:
         OSError: If the file cannot be written.
@@ -69,25 +69,27 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 key: _read_array(archive, f"{key}.npy") for key in needed if key not in missing
             }
     except PermissionError as error:
-        raise DataError(f"{path} may not be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:
         # A damaged file may raise nearly anything: BadZipFile, zlib.error, EOFError, ValueError,
         # NotImplementedError, RuntimeError, MemoryError, struct.error, SyntaxError ...
         raise DataError(
-            f"{path} is damaged or is no .npz file of plain arrays ({_reason(error)}): "
-            "delete it or put a good copy in its place."
+            f"{path} is damaged or is not an .npz file of plain arrays ({_reason(error)}): "
+            "delete it or replace it with a good copy."
         ) from error
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}: a data set needs {', '.join(needed)}.")
+        raise DataError(
+            f"{path} has no {', '.join(missing)}: a data set needs {', '.join(needed)}."
+        )
     return arrays
 
 
 def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     with archive.open(member) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        # Reading on to the end makes zipfile compare the checksum.
+        # zipfile compares the checksum only when it has read to the end.
         if file.read():
-            raise ValueError(f"{member} is longer than it says")
+            raise ValueError(f"{member} is longer than its header says")
     return array
 
 
@@ -120,11 +122,6 @@ def _image_set(
         )
     except DataError as error:
         raise DataError(f"{path}: {part}_{error}") from None
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape as text, such as "3×32×32"."""
-    return "×".join(map(str, shape)) or "()"
 
 
 def _reason(error: Exception) -> str:

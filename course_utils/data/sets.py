@@ -1,6 +1,6 @@
-"""Labelled pictures in memory: a set of them, a data set of three such sets, and its batches.
+"""Labelled pictures in memory: a set, a data set of three such sets, and batches.
 
-Pictures stay uint8 tensors; they become float32 a batch at a time, on the model's device.
+Pictures stay uint8 tensors; each batch is converted to float32 on the model's device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, shape_text, whole_number
 from course_utils.data.augment import Augment
 
-# Bytes of pictures to augment in one step: it hides the cost of the calls and fits in the cache.
-_AT_ONCE = 2**19
+# Bytes of pictures to augment in one step: few calls, yet small enough for the processor's cache.
+_AUGMENT_BYTES = 2**19
 
 
 class DataError(CourseError):
@@ -31,11 +31,11 @@ class ImageSet:
 
     Args:
         images: uint8 (N, C, H, W).
-        labels: int64 (N,), places in `classes`.
+        labels: int64 (N,), indices into `classes`.
         classes: The names of the classes.
 
     Raises:
-        DataError: If the three do not belong together.
+        DataError: If the three do not fit each other.
     """
 
     images: Tensor
@@ -64,29 +64,31 @@ class ImageSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.images.shape[1:]))
+        shape = shape_text(self.images.shape[1:])
         return f"ImageSet: {len(self):,} pictures of {shape}, {len(self.classes)} classes"
 
     def subset(self, indices: Tensor | np.ndarray | Sequence[int]) -> ImageSet:
-        """The pictures at `indices` (integers, or one True or False for each picture), in order."""
+        """Return the pictures at `indices`: integers, or True or False for each picture."""
         indices = torch.as_tensor(indices, device=self.images.device)
         if indices.dtype != torch.bool:
             indices = indices.long()
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
     def few(self, count: int, *, seed: int = 0) -> ImageSet:
-        """Return `count` pictures chosen at random, of each class the same number if possible.
+        """Return `count` random pictures, if possible the same number from each class.
 
-        A larger choice with the same seed contains the smaller one.
+        With the same seed, a larger choice contains the smaller one.
 
         Raises:
             CourseError: If there are fewer pictures, or `count` is below 1.
         """
         if not 1 <= count <= len(self):
-            raise CourseError(f"{count:,} of {len(self):,} pictures cannot be chosen.")
+            raise CourseError(
+                f"count={count!r}: give a number of pictures from 1 to {len(self):,}."
+            )
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         labels = self.labels[order].cpu()
-        rank = torch.empty_like(labels)  # of each picture within its class
+        rank = torch.empty_like(labels)  # rank of each picture within its class
         for label in labels.unique():
             mine = labels == label
             rank[mine] = torch.arange(int(mine.sum()))
@@ -94,9 +96,9 @@ class ImageSet:
         return self.subset(chosen.sort().values)
 
     def mean_std(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel, pixels scaled to [0, 1]: float32 (C,) each.
+        """Return mean and standard deviation of each channel, pixels in [0, 1]: float32 (C,) each.
 
-        Counted in whole numbers, so every machine gets the same.
+        They are computed from whole numbers of pixels, so they are the same on every machine.
 
         Raises:
             DataError: If there is no picture.
@@ -116,18 +118,18 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A named data set in three parts, with the statistics of its training pictures.
+    """A named data set in three parts, with the mean and deviation of its training pictures.
 
     Args:
-        name: As `load_dataset` knows it.
-        title: As people write it.
+        name: The name for `load_dataset`, such as "cifar10".
+        title: The name in texts, such as "CIFAR-10".
         train, validation, test: The three parts; `validation` may be empty.
-        source: Where it came from: "COURSE_DATA_DIR", "cache", "shipped", "download", or "memory"
-            if it was made by hand. Not part of the printed line, which is the same everywhere.
+        source: Where it was found: "COURSE_DATA_DIR", "cache", "shipped", "download", or "memory"
+            if it was not read from a file. It is not printed, so `str` is the same everywhere.
 
     Attributes:
-        mean, std: float32 (C,) of the training pictures, scaled to [0, 1]. Computed, and from the
-            training part alone: what validation and test look like must not leak into training.
+        mean, std: float32 (C,), of pixels in [0, 1]. They are computed from the training part
+            alone, because no information about validation and test may leak into training.
     """
 
     name: str
@@ -161,10 +163,10 @@ class Dataset:
         return tuple(self.train.images.shape[1:])
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 pictures (..., C, H, W) as the network sees them: float32, mean 0, deviation 1.
+        """Return uint8 pictures (..., C, H, W) as float32 with mean 0 and standard deviation 1.
 
         Raises:
-            DataError: If `images` is not uint8, and so has perhaps been normalised before.
+            DataError: If `images` is not uint8; perhaps it has already been normalised.
         """
         if images.dtype != torch.uint8:
             raise DataError(
@@ -173,35 +175,35 @@ class Dataset:
         return _normalise(*_shift_and_scale(self.mean, self.std, images.device), images)
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.image_shape))
         return (
             f"{self.title}: {len(self.train):,} training, {len(self.validation):,} validation and "
-            f"{len(self.test):,} test pictures of {shape}, {len(self.classes)} classes"
+            f"{len(self.test):,} test pictures of {shape_text(self.image_shape)}, "
+            f"{len(self.classes)} classes"
         )
 
 
 class Batches:
-    """Batches of normalised pictures, cut from memory, with no worker processes.
+    """Batches of normalised pictures from memory, without worker processes.
 
     Args:
         image_set: The pictures. They are moved to `device` once, as uint8.
-        batch_size: Pictures a batch; the last one may be smaller.
-        mean, std: Of the training pictures, each channel scaled to [0, 1]: (C,) each.
+        batch_size: Number of pictures in a batch; the last batch may be smaller.
+        mean, std: Of the training pictures, for pixels in [0, 1]: (C,) each.
         shuffle: Whether the order is random.
-        augment: What is done to each picture at random; None for nothing.
-        seed: Together with the epoch it fixes the order and the augmentation, whatever was drawn
-            before. They are drawn on the CPU, so they are the same on every device.
-        device: Of the batches; by default where the pictures are.
-        drop_last: Leave the last batch out if it is smaller.
-        rank, world_size: With several processes, only the part of `rank` of each batch is given,
-            changed as in one process. Where a small last batch has nothing for it, that is one
-            picture of another rank, which must not count.
+        augment: The random changes of each picture; None for none.
+        seed: Together with the epoch it determines the order and the augmentation. They are drawn
+            on the CPU, so they are the same on every device.
+        device: The device of the batches; by default that of the pictures.
+        drop_last: Whether to leave out the last batch if it is smaller.
+        rank, world_size: With several processes, each batch is only the part of process `rank`,
+            with the same augmentation as in one process. If a small last batch has no picture for
+            this rank, it gets one picture of another rank, which must not be counted.
 
-    Iterating gives `(images, labels)`: float32 (B, C, H, W) and int64 (B,).
+    Iterating yields `(images, labels)`: float32 (B, C, H, W) and int64 (B,).
 
-    Without `set_epoch`, every pass is the same pass:
+    Without `set_epoch`, every pass is the same:
 
-    >>> from course_utils.data.load import load_dataset
+    >>> from course_utils.data import load_dataset
     >>> data = load_dataset("fashion-mnist")
     >>> batches = Batches(data.train, 64, mean=data.mean, std=data.std, shuffle=True)
     >>> for epoch in range(2):
@@ -248,19 +250,19 @@ class Batches:
 
     @property
     def sizes(self) -> list[int]:
-        """Pictures of each batch, over all ranks."""
+        """The number of pictures in each batch, over all ranks."""
         count, size = len(self._images), self.batch_size
         return [min(size, count - start) for start in range(0, len(self) * size, size)]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0 up, whose order and augmentation the next pass has."""
+        """Set the epoch, from 0 up, that determines order and augmentation of the next pass."""
         self.epoch = whole_number("epoch", epoch, 0, error=DataError)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = _generator(self.seed, self.epoch)
         count, size = len(self._images), self._own_size(self.batch_size)
-        # All of an epoch's random numbers at once: one copy to the device instead of one a batch,
-        # and the same pictures whatever the batch size.
+        # All random numbers of an epoch are drawn at once: one copy to the device instead of one
+        # for each batch, and the same pictures for every batch size.
         order = torch.randperm(count, generator=generator) if self.shuffle else torch.arange(count)
         own = self._own_places() if self.world_size > 1 else slice(None)
         order = order[own].to(self.device)
@@ -269,19 +271,19 @@ class Batches:
             raw = self._augmented(order, drawn[own].to(self.device), size)
         else:
             raw = map(functools.partial(torch.index_select, self._images, 0), order.split(size))
-        # map of map, not a loop: no name keeps a uint8 batch, so that its memory is used again
-        # while it is still in the cache.
+        # Nested maps instead of a loop: no variable holds a uint8 batch, so its memory is used
+        # again while it is still in the processor's cache.
         images = map(functools.partial(_normalise, self._shift, self._scale), raw)
         labels = self._labels.index_select(0, order).split(size)
         return itertools.islice(zip(images, labels, strict=False), len(self))
 
     def _own_size(self, size: int) -> int:
-        """How many pictures of a batch of `size` are given."""
+        """Return the number of pictures of this rank in a batch of `size`, at least 1."""
         part = part_of(size, self.rank, self.world_size)
         return max(1, part.stop - part.start)
 
     def _own_places(self) -> Tensor:
-        """Where in an epoch the pictures of this rank are; as many of each batch but the last."""
+        """Return the places in an epoch of this rank's pictures; the same number in each batch."""
         places = []
         for number, size in enumerate(self.sizes):
             start = part_of(size, self.rank, self.world_size).start
@@ -290,16 +292,16 @@ class Batches:
         return torch.cat(places)
 
     def _augmented(self, order: Tensor, choices: Tensor, size: int) -> Iterator[Tensor]:
-        """uint8 batches, several of them augmented in one step, which saves calls."""
+        """Yield augmented uint8 batches; several are augmented in one step, which saves calls."""
         batch_bytes = size * self._images[:1].numel()
-        step = size * max(1, _AT_ONCE // max(1, batch_bytes))
+        step = size * max(1, _AUGMENT_BYTES // max(1, batch_bytes))
         for part, chosen in zip(order.split(step), choices.split(step), strict=True):
             images = self.augment.apply(self._images.index_select(0, part), chosen)
             yield from images.split(size)
 
 
 def part_of(count: int, rank: int, world_size: int) -> slice:
-    """Where the pictures of `rank` are among `count`; as `torch.tensor_split` cuts them.
+    """Return the slice of `count` pictures that process `rank` takes, as `torch.tensor_split` cuts.
 
     >>> [part_of(5, rank, 2) for rank in range(2)]
     [slice(0, 3, None), slice(3, 5, None)]
@@ -310,7 +312,7 @@ def part_of(count: int, rank: int, world_size: int) -> slice:
 
 
 def _normalise(shift: Tensor, scale: Tensor, images: Tensor) -> Tensor:
-    # One new tensor, then in place: a quarter of the time of (images / 255 - mean) / std.
+    # One new tensor, then in place: four times as fast as (images / 255 - mean) / std.
     return images.float().sub_(shift).mul_(scale)
 
 
@@ -319,22 +321,22 @@ def _shift_and_scale(
     std: Tensor | Sequence[float] | float,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """(C, 1, 1) each, with which (x - shift) * scale of pixels 0 ... 255 is normalised."""
+    """Return two (C, 1, 1) tensors: (pixels - shift) * scale normalises pixels from 0 to 255."""
     mean = torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
     std = torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
     if mean.shape != std.shape or not (mean.isfinite().all() and std.isfinite().all()):
         raise DataError("mean and std must be finite numbers, one of each for every channel.")
     if (std < 0).any():
         raise DataError(f"std must not be negative, but it is {std.flatten().tolist()}.")
-    # A channel that is the same everywhere only loses its mean, as in scikit-learn's scaler.
+    # A channel with one value only: subtract the mean, divide by 1, as scikit-learn's scaler does.
     std = torch.where(std == 0, torch.ones_like(std), std)
     return (mean * 255).to(device), (1 / (255 * std)).to(device)
 
 
 def _generator(seed: int, epoch: int) -> torch.Generator:
-    """A generator for one epoch; neighbouring seeds and epochs have nothing in common."""
-    # `randomness.mixed_seed` would do as well. But this decides the order of the pictures in every
-    # training: another one would change the shipped weights, the results and all outputs.
+    """Return a generator for one epoch; similar seeds and epochs lead to different numbers."""
+    # `mixed_seed` would also work. But this function determines the order of the pictures in every
+    # training: changing it would change the shipped weights, the results and all outputs.
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]))
 

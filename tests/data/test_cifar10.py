@@ -5,10 +5,10 @@ import hashlib
 import io
 import pickle
 import re
+import socket
 import tarfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,12 +17,10 @@ import numpy as np
 import pytest
 import torch
 
+from course_utils.data import DataError, load_dataset, read_npz
 from course_utils.data import cifar10 as downloads
 from course_utils.data import load as data_module
 from course_utils.data.cifar10 import download_cifar10, download_file
-from course_utils.data.load import load_dataset
-from course_utils.data.npz import read_npz
-from course_utils.data.sets import DataError
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -30,16 +28,15 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 @dataclass
 class Host:
-    """A host on this machine, with the weaknesses that a test gives it."""
+    """A host on this machine, with the faults that a test gives it."""
 
     content: bytes = CONTENT
-    ranges: bool = True  # whether it heeds the Range header
-    wrong_range: bool = False  # whether it sends other bytes than those it was asked for
+    ranges: bool = True  # whether it obeys the Range header
+    wrong_range: bool = False  # whether it sends other bytes than the Range header says
     status: int | None = None  # an error that it answers with
-    break_after: list[int] = field(default_factory=list)  # bytes sent before it hangs up, each time
-    silent_after: int | None = None  # bytes after which it says nothing more
-    trickle: bool = False  # whether it sends a byte now and then
-    no_length: bool = False  # whether it keeps the length for itself
+    break_after: list[int] = field(default_factory=list)  # bytes before it hangs up, each time
+    silent_after: int | None = None  # bytes after which it sends nothing more
+    no_length: bool = False  # whether it does not tell the length
     asked: list[str | None] = field(default_factory=list)  # the Range headers it got
     url: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -73,14 +70,9 @@ def handler_of(host: Host) -> type[BaseHTTPRequestHandler]:
             self.send(body)
 
         def send(self, body: bytes) -> None:
-            if host.trickle:
-                for place in range(len(body)):
-                    self.wfile.write(body[place : place + 1])
-                    if host.ended.wait(0.02):
-                        return
             if host.silent_after is not None:
                 self.wfile.write(body[: host.silent_after])
-                host.ended.wait(20)
+                host.ended.wait()
                 return
             self.wfile.write(body[: host.break_after.pop(0)] if host.break_after else body)
 
@@ -99,7 +91,7 @@ def host(monkeypatch) -> Iterator[Host]:
         daemon_threads = True
 
         def handle_error(self, *args: object) -> None:
-            pass  # the client hung up, as it should
+            pass  # the client has hung up, as it should
 
     server = Quiet(("127.0.0.1", 0), handler_of(host))
     host.url = f"http://127.0.0.1:{server.server_port}/file.tar.gz"
@@ -113,7 +105,7 @@ def host(monkeypatch) -> Iterator[Host]:
 
 
 def fetch(host: Host, path: Path, **settings) -> Path:
-    settings = {"md5": MD5, "timeout": 5.0, "pause": 0.0, "progress": False, **settings}
+    settings = {"md5": MD5, "timeout": 120.0, "pause": 0.0, "progress": False, **settings}
     return download_file(host.url, path, **settings)
 
 
@@ -143,7 +135,7 @@ def test_what_is_there_is_not_fetched_again(host, path):
 def test_another_file_in_its_place_is_left_alone(host, path):
     path.parent.mkdir()
     path.write_bytes(b"somebody's work")
-    with pytest.raises(DataError, match="move it away"):
+    with pytest.raises(DataError, match="checksum is different"):
         fetch(host, path)
     assert path.read_bytes() == b"somebody's work"
     assert host.asked == []
@@ -158,7 +150,7 @@ def test_broken_connections_are_taken_up_where_they_broke(host, path):
 
 def test_a_later_call_goes_on_from_the_part(host, path):
     host.break_after = [600_000, 0, 0]
-    with pytest.raises(DataError, match=r"stopped \(the connection broke\)\. 0\.6 MB have arrived"):
+    with pytest.raises(DataError, match=r"the connection broke.* 0\.6 MB have arrived"):
         fetch(host, path, attempts=2)
     assert files(path) == ["file.tar.gz.part"]
     assert host.asked == [None, "bytes=600000-", "bytes=600000-"]
@@ -202,9 +194,9 @@ def test_a_wrong_checksum_leaves_nothing(host, path, left):
     path.parent.mkdir()
     if left:
         path.with_name("file.tar.gz.part").write_bytes(bytes(left))
-    elif not left:
+    else:
         host.content = CONTENT[:-1] + b"?"
-    with pytest.raises(DataError, match="its checksum is wrong, so it was thrown away"):
+    with pytest.raises(DataError, match="its checksum is wrong"):
         fetch(host, path)
     assert files(path) == []
     host.content = CONTENT
@@ -215,40 +207,76 @@ def test_a_wrong_checksum_leaves_nothing(host, path, left):
 @pytest.mark.parametrize("silent_after", [0, 10_000])
 def test_a_silent_host_is_given_up(host, path, silent_after):
     host.silent_after = silent_after
-    start = time.monotonic()
-    with pytest.raises(DataError, match="too slow or silent"):
-        fetch(host, path, timeout=0.3, attempts=1)
-    assert time.monotonic() - start < 60
+    with pytest.raises(DataError, match="too slow or sends nothing"):
+        fetch(host, path, timeout=0.1, attempts=1)
     assert not path.exists()
 
 
-def test_a_host_that_falls_silent_now_and_then_is_asked_for_the_rest(host, path):
-    host.silent_after = 400_000
-    fetch(host, path, timeout=2, attempts=1)
+@pytest.fixture
+def each_read(monkeypatch) -> Callable:
+    """Function that replaces the reading of answers: `change(bytes received, read)` reads."""
+    urlopen = downloads.urllib.request.urlopen
+
+    def install(change: Callable[[int, Callable[[int], bytes]], bytes]) -> None:
+        def changed_urlopen(*args, **settings):
+            response = urlopen(*args, **settings)
+            received, read = 0, response.read
+
+            def read1(_size: int) -> bytes:
+                nonlocal received
+                chunk = change(received, read)
+                received += len(chunk)
+                return chunk
+
+            response.read1 = read1
+            return response
+
+        monkeypatch.setattr(downloads.urllib.request, "urlopen", changed_urlopen)
+
+    return install
+
+
+def test_a_host_that_falls_silent_now_and_then_is_asked_for_the_rest(host, path, each_read):
+    def read(received: int, read: Callable) -> bytes:
+        if received == 400_000:
+            raise TimeoutError
+        return read(min(2**16, 400_000 - received))
+
+    each_read(read)
+    fetch(host, path, attempts=1)
     assert host.asked == [None, "bytes=400000-", "bytes=800000-"]
     assert path.read_bytes() == CONTENT
 
 
-def test_a_trickle_is_given_up(host, path):
-    host.trickle = True
-    start = time.monotonic()
-    with pytest.raises(DataError, match="too slow or silent"):
-        fetch(host, path, timeout=0.5, attempts=1)
-    assert time.monotonic() - start < 60
+@pytest.mark.parametrize("bytes_a_second", [downloads._SLOWEST // 2, downloads._SLOWEST * 2])
+def test_only_a_host_that_is_too_slow_is_given_up(
+    host, path, each_read, monkeypatch, bytes_a_second
+):
+    class Clock:
+        now = 0.0
+        sleep = staticmethod(lambda _: None)
+        monotonic = staticmethod(lambda: Clock.now)
 
+    def read(_received: int, read: Callable) -> bytes:
+        Clock.now += 1
+        return read(bytes_a_second)
 
-def test_a_slow_host_that_keeps_sending_is_not_given_up(host, path, monkeypatch):
-    host.trickle = True
-    host.content = CONTENT[:40]
-    monkeypatch.setattr(downloads, "_SLOWEST", 1)
-    fetch(host, path, timeout=2, md5=hashlib.md5(host.content).hexdigest())
-    assert path.read_bytes() == host.content
+    each_read(read)
+    monkeypatch.setattr(downloads, "time", Clock)
+    host.content = CONTENT[:100_000]
+    settings = {"timeout": 10, "attempts": 1, "md5": hashlib.md5(host.content).hexdigest()}
+    if bytes_a_second > downloads._SLOWEST:
+        fetch(host, path, **settings)
+        assert path.read_bytes() == host.content
+    else:
+        with pytest.raises(DataError, match="too slow or sends nothing"):
+            fetch(host, path, **settings)
     assert host.asked == [None]
 
 
 def test_a_refusal_is_not_asked_for_again(host, path):
     host.status = 404
-    with pytest.raises(DataError, match=r"127\.0\.0\.1 stopped \(it answered 404 Not Found\)"):
+    with pytest.raises(DataError, match=r"127\.0\.0\.1 .*404 Not Found"):
         fetch(host, path)
     assert host.asked == [None]
 
@@ -260,18 +288,22 @@ def test_a_busy_host_is_asked_again(host, path):
     assert len(host.asked) == 3
 
 
-def test_no_host_at_all(path):
-    with pytest.raises(DataError, match=r"from host\.invalid stopped .* Nothing has arrived"):
-        download_file("http://host.invalid/x", path, md5=MD5, attempts=1, progress=False)
+def test_no_host_at_all(path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as closed:  # bound, but it does not listen
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/x"
+        with pytest.raises(DataError, match=r"127\.0\.0\.1 .* Nothing has arrived"):
+            download_file(url, path, md5=MD5, attempts=1, progress=False)
 
 
 def test_a_folder_that_cannot_be_made(host, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(DataError, match="cannot be written to"):
+    with pytest.raises(DataError, match="cannot be used"):
         fetch(host, tmp_path / "file" / "x")
 
 
-def test_a_full_disk_is_no_broken_connection(host, path):
+def test_a_full_disk_is_not_a_broken_connection():
     class Full(io.BytesIO):
         name = "file.part"
 
@@ -373,14 +405,14 @@ def test_cifar10_is_fetched_converted_and_kept(cifar10_host, tmp_path):
 
     (asked,) = cifar10_host.asked
     assert load_dataset("cifar10", download=True).source == "cache"
-    assert cifar10_host.asked == [asked], "asked once"
+    assert cifar10_host.asked == [asked]
 
 
 def test_a_wrong_cifar10_archive_leaves_nothing(host, monkeypatch, tmp_path):
     from torchvision.datasets import CIFAR10
 
     monkeypatch.setattr(CIFAR10, "url", host.url)
-    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: its checksum is wrong"):
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz.*checksum is wrong"):
         download_cifar10(tmp_path / "cache", progress=False)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -390,12 +422,12 @@ def test_an_archive_that_cannot_be_unpacked_is_a_sentence(host, monkeypatch, tmp
 
     monkeypatch.setattr(CIFAR10, "url", host.url)
     monkeypatch.setattr(CIFAR10, "tgz_md5", MD5)
-    with pytest.raises(DataError, match="could not be unpacked"):
+    with pytest.raises(DataError, match="cannot be unpacked"):
         download_cifar10(tmp_path, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == [CIFAR10.filename]
 
 
-def test_a_cifar10_that_is_there_stays_as_it_is(host, monkeypatch, tmp_path):
+def test_an_existing_cifar10_is_not_changed(tmp_path):
     (tmp_path / "cifar10.npz").write_bytes(b"anything")
     assert download_cifar10(tmp_path) == tmp_path / "cifar10.npz"
     assert (tmp_path / "cifar10.npz").read_bytes() == b"anything"

@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core.errors import CourseError
-from course_utils.data.augment import Augment
-from course_utils.data.sets import Batches, DataError, Dataset, ImageSet
+from course_utils.core import CourseError
+from course_utils.data import Augment, Batches, DataError, Dataset, ImageSet
 from tests.toys import stripes
 
 
@@ -88,11 +87,11 @@ def test_a_few_where_a_class_is_rare():
 
 @pytest.mark.parametrize("count", [0, -1, 91])
 def test_as_many_pictures_as_there_are(count: int):
-    with pytest.raises(CourseError, match="of 90 pictures cannot be chosen"):
+    with pytest.raises(CourseError, match=f"count={count}.* 1 to 90"):
         stripes(90).few(count)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 99))
 def test_mean_and_deviation_are_those_of_the_pixels(count, channels, seed):
     image_set = make_set(count, channels, seed=seed)
@@ -158,7 +157,7 @@ def test_the_printed_line_is_the_same_wherever_it_came_from():
     drop_last=st.booleans(),
     augmented=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50)
 def test_batches_cover_the_set_once(count, batch_size, shuffle, drop_last, augmented):
     image_set = ImageSet(
         torch.arange(count, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2),
@@ -214,11 +213,11 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_only():
     for epoch in range(3):
         first.set_epoch(epoch)
         epochs.append(whole(first))
-        torch.manual_seed(epoch)  # the global generator has no say in it
+        torch.manual_seed(epoch)  # the global generator has no effect
     again = batches_of(image_set, seed=3)
     for epoch in (2, 0, 1, 1):
         again.set_epoch(epoch)
-        next(iter(again))  # nor has a pass that was broken off
+        next(iter(again))  # nor has a pass that was stopped
         assert torch.equal(whole(again)[0], epochs[epoch][0])
         assert torch.equal(whole(again)[1], epochs[epoch][1])
     other_seed = whole(batches_of(image_set, seed=4))[1]
@@ -290,7 +289,7 @@ def test_a_gpu_gives_the_same_batches():
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ({"batch_size": 0}, "batch_size=0: give a whole number from 1 up"),
+        ({"batch_size": 0}, r"batch_size=0.* 1 up"),
         ({"batch_size": 2.0}, r"batch_size=2\.0"),
         ({"seed": -1}, "seed=-1"),
         ({"mean": [0.5, 0.5], "std": [1.0, 1.0]}, "have 2 channels, the pictures 3"),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from course_utils.conv.kernels import PRESETS, filter_image
 from course_utils.core.errors import CourseError
-from course_utils.data.load import load_photograph
+from course_utils.data import load_photograph
 from course_utils.plots import canvas as pictures
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.kernel_playground.panel import (
