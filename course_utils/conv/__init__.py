@@ -1,6 +1,6 @@
-"""Convolution, from the sliding window to the layer: sizes, costs, kernels, and one layer live.
+"""Convolution: output sizes and costs, classic kernels, the sliding window, and single layers.
 
-Used by notebooks 01 to 03.2. `course_utils.conv.edit` changes a layer of a network that exists.
+Used by notebooks 01 to 03.2. `course_utils.conv.edit` changes a layer of an existing network.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ __all__ = public_names(
     __name__,
     {
         "arithmetic": (
-            "conv2d_multiply_adds conv2d_parameters conv2d_shape "
-            "linear_multiply_adds linear_parameters output_size "
-            "pool2d_shape same_padding size_formula"
+            "conv2d_multiply_adds conv2d_parameters conv2d_shape linear_multiply_adds "
+            "linear_parameters output_size pool2d_shape same_padding size_formula"
         ),
         "edit.adapter": "AdaptedConv2d",
         "edit.channels": "channel_table",
@@ -26,9 +25,9 @@ __all__ = public_names(
         "impossible": "ImpossibleSetting nearest_settings",
         "kernels": "box_blur filter_image is_signed laplacian PRESETS sharpen sobel",
         "layer_table": "as_frame layer_table LayerRow",
-        "one_layer": ("build_and_run ConvResult ConvSettings INITIALISATIONS"),
+        "one_layer": "build_and_run ConvResult ConvSettings INITIALISATIONS",
         "receptive_field": "receptive_field ReceptiveField",
         "rules": "PADDING_MODES window_rules",
-        "sliding": ("convolve cross_correlate sliding_steps SlidingSteps Step"),
+        "sliding": "convolve cross_correlate sliding_steps SlidingSteps Step",
     },
 )

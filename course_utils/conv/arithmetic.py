@@ -1,12 +1,16 @@
 """The arithmetic of convolution and pooling: output sizes, parameters, multiply-adds.
 
-Symbols, here and in every error: N pictures in a batch, C_in and C_out channels, H and W height
-and width, k kernel size, s stride, p padding, d dilation, g groups. As in `torch.nn.Conv2d`, an
-argument is one number for both directions or a pair (height, width), and `padding` may be 'same' or
-'valid'.
+The output size of a convolution or a pooling, in each direction (see `output_size`):
 
-The functions accept what PyTorch's layers accept and refuse what those refuse, without building a
-layer; one difference: PyTorch lets a layer have no input channels, which is an error here.
+    n_out = ⌊(n + 2·p − d·(k − 1) − 1) / s⌋ + 1
+
+Symbols, here and in every error: n is the input size (H height, W width), k kernel size, s stride,
+p padding, d dilation, g groups, C_in and C_out the numbers of channels, N the number of pictures in
+a batch. As in `torch.nn.Conv2d`, an argument is one number for both directions or a pair (height,
+width), and `padding` may be 'same' or 'valid'. The code of the formula is `Axis` in `window.py`.
+
+The functions accept and refuse the same arguments as PyTorch's layers, without building a layer.
+There is one difference: a layer without input channels is possible in PyTorch, but an error here.
 
 Sources: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016);
 the documentation of `torch.nn.Conv2d` and `torch.nn.MaxPool2d`.
@@ -18,30 +22,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from course_utils.conv.impossible import Broken, ImpossibleSetting, Settings, require
-from course_utils.conv.rules import (
-    at_least_one,
-    axes_of,
-    channel_rules,
-    range_rules,
-    together,
-    whole,
-    window_rules,
-)
-
-__all__ = [
-    "ImpossibleSetting",
-    "conv2d_multiply_adds",
-    "conv2d_parameters",
-    "conv2d_shape",
-    "linear_multiply_adds",
-    "linear_parameters",
-    "output_size",
-    "pool2d_shape",
-    "same_padding",
-    "size_formula",
-]
-
-Size = int | tuple[int, int]
+from course_utils.conv.rules import at_least_one, channel_rules, range_rules, window_rules
+from course_utils.conv.window import Size, axes_of, is_pair, together, whole
 
 
 def output_size(
@@ -52,16 +34,17 @@ def output_size(
     dilation: Size = 1,
     ceil_mode: bool = False,
 ) -> Size:
-    """The size of what a window that slides over an input of `size` pixels gives.
+    """Return the output size of a window that slides over an input of `size` pixels.
 
         n_out = ⌊(n + 2·p − d·(k − 1) − 1) / s⌋ + 1
 
-    (Dumoulin & Visin 2016, relationship 15.) With `ceil_mode`, which only pooling has, ⌈ ⌉ takes
-    the place of ⌊ ⌋, and a last window that would start in the padding behind the input is dropped.
-    padding='same' gives n_out = n; 'valid' is p = 0.
+    (Dumoulin & Visin 2016, relationship 15.) With `ceil_mode`, which only pooling has, ⌈ ⌉ replaces
+    ⌊ ⌋, and a last window that would start in the padding behind the input is dropped. With
+    padding='same', n_out = n; 'valid' means p = 0.
 
     Args:
-        size: of the input in pixels: one number, and then so is every argument, or (H, W).
+        size: of the input in pixels: (H, W), or one number; then the other arguments are also one
+            number each.
 
     Returns:
         One number if `size` is one number, else a pair.
@@ -88,11 +71,11 @@ def conv2d_shape(
     in_channels: int | None = None,
     padding_mode: str = "zeros",
 ) -> tuple[int, ...]:
-    """The shape that `nn.Conv2d` with these arguments makes of an input of `input_shape`.
+    """Return the output shape of `nn.Conv2d` with these arguments for an input of `input_shape`.
 
     Args:
         input_shape: (C_in, H, W) or (N, C_in, H, W).
-        in_channels: what the layer expects; the input's channels if not given.
+        in_channels: of the layer; by default the input's number of channels.
 
     Returns:
         (C_out, H_out, W_out) or (N, C_out, H_out, W_out).
@@ -125,10 +108,10 @@ def pool2d_shape(
     dilation: Size = 1,
     ceil_mode: bool = False,
 ) -> tuple[int, ...]:
-    """The shape that `nn.MaxPool2d` gives, and with dilation 1 also `nn.AvgPool2d`.
+    """Return the output shape of `nn.MaxPool2d`, and with dilation 1 also of `nn.AvgPool2d`.
 
-    As `output_size`, but the stride is the kernel size unless given, and the padding is at most
-    half the kernel size, so that no window lies in the padding alone.
+    The formula is that of `output_size`. By default the stride is the kernel size. The padding is
+    at most half the kernel size, so that no window lies in the padding alone.
 
     Args:
         input_shape: (C, H, W) or (N, C, H, W).
@@ -154,19 +137,19 @@ def size_formula(
     dilation: Size = 1,
     ceil_mode: bool = False,
 ) -> str:
-    """The formula of `output_size` with the numbers put in.
+    """Return the formula of `output_size` with numbers in place of its symbols.
 
     >>> size_formula(28, 3, padding=1)
     '⌊(28 + 2·1 − 1·(3 − 1) − 1) / 1⌋ + 1 = 28'
 
-    Height and width are both written out where they differ. A window that does not fit is written
-    out, too; the result is then below 1.
+    If height and width differ, the text has both. For a window that does not fit, the result in the
+    text is below 1.
 
     Raises:
         ImpossibleSetting: if an argument is out of its range.
     """
     settings = _window(kernel_size, stride, padding, dilation, ceil_mode)
-    settings["padding_mode"] = "reflect"  # of all modes: with it padding below 0 is allowed
+    settings["padding_mode"] = "reflect"  # because it allows padding below 0
     sizes = _sizes(size)
     require(lambda s: range_rules(s, len(sizes)), settings)
     texts = [axis.filled for axis in axes_of(sizes, settings)]
@@ -174,11 +157,11 @@ def size_formula(
 
 
 def same_padding(kernel_size: Size, dilation: Size = 1) -> Size:
-    """The padding with which stride 1 keeps the input's size: p = d·(k − 1) / 2.
+    """Return the padding with which stride 1 keeps the input's size: p = d·(k − 1) / 2.
 
     Raises:
-        ImpossibleSetting: if d·(k − 1) is odd, as an even kernel's mostly is: one side then needs a
-            row more than the other, which only padding='same' can give.
+        ImpossibleSetting: if d·(k − 1) is odd (k even and d odd): then one side needs one row more
+            than the other, which only padding='same' can do.
     """
     settings = _window(kernel_size, 1, "same", dilation)
 
@@ -189,8 +172,8 @@ def same_padding(kernel_size: Size, dilation: Size = 1) -> Size:
                 kernel = s["kernel_size"]
                 odd = tuple(a.k - (a.padding % 2) for a in axes_of((1, 1), s))
                 yield Broken(
-                    f"A kernel of {axis.k} needs a row more on one side than on the other, which"
-                    " no number gives; padding='same' does.",
+                    f"A kernel of {axis.k} needs one row more on one side than on the other:"
+                    " use padding='same', because no number can do this.",
                     "d·(k − 1) is even",
                     f"{axis.d}·({axis.k} − 1) = {axis.padding} is odd",
                     ({"kernel_size": odd if isinstance(kernel, tuple) else min(odd)},),
@@ -203,7 +186,7 @@ def same_padding(kernel_size: Size, dilation: Size = 1) -> Size:
 def conv2d_parameters(
     in_channels: int, out_channels: int, kernel_size: Size, groups: int = 1, bias: bool = True
 ) -> int:
-    """What `nn.Conv2d` learns: C_out · (C_in / g) · k_h · k_w numbers, and C_out for the bias.
+    """Count the parameters of `nn.Conv2d`: C_out · (C_in / g) · k_h · k_w, and C_out for the bias.
 
     Raises:
         ImpossibleSetting: if g does not divide both numbers of channels.
@@ -227,12 +210,12 @@ def conv2d_parameters(
 def conv2d_multiply_adds(
     output_shape: Sequence[int], in_channels: int, kernel_size: Size, groups: int = 1
 ) -> int:
-    """Multiply-adds of one picture: C_out · H_out · W_out · (C_in / g) · k_h · k_w.
+    """Count the multiply-adds for one picture: C_out · H_out · W_out · (C_in / g) · k_h · k_w.
 
     A multiply-add is one product added to a sum; the bias is not counted.
 
     Args:
-        output_shape: (C_out, H_out, W_out) or (N, C_out, H_out, W_out), with N left out of account.
+        output_shape: (C_out, H_out, W_out) or (N, C_out, H_out, W_out); N has no effect.
 
     Raises:
         ImpossibleSetting: if g does not divide both numbers of channels.
@@ -243,20 +226,36 @@ def conv2d_multiply_adds(
 
 
 def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
-    """What `nn.Linear` learns: in_features · out_features numbers; out_features for the bias."""
+    """Count the parameters of `nn.Linear`: in_features · out_features, plus out_features biases."""
     return out_features * (in_features + bool(bias))
 
 
 def linear_multiply_adds(in_features: int, out_features: int) -> int:
-    """Multiply-adds of `nn.Linear` for one picture: in_features · out_features."""
+    """Count the multiply-adds of `nn.Linear` for one picture: in_features · out_features."""
     return in_features * out_features
 
 
+def middle_overlap(old: int, new: int) -> tuple[slice, slice]:
+    """Return the rows that two kernels of `old` and `new` rows share if their centres match.
+
+    The centre of an even kernel is the upper left one of two, as with padding='same'.
+
+    Returns:
+        The rows of the new kernel, and the same rows in the old one.
+
+    >>> middle_overlap(3, 5), middle_overlap(5, 3)
+    ((slice(1, 4, None), slice(0, 3, None)), (slice(0, 3, None), slice(1, 4, None)))
+    """
+    shift = (new - 1) // 2 - (old - 1) // 2
+    start, stop = max(0, shift), min(new, old + shift)
+    return slice(start, stop), slice(start - shift, stop - shift)
+
+
 def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """`shape` if it is (C, H, W) or (N, C, H, W) with at least one channel and pixel.
+    """Return `shape` if it is (C, H, W) or (N, C, H, W) with at least one channel and pixel.
 
     Raises:
-        ImpossibleSetting: if it is anything else.
+        ImpossibleSetting: if it is not such a shape.
     """
     shape = tuple(shape)
     if len(shape) not in (3, 4) or min(shape[-3:]) < 1 or min(shape) < 0:
@@ -265,7 +264,7 @@ def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _sizes(size: Size) -> tuple[int, ...]:
-    sizes = whole("size", size, 2 if isinstance(size, tuple | list) else 1)
+    sizes = whole("size", size, 2 if is_pair(size) else 1)
     if min(sizes) < 1:
         raise ImpossibleSetting(f"The input must have at least one pixel, but its size is {size}.")
     return sizes
@@ -285,19 +284,3 @@ def _window(
         "dilation": dilation,
         "ceil_mode": ceil_mode,
     }
-
-
-def middle_overlap(old: int, new: int) -> tuple[slice, slice]:
-    """Where two kernels of `old` and `new` rows share rows, their middles on one another.
-
-    The middle of an even kernel is the upper left one of two, as with padding='same'.
-
-    Returns:
-        The rows of the new kernel, and those of the old one that lie there.
-
-    >>> middle_overlap(3, 5), middle_overlap(5, 3)
-    ((slice(1, 4, None), slice(0, 3, None)), (slice(0, 3, None), slice(1, 4, None)))
-    """
-    shift = (new - 1) // 2 - (old - 1) // 2
-    start, stop = max(0, shift), min(new, old + shift)
-    return slice(start, stop), slice(start - shift, stop - shift)

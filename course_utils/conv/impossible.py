@@ -1,7 +1,7 @@
-"""The error for settings that no layer can have, and the search for the nearest settings that work.
+"""The error for settings that no layer can have, and the search for the nearest possible settings.
 
-A layer's rules are written as a generator: it yields one `Broken` for each rule that the settings
-break, in the order in which the rules build on each other, and yields nothing if the layer exists.
+The rules of a layer are a generator: it yields one `Broken` for each rule that the settings break,
+and nothing if the layer is possible. A later rule may rely on the rules before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from course_utils.core import CourseError
 
 Settings = dict[str, Any]
 
-# Where two changes are equally small, the argument named first is the one to change.
+# Of two equally small changes, the one whose argument comes first here is taken.
 PREFERENCE = (
     "kernel_size",
     "padding",
@@ -34,12 +34,12 @@ class ImpossibleSetting(CourseError):
 
     Attributes:
         sentence: what is wrong, in words.
-        formula: the rule that is broken, in symbols.
-        filled: the same rule with the numbers put in.
-        nearest: the smallest change of arguments that works, as `{argument: value}`; empty if
+        formula: the broken rule in symbols.
+        filled: the same rule with numbers in place of the symbols.
+        nearest: the smallest change of the arguments that works, as `{argument: value}`; empty if
             there is none.
 
-    `str(error)` holds all four.
+    `str(error)` contains all four.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ImpossibleSetting(CourseError):
 class Broken:
     """A rule that the settings break.
 
-    `repairs` are changes of one argument each, the smallest of that argument that keep the rule.
+    Each of the `repairs` changes one argument as little as possible so that the rule is kept.
     """
 
     sentence: str
@@ -73,10 +73,12 @@ Rules = Callable[[Settings], Iterator[Broken]]
 
 
 def require(rules: Rules, settings: Settings, fixed: Collection[str] = ()) -> None:
-    """Return if `settings` keep all `rules`; those in `fixed` are not the reader's to change.
+    """Raise an error if `settings` break one of the `rules`.
+
+    The error does not propose to change the arguments in `fixed`.
 
     Raises:
-        ImpossibleSetting: for the first rule that is broken.
+        ImpossibleSetting: for the first broken rule.
     """
     broken = next(rules(settings), None)
     if broken is not None:
@@ -85,21 +87,21 @@ def require(rules: Rules, settings: Settings, fixed: Collection[str] = ()) -> No
 
 
 def nearest_settings(rules: Rules, settings: Settings, fixed: Collection[str] = ()) -> Settings:
-    """The smallest change of `settings` that keeps all `rules`; empty if none is found.
+    """Return the smallest change of `settings` that keeps all `rules`; empty if none is found.
 
-    Smallest means: as few arguments as possible, then the smallest sum of the steps that they move
-    (a pair counts both its numbers, a number that stands for both directions counts twice), then
-    the order of `PREFERENCE`. An argument that was given as one number stays one number.
+    The smallest change has the fewest arguments, then the smallest sum of steps (both numbers of a
+    pair count; one number for both directions counts twice), then the order of `PREFERENCE`. An
+    argument that was given as one number stays one number.
 
-    It is a best-first search: take the smallest change known, see which rule it still breaks, and
-    put that rule's repairs on top of it. So what is returned has passed every rule.
+    This is a best-first search: take the smallest change so far, find the first rule that it still
+    breaks, and add each repair of that rule to it. So the returned change keeps all rules.
     """
 
     def size(changes: Settings) -> tuple:
         steps = sum(_steps(settings[name], value) for name, value in changes.items())
         return len(changes), steps, sorted(PREFERENCE.index(name) for name in changes)
 
-    ticket = itertools.count()  # equal sizes leave the queue in the order they entered it
+    ticket = itertools.count()  # changes of equal size leave the queue in the order of entry
     queue: list[tuple[tuple, int, Settings]] = [(size({}), next(ticket), {})]
     seen: list[Settings] = []
     while queue:
@@ -119,7 +121,7 @@ def nearest_settings(rules: Rules, settings: Settings, fixed: Collection[str] = 
 
 
 def _steps(old: Any, new: Any) -> int:
-    """How far an argument moves, over both directions; a word such as 'same' moves for nothing."""
+    """Return the steps between two values, over both directions; words such as 'same' count 0."""
     old = 0 if old == "valid" else old
     if isinstance(old, str) or isinstance(new, str):
         return 0

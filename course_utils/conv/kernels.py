@@ -1,8 +1,8 @@
-"""Kernels that people designed before networks learned them, and how to look at what they give.
+"""Kernels designed by people before networks learned them, and pictures of their results.
 
-All kernels are laid out for cross-correlation, as `nn.Conv2d` uses them. They come in two kinds:
-those whose numbers sum to zero answer to change alone, with either sign (edges, textures); the
-others give back a picture, and if the sum is 1 one of the same brightness.
+All kernels are for cross-correlation, as in `nn.Conv2d`. There are two kinds. If the numbers of a
+kernel sum to 0, it responds only to changes (edges, textures), with positive and negative values.
+Otherwise the result is again a picture; if the sum is 1, it has the same brightness.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ class Preset:
     """A kernel with a name.
 
     Attributes:
-        name: for the reader.
-        make: makes the kernel (k, k), float32; its keyword arguments are the kernel's parameters.
-        description: what it does, in one sentence.
-        source: who published it, and when; "" for what has no author.
+        name: as shown to the reader.
+        make: function that returns the kernel (k, k), float32; its keyword arguments are the
+            kernel's parameters.
+        description: its effect in one sentence.
+        source: authors and year; "" if there is none.
     """
 
     name: str
@@ -45,57 +46,57 @@ class Preset:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The names of the kernel's parameters and their default values; {} if it has none."""
+        """The kernel's parameters and their default values; {} if it has none."""
         signature = inspect.signature(self.make)
         return {name: parameter.default for name, parameter in signature.parameters.items()}
 
 
 def identity(size: int = 3) -> Tensor:
-    """1 in the middle, 0 around it."""
+    """Return the kernel with 1 in the middle and 0 around it."""
     kernel = torch.zeros(_odd(size), size)
     kernel[size // 2, size // 2] = 1
     return kernel
 
 
 def box_blur(size: int = 3) -> Tensor:
-    """The mean: each number is 1 / size²."""
+    """Return the kernel of the mean: each number is 1 / size²."""
     return torch.full((_odd(size), size), 1 / size**2)
 
 
 def gaussian_blur(size: int = 5, sigma: float = 1.0) -> Tensor:
-    """exp(−(x² + y²) / 2σ²), scaled to sum to 1; σ in pixels."""
+    """Return the kernel exp(−(x² + y²) / 2σ²), scaled to sum to 1; σ in pixels."""
     x, y = _grid(size)
     bell = torch.exp(-(x**2 + y**2) / (2 * _positive("sigma", sigma) ** 2))
     return bell / bell.sum()
 
 
 def sharpen() -> Tensor:
-    """The picture plus what the 4-neighbour Laplacian takes away: 5 amid −1."""
+    """Return the identity minus the 4-neighbour Laplacian: 5 in the middle, −1 beside it."""
     return identity() - laplacian(4)
 
 
 def unsharp_mask(size: int = 5, sigma: float = 1.0, amount: float = 1.0) -> Tensor:
-    """The picture plus `amount` times what a Gaussian blur takes away from it."""
+    """Return identity + amount · (identity − Gaussian blur)."""
     return (1 + amount) * identity(size) - amount * gaussian_blur(size, sigma)
 
 
 def sobel(axis: str = "x") -> Tensor:
-    """Central difference along `axis` ("x" or "y"), smoothed across it with 1, 2, 1."""
+    """Return the central difference along `axis` ("x" or "y"), smoothed across it by 1, 2, 1."""
     return _difference((1, 2, 1), axis)
 
 
 def prewitt(axis: str = "x") -> Tensor:
-    """Central difference along `axis`, smoothed across it with 1, 1, 1."""
+    """Return the central difference along `axis`, smoothed across it by 1, 1, 1."""
     return _difference((1, 1, 1), axis)
 
 
 def scharr(axis: str = "x") -> Tensor:
-    """Central difference along `axis`, smoothed across it with 3, 10, 3."""
+    """Return the central difference along `axis`, smoothed across it by 3, 10, 3."""
     return _difference((3, 10, 3), axis)
 
 
 def laplacian(neighbours: int = 4) -> Tensor:
-    """Sum of the 4 or 8 neighbours less as many times the pixel: the second derivative."""
+    """Return the sum of the 4 or 8 neighbours minus 4 or 8 times the pixel: a second derivative."""
     corner = {4: 0.0, 8: 1.0}.get(neighbours)
     if corner is None:
         raise ImpossibleSetting(
@@ -108,7 +109,7 @@ def laplacian(neighbours: int = 4) -> Tensor:
 
 
 def emboss() -> Tensor:
-    """The picture with light from the upper left: the slope along the diagonal is added to it."""
+    """Return the kernel that adds the slope along the diagonal: light from the upper left."""
     return torch.tensor([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
@@ -120,18 +121,18 @@ def gabor(
     gamma: float = 0.5,
     psi: float = 0.0,
 ) -> Tensor:
-    """A wave under a bell: exp(−(u² + γ²v²) / 2σ²) · cos(2π·u / λ + ψ).
+    """Return a wave times a bell curve: exp(−(u² + γ²v²) / 2σ²) · cos(2π·u / λ + ψ).
 
     u = x·cos θ + y·sin θ runs along the wave, v = −x·sin θ + y·cos θ along its stripes. The mean is
-    taken away, so that an even picture gives 0 (Lee 1996), and the numbers above 0 are scaled to
-    sum to 1.
+    subtracted, so that the result for a uniform picture is 0 (Lee 1996), and the positive numbers
+    are scaled to sum to 1.
 
     Args:
-        sigma: width of the bell along the wave, in pixels.
-        theta: direction of the wave, in radians; 0: the stripes stand upright.
+        sigma: width of the bell curve along the wave, in pixels.
+        theta: direction of the wave, in radians; with 0 the stripes are vertical.
         wavelength: λ, in pixels.
-        gamma: aspect ratio; along the stripes the bell is σ / γ wide, so 1 is round.
-        psi: phase of the wave in the middle, in radians; 0: a line, π/2: an edge.
+        gamma: aspect ratio; along the stripes the bell's width is σ / γ, so with 1 it is round.
+        psi: phase of the wave in the middle, in radians; 0 for a line, π/2 for an edge.
     """
     x, y = _grid(size)
     u = x * math.cos(theta) + y * math.sin(theta)
@@ -143,66 +144,66 @@ def gabor(
 
 
 def difference_of_gaussians(size: int = 9, sigma: float = 1.0, ratio: float = 1.6) -> Tensor:
-    """A narrow Gaussian less one that is `ratio` times as wide."""
+    """Return a narrow Gaussian minus one that is `ratio` times as wide."""
     return gaussian_blur(size, sigma) - gaussian_blur(size, ratio * sigma)
 
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("identity", identity, "Leaves the picture as it is."),
-        Preset("box blur", box_blur, "Gives each pixel the mean of its neighbourhood."),
+        Preset("identity", identity, "Does not change the picture."),
+        Preset("box blur", box_blur, "Replaces each pixel with the mean of its neighbourhood."),
         Preset(
             "Gaussian blur",
             gaussian_blur,
-            "Blurs with weights that fall off like a bell, the same in every direction.",
+            "Blurs with weights that fall like a bell curve, the same in every direction.",
         ),
-        Preset("sharpen", sharpen, "Adds to each pixel what sets it apart from its neighbours."),
+        Preset("sharpen", sharpen, "Adds to each pixel its difference from its neighbours."),
         Preset(
             "unsharp mask",
             unsharp_mask,
-            "Sharpens by adding what a blur takes away, as once done in the darkroom.",
+            "Sharpens by adding what a blur removes, as once done in the darkroom.",
         ),
         Preset(
             "Sobel x",
             lambda: sobel("x"),
-            "Finds upright edges: right less left, smoothed up and down.",
+            "Finds vertical edges: right minus left, smoothed vertically.",
             "Sobel & Feldman 1968",
         ),
         Preset(
             "Sobel y",
             lambda: sobel("y"),
-            "Finds level edges: below less above, smoothed left and right.",
+            "Finds horizontal edges: below minus above, smoothed horizontally.",
             "Sobel & Feldman 1968",
         ),
         Preset(
             "Prewitt x",
             lambda: prewitt("x"),
-            "Finds upright edges with an even mean across.",
+            "Finds vertical edges, with equal weights along the edge.",
             "Prewitt 1970",
         ),
         Preset(
             "Prewitt y",
             lambda: prewitt("y"),
-            "Finds level edges with an even mean across.",
+            "Finds horizontal edges, with equal weights along the edge.",
             "Prewitt 1970",
         ),
         Preset(
             "Scharr x",
             lambda: scharr("x"),
-            "Finds upright edges, nearly as strong in every direction of the edge.",
+            "Finds vertical edges, with less error in the direction of slanted edges than Sobel.",
             "Scharr 2000",
         ),
         Preset(
             "Scharr y",
             lambda: scharr("y"),
-            "Finds level edges, nearly as strong in every direction of the edge.",
+            "Finds horizontal edges, with less error in the direction of slanted edges than Sobel.",
             "Scharr 2000",
         ),
         Preset(
             "Laplacian 4",
             lambda: laplacian(4),
-            "Answers to lines, corners and noise: the second derivative.",
+            "Responds to lines, corners and noise: the second derivative.",
         ),
         Preset(
             "Laplacian 8",
@@ -213,14 +214,14 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "Gabor",
             gabor,
-            "Answers to stripes of one width and one direction, much as cells of the visual cortex"
-            " and first layers of trained networks do.",
+            "Responds to stripes of one width and one direction, like cells of the visual cortex"
+            " and the first layers of trained networks.",
             "Gabor 1946; Daugman 1985",
         ),
         Preset(
             "difference of Gaussians",
             difference_of_gaussians,
-            "Answers to spots of one size, as cells of the retina do.",
+            "Responds to spots of one size, like cells of the retina.",
             "Marr & Hildreth 1980",
         ),
     )
@@ -228,12 +229,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def is_signed(kernel: Tensor) -> bool:
-    """Whether the numbers sum to 0, so that the result is to be shown with 0 in the middle."""
+    """Return whether the numbers sum to 0: then pictures of the result show 0 as middle grey."""
     return abs(kernel.sum().item()) <= 1e-5 * kernel.abs().sum().item()
 
 
 def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "reflect") -> Tensor:
-    """Cross-correlate each channel of a picture with one kernel; the size is kept.
+    """Cross-correlate each channel of a picture with one kernel, and keep the size.
 
     Args:
         image: (C, H, W) or (H, W), uint8 or float.
@@ -241,7 +242,7 @@ def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "reflect"
         padding_mode: as in `nn.Conv2d`.
 
     Returns:
-        float32, as large as the picture and in its units: for a uint8 picture and a blur 0 to 255.
+        float32, in the picture's size and units: 0 to 255 for a blurred uint8 picture.
 
     Raises:
         ImpossibleSetting: if the kernel is even, or too large for reflection in the picture.
@@ -264,10 +265,10 @@ def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "reflect"
 
 
 def to_picture(result: Tensor, kernel: Tensor) -> Tensor:
-    """The result of `filter_image` on a uint8 picture as a uint8 picture to look at.
+    """Return the result of `filter_image` on a uint8 picture as a uint8 picture for display.
 
-    A signed result (see `is_signed`) is scaled so that 0 is middle grey, 128, and its largest
-    number white or black; any other is cut off below 0 and above 255.
+    A signed result (see `is_signed`) is scaled so that 0 is middle grey, 128, and the largest
+    absolute value is white or black. Other results are clipped to 0...255.
     """
     if is_signed(kernel):
         result = 128 + 127 * result / result.abs().max().clamp(min=1e-6)
@@ -277,7 +278,7 @@ def to_picture(result: Tensor, kernel: Tensor) -> Tensor:
 def _odd(size: int) -> int:
     if size < 1 or size % 2 == 0:
         raise ImpossibleSetting(
-            f"A kernel of {size} has no middle pixel: take an odd size.",
+            f"A kernel of {size} has no middle pixel: use an odd size.",
             "k mod 2 = 1",
             f"{size} mod 2 = {size % 2}",
             {"size": max(3, size - 1)},
@@ -292,7 +293,7 @@ def _positive(name: str, value: float) -> float:
 
 
 def _grid(size: int) -> tuple[Tensor, Tensor]:
-    """x to the right and y down, both 0 in the middle."""
+    """Return x, which grows to the right, and y, which grows downwards, both 0 in the middle."""
     steps = torch.arange(_odd(size), dtype=torch.float32) - size // 2
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     return x, y

@@ -1,4 +1,4 @@
-"""What the Conv2d lab computes: one layer, rebuilt from its arguments, and run on one picture."""
+"""One convolution, built from its arguments and run on one picture; for the Conv2d lab."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv.arithmetic import (
-    Size,
     conv2d_multiply_adds,
     conv2d_parameters,
     conv2d_shape,
@@ -19,6 +18,8 @@ from course_utils.conv.arithmetic import (
 )
 from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.receptive_field import ReceptiveField, receptive_field
+from course_utils.conv.rules import WINDOW
+from course_utils.conv.window import Size
 from course_utils.core import draw_default
 
 INITIALISATIONS = ("default", "he", "xavier", "zeros", "mean", "identity")
@@ -26,14 +27,14 @@ INITIALISATIONS = ("default", "he", "xavier", "zeros", "mean", "identity")
 
 @dataclass(frozen=True)
 class ConvSettings:
-    """The arguments of `nn.Conv2d`, and how its weights begin.
+    """The arguments of `nn.Conv2d`, and the initialisation of its weights.
 
     `initialisation` is one of:
         default: PyTorch's own, uniform within ±√(1 / n_in);
         he: normal, standard deviation √(2 / n_in) (He et al. 2015);
         xavier: uniform within ±√(6 / (n_in + n_out)) (Glorot & Bengio 2010);
         zeros;
-        mean: every weight 1 / n_in: each kernel takes the mean of what it sees;
+        mean: every weight is 1 / n_in, so each kernel computes the mean of its window;
         identity: kernel i copies channel i (Dirac).
     """
 
@@ -51,17 +52,17 @@ class ConvSettings:
 
 @dataclass(frozen=True)
 class ConvResult:
-    """What a layer makes of a picture.
+    """The output of a layer for a picture, and its costs.
 
     Attributes:
-        layer: the layer itself.
-        input: the channels it was given, (C_in, H, W).
+        layer: the layer.
+        input: the channels that it used, (C_in, H, W).
         maps: the feature maps, (C_out, H_out, W_out).
-        formula: of the output's size, with the numbers put in.
-        parameters: numbers the layer learns.
-        multiply_adds: for this picture.
+        formula: of the output size, with numbers.
+        parameters: number of parameters.
+        multiply_adds: number of multiply-adds for this picture.
         receptive_field: of one number of the maps.
-        trained_kernels_kept: kernels that hold every weight of the trained kernel they come from.
+        trained_kernels_kept: number of kernels that contain all weights of their trained kernel.
     """
 
     layer: nn.Conv2d
@@ -89,49 +90,25 @@ def build_and_run(
 ) -> ConvResult:
     """Build the layer and run it on a picture.
 
-    With a `trained` layer its kernels are kept as far as they fit. A larger kernel has zeros around
-    the trained one, a smaller one is cut out of its middle. Kernels and input channels beyond the
-    trained ones begin as `settings.initialisation` says, with groups each kernel keeps its group's
-    channels, and its bias stays its own.
+    The weights of a `trained` layer are kept as far as they fit. A larger kernel has zeros around
+    the trained one; a smaller kernel is the trained one's middle. Additional kernels and input
+    channels are initialised by `settings.initialisation`. With groups, each kernel keeps the
+    weights of its group's channels. Each kernel keeps its bias.
 
     Args:
         image: float, (C, H, W); the first `settings.in_channels` channels are used.
         seed: of the random weights; the global random state is neither used nor changed.
 
     Raises:
-        ImpossibleSetting: if there is no such layer, or the picture has too few channels.
+        ImpossibleSetting: if no such layer is possible, or the picture has too few channels.
     """
     channels, height, width = image_shape(image.shape)
-    c_in, c_out, k, g = (
-        settings.in_channels,
-        settings.out_channels,
-        settings.kernel_size,
-        settings.groups,
-    )
-    window = {
-        "kernel_size": k,
-        "stride": settings.stride,
-        "padding": settings.padding,
-        "dilation": settings.dilation,
-    }
-    used = min(channels, max(c_in, 1))  # a picture with more channels than asked for will do
-    shape = conv2d_shape(
-        (used, height, width),
-        c_out,
-        **window,
-        groups=g,
-        in_channels=c_in,
-        padding_mode=settings.padding_mode,
-    )
-    layer = nn.Conv2d(
-        c_in,
-        c_out,
-        **window,
-        groups=g,
-        bias=settings.bias,
-        padding_mode=settings.padding_mode,
-        device="meta",  # no weights yet: PyTorch would draw them from the global random state
-    )
+    c_in, c_out, g = settings.in_channels, settings.out_channels, settings.groups
+    window = {name: getattr(settings, name) for name in WINDOW}
+    used = min(channels, max(c_in, 1))  # a picture may have more channels than the layer
+    shape = conv2d_shape((used, height, width), c_out, **window, groups=g, in_channels=c_in)
+    # On the meta device there are no weights; else PyTorch would draw them from its global state.
+    layer = nn.Conv2d(c_in, c_out, **window, groups=g, bias=settings.bias, device="meta")
     layer = layer.to_empty(device="cpu").eval()
     _initialise(layer, settings.initialisation, seed)
     kept = 0 if trained is None else _keep(layer, trained)
@@ -140,9 +117,15 @@ def build_and_run(
         layer=layer,
         input=picture,
         maps=_run(layer, picture),
-        formula=size_formula((height, width), **window),
-        parameters=conv2d_parameters(c_in, c_out, k, g, settings.bias),
-        multiply_adds=conv2d_multiply_adds(shape, c_in, k, g),
+        formula=size_formula(
+            (height, width),
+            settings.kernel_size,
+            settings.stride,
+            settings.padding,
+            settings.dilation,
+        ),
+        parameters=conv2d_parameters(c_in, c_out, settings.kernel_size, g, settings.bias),
+        multiply_adds=conv2d_multiply_adds(shape, c_in, settings.kernel_size, g),
         receptive_field=receptive_field([layer]),
         trained_kernels_kept=kept,
     )
@@ -151,7 +134,7 @@ def build_and_run(
 def _run(layer: nn.Conv2d, picture: Tensor) -> Tensor:
     if layer.padding != "same":
         return layer(picture)
-    with warnings.catch_warnings():  # "an even kernel may need a padded copy": of no use to readers
+    with warnings.catch_warnings():  # "an even kernel may need a padded copy" helps no reader
         warnings.filterwarnings("ignore", "Using padding='same'")
         return layer(picture)
 
@@ -184,7 +167,7 @@ def _initialise(layer: nn.Conv2d, scheme: str, seed: int) -> None:
 
 
 def _keep(layer: nn.Conv2d, trained: nn.Conv2d) -> int:
-    """Copy into `layer` what fits of `trained`; count the kernels that keep all their weights."""
+    """Copy the weights of `trained` that fit into `layer`; count the kernels that keep them all."""
     kernels = min(layer.out_channels, trained.out_channels)
     old_size, new_size = trained.kernel_size, layer.kernel_size
     (into_y, from_y), (into_x, from_x) = (
@@ -209,7 +192,7 @@ def _keep(layer: nn.Conv2d, trained: nn.Conv2d) -> int:
 
 
 def _channels_of(layer: nn.Conv2d, kernel: int) -> range:
-    """The input channels that one kernel of `layer` sees."""
+    """Return the input channels that one kernel of `layer` uses."""
     width = layer.in_channels // layer.groups
     group = kernel // (layer.out_channels // layer.groups)
     return range(group * width, (group + 1) * width)

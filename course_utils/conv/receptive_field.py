@@ -1,4 +1,4 @@
-"""The receptive field: which input pixels one number of a feature map can see.
+"""The receptive field: the input pixels on which one number of a feature map depends.
 
 Source: A. Araujo, W. Norris and J. Sim, "Computing receptive fields of convolutional neural
 networks", Distill (2019).
@@ -13,11 +13,10 @@ from typing import Any
 from torch import nn
 
 from course_utils.conv.impossible import ImpossibleSetting
-from course_utils.conv.rules import axes_of, together, whole
+from course_utils.conv.rules import WINDOW
+from course_utils.conv.window import Size, axes_of, together, whole
 
-Size = int | tuple[int, int]
-
-# What gives each number from the number at the same place alone.
+# Each number of their output depends only on the number at the same place.
 _PIXEL_BY_PIXEL = (
     nn.BatchNorm2d,
     nn.Dropout,
@@ -44,12 +43,12 @@ _PIXEL_BY_PIXEL = (
 class ReceptiveField:
     """The window of the input that one number of a feature map sees, in pixels of the input.
 
-    Each attribute is one number if it is the same for height and width, else a pair (h, w).
+    Each attribute is one number if height and width agree, otherwise a pair (height, width).
 
     Attributes:
         size: of the window.
-        jump: from one window to the next; the product of all strides.
-        start: of the first window; below 0 where it begins in the padding.
+        jump: distance from one window to the next: the product of all strides.
+        start: first pixel of the first window; below 0 if it begins in the padding.
     """
 
     size: Size = 1
@@ -58,14 +57,14 @@ class ReceptiveField:
 
     @property
     def centre(self) -> float | tuple[float, float]:
-        """Of the first window: start + (size − 1) / 2, where 0 is the middle of the first pixel."""
+        """The first window's centre, start + (size − 1) / 2; 0 is the first pixel's centre."""
         starts, sizes = _pair(self.start), _pair(self.size)
         return together([a + (b - 1) / 2 for a, b in zip(starts, sizes, strict=True)])
 
     def then(
         self, kernel_size: Size, stride: Size = 1, dilation: Size = 1, padding: Size = 0
     ) -> ReceptiveField:
-        """The receptive field behind one more window.
+        """Return the receptive field after one more window.
 
         size += d·(k − 1) · jump,   start −= p · jump,   jump *= s
         """
@@ -80,7 +79,7 @@ class ReceptiveField:
         return ReceptiveField(*(together(values) for values in zip(*axes, strict=True)))
 
     def union(self, other: ReceptiveField) -> ReceptiveField | None:
-        """What the sum of two maps sees; None if their windows move at different speeds."""
+        """Return the receptive field of the sum of two maps; None if their jumps differ."""
         if self.jump != other.jump:
             return None
         windows = zip(*map(_pair, (self.start, self.size, other.start, other.size)), strict=True)
@@ -93,7 +92,7 @@ class ReceptiveField:
 
 
 def receptive_field(layers: Sequence[Any] | nn.Module) -> ReceptiveField:
-    """The receptive field behind a stack of layers.
+    """Return the receptive field of the last output of a stack of layers.
 
         size = 1 + Σ_l d_l · (k_l − 1) · Π_{i<l} s_i,     jump = Π_l s_l
 
@@ -103,12 +102,12 @@ def receptive_field(layers: Sequence[Any] | nn.Module) -> ReceptiveField:
     5
 
     Args:
-        layers: tuples (kernel_size, stride, dilation, padding), of which the last ones may be left
-            out (1, 1 and 0), or modules: convolutions, pooling, and what works pixel by pixel.
-            For whole networks with branches see `table.layer_table`.
+        layers: tuples (kernel_size, stride, dilation, padding), whose last three may be left out
+            (1, 1 and 0), or modules: convolutions, pooling, and layers that work pixel by pixel.
+            For whole networks with branches, see `layer_table`.
 
     Raises:
-        ImpossibleSetting: for a module that has no window, such as `nn.Linear`.
+        ImpossibleSetting: for a module without a window, such as `nn.Linear`.
     """
     field = ReceptiveField()
     for layer in [layers] if isinstance(layers, nn.Module) else layers:
@@ -118,15 +117,10 @@ def receptive_field(layers: Sequence[Any] | nn.Module) -> ReceptiveField:
 
 
 def windows_of(layer: nn.Module) -> Iterator[tuple]:
-    """(kernel_size, stride, dilation, padding) of each window in `layer`."""
+    """Yield (kernel_size, stride, dilation, padding) of each window in `layer`."""
     match layer:
         case nn.Conv2d():
-            settings = {
-                "kernel_size": layer.kernel_size,
-                "stride": layer.stride,
-                "padding": layer.padding,
-                "dilation": layer.dilation,
-            }
+            settings = {name: getattr(layer, name) for name in WINDOW}
             before = tuple(axis.before for axis in axes_of((1, 1), settings))
             yield layer.kernel_size, layer.stride, layer.dilation, before
         case nn.MaxPool2d():
@@ -138,8 +132,9 @@ def windows_of(layer: nn.Module) -> Iterator[tuple]:
                 yield from windows_of(inner)
         case _ if not isinstance(layer, _PIXEL_BY_PIXEL):
             raise ImpossibleSetting(
-                f"{type(layer).__name__} has no window that slides over the picture: only"
-                " convolutions, pooling and what works pixel by pixel have a receptive field here."
+                f"{type(layer).__name__} has no window that slides over the picture. Only"
+                " convolutions, pooling and layers that work pixel by pixel have a receptive field"
+                " here."
             )
 
 

@@ -1,20 +1,20 @@
-"""What the arguments of a convolution or a pooling must keep to, as PyTorch checks them.
+"""The rules for the arguments of a convolution or a pooling, as PyTorch checks them.
 
-Each generator yields a `Broken` for what is wrong with the settings, later rules relying on those
-before them; `impossible.require` turns the first one into an error with the nearest way out.
+Each generator yields a `Broken` for each rule that the settings break. A later rule may rely on the
+rules before it, so `impossible.require` raises an error for the first one only.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
-from course_utils.conv.impossible import Broken, ImpossibleSetting, Settings
+from course_utils.conv.impossible import Broken, Settings
+from course_utils.conv.window import Axis, axes_of, is_pair, together, whole
 
 WINDOW = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-"""What `nn.Conv2d` is told about its sliding window."""
+"""The arguments of `nn.Conv2d` that describe its sliding window."""
 
 PADDING_WORDS = ("same", "valid")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -29,91 +29,20 @@ _SYMBOLS = {
 }
 
 
-class Axis(NamedTuple):
-    """One direction of a sliding window: the formula's symbols as numbers."""
-
-    name: str  # "height", "width", or "length" where there is only one
-    n: int
-    k: int
-    s: int
-    before: int  # padding on the top or left side
-    after: int
-    d: int
-    ceil_mode: bool
-
-    @property
-    def padding(self) -> int:
-        return self.before + self.after
-
-    @property
-    def symbol(self) -> str:
-        return {"height": "H", "width": "W", "length": "n"}[self.name]
-
-    @property
-    def span(self) -> int:
-        """Pixels from the kernel's first to its last, both counted."""
-        return self.d * (self.k - 1) + 1
-
-    @property
-    def room(self) -> int:
-        """The largest span that fits; with ceil_mode the window may hang out by s − 1."""
-        return self.n + self.padding + (self.s - 1 if self.ceil_mode else 0)
-
-    @property
-    def windows(self) -> int:
-        """The formula's value; below 1 where no window fits."""
-        return (self.room - self.span) // self.s + 1
-
-    @property
-    def output(self) -> int:
-        """`windows`, less the last one if it starts behind the input (ceil_mode only)."""
-        last_start = (self.windows - 1) * self.s
-        return self.windows - int(self.ceil_mode and last_start >= self.n + self.before)
-
-    @property
-    def formula(self) -> str:
-        left, right = "⌈⌉" if self.ceil_mode else "⌊⌋"
-        n = self.symbol
-        return f"{n}_out = {left}({n} + 2·p − d·(k − 1) − 1) / s{right} + 1"
-
-    @property
-    def filled(self) -> str:
-        left, right = "⌈⌉" if self.ceil_mode else "⌊⌋"
-        even = self.before == self.after
-        padding = f"2·{self.before}" if even else f"({self.before} + {self.after})"
-        padding = f"2·({self.before})" if self.before < 0 else padding
-        dropped = "" if self.output == self.windows else " − 1"
-        return (
-            f"{left}({self.n} + {padding} − {self.d}·({self.k} − 1) − 1) / {self.s}{right}"
-            f" + 1{dropped} = {self.output}"
-        ).replace("-", "−")
-
-
-def axes_of(sizes: Sequence[int], s: Settings) -> list[Axis]:
-    """The directions of a window over an input of `sizes`; the settings' own ranges are kept."""
-    count = len(sizes)
-    names = ("length",) if count == 1 else ("height", "width")
-    kernel = whole("kernel_size", s["kernel_size"], count)
-    stride = kernel if s["stride"] is None else whole("stride", s["stride"], count)
-    dilation = whole("dilation", s["dilation"], count)
-    if s["padding"] == "same":  # what can't be halved goes behind the picture, as in PyTorch
-        totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        padding = [(total // 2, total - total // 2) for total in totals]
-    else:
-        number = 0 if s["padding"] == "valid" else s["padding"]
-        padding = [(p, p) for p in whole("padding", number, count)]
-    ceil_mode = bool(s.get("ceil_mode", False))
-    return [
-        Axis(names[i], sizes[i], kernel[i], stride[i], *padding[i], dilation[i], ceil_mode)
-        for i in range(count)
-    ]
-
-
-# Rules
+def at_least_one(s: Settings, name: str, count: int) -> Iterator[Broken]:
+    """Check that an argument is at least 1 in each of `count` directions."""
+    value = s[name]
+    if min(whole(name, value, count)) < 1:
+        yield Broken(
+            f"{name} must be at least 1, but is {value}.",
+            f"{_SYMBOLS[name]} ≥ 1",
+            f"{value} ≥ 1 is false".replace("-", "−"),
+            ({name: _each(value, lambda v: max(v, 1))},),
+        )
 
 
 def channel_rules(s: Settings, channels: int | None = None) -> Iterator[Broken]:
-    """Rules of in_channels, out_channels and groups; `channels` are those of the input."""
+    """Check in_channels, out_channels and groups; `channels` is the input's number of channels."""
     for name in ("in_channels", "out_channels", "groups"):
         yield from at_least_one(s, name, 1)
     c_in, c_out, g = s["in_channels"], s["out_channels"], s["groups"]
@@ -138,16 +67,16 @@ def channel_rules(s: Settings, channels: int | None = None) -> Iterator[Broken]:
 
 
 def range_rules(s: Settings, count: int) -> Iterator[Broken]:
-    """Rules of each argument of a window by itself, in `count` directions."""
+    """Check the range of each argument of a window, in `count` directions."""
     for name in ("kernel_size", "stride", "dilation"):
-        if s[name] is not None:  # None: a pooling's stride that follows its kernel size
+        if s[name] is not None:  # None: the stride of a pooling that equals its kernel size
             yield from at_least_one(s, name, count)
     padding, mode = s["padding"], s.get("padding_mode", "zeros")
     if isinstance(padding, str) and padding not in PADDING_WORDS:
         yield _unknown_word("padding", padding, PADDING_WORDS, 0)
     if mode not in PADDING_MODES:
         yield _unknown_word("padding_mode", mode, PADDING_MODES, "zeros")
-    # In the other modes PyTorch takes negative padding and crops the picture.
+    # In the other modes PyTorch accepts negative padding and crops the picture.
     if isinstance(padding, str):
         return
     if min(whole("padding", padding, count)) < 0 and mode == "zeros":
@@ -160,7 +89,7 @@ def range_rules(s: Settings, count: int) -> Iterator[Broken]:
 
 
 def window_rules(sizes: Sequence[int], s: Settings, pooling: bool = False) -> Iterator[Broken]:
-    """Rules of a window that slides over an input of `sizes` pixels."""
+    """Check a window that slides over an input of `sizes` pixels."""
     yield from range_rules(s, len(sizes))
     if pooling and isinstance(s["padding"], str):
         yield _unknown_word("padding", s["padding"], (), 0)
@@ -168,7 +97,7 @@ def window_rules(sizes: Sequence[int], s: Settings, pooling: bool = False) -> It
     if s["padding"] == "same" and max(axis.s for axis in axes) > 1:
         as_number = {"padding": together([axis.padding // 2 for axis in axes])}
         yield Broken(
-            "padding='same' keeps the size, which a stride above 1 cannot do.",
+            "padding='same' keeps the size, but a stride above 1 makes it smaller.",
             "padding='same' needs s = 1",
             f"s = {s['stride']}",
             (as_number, {"stride": _each(s["stride"], lambda _: 1)}),
@@ -192,11 +121,11 @@ def _unknown_word(name: str, word: Any, allowed: Sequence[str], default: Any) ->
 
 
 def _pool_padding_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
-    """More padding than half a window would let a window lie in the padding alone."""
+    """Check that no window can lie in the padding alone: the padding is at most half a window."""
     for axis in axes:
         if axis.before > axis.k // 2:
             yield Broken(
-                f"Pooling pads by at most half of its window, but padding = {s['padding']}.",
+                f"The padding of a pooling is at most half its window, but is {s['padding']}.",
                 "p ≤ ⌊k / 2⌋",
                 f"{axis.before} ≤ ⌊{axis.k} / 2⌋ is false",
                 (
@@ -207,7 +136,7 @@ def _pool_padding_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
 
 
 def _padding_mode_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
-    """A reflection has all pixels but the edge's to give, a turn round the picture all."""
+    """Check that the picture has enough pixels to copy: for "reflect" all except the edge."""
     mode = s["padding_mode"]
     limits = [axis.n - 1 if mode == "reflect" else axis.n for axis in axes]
     for axis, limit in zip(axes, limits, strict=True):
@@ -223,7 +152,7 @@ def _padding_mode_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
 
 
 def _within(axes: Sequence[Axis], limits: Sequence[int], s: Settings) -> Iterator[Settings]:
-    """The changes that bring the padding within `limits`."""
+    """Yield the changes after which the padding is within `limits`."""
     if s["padding"] != "same":
         yield _at_most(s, "padding", limits)
         return
@@ -234,6 +163,7 @@ def _within(axes: Sequence[Axis], limits: Sequence[int], s: Settings) -> Iterato
 
 
 def _fit_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
+    """Check that the kernel fits into the padded input."""
     for axis in axes:
         if axis.span > axis.room:
             kernel = f"A kernel of {axis.k}"
@@ -249,7 +179,7 @@ def _fit_rule(axes: Sequence[Axis], s: Settings) -> Iterator[Broken]:
 
 
 def _fitting(axes: Sequence[Axis], s: Settings) -> Iterator[Settings]:
-    """The largest kernel, the least padding and the largest dilation with which a window fits."""
+    """Yield the largest kernel, smallest padding and largest dilation with which a window fits."""
 
     def largest_kernel(axis: Axis) -> int:
         for k in range(axis.k, 0, -1):
@@ -263,47 +193,16 @@ def _fitting(axes: Sequence[Axis], s: Settings) -> Iterator[Settings]:
     yield _at_most(s, "dilation", [(a.room - 1) // max(a.k - 1, 1) for a in axes])
 
 
-# Numbers and pairs: an argument that was given as one number stays one number
-
-
-def whole(name: str, value: Any, count: int) -> tuple[int, ...]:
-    """`value` as `count` integers."""
-    values = tuple(value) if _is_pair(value) else (value,) * count
-    if len(values) != count or not all(
-        isinstance(v, Integral) and not isinstance(v, bool) for v in values
-    ):
-        wanted = "a whole number" if count == 1 else "a whole number or a pair of them"
-        raise ImpossibleSetting(f"{name} must be {wanted}, not {value!r}.")
-    return tuple(int(v) for v in values)
-
-
-def together(values: Sequence) -> Any:
-    """One number if all `values` are equal, else the tuple."""
-    return values[0] if len(set(values)) == 1 else tuple(values)
-
-
-def at_least_one(s: Settings, name: str, count: int) -> Iterator[Broken]:
-    value = s[name]
-    if min(whole(name, value, count)) < 1:
-        yield Broken(
-            f"{name} must be at least 1, but is {value}.",
-            f"{_SYMBOLS[name]} ≥ 1",
-            f"{value} ≥ 1 is false".replace("-", "−"),
-            ({name: _each(value, lambda v: max(v, 1))},),
-        )
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple | list)
+# Repairs: an argument that was given as one number stays one number
 
 
 def _each(value: Any, change: Callable[[int], int]) -> Any:
-    return tuple(map(change, value)) if _is_pair(value) else change(value)
+    return tuple(map(change, value)) if is_pair(value) else change(value)
 
 
 def _bounded(s: Settings, name: str, limits: Sequence[int], choose: Callable) -> Settings:
     value = 0 if s[name] == "valid" else s[name]
-    if _is_pair(value):
+    if is_pair(value):
         return {name: tuple(map(choose, value, limits))}
     return {name: choose(value, *limits)}
 

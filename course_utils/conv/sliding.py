@@ -1,16 +1,16 @@
 """A kernel that slides over a picture, one window at a time.
 
-What deep learning calls a convolution, and `nn.Conv2d` computes, is *cross-correlation*:
+Deep learning calls it a convolution, but what `nn.Conv2d` computes is *cross-correlation*:
 
     (X ⋆ K)(i, j) = Σ_m Σ_n X(s·i + d·m, s·j + d·n) · K(m, n)
 
-Mathematics calls the following convolution; the kernel is flipped, top to bottom and left to right:
+In the *convolution* of mathematics the kernel is flipped, top to bottom and left to right:
 
     (X * K)(i, j) = Σ_m Σ_n X(s·i + d·m, s·j + d·n) · K(k_h − 1 − m, k_w − 1 − n)
 
-The two agree where the kernel is its own flip (a blur), and a network that learns its kernels can
-learn either. Only the flipped form commutes, X * K = K * X (Goodfellow, Bengio and Courville, "Deep
-Learning", 2016, section 9.1).
+The results agree if flipping does not change the kernel (a blur), and a network that learns its
+kernels can learn either form. Only convolution commutes, X * K = K * X (Goodfellow, Bengio and
+Courville, "Deep Learning", 2016, section 9.1).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.conv.arithmetic import Size, conv2d_shape
+from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.impossible import ImpossibleSetting
-from course_utils.conv.rules import axes_of
+from course_utils.conv.window import Size, axes_of
 
 MODES = ("cross-correlation", "convolution")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One window and the output number that it gives.
+    """One window and its output number.
 
     Attributes:
-        index: of the window, counted row by row.
-        row, col: of the output number.
-        rows, cols: what the window covers, as positions in the padded picture.
-        patch: the picture's values under the window, (k_h, k_w).
-        kernel: the kernel's values as they lie on the patch: flipped for a convolution.
-        products: patch · kernel, number by number.
-        sum: of the products: the output number.
+        index: number of the window, counted row by row from 0.
+        row, col: place of the output number.
+        rows, cols: rows and columns of the padded picture under the kernel.
+        patch: the picture's values under the kernel, (k_h, k_w).
+        kernel: the kernel's values as multiplied: flipped for a convolution.
+        products: patch · kernel, element by element.
+        sum: sum of the products: the output number.
     """
 
     index: int
@@ -55,13 +55,13 @@ class Step:
 
 
 class SlidingSteps(Sequence[Step]):
-    """All steps of one kernel over one picture; each is made when it is asked for.
+    """All steps of one kernel over one picture; each `Step` is computed on access.
 
     Attributes:
         image: (H, W).
         padded: the picture with zeros around it.
         padding: rows and columns of zeros: ((top, bottom), (left, right)).
-        kernel: as it lies on the picture: flipped for a convolution.
+        kernel: as multiplied: flipped for a convolution.
         output: the whole output map, (H_out, W_out).
         stride, dilation: (height, width).
     """
@@ -90,12 +90,12 @@ class SlidingSteps(Sequence[Step]):
             "padding": padding,
             "dilation": dilation,
         }
-        conv2d_shape((1, *self.image.shape), 1, **settings)  # raises if no window fits
+        conv2d_shape((1, *self.image.shape), 1, **settings)  # raises an error if no window fits
         y, x = axes_of(self.image.shape, settings)
         self.stride, self.dilation = (y.s, x.s), (y.d, x.d)
         self.padding = ((y.before, y.after), (x.before, x.after))
         self.padded = torch.nn.functional.pad(self.image, (x.before, x.after, y.before, y.after))
-        # (H_out, W_out, k_h, k_w): a view of the padded picture, nothing is copied
+        # (H_out, W_out, k_h, k_w): a view of the padded picture, not a copy.
         self.windows = self.padded.unfold(0, y.span, y.s).unfold(1, x.span, x.s)
         self.windows = self.windows[:, :, :: y.d, :: x.d]
         self.output = (self.windows * self.kernel).sum((2, 3))
@@ -105,7 +105,7 @@ class SlidingSteps(Sequence[Step]):
 
     def __getitem__(self, index: int) -> Step:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"There are {len(self)} windows, numbered from 0; {index} is not one.")
+            raise IndexError(f"There are {len(self)} windows, numbered from 0, so not {index}.")
         index %= len(self)
         row, col = divmod(index, self.output.shape[1])
         (k_h, k_w), (s_h, s_w), (d_h, d_w) = self.kernel.shape, self.stride, self.dilation
@@ -131,14 +131,14 @@ def sliding_steps(
     dilation: Size = 1,
     mode: str = "cross-correlation",
 ) -> SlidingSteps:
-    """The steps of `kernel` over `image`, as a sequence: `steps[t]` is window t, row by row.
+    """Return the steps of `kernel` over `image`: `steps[t]` is window t, counted row by row.
 
     Args:
-        image: (H, W), a tensor or what `torch.as_tensor` takes.
+        image: (H, W), a tensor or anything that `torch.as_tensor` accepts.
         kernel: (k_h, k_w).
         stride, padding, dilation: as in `nn.Conv2d`; the padding is zeros.
-        mode: "cross-correlation", which is what `nn.Conv2d` computes, or "convolution", which flips
-            the kernel.
+        mode: "cross-correlation", which `nn.Conv2d` computes, or "convolution", which flips the
+            kernel.
 
     Raises:
         ImpossibleSetting: if no window fits, or an argument is out of its range.
@@ -149,7 +149,7 @@ def sliding_steps(
 def cross_correlate(
     image: Any, kernel: Any, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1
 ) -> Tensor:
-    """The cross-correlation of a picture and a kernel, (H_out, W_out): what `nn.Conv2d` computes.
+    """Return the cross-correlation of a picture and a kernel, (H_out, W_out), as `nn.Conv2d` does.
 
     Raises:
         ImpossibleSetting: if no window fits, or an argument is out of its range.
@@ -160,7 +160,7 @@ def cross_correlate(
 def convolve(
     image: Any, kernel: Any, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1
 ) -> Tensor:
-    """The convolution of mathematics, (H_out, W_out): cross-correlation with the flipped kernel.
+    """Return the convolution of mathematics, (H_out, W_out): the kernel is flipped.
 
     With stride 1 and no padding it equals `scipy.signal.convolve2d(image, kernel, "valid")` for a
     kernel that is no larger than the picture.
@@ -175,5 +175,5 @@ def _matrix(name: str, values: Any) -> Tensor:
     matrix = torch.as_tensor(values)
     if matrix.ndim != 2 or matrix.numel() == 0:
         shape = tuple(matrix.shape)
-        raise ImpossibleSetting(f"The {name} must be one table of numbers (H, W), not {shape}.")
+        raise ImpossibleSetting(f"The {name} must have the shape (H, W), not {shape}.")
     return matrix if matrix.is_floating_point() else matrix.float()
