@@ -229,6 +229,8 @@ def test_nearest_settings_that_a_reader_would_expect():
     assert nearest((1, 5, 9), 4, [6, 3]) == {"kernel_size": (5, 3)}
     assert nearest((3, 28, 28), 16, 3, groups=2) == {"groups": 1}
     assert nearest((12, 28, 28), 18, 3, groups=5) == {"groups": 6}
+    assert nearest((12, 28, 28), 12, 3, groups=5) == {"groups": 4}
+    assert nearest((1, 9, 9), 4, 5, dilation=3) == {"dilation": 2}
     assert nearest((16, 28, 28), 15, 3, groups=16) == {"out_channels": 16}
     assert nearest((16, 28, 28), 31, 3, groups=16) == {"out_channels": 32}
     assert nearest((3, 28, 28), 16, 5, 2, "same") == {"padding": 2}
