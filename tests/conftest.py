@@ -1,4 +1,4 @@
-"""What all tests share: nothing of the user's own data, and no verdict that hangs on the load."""
+"""Settings for all tests: they use none of the user's data and do not depend on the load."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# On a busy machine any example may be slow; in CI the same examples are tried every time.
+# On a busy machine any example may be slow. In CI the examples are the same in each run.
 settings.register_profile("course", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("course")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def only_the_shipped_data(tmp_path_factory):
-    """`COURSE_DATA_DIR` is for the tests of CIFAR-10 alone; they read it when collected."""
+    """Hide `COURSE_DATA_DIR` and the cache; the tests of the real CIFAR-10 read it before this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COURSE_DATA_DIR", raising=False)
         patch.setenv("COURSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -28,9 +28,9 @@ def only_the_shipped_data(tmp_path_factory):
 
 @pytest.fixture
 def run_python():
-    """Function that runs a program in a fresh Python and returns what it prints.
+    """Function that runs a program in a new Python process and returns what it prints.
 
-    A program that fails is an `AssertionError` with its traceback.
+    It raises an `AssertionError` with the traceback if the program fails.
     """
 
     def run(program: str) -> str:

@@ -1,4 +1,4 @@
-"""A small data set of one's own, as a file."""
+"""A small data set in a file, like a reader's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 
 def arrays(train: int = 40, test: int = 8, size: int = 5, channels: int | None = None) -> dict:
+    """Return the arrays of such a file: random pictures in four classes."""
     shape = (size, size) if channels is None else (size, size, channels)
     random = np.random.default_rng(0)
     return {
@@ -20,6 +21,7 @@ def arrays(train: int = 40, test: int = 8, size: int = 5, channels: int | None =
 
 
 def save(path: Path, **changes) -> Path:
+    """Write these arrays to `path`, with some replaced, or left out where the change is None."""
     content = {**arrays(), **changes}
     np.savez_compressed(path, **{key: value for key, value in content.items() if value is not None})
     return path

@@ -1,4 +1,4 @@
-"""The project's files agree with each other and with what the package imports."""
+"""The project's files agree with each other and with the imports of the package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import course_utils
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Where conda-forge has another name for the same thing, or a smaller part of it that will do.
+# Packages that have another name in conda-forge, or of which the course needs only a part.
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
 }
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
-# These are parts of JupyterLab and ipywidgets, and come with them.
+# JupyterLab and ipywidgets depend on these.
 WITH_JUPYTERLAB = {"IPython", "traitlets"}
 
 
@@ -33,7 +33,7 @@ def requirement(text: str) -> tuple[str, str]:
 
 
 def conda_requirements() -> tuple[dict[str, str], list[str]]:
-    """Conda's packages with their bounds, and what is left to pip (from a very plain file)."""
+    """Return conda's packages with their bounds, and the packages for pip."""
     conda, pip = {}, []
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     for line in text.partition("\ndependencies:\n")[2].splitlines():
@@ -46,7 +46,7 @@ def conda_requirements() -> tuple[dict[str, str], list[str]]:
     return conda, pip
 
 
-def test_conda_and_pip_want_the_same():
+def test_conda_and_pip_need_the_same():
     wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
     ours = dict(map(requirement, wanted))
     conda, pip = conda_requirements()
@@ -111,15 +111,20 @@ def test_importing_the_package_imports_nothing_heavy(run_python):
 
 
 def test_importing_every_module_leaves_the_heavy_libraries_alone(run_python):
-    """They cost seconds; whoever needs them imports them inside a function."""
+    """Their import takes seconds, so modules import them inside functions."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted((ROOT / "course_utils").rglob("*.py"))
         if path.name != "__main__.py"
     ]
+    data = [module for module in modules if module.startswith("course_utils.data.")]
     heavy = ["sklearn", "seaborn", "pandas", "scipy", "torchvision", "matplotlib.pyplot"]
-    code = f"import sys, {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
-    assert run_python(code).strip() == "[]"
+    code = (
+        f"import sys, torch; before = set(sys.modules); import {', '.join(data)}; "
+        "new = set(sys.modules) - before; print({'PIL', 'tqdm', 'IPython'} & new); "
+        f"import {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
+    )
+    assert run_python(code).split("\n") == ["set()", "[]", ""]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")

@@ -1,15 +1,15 @@
-"""Tiny data sets and models that learn in a moment."""
+"""Tiny data sets and models that learn in milliseconds."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.data.sets import Dataset, ImageSet
+from course_utils.data import Dataset, ImageSet
 
 
 def stripes(count: int, *, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:
-    """Noisy pictures of three classes: a bright left side, a bright right side, neither."""
+    """Return noisy pictures of three classes: bright left side, bright right side, neither."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
     images = torch.randint(0, 160, (count, channels, size, size), generator=generator)
@@ -19,13 +19,13 @@ def stripes(count: int, *, channels: int = 1, size: int = 8, seed: int = 0) -> I
 
 
 def toy_data(train: int = 60, validation: int = 24, **options: int) -> Dataset:
-    """Stripes to train, validate and test on."""
+    """Return a data set of stripes in three parts."""
     sets = [stripes(n, seed=i, **options) for i, n in enumerate((train, validation, 24))]
     return Dataset("stripes", "Stripes", *sets)
 
 
 def toy_model(channels: int = 1, *, dropout: float = 0.0, norm: bool = False, seed: int = 0):
-    """A convolution and a linear layer for the stripes, with the same weights for the same seed."""
+    """Return a convolution and a linear layer for the stripes; the seed determines the weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
@@ -40,10 +40,10 @@ def toy_model(channels: int = 1, *, dropout: float = 0.0, norm: bool = False, se
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of all parameters and buffers."""
+    """Return copies of all parameters and buffers."""
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    """Whether all values are equal, bit for bit."""
+    """Return whether all values are equal, bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
