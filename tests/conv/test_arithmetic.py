@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import pickle
 import warnings
 from unittest import mock
@@ -299,7 +298,3 @@ def test_linear_counts():
         p.numel() for p in nn.Linear(1568, 10).parameters()
     )
     assert ar.linear_parameters(1568, 10, bias=False) == ar.linear_multiply_adds(1568, 10) == 15680
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(ar).failed == 0 < doctest.testmod(ar).attempted
