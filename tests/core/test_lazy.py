@@ -69,6 +69,7 @@ def test_the_room_lists_its_names(room):
     names = ["HOT", "Oven", "bake", "crumbs", "nothing", "tools"]
     assert room.__all__ == sorted(names)
     assert {*names, "__doc__"} <= set(dir(room))
+    assert {"bake", "HOT"} <= {name for name, _ in inspect.getmembers(type(room))}
 
 
 def test_a_star_import_and_help_read_all_names(tmp_path, room):
