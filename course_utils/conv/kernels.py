@@ -7,9 +7,10 @@ Otherwise the result is again a picture; if the sum is 1, it has the same bright
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,16 @@ def difference_of_gaussians(size: int = 9, sigma: float = 1.0, ratio: float = 1.
     return gaussian_blur(size, sigma) - gaussian_blur(size, ratio * sigma)
 
 
+def _edges(name: str, make: Callable[[str], Tensor], remark: str, source: str) -> Iterator[Preset]:
+    """Yield the presets of a kernel for vertical (x) and for horizontal edges (y)."""
+    for axis, edges, difference in (
+        ("x", "vertical", "right minus left"),
+        ("y", "horizontal", "below minus above"),
+    ):
+        description = f"Finds {edges} edges" + remark.format(difference=difference)
+        yield Preset(f"{name} {axis}", functools.partial(make, axis), description, source)
+
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -164,40 +175,14 @@ PRESETS: dict[str, Preset] = {
             unsharp_mask,
             "Sharpens by adding what a blur removes, as once done in the darkroom.",
         ),
-        Preset(
-            "Sobel x",
-            lambda: sobel("x"),
-            "Finds vertical edges: right minus left, smoothed vertically.",
-            "Sobel & Feldman 1968",
+        *_edges("Sobel", sobel, ": {difference}, smoothed along the edge.", "Sobel & Feldman 1968"),
+        *_edges(
+            "Prewitt", prewitt, ", smoothed with equal weights.", "Prewitt 1970"
         ),
-        Preset(
-            "Sobel y",
-            lambda: sobel("y"),
-            "Finds horizontal edges: below minus above, smoothed horizontally.",
-            "Sobel & Feldman 1968",
-        ),
-        Preset(
-            "Prewitt x",
-            lambda: prewitt("x"),
-            "Finds vertical edges, with equal weights along the edge.",
-            "Prewitt 1970",
-        ),
-        Preset(
-            "Prewitt y",
-            lambda: prewitt("y"),
-            "Finds horizontal edges, with equal weights along the edge.",
-            "Prewitt 1970",
-        ),
-        Preset(
-            "Scharr x",
-            lambda: scharr("x"),
-            "Finds vertical edges, with less error in the direction of slanted edges than Sobel.",
-            "Scharr 2000",
-        ),
-        Preset(
-            "Scharr y",
-            lambda: scharr("y"),
-            "Finds horizontal edges, with less error in the direction of slanted edges than Sobel.",
+        *_edges(
+            "Scharr",
+            scharr,
+            ", with less error in the direction of slanted edges than Sobel.",
             "Scharr 2000",
         ),
         Preset(
