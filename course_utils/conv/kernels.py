@@ -176,9 +176,7 @@ PRESETS: dict[str, Preset] = {
             "Sharpens by adding what a blur removes, as once done in the darkroom.",
         ),
         *_edges("Sobel", sobel, ": {difference}, smoothed along the edge.", "Sobel & Feldman 1968"),
-        *_edges(
-            "Prewitt", prewitt, ", smoothed with equal weights.", "Prewitt 1970"
-        ),
+        *_edges("Prewitt", prewitt, ", smoothed with equal weights.", "Prewitt 1970"),
         *_edges(
             "Scharr",
             scharr,
