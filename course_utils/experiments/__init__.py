@@ -1,4 +1,4 @@
-"""What takes minutes: one command each, whose results are stored and shown in a notebook.
+"""Experiments that take minutes: one command each; notebooks show their stored results.
 
 Used by notebooks 01, 03.1 and 03.3.
 """

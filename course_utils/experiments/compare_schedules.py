@@ -1,14 +1,14 @@
-"""Schedules and optimizers compared on `SimpleCNN` at equal budget.
+"""Compare schedules and optimizers on `SimpleCNN` at equal budget.
 
     python -m course_utils.experiments.compare_schedules
 
-writes `assets/results/learning_rate.json`; that took 11 minutes of one core.
+writes `assets/results/learning_rate.json`; that took 11 minutes on one core.
 
-Every method gets the same 6 epochs of 4,500 pictures of Fashion-MNIST, and a peak learning rate of
-its own, for the one that suits a constant rate may harm a warm-up. Peaks are chosen from one grid,
-the same for all that are compared, by the mean accuracy of two seeds; five other seeds are then
-measured. Both are counted on the validation pictures and the training pictures that are not used,
-5,500 in all; the test pictures are not touched.
+Every method gets 6 epochs of the same 4,500 pictures of Fashion-MNIST. Every method has its own
+peak learning rate, because the best one for a constant rate may be wrong for a warm-up. It is
+chosen from a grid by the mean accuracy of two seeds; then five other seeds are measured. All
+accuracies are measured on the validation pictures and the unused training pictures, 5,500 in all;
+the test pictures are not used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from course_utils.data import Dataset, ImageSet, load_dataset
-from course_utils.experiments.results import Record, save_results
+from course_utils.experiments.results import Record, command_of, save_results
 from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
 from course_utils.training import (
@@ -36,7 +36,7 @@ from course_utils.training import (
 )
 
 NAME = "learning_rate"
-COMMAND = "python -m course_utils.experiments.compare_schedules"
+COMMAND = command_of(__file__)
 EPOCHS, PICTURES = 6, 4500
 SGD_PEAKS = (0.0075, 0.015, 0.03, 0.06, 0.12)
 ADAPTIVE_PEAKS = (0.0004, 0.001, 0.003, 0.01, 0.03)
@@ -44,11 +44,11 @@ TUNING_SEEDS = (100, 101)
 SEEDS = (0, 1, 2, 3, 4)
 
 Train = Callable[[RatePlan, int], float]
-"""A plan and a seed to the accuracy, nan if the training diverged."""
+"""(plan, seed) -> accuracy, nan if the training diverged."""
 
 
 def plans() -> dict[tuple[str, str], list[RatePlan]]:
-    """(comparison, method) to the method's plans, one for each peak of its grid."""
+    """Return (comparison, method) -> the method's plans, one for each peak of its grid."""
     budget = {"epochs": EPOCHS, "pictures": PICTURES}
     found = {
         ("schedules", name): [RatePlan(schedule, peak, **budget) for peak in SGD_PEAKS]
@@ -69,28 +69,33 @@ def compare(
     tuning_seeds: tuple[int, ...] = TUNING_SEEDS,
     seeds: tuple[int, ...] = SEEDS,
 ) -> Iterator[Record]:
-    """Choose a peak for each method, then measure the method; one record for each training."""
-    for (comparison, method), grid in methods.items():
-        means = {}
-        for phase, chosen, numbers in (("tuning", grid, tuning_seeds), ("measured", None, seeds)):
-            for plan in chosen or [max(grid, key=means.__getitem__)]:
-                results = []
-                for seed in numbers:
-                    results.append(train(plan, seed))
-                    yield {
-                        "comparison": comparison,
-                        "method": method,
-                        "phase": phase,
-                        "peak": plan.peak,
-                        "seed": seed,
-                        "accuracy": results[-1],
-                    }
-                # A rate that diverges once is not to be chosen.
-                means[plan] = sum(results) if all(map(math.isfinite, results)) else -math.inf
+    """Choose a peak for each method, then measure the method; yield a record for each training."""
+    for method, grid in methods.items():
+        sums = {}
+        for plan in grid:
+            tuning = [_record(method, "tuning", plan, seed, train) for seed in tuning_seeds]
+            yield from tuning
+            accuracies = [record["accuracy"] for record in tuning]
+            # A peak with which a training diverges is never chosen.
+            sums[plan] = sum(accuracies) if all(map(math.isfinite, accuracies)) else -math.inf
+        best = max(grid, key=sums.__getitem__)
+        for seed in seeds:
+            yield _record(method, "measured", best, seed, train)
+
+
+def _record(method: tuple[str, str], phase: str, plan: RatePlan, seed: int, train: Train) -> Record:
+    return {
+        "comparison": method[0],
+        "method": method[1],
+        "phase": phase,
+        "peak": plan.peak,
+        "seed": seed,
+        "accuracy": train(plan, seed),
+    }
 
 
 def held_out(data: Dataset, used: ImageSet) -> ImageSet:
-    """The training pictures that are not among `used`, and the validation pictures."""
+    """Return the training pictures that are not in `used`, and the validation pictures."""
     seen = {picture.numpy().tobytes() for picture in used.images}
     fresh = [i for i, p in enumerate(data.train.images) if p.numpy().tobytes() not in seen]
     rest = data.train.subset(torch.tensor(fresh))
@@ -102,13 +107,13 @@ def held_out(data: Dataset, used: ImageSet) -> ImageSet:
 
 
 def trainer(data: Dataset) -> Train:
-    """Trains `SimpleCNN` by a plan: plain float32 and one thread, as in `first_cnn`."""
-    # The same pictures for every seed, so that those left over are the same, too.
+    """Return a function that trains `SimpleCNN` by a plan, in float32 and with one thread."""
+    # Every seed uses the same pictures, so the unused ones are the same, too.
     used = data.train.few(PICTURES)
     small, judged = replace(data, train=used), held_out(data, used)
     mean, std = small.mean, small.std
 
-    @functools.cache  # cosine stands in both comparisons
+    @functools.cache  # cosine is in both comparisons
     def train(plan: RatePlan, seed: int) -> float:
         kept: list[SimpleCNN] = []
 
@@ -125,7 +130,7 @@ def trainer(data: Dataset) -> Train:
 
 
 def main() -> None:
-    """Run all trainings and replace the file of results."""
+    """Run all trainings and write the results."""
     torch.set_num_threads(1)
     data, methods = load_dataset("fashion-mnist"), plans()
     count = sum(len(grid) * len(TUNING_SEEDS) + len(SEEDS) for grid in methods.values())

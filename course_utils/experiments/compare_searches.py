@@ -1,14 +1,14 @@
-"""The searches of the article side by side, at equal budget.
+"""Compare the search methods of the article at equal budget.
 
     python -m course_utils.experiments.compare_searches
 
-writes `assets/results/search_methods.json` and `search_tests.json`; that took 36 minutes of
-two cores on a busy machine.
+writes `assets/results/search_methods.json` and `search_tests.json`; that took 36 minutes on two
+cores of a busy machine.
 
-Every method is given 72 epochs of 3,000 pictures of Fashion-MNIST, which is 24 candidates of 3
-epochs each; with a pruner, as many candidates as come of the same number of epochs. All search the
-same space around `SimpleCNN`, are judged on the validation pictures, and begin with the same five
-seeds. Only when a search has ended is its best network shown the test pictures, once.
+Every method gets 72 epochs of 3,000 pictures of Fashion-MNIST: 24 candidates of 3 epochs each, or
+more candidates if a pruner ends some of them early. All methods search the same space around
+`SimpleCNN`, use the same five seeds, and compare candidates on the validation pictures. When a
+search has ended, its best network is measured once on the test pictures.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_utils.data import load_dataset
-from course_utils.experiments.results import Record, save_results
+from course_utils.experiments.results import Record, command_of, save_results
 from course_utils.metrics import evaluate
 from course_utils.search import Objective, Plan, SearchSpace, create_study, first_cnn_space, work
 from course_utils.training import Precision
 
-COMMAND = "python -m course_utils.experiments.compare_searches"
+COMMAND = command_of(__file__)
 SEEDS = (0, 1, 2, 3, 4)
 TRIALS, EPOCHS, PICTURES = 24, 3, 3000
 BUDGET = TRIALS * EPOCHS
@@ -46,16 +46,16 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "method": "nsga2",
         "objectives": ("accuracy", "multiply_adds"),
     },
-    # No search, but what the others are compared with: one candidate, trained as the article does.
+    # Not a search but a baseline: one candidate, trained as in the article.
     ARTICLES: {"space": SearchSpace({"conv1.out_channels": [16]}), "trials": 1},
 }
-"""By the name that the notebook shows: the settings of their plans."""
+"""Name in the notebook -> settings of the plan."""
 
 
 def run_search(name: str, seed: int) -> tuple[list[Record], Record]:
-    """One search: a record for each candidate, and one for the best network on the test pictures.
+    """Run one search; return the candidates' records, and one for the best network's test accuracy.
 
-    Plain float32 and one thread: the same numbers on every run on a machine.
+    It uses plain float32 and one thread: every run on a machine has the same numbers.
     """
     space = first_cnn_space()
     settings = {"trials": TRIALS, "epochs": EPOCHS, "pictures": PICTURES, "seed": seed}
@@ -102,7 +102,7 @@ def main(jobs: int = 2) -> None:
     every = [(name, seed) for name in SEARCHES for seed in SEEDS]
     records: list[Record] = []
     tests: list[Record] = []
-    # Fresh processes: what one search leaves in its process cannot reach another.
+    # New processes, so that no search can change the state of another.
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for trials, test in tqdm(pool.imap_unordered(_run, every), total=len(every)):
             records += trials

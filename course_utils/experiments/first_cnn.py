@@ -1,9 +1,9 @@
-"""The network of notebook 02_2, trained by its recipe.
+"""Train the network of notebook 02_2 by its recipe.
 
     python -m course_utils.experiments.first_cnn
 
-writes `assets/first_cnn.pt`, which `load_pretrained("first_cnn")` reads: about 12 seconds, and the
-same numbers each time on the same machine.
+writes `assets/first_cnn.pt`, which `load_pretrained("first_cnn")` reads. It takes about 12 seconds;
+on the same machine the numbers are the same each time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def first_cnn_recipe() -> dict[str, Any]:
     """Return arguments of `fit` that bring `SimpleCNN` to about 90 % on the shipped Fashion-MNIST.
 
     - AdamW, steps of 64 pictures, 8 epochs;
-    - the learning rate rises to 0.005 within the first quarter and then falls to nearly nothing
-      (Smith and Topin 2018, "Super-convergence"), which is what makes 8 epochs enough;
+    - the learning rate rises to 0.005 in the first quarter and then falls to almost 0 (Smith and
+      Topin 2018, "Super-convergence"): with it, 8 epochs are enough;
     - label smoothing 0.1, and every second picture mirrored, against overfitting.
 
-    `fit(model, data, **first_cnn_recipe())`; add or change arguments as in any dictionary.
+    Use it as `fit(model, data, **first_cnn_recipe())`.
     """
     return {
         "epochs": 8,
@@ -45,9 +45,9 @@ def first_cnn_recipe() -> dict[str, Any]:
 
 
 def train_first_cnn() -> dict[str, Any]:
-    """Train the network by its recipe and return what its file holds.
+    """Train the network by its recipe and return the content of its file.
 
-    In plain float32 and with one thread: with more threads the order of the sums, and so the last
+    It uses plain float32 and one thread: with more threads the order of the sums, and so the last
     digits, depend on the number of cores.
     """
     data = load_dataset("fashion-mnist")

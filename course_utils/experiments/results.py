@@ -1,9 +1,9 @@
-"""Results of long experiments: committed, readable, and made again by one command.
+"""Results of long experiments: stored in readable files, and made again by one command.
 
-What takes minutes is not run in a notebook's cell. A command makes it once and leaves
-`assets/results/<name>.json`, with that command in it; the notebook shows the file. Nothing in it
-hangs on the machine: no date, no times, no path; records are in order and numbers rounded, so that
-a second run changes as little as can be.
+An experiment of minutes is not run in a notebook's cell. A command runs it once and writes
+`assets/results/<name>.json`, with that command in it; the notebook shows the file. The file has no
+date, no times and no path, its records are sorted and its numbers rounded: so a second run changes
+as little as possible.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Record = dict[str, Value]
 
 FOLDER = Path(__file__).parents[1] / "assets" / "results"
 DIGITS = 6
-"""Significant digits that are kept of each number."""
+"""Significant digits of each stored number."""
 
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
 @dataclass(frozen=True)
 class Results:
-    """What an experiment left.
+    """The stored results of an experiment.
 
     Attributes:
-        name: of `load_results`.
+        name: as in `load_results`.
         command: makes the file again, run in the repository's root.
-        records: one dict for each run, all with the same keys, in the order of their values.
-        made_with: version by name, of Python, torch and what else the experiment names.
-        settings: what all runs have in common, such as the number of epochs.
+        records: one dict for each run, all with the same keys, sorted by their values.
+        made_with: name -> version, of Python, torch and other packages that the experiment names.
+        settings: values that all runs share, such as the number of epochs.
     """
 
     name: str
@@ -52,10 +52,15 @@ class Results:
     settings: Record = field(default_factory=dict)
 
     def frame(self) -> pandas.DataFrame:
-        """One row a record; what was no finite number is NaN."""
+        """Return a table with one row for each record; numbers that were not finite are NaN."""
         import pandas as pd
 
         return pd.DataFrame(list(self.records))
+
+
+def command_of(file: str) -> str:
+    """Return the command that runs an experiment, from the `__file__` of its module."""
+    return f"python -m {__package__}.{Path(file).stem}"
 
 
 def save_results(
@@ -70,32 +75,32 @@ def save_results(
     """Write the records of an experiment, replacing the file of an earlier run.
 
     Args:
-        name: small letters, digits and _ only.
-        records: flat dicts with the same keys each: texts, truth values, numbers (NumPy's and
-            tensors of one element, too) or None. A number that is not finite becomes None.
-        command: that made them, as it is typed in the repository's root.
-        settings: what all runs have in common; a flat dict as well.
-        made_with: further versions by name; Python's and torch's are added.
-        folder: where to; another one in tests.
+        name: of the file, without its ending; lower-case letters, digits and _ only.
+        records: dicts with the same keys. A value is a string, a bool, a number (of NumPy, or a
+            tensor of one element, too) or None. A number that is not finite becomes None.
+        command: runs the experiment in the repository's root, see `command_of`.
+        settings: values that all runs share, of the same types.
+        made_with: further versions by name; those of Python and torch are added.
+        folder: of the file; another one in tests.
 
     Returns:
         The file's path.
 
     Raises:
-        CourseError: the name is no plain one, there is no record, the records' keys differ, or a
-            value is of another kind.
+        CourseError: the name has other letters, there is no record, the records' keys differ, or a
+            value has another type.
     """
     path = _path(name, folder)
     if not records:
-        raise CourseError("There is nothing to save: an experiment leaves at least one record.")
+        raise CourseError("There is nothing to save: an experiment has at least one record.")
     first = list(records[0])
     for number, record in enumerate(records, 1):
         if set(record) != set(first):
             raise CourseError(
                 f"Record {number} has the keys {', '.join(map(str, record))}, the first one has "
-                f"{', '.join(map(str, first))}: give all of them the same."
+                f"{', '.join(map(str, first))}: all records need the same keys."
             )
-    # Workers may finish in any order; the file must not tell.
+    # Workers may finish in any order; the file is the same.
     rows = sorted(({key: _plain(r[key], key) for key in first} for r in records), key=_order)
     content = {
         "command": command,
@@ -103,9 +108,9 @@ def save_results(
         "settings": {key: _plain(value, key) for key, value in (settings or {}).items()},
         "columns": first,
     }
-    # One line a record: short enough to read, and a change of one run is a change of one line.
+    # One line for each record: a change in one run is a change in one line.
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    values = (list(row.values()) for row in rows)  # the keys once, not in every line
+    values = (list(row.values()) for row in rows)  # the keys are in "columns"
     lines = ",\n".join(f"  {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for v in values)
     with atomic_write(path) as file:
         file.write(f'{head},\n "records": [\n{lines}\n ]\n}}\n'.encode())
@@ -116,12 +121,12 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
     """Read what `save_results` wrote.
 
     Raises:
-        CourseError: there are none of this name, or the file is damaged.
+        CourseError: there are no results of this name, or the file is damaged.
     """
     path = _path(name, folder)
     if not path.is_file():
         there = sorted(one.stem for one in path.parent.glob("*.json"))
-        known = f"there are: {', '.join(there)}" if there else "none are there at all"
+        known = f"there are: {', '.join(there)}" if there else "there are none at all"
         raise CourseError(f"There are no results called {name!r}; {known}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -143,8 +148,8 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
         sound = False
     if not sound:
         raise CourseError(
-            f"{path} is damaged or no file of results: install the course again, or make it anew "
-            "with the command that its notebook names."
+            f"{path} is damaged or not a file of results: install the course again, or run the "
+            "command that its notebook names."
         )
     return results
 
@@ -152,14 +157,14 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
 def _path(name: str, folder: str | os.PathLike[str]) -> Path:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CourseError(
-            f"{name!r} is no name of results: use small letters, digits and _, such as "
+            f"{name!r} cannot be a name of results: use lower-case letters, digits and _, such as "
             '"learning_rate".'
         )
     return Path(folder) / f"{name}.json"
 
 
 def _plain(value: Any, key: str) -> Value:
-    """A value as JSON can hold it; numbers rounded."""
+    """Return the value as JSON can hold it, numbers rounded."""
     if hasattr(value, "item") and math.prod(getattr(value, "shape", (0,))) == 1:
         value = value.item()  # of NumPy and torch
     if value is None or isinstance(value, (str, bool, int)):
@@ -167,15 +172,15 @@ def _plain(value: Any, key: str) -> Value:
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     raise CourseError(
-        f"{key!r} is of the type {type(value).__name__}; a record holds texts, numbers, truth "
-        "values and None."
+        f"{key!r} is of the type {type(value).__name__}; a record has strings, numbers, bools and "
+        "None."
     )
 
 
 def _order(record: Record) -> tuple[tuple[int, Value, str], ...]:
-    """For sorting: column by column; None before truth values, numbers and texts.
+    """Return a key for sorting by columns: None first, then bools, numbers and strings.
 
-    Equal values of different types, 1 and 1.0, are told apart: they are written differently.
+    1 and 1.0 are equal but written differently, so the type comes into the key as well.
     """
     kinds = {type(None): 0, bool: 1, str: 3}
     return tuple(

@@ -1,3 +1,5 @@
+"""The experiment with `improve`: its records."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,17 +12,21 @@ ACCURACIES = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def run():
-    """The records of a seed with seconds instead of minutes, and what the search found."""
-    found, search = [], experiment.improve
+    """The records of a seed with a few epochs instead of minutes, and what the search found."""
+    found, fit, search = [], experiment.fit, experiment.improve
 
-    def keep(*arguments, **options):
-        found.append(search(*arguments, **options))
+    def short(*arguments, epochs, **options):
+        return fit(*arguments, epochs=min(epochs, 5), **options)
+
+    def keep(model, data, _seconds, seed):
+        found.append(search(model, data, "8 trials", seed=seed, precision="float32"))
         return found[0]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "load_dataset", lambda _name: toy_data(train=300))
+        patch.setattr(experiment, "fit", short)
         patch.setattr(experiment, "improve", keep)
-        return experiment.run_seed(1, seconds=5.0), found[0]
+        return experiment.run_seed(1), found[0]
 
 
 def test_every_seed_has_the_article_and_the_search(run):

