@@ -1,6 +1,6 @@
 """Search over the convolutions of a network and over its training.
 
-Used by notebook 03.3. What only a search on many workers needs is in `course_utils.search.cluster`.
+Used by notebook 03.3. `course_utils.search.cluster` has what only a search on many workers needs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ __all__ = public_names(
         "candidate": "draw_again tell_copies_apart ARTICLE build multiply_adds Settings",
         "cluster.storage": "open_storage StorageGone",
         "cluster.worker": "work",
-        "curves": "best_within study_of",
         "improve": "improve StoppedEarly",
         "methods": "METHODS PRUNERS",
         "objective": "Objective",
         "plan": "Plan",
         "presets": "first_cnn_space space_for",
         "records": "Improvement layer_changes training_changes Tried",
+        "recorded": "best_within study_of",
         "side_by_side": "SideBySide",
         "space": "SearchSpace",
         "study": (

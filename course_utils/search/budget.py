@@ -1,4 +1,4 @@
-"""How much a search may use: seconds, or a number of candidates."""
+"""The budget of a search: seconds, or a number of candidates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from course_utils.core import CourseError
 
 @dataclass(frozen=True)
 class Budget:
-    """Exactly one of the two.
+    """A budget in exactly one of the two units.
 
     Attributes:
         seconds: of wall-clock time.
@@ -24,10 +24,10 @@ class Budget:
 
     @classmethod
     def of(cls, value: float | str | Budget) -> Budget:
-        """Seconds from a number; either from a text such as "120 s" or "24 trials".
+        """Read a budget: a number of seconds, or a text such as "120 s" or "24 trials".
 
         Raises:
-            CourseError: it is none of these, or not above 0.
+            CourseError: the value cannot be read, or is not above 0.
         """
         if isinstance(value, Budget):
             return value
@@ -42,12 +42,12 @@ class Budget:
         elif isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf:
             return cls(seconds=float(value))
         raise CourseError(
-            f"budget={value!r} is no budget: give seconds, such as 120, or a text such as '2 min' "
-            "or '24 trials'."
+            f"budget={value!r} cannot be read: give seconds, such as 120, or a text such as "
+            "'2 min' or '24 trials'."
         )
 
     def used(self, seconds: float, trials: int) -> float:
-        """Share of the budget that is spent, from 0."""
+        """Return the share of the budget that is spent, from 0."""
         return trials / self.trials if self.trials is not None else seconds / self.seconds
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""One candidate of a search: the network that the values ask for, and how it is trained."""
+"""One candidate of a search: its network and its training, from the values of its settings."""
 
 from __future__ import annotations
 
@@ -32,31 +32,29 @@ ARTICLE: dict[str, Any] = {
     "augment": "none",
     "batch_size": 64,
 }
-"""How the article trains; what a search leaves open is as here."""
+"""How the article trains; settings that are not searched have these values."""
 
 CHOICES: dict[str, Collection[str]] = {
     "optimizer": COMPARED_OPTIMIZERS,
     "schedule": SCHEDULES,
     "augment": AUGMENTATIONS,
 }
-"""What these settings of the training may be, by name."""
+"""Settings of the training whose values are names -> the names that they may have."""
 
 WEIGHTS = ("keep", "fresh")
 
 _NOISE = 0.02
+"""Standard deviation of the noise on copies, as a share of the weights' standard deviation."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Values of a candidate, taken apart.
+    """The values of a candidate, sorted by what they change.
 
     Attributes:
         edits: layer -> arguments of `edit_conv`.
         depths: layer -> number of convolutions in its place.
-        training: all of `ARTICLE`'s names, with the candidate's values.
-
-    Raises:
-        CourseError: an optimizer, a schedule or an augmentation that is not known.
+        training: all names of `ARTICLE`, with the candidate's values.
     """
 
     edits: dict[str, dict[str, Any]]
@@ -65,6 +63,11 @@ class Settings:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Settings:
+        """Sort the values of a candidate.
+
+        Raises:
+            CourseError: an optimizer, a schedule or an augmentation is not known.
+        """
         edits: dict[str, dict[str, Any]] = {}
         depths: dict[str, int] = {}
         training = dict(ARTICLE)
@@ -84,7 +87,7 @@ class Settings:
         return cls(edits, depths, training)
 
     def fit_arguments(self) -> dict[str, Any]:
-        """Arguments of `fit` for this training."""
+        """Return the arguments of `fit` for this training."""
         t = self.training
         return {
             "optimizer": partial(OPTIMIZERS[t["optimizer"]], weight_decay=t["weight_decay"]),
@@ -104,22 +107,21 @@ def build(
     weights: str = "keep",
     seed: int = 0,
 ) -> nn.Module:
-    """A copy of `model` with the layers that `params` ask for; the training's values are ignored.
+    """Return a copy of `model` with the layers of a candidate; values of the training are ignored.
 
-    Layers are edited in the order of `params`, each with all its settings at once; what couples
-    them follows. `depth` comes last.
+    Layers are edited in the order of `params`, each with all its settings at once; the layers
+    behind them are adapted. `depth` comes last.
 
     Args:
         params: name -> value, as a `SearchSpace` suggests them.
         example_input: a batch (N, C, H, W); only its shape counts.
-        weights: "keep" what was learned, "fresh" draws new ones (each layer's own
-            `reset_parameters`, except of frozen ones). Kept channels that were copied get a little
-            noise, or their copies would have the same gradients for ever.
-        seed: of all that is drawn.
+        weights: "keep" the learned weights (see `tell_copies_apart`), or draw "fresh" ones (see
+            `draw_again`).
+        seed: of all random numbers.
 
     Raises:
-        ImpossibleSetting: no layer has such settings.
-        EditError: the network cannot follow.
+        ImpossibleSetting: no layer can have these settings.
+        EditError: the rest of the network cannot be adapted.
     """
     if weights not in WEIGHTS:
         raise CourseError(f"weights={weights!r}: choose 'keep' or 'fresh'.")
@@ -144,14 +146,14 @@ def build(
 
 
 def multiply_adds(model: nn.Module, example_input: Tensor) -> int:
-    """Of one picture, over all convolutions and linear layers."""
+    """Return the multiply-adds for one picture, of all convolutions and linear layers."""
     return sum(row.multiply_adds or 0 for row in layer_table(model, example_input))
 
 
 def draw_again(model: nn.Module) -> None:
-    """Fresh weights, in place, by each layer's own `reset_parameters`.
+    """Draw new weights, in place, by each layer's own `reset_parameters`.
 
-    A layer whose parameters are all frozen keeps them, for no training would mend it.
+    A layer whose parameters are all frozen keeps them, because it would not be trained.
     """
     for module in model.modules():
         own = list(module.parameters(recurse=False))
@@ -161,10 +163,10 @@ def draw_again(model: nn.Module) -> None:
 
 
 def tell_copies_apart(original: nn.Module, model: nn.Module) -> None:
-    """Noise, in place, on kernels that are copies of others in a layer that has more than before.
+    """Add noise, in place, to copied kernels of the layers that have more kernels than before.
 
-    Copies of a channel that are exactly equal would have equal gradients for ever. The noise is a
-    fiftieth of the standard deviation of the layer's weights; the first of equal ones stays.
+    Exactly equal channels would have equal gradients for ever. The standard deviation of the noise
+    is a fiftieth of that of the layer's weights; the first of equal kernels gets none.
     """
     before = {name: len(weight) for name, weight in original.named_parameters()}
     with torch.no_grad():
@@ -178,11 +180,8 @@ def tell_copies_apart(original: nn.Module, model: nn.Module) -> None:
 
 
 def _copies(weight: Tensor) -> Tensor:
-    """Which rows are equal to one before them: bool (rows,)."""
+    """Return which rows are equal to an earlier one: bool (rows,)."""
     _, kind = torch.unique(weight.flatten(1), dim=0, return_inverse=True)
-    seen: set[int] = set()
-    again = []
-    for number in kind.tolist():
-        again.append(number in seen)
-        seen.add(number)
-    return torch.tensor(again, device=weight.device)
+    kinds = kind.tolist()
+    earlier = [number in kinds[:row] for row, number in enumerate(kinds)]
+    return torch.tensor(earlier, device=weight.device)

@@ -1,4 +1,4 @@
-"""The searches of the article and what they are called in Optuna; and when to give a trial up.
+"""Search methods by name, as samplers of Optuna, and pruners, which end bad trials early.
 
 - grid: every combination of a few values of each setting;
 - random: Bergstra and Bengio 2012, "Random search for hyper-parameter optimization";
@@ -22,12 +22,12 @@ from optuna.samplers import BaseSampler
 
 @dataclass(frozen=True)
 class Method:
-    """One way to choose the next candidate.
+    """A way to choose the next candidate.
 
     Attributes:
         title: for charts.
         make: seed, trials -> sampler.
-        several_objectives: whether it can weigh two against each other.
+        several_objectives: whether it can optimize two objectives.
     """
 
     title: str
@@ -39,33 +39,33 @@ def _random(seed: int | None, trials: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed)
 
 
-def _random_first(trials: int) -> int:
-    """By default the first ten trials are random: of a small budget a third is enough."""
+def _random_trials(trials: int) -> int:
+    """Return how many trials are random first: Optuna's ten, or a third of a small budget."""
     return min(10, max(3, trials // 3))
 
 
 def _tpe(seed: int | None, trials: int) -> BaseSampler:
-    return optuna.samplers.TPESampler(n_startup_trials=_random_first(trials), seed=seed)
+    return optuna.samplers.TPESampler(n_startup_trials=_random_trials(trials), seed=seed)
 
 
 def _gp(seed: int | None, trials: int) -> BaseSampler:
     return optuna.samplers.GPSampler(
-        seed=seed, n_startup_trials=_random_first(trials), deterministic_objective=False
+        seed=seed, n_startup_trials=_random_trials(trials), deterministic_objective=False
     )
 
 
 def _cmaes(seed: int | None, trials: int) -> BaseSampler:
-    # Choices without an order are none of its business: these are drawn at random.
+    # It optimizes numbers only; settings that are names are drawn at random.
     return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 def _nsga2(seed: int | None, trials: int) -> BaseSampler:
-    # About five generations, whatever the budget.
+    # About five generations for any budget.
     return optuna.samplers.NSGAIISampler(population_size=max(4, trials // 5), seed=seed)
 
 
 METHODS = {
-    "grid": Method("grid", _random),  # its points are all queued before the start
+    "grid": Method("grid", _random),  # all its points are queued at the start
     "random": Method("random", _random, True),
     "tpe": Method("Bayesian (TPE)", _tpe, True),
     "gp": Method("Bayesian (GP)", _gp, True),
@@ -82,11 +82,11 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(1, epochs, 3),
     "median": lambda epochs: optuna.pruners.MedianPruner(n_startup_trials=4),
 }
-"""By the name that a `Plan` takes: epochs of a whole training -> pruner."""
+"""By the name that a `Plan` takes: a function from the epochs of a training to the pruner."""
 
 
 def make_sampler(method: str, seed: int | None, trials: int) -> BaseSampler:
-    """The sampler of a method; `seed` None for one that no other worker has."""
+    """Create the sampler of a method; None draws a random seed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return METHODS[method].make(seed, trials)

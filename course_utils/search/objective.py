@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
@@ -15,15 +15,11 @@ from torch import nn
 from course_utils.core import CourseError
 from course_utils.data import Dataset
 from course_utils.search.candidate import Settings, build, multiply_adds
-from course_utils.search.cluster.storage import GONE
 from course_utils.search.plan import Plan
 from course_utils.training import Diverged, History, Precision, fit
 
 REASON = "reason"
 """The trial's attribute that says in words why it has no result."""
-
-STOPPED = "the search was stopped"
-"""The reason of a trial that was interrupted."""
 
 
 class Interrupted(Exception):
@@ -31,18 +27,18 @@ class Interrupted(Exception):
 
 
 class Objective:
-    """What a study maximises (and minimises): call it with a trial.
+    """The function that a study optimizes: call it with a trial.
 
-    A candidate that cannot be built, or whose loss is no number any more, is pruned, with the
-    reason in words as an attribute of its trial.
+    A candidate that cannot be built, or whose loss is no longer a number, is pruned. The reason
+    becomes an attribute of its trial.
 
     Args:
         plan: of the study.
         model: the network to start from; None for the one that the plan names.
         data: pictures; None for those that the plan names. The test pictures are never used.
-        precision: as for `fit`; "float32" gives the same numbers on every run on a machine.
+        precision: as for `fit`; "float32" returns the same numbers in every run on a machine.
         stop: when it is set, the training ends and the trial is interrupted.
-        on_built: called with the network before its training; what it raises ends the trial.
+        on_built: called with the network before its training; an exception in it ends the trial.
         on_epoch: called with the history after each epoch.
         on_trained: called with the trial, the trained network and its history.
 
@@ -50,8 +46,8 @@ class Objective:
         epochs: epochs trained so far, over all trials.
 
     Raises:
-        CourseError: the space names a layer that the network has not, or there are no validation
-            pictures.
+        CourseError: the space names a layer that the network does not have, or there are no
+            validation pictures.
     """
 
     def __init__(
@@ -68,7 +64,7 @@ class Objective:
     ) -> None:
         self.plan = plan
         self.model = plan.load_network() if model is None else model
-        self.data = plan.load_data() if data is None else plan.thinned(data)
+        self.data = plan.load_data() if data is None else plan.limit_pictures(data)
         self.precision, self.stop = precision, stop
         self.on_built, self.on_epoch, self.on_trained = on_built, on_epoch, on_trained
         self.example = torch.zeros(2, *self.data.image_shape)
@@ -82,7 +78,7 @@ class Objective:
 
     def __call__(self, trial: optuna.trial.BaseTrial) -> float | tuple[float, float]:
         params = self.plan.space.suggest(trial)
-        with _pruned_in_words(trial):
+        with _pruned_with_reason(trial):
             model = self.build(params)
             cost = multiply_adds(model, self.example)
             trial.set_user_attr("multiply_adds", cost)
@@ -97,7 +93,7 @@ class Objective:
         return accuracy if len(self.plan.objectives) == 1 else (accuracy, float(cost))
 
     def build(self, params: dict[str, Any]) -> nn.Module:
-        """The network of a candidate, before its training."""
+        """Return the network of a candidate, before its training."""
         return build(
             self.model, params, self.example, weights=self.plan.weights, seed=self.plan.seed
         )
@@ -131,18 +127,10 @@ class Objective:
 
 
 @contextlib.contextmanager
-def _pruned_in_words(trial: optuna.Trial):
-    """What speaks against a candidate becomes an attribute of its trial."""
+def _pruned_with_reason(trial: optuna.trial.BaseTrial) -> Iterator[None]:
+    """Prune a candidate that is impossible or diverges, and keep the reason with its trial."""
     try:
         yield
-    except (CourseError, Diverged) as error:
+    except (CourseError, Diverged, optuna.TrialPruned) as error:
         trial.set_user_attr(REASON, str(error))
         raise optuna.TrialPruned(str(error)) from error
-    except optuna.TrialPruned as error:
-        trial.set_user_attr(REASON, str(error))
-        raise
-    except (Interrupted, *GONE):
-        raise  # that says nothing about the candidate
-    except Exception as error:
-        trial.set_user_attr(REASON, f"{type(error).__name__}: {error}")
-        raise

@@ -1,4 +1,4 @@
-"""What a study does, as one value that can be stored beside its trials."""
+"""The plan of a study, as one value that is stored beside its trials."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from course_utils.search.methods import METHODS, PRUNERS
 from course_utils.search.space import SearchSpace, Values
 
 LARGEST_SEED = 2**32 - 1
-"""NumPy's random numbers, which Optuna's samplers draw, know no larger one."""
+"""The largest seed of NumPy's random numbers, which Optuna's samplers use."""
 
 OBJECTIVES = {"accuracy": "maximize", "multiply_adds": "minimize"}
-"""What can be asked for, and Optuna's direction of it."""
+"""What a search can optimize, and Optuna's direction of it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched, where, how, and for how long. Two workers with one plan do the same.
+    """What a study searches, how, and for how long. All its workers have the same plan.
 
     Args:
         space: what may vary.
         method: one of `METHODS`.
         trials: how many candidates are tried.
         epochs: of each candidate's training.
-        pictures: how many training pictures it sees in an epoch; None for all.
+        pictures: training pictures in an epoch; None for all.
         objectives: ("accuracy",), on the validation pictures, or ("accuracy", "multiply_adds").
-        pruner: one of `PRUNERS`: whether hopeless trainings end early.
-        network: "module:name" of a function or class that gives the network to start from, for
-            workers that are told nothing else.
+        pruner: one of `PRUNERS`, which end trainings early that are far behind the others.
+        network: "module:name" of a function or class that returns the network to start from, for
+            workers on the command line.
         data: name of the data set, for `load_dataset`.
         weights: "fresh" or "keep", see `candidate.build`.
         seed: of the sampler, the weights and the training.
 
     Raises:
-        CourseError: something unknown, a number below 1 or that is no whole one, or things that do
-            not go together.
+        CourseError: an unknown name, a number that is not a whole number from 1 up, or settings
+            that exclude each other.
     """
 
     space: SearchSpace
@@ -62,7 +62,7 @@ class Plan:
         for name, known in (("method", METHODS), ("pruner", PRUNERS), ("weights", WEIGHTS)):
             if getattr(self, name) not in known:
                 raise CourseError(
-                    f"{name}={getattr(self, name)!r} is not known: choose {_either(known)}."
+                    f"{name}={getattr(self, name)!r} is not known: choose {_or_list(known)}."
                 )
         for name in ("trials", "epochs", "pictures"):
             value = getattr(self, name)
@@ -75,39 +75,41 @@ class Plan:
             )
         if len(self.objectives) > 1 and self.pruner != "none":
             raise CourseError(
-                "With two objectives no training can be ended early: nobody can say which of two "
-                "candidates is ahead. Use pruner='none'."
+                "With two objectives no training can be ended early, because neither of two "
+                "candidates need be ahead of the other. Use pruner='none'."
             )
         if len(self.objectives) > 1 and not METHODS[self.method].several_objectives:
             several = [name for name, m in METHODS.items() if m.several_objectives]
-            raise CourseError(f"{self.method} knows one objective only: use {_either(several)}.")
+            raise CourseError(f"{self.method} takes one objective only: use {_or_list(several)}.")
 
     @classmethod
     def of(cls, space: SearchSpace | Mapping[str, Values], **settings: Any) -> Plan:
-        """A plan of a plain dict."""
+        """Create a plan from a space that may be a plain dict."""
         return cls(space if isinstance(space, SearchSpace) else SearchSpace(space), **settings)
 
     def to_json(self) -> str:
+        """Return the plan as text, from which `from_json` makes an equal one."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps(values | {"space": json.loads(self.space.to_json())})
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
+        """Create the plan that `to_json` wrote."""
         values = json.loads(text)
         values["space"] = SearchSpace.from_json(json.dumps(values["space"]))
         values["objectives"] = tuple(values["objectives"])
         return cls(**values)
 
     def differences(self, other: Plan) -> list[str]:
-        """The names of what is not the same."""
+        """Return the names of the settings that differ."""
         mine, theirs = json.loads(self.to_json()), json.loads(other.to_json())
         return [name for name in mine if mine[name] != theirs[name]]
 
     def load_network(self) -> nn.Module:
-        """The network that `network` names, with the weights that `seed` gives.
+        """Create the network that `network` names, with weights drawn by `seed`.
 
         Raises:
-            CourseError: there is none of that name, or what is there gives no network.
+            CourseError: the name is not found, or does not return a network.
         """
         module, _, name = self.network.partition(":")
         try:
@@ -126,22 +128,21 @@ class Plan:
             ) from error
         if not isinstance(model, nn.Module):
             raise CourseError(
-                f"network={self.network!r} gives a {type(model).__name__}, which is no network: it "
-                "has to give a torch.nn.Module."
+                f"network={self.network!r} returns a {type(model).__name__}, which is not a "
+                "network: it has to return a torch.nn.Module."
             )
         return model
 
     def load_data(self) -> Dataset:
-        """The data set, with as many training pictures as the plan wants."""
-        return self.thinned(load_dataset(self.data))
+        """Load the data set, with `pictures` training pictures."""
+        return self.limit_pictures(load_dataset(self.data))
 
-    def thinned(self, data: Dataset) -> Dataset:
-        """`data` with `pictures` training pictures, of each class the same number; all if it has no
-        more."""
+    def limit_pictures(self, data: Dataset) -> Dataset:
+        """Return `data` with at most `pictures` training pictures, equally many of each class."""
         if self.pictures is None or self.pictures >= len(data.train):
             return data
         return replace(data, train=data.train.few(self.pictures, seed=self.seed))
 
 
-def _either(names: Iterable[str]) -> str:
+def _or_list(names: Iterable[str]) -> str:
     return " or ".join(repr(name) for name in names)

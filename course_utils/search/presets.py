@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +14,18 @@ from course_utils.core import CourseError
 from course_utils.search.space import LAYER_SETTINGS, SearchSpace, Values
 
 MOST_LAYERS = 8
-"""Layers that `space_for` takes: each adds dimensions, and a search has only so many trials."""
+"""Layers that `space_for` takes at most: with more dimensions a search needs more trials."""
 
 TRAINING: dict[str, Values] = {
-    # The rates at which a training of two epochs does best are too high for one of thirty.
+    # Higher rates are best in a training of two epochs, but too high for one of thirty.
     "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
     "weight_decay": FloatDistribution(1e-3, 0.1, log=True),
     "schedule": ["cosine", "OneCycle"],
-    "optimizer": ["AdamW"],  # under Adam, decay would be something else (notebook 02_3)
+    "optimizer": ["AdamW"],  # with Adam, weight decay has another effect (notebook 02_3)
     "label_smoothing": [0.0, 0.1],
     "augment": ["none", "flip", "flip and crop"],
 }
-"""How a network may be trained."""
+"""The settings of the training that `space_for` varies."""
 
 PROVEN: dict[str, Any] = {
     "learning_rate": 5e-3,
@@ -33,11 +34,11 @@ PROVEN: dict[str, Any] = {
     "optimizer": "AdamW",
     "label_smoothing": 0.1,
 }
-"""A training that usually is good, to begin with; its augmentation depends on its length."""
+"""A training that is usually good, to begin with; its augmentation depends on its length."""
 
 
 def first_cnn_space() -> SearchSpace:
-    """Of `SimpleCNN`, all numbers: rate and decay, how many kernels, and of what size."""
+    """Return a space for `SimpleCNN`: learning rate, weight decay, channels and kernel sizes."""
     return SearchSpace(
         {
             "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
@@ -57,12 +58,13 @@ def space_for(
     *,
     training: bool = True,
 ) -> SearchSpace:
-    """A space around any network, with its own values in it.
+    """Return a space around any network; the network's own values are in it.
 
-    Half to twice the channels, kernels two smaller to two larger, stride 1 or 2, dilation 1 or 2,
-    the groups that divide both channels, one or two convolutions in the place of one. Of many
-    layers `MOST_LAYERS` are taken, evenly over the network. Depthwise layers follow the others; the
-    channels of a layer that gives the output stay.
+    A layer gets half to twice its channels, kernels two smaller to two larger, stride 1 or 2,
+    dilation 1 or 2, groups that divide its channels on both sides, and one or two convolutions in
+    its place. If the network has many layers, `MOST_LAYERS` of them are taken, evenly spread.
+    Depthwise layers are left out because they follow the layers before them; the channels of the
+    output stay.
 
     Args:
         example_input: a batch (N, C, H, W); only its shape counts.
@@ -70,11 +72,13 @@ def space_for(
         training: whether the training may vary, too.
 
     Raises:
-        CourseError: an unknown setting, or nothing to vary.
+        CourseError: a setting is unknown, or there is nothing to vary.
     """
     for name in settings:
         if name not in LAYER_SETTINGS:
-            raise CourseError(f"{name!r} cannot be varied: choose of {', '.join(LAYER_SETTINGS)}.")
+            raise CourseError(
+                f"{name!r} cannot be varied: choose from {', '.join(LAYER_SETTINGS)}."
+            )
     convs = [
         (name, m)
         for name, m in model.named_modules()
@@ -84,45 +88,45 @@ def space_for(
         convs = [convs[i * len(convs) // MOST_LAYERS] for i in range(MOST_LAYERS)]
     values: dict[str, Values] = dict(TRAINING) if training else {}
     for name, conv in convs:
-        # Groups must divide the channels on both sides: so these go in steps of four.
-        ways = _ways(
-            conv, 4 if "groups" in settings and conv.out_channels % 4 == 0 else conv.groups
-        )
+        # Groups must divide the channels on both sides: so channels go in steps of four.
+        four = "groups" in settings and conv.out_channels % 4 == 0
+        possible = _possible_values(conv, channel_step=4 if four else conv.groups)
         for setting in settings:
-            if setting in ways and (
-                setting != "out_channels" or _widens(model, name, example_input)
+            if setting in possible and (
+                setting != "out_channels" or _can_widen(model, name, example_input)
             ):
-                values[f"{name}.{setting}"] = ways[setting]
+                values[f"{name}.{setting}"] = possible[setting]
     if not values:
         raise CourseError(
-            "There is nothing to vary: the network has no convolution of which "
-            f"{' or '.join(settings) or 'nothing'} could be another."
+            "There is nothing to vary: in no convolution of the network can "
+            f"{' or '.join(settings) or 'any setting'} be changed."
         )
     return SearchSpace(values)
 
 
-def _ways(conv: nn.Conv2d, step: int) -> dict[str, Values]:
-    """What may become of each setting of a layer; the channels go in steps, if above 1."""
+def _possible_values(conv: nn.Conv2d, channel_step: int) -> dict[str, Values]:
+    """Return the values that each setting of a layer may have."""
     channels, groups = conv.out_channels, conv.groups
     widths: BaseDistribution = IntDistribution(max(1, channels // 2), 2 * channels, log=True)
-    if step > 1:
-        widths = IntDistribution(step * -(-channels // (2 * step)), 2 * channels, step=step)
-    ways: dict[str, Values] = {"out_channels": widths, "depth": [1, 2]}
+    if channel_step > 1:
+        half = channel_step * math.ceil(channels / (2 * channel_step))
+        widths = IntDistribution(half, 2 * channels, step=channel_step)
+    values: dict[str, Values] = {"out_channels": widths, "depth": [1, 2]}
     height, width = conv.kernel_size
     if height == width and height % 2:
-        ways["kernel_size"] = range(max(1, height - 2), height + 3, 2)
+        values["kernel_size"] = range(max(1, height - 2), height + 3, 2)
     if conv.stride[0] == conv.stride[1]:
-        ways["stride"] = sorted({1, 2, conv.stride[0]})
+        values["stride"] = sorted({1, 2, conv.stride[0]})
     if conv.dilation[0] == conv.dilation[1] and max(conv.kernel_size) > 1:
-        ways["dilation"] = sorted({1, 2, conv.dilation[0]})
+        values["dilation"] = sorted({1, 2, conv.dilation[0]})
     dividing = [g for g in (1, 2, 4) if conv.in_channels % g == channels % g == 0]
     if len(dividing) > 1:
-        ways["groups"] = sorted({*dividing, groups})
-    return ways
+        values["groups"] = sorted({*dividing, groups})
+    return values
 
 
-def _widens(model: nn.Module, name: str, example_input: Tensor) -> bool:
-    """Whether the layer can have more channels at all: the output's cannot."""
+def _can_widen(model: nn.Module, name: str, example_input: Tensor) -> bool:
+    """Return whether the layer can have more channels; the layer of the output cannot."""
     conv = model.get_submodule(name)
     try:
         edit_conv(

@@ -1,8 +1,8 @@
-"""What `improve` found: every candidate, the best network, and plain code that makes it."""
+"""The result of `improve`: every candidate, the best network, and the code that makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from course_utils.conv import simple_settings
 from course_utils.search.candidate import ARTICLE, build
-from course_utils.search.code import code_of
-from course_utils.search.front import front
+from course_utils.search.code import candidate_code
+from course_utils.search.pareto import not_dominated
 
 if TYPE_CHECKING:
     import pandas
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tried:
-    """One candidate and what came of it.
+    """One candidate that was tried, and its result.
 
     Attributes:
-        number: from 1, in the order of trial; 0 is the network as it was given.
-        round: 1, 2 or 3; 0 for the network as it was given.
+        number: from 1, in the order of trial; 0 is the given network.
+        round: 1, 2 or 3; 0 for the given network.
         epochs: of its training.
         params: its values.
         accuracy: on the validation pictures; None if it has none.
-        multiply_adds: of one picture; None if it could not be built.
+        multiply_adds: for one picture; None if it could not be built.
         reason: why it has no accuracy, else "".
-        seconds: that its training took.
-        at: seconds from the start of the search to its end.
+        seconds: of its training.
+        at: seconds from the start of the search to the end of its training.
     """
 
     number: int
@@ -44,21 +44,26 @@ class Tried:
     seconds: float = 0.0
     at: float = 0.0
 
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Seconds of its training for each epoch."""
+        return self.seconds / self.epochs
+
 
 @dataclass
 class Improvement:
-    """What `improve` has found; while it is at work, what it has found so far.
+    """What `improve` has found; while it runs, what it has found so far.
 
     Attributes:
-        original: a copy of the network as it was given, on the CPU.
+        original: a copy of the given network, on the CPU.
         image_shape: (C, H, W) of the pictures.
-        weights: "keep" or "fresh", with which every training begins.
+        weights: "keep" or "fresh": the weights with which every training begins.
         seed: of the weights and of the trainings.
         start: the given network's own accuracy and cost.
-        best: the candidate to take, see `choice.winner`; `start` if none is better.
-        network: as `best` says, trained, in eval mode.
+        best: the candidate to take, see `selection.winner`; `start` if none is better.
+        network: the network of `best`, trained, in eval mode.
         tried: all candidates, in order.
-        now: what is being done, in words; "" at the end.
+        now: what the search is doing, in words; "" at the end.
         stopped: whether it was stopped before the budget was spent.
     """
 
@@ -75,7 +80,7 @@ class Improvement:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The values of the best candidate."""
+        """The values of the best candidate's settings."""
         return dict(self.best.params)
 
     @property
@@ -84,22 +89,25 @@ class Improvement:
         return torch.zeros(2, *self.image_shape)
 
     def front(self) -> list[Tried]:
-        """The candidates that no other beats in accuracy and cost, the cheapest first."""
-        return front_of(self.tried)
+        """Return the Pareto front of accuracy and cost, see `not_dominated`, the cheapest first."""
+        complete = [one for one in self.tried if one.accuracy is not None]
+        return not_dominated(
+            complete, cost=lambda one: one.multiply_adds, accuracy=lambda one: one.accuracy
+        )
 
     def cheapest(self, accuracy: float) -> Tried | None:
-        """The cheapest candidate that has at least this accuracy; None if there is none."""
+        """Return the cheapest candidate with at least this accuracy; None if there is none."""
         return next((one for one in self.front() if one.accuracy >= accuracy), None)
 
     def build(self, one: Tried | None = None) -> nn.Module:
-        """The network of a candidate, before its training; by default of the best one."""
+        """Return the network of a candidate, by default of the best one, before its training."""
         params = (one or self.best).params
         return build(
             self.original, params, self.example_input, weights=self.weights, seed=self.seed
         )
 
     def layers(self, one: Tried) -> str:
-        """What a candidate changes of the layers: "conv1.out_channels 16 → 8", or ""."""
+        """Return the changes of a candidate's layers, as "conv1.out_channels 16 → 8", or ""."""
         return ", ".join(
             f"{layer}.{setting} {before} → {value}"
             for layer, settings in layer_changes(self, one).items()
@@ -108,14 +116,14 @@ class Improvement:
         )
 
     def code(self, one: Tried | None = None) -> str:
-        """Plain Python that makes a candidate out of `model` and trains it on `data`."""
+        """Return Python code that makes a candidate from `model` and trains it on `data`."""
         one = one or self.best
         if not one.number:
             return "# model is the network as it was given.\n"
-        return code_of(one.params, one.epochs, self.image_shape, self.weights, self.seed)
+        return candidate_code(one.params, one.epochs, self.image_shape, self.weights, self.seed)
 
     def frame(self) -> pandas.DataFrame:
-        """One row a candidate, with all its values."""
+        """Return a table with one row for each candidate, with all its values."""
         import pandas as pd
 
         names = ("number", "round", "epochs", "accuracy", "multiply_adds", "reason")
@@ -124,7 +132,7 @@ class Improvement:
         )
 
     def report(self) -> str:
-        """What was found, in a few lines."""
+        """Return a summary of a few lines."""
         best, start = self.best, self.start
         failed = sum(one.accuracy is None for one in self.tried)
         lines = [
@@ -143,14 +151,8 @@ class Improvement:
         return "\n".join(lines)
 
 
-def front_of(tried: Iterable[Tried]) -> list[Tried]:
-    """Those that no other beats in accuracy and cost (see `front.front`), the cheapest first."""
-    complete = [one for one in tried if one.accuracy is not None]
-    return front(complete, cost=lambda one: one.multiply_adds, accuracy=lambda one: one.accuracy)
-
-
 def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Layer -> setting -> (value of the given network, value of the candidate)."""
+    """Return layer -> setting -> (value of the given network, value of the candidate)."""
     changes: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name, value in one.params.items():
         layer, dot, setting = name.rpartition(".")
@@ -161,12 +163,12 @@ def layer_changes(found: Improvement, one: Tried) -> dict[str, dict[str, tuple[A
 
 
 def training_changes(params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Setting -> (the article's value, the candidate's), of those that were searched."""
+    """Return setting -> (the article's value, the candidate's), of the settings searched."""
     return {name: (ARTICLE[name], value) for name, value in params.items() if name in ARTICLE}
 
 
 def _lines(found: Improvement, one: Tried) -> list[str]:
-    """Each value of a candidate, beside what it was."""
+    """Return a line for each value of a candidate, with the given network's own value."""
     training = {name: value for name, (_, value) in training_changes(one.params).items()}
     lines = [
         f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}"
@@ -180,7 +182,7 @@ def _lines(found: Improvement, one: Tried) -> list[str]:
 
 
 def own_value(model: nn.Module, layer: str, setting: str) -> Any:
-    """The value that a layer has already: `simple_settings`, and 1 for its depth."""
+    """Return the value that a layer has now, as `simple_settings` does; 1 for its depth."""
     if setting == "depth":
         return 1
     return simple_settings(model.get_submodule(layer))[setting]

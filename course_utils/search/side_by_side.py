@@ -1,8 +1,8 @@
-"""How a candidate of `improve` and the network as it was given fare in equal trainings.
+"""A candidate of `improve` and the given network, compared after trainings of equal length.
 
-In a search the candidates of different rounds have had trainings of different length. Before one
-says how much better a candidate is, both are trained anew for the same number of epochs: the
-candidate as it asks for, the network as it was given with the article's settings.
+In a search, candidates of different rounds are trained for different numbers of epochs. For a fair
+comparison both networks are trained again for the same number of epochs: the candidate with its own
+settings, the given network with the article's.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from course_utils.training import Precision, Step, fit
 
 @dataclass(frozen=True)
 class TrainedOne:
-    """A candidate after a whole training.
+    """A candidate after a training.
 
     Attributes:
-        one: the candidate; number 0 is the network as it was given.
+        one: the candidate; number 0 is the given network.
         epochs: of the training.
         model: the trained network, in eval mode.
         accuracy: on the validation pictures.
         interval: Wilson's, 95 %.
-        parameters: numbers that it learns.
+        parameters: how many the network has.
     """
 
     one: Tried
@@ -43,7 +43,7 @@ class TrainedOne:
 
 
 class SideBySide:
-    """Equal trainings of candidates of one search, and of the network as it was given.
+    """Trainings of equal length, of candidates of one search and of the given network.
 
     Args:
         found: the search.
@@ -51,9 +51,9 @@ class SideBySide:
         precision: as for `fit`.
 
     Attributes:
-        trained: (candidate, epochs) -> what came of it, in the order of training; candidate 0 is
-            the network as it was given.
-        tested: the same -> its `Evaluation` on the test pictures, once `evaluate` was asked.
+        trained: (candidate's number, epochs) -> the result, in the order of training.
+        tested: (candidate's number, epochs) -> `Evaluation` on the test pictures; filled by
+            `evaluate`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SideBySide:
         self.tested: dict[tuple[int, int], Evaluation] = {}
 
     def missing(self, one: Tried, epochs: int) -> list[Tried]:
-        """Of a candidate and the network as it was given, what has not been trained so long yet."""
+        """Return the candidate, the given network, or both: what `epochs` have not trained yet."""
         return [o for o in (one, self.found.start) if (o.number, epochs) not in self.trained]
 
     def train(
@@ -75,17 +75,17 @@ class SideBySide:
         stop: threading.Event | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> TrainedOne | None:
-        """Build a candidate and train it; `found.start` is trained with the article's settings.
+        """Build and train a candidate; `found.start` is trained with the article's settings.
 
         Args:
             stop, on_step: as for `fit`.
 
         Returns:
-            None if it was stopped; that leaves nothing.
+            The result, which is also kept in `trained`; None if the training was stopped.
 
         Raises:
             CourseError: the candidate cannot be built.
-            Diverged: its loss is no number any more.
+            Diverged: its loss is no longer a number.
         """
         model = self.found.build(one)
         history = fit(
@@ -109,13 +109,13 @@ class SideBySide:
         return row
 
     def evaluate(self) -> dict[tuple[int, int], Evaluation]:
-        """Measure all that was trained on the test pictures, each once.
+        """Measure each trained network once on the test pictures.
 
         Raises:
-            CourseError: nothing was.
+            CourseError: nothing has been trained.
         """
         if not self.trained:
-            raise CourseError("Nothing has been trained yet, so the test pictures have to wait.")
+            raise CourseError("Nothing has been trained yet: train a candidate first.")
         for key, row in self.trained.items():
             if key not in self.tested:
                 self.tested[key] = evaluate(

@@ -10,8 +10,8 @@
         }
     )
 
-A name with a dot is a setting of that layer, as `edit_conv` takes it, or its `depth`; a name
-without one belongs to the training.
+A name with a dot is a setting of that layer, as in `edit_conv`, or its `depth`; a name without a
+dot is a setting of the training.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from course_utils.core import CourseError
 from course_utils.search.candidate import ARTICLE, CHOICES
 
 LAYER_SETTINGS = ("out_channels", "kernel_size", "stride", "dilation", "groups", "depth")
-"""What can be searched of a convolution; `depth` counts the convolutions in its place."""
+"""Settings of a layer that can be searched; `depth` is the number of convolutions in its place."""
 
 TRAINING_SETTINGS = tuple(ARTICLE)
-"""What can be searched of the training."""
+"""Settings of the training that can be searched."""
 
 Values = BaseDistribution | range | Sequence[Any]
 """One of Optuna's distributions, a `range` of whole numbers, or the values to choose from."""
 
 
 class SearchSpace(Mapping[str, BaseDistribution]):
-    """Names and what values each of them may have.
+    """The settings that are searched, and the values that each may have.
 
     Args:
-        values: name -> values, see above. Order counts: of a grid the first names get most values.
+        values: name -> values, see above. In a grid the first names get the most values.
 
     Raises:
-        CourseError: an empty space, a name that means nothing, or values that leave no choice or
-            are none that the setting can have.
+        CourseError: the space is empty, a name is not a setting that can be searched, or its values
+            are missing or not allowed.
     """
 
     def __init__(self, values: Mapping[str, Values]) -> None:
@@ -80,7 +80,7 @@ class SearchSpace(Mapping[str, BaseDistribution]):
 
     @property
     def layers(self) -> dict[str, list[str]]:
-        """Layer -> those of its settings that are searched."""
+        """Layer -> its settings that are searched."""
         found: dict[str, list[str]] = {}
         for name in self:
             layer, dot, setting = name.rpartition(".")
@@ -89,10 +89,10 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         return found
 
     def check_layers(self, model: nn.Module) -> None:
-        """See that every layer of the space is a convolution of `model`.
+        """Check that every layer of the space is a convolution of `model`.
 
         Raises:
-            CourseError: one is not; the text lists those that are.
+            CourseError: one is not; the message lists those that are.
         """
         convs = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
         for layer in self.layers:
@@ -103,7 +103,7 @@ class SearchSpace(Mapping[str, BaseDistribution]):
                 )
 
     def contains(self, name: str, value: Any) -> bool:
-        """Whether `name` may have this value."""
+        """Return whether `name` may have this value."""
         values = self[name]
         if isinstance(values, CategoricalDistribution):
             return value in values.choices
@@ -117,7 +117,7 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         return math.isclose(steps, round(steps), abs_tol=1e-9)
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-        """A value for each name, chosen by the trial's sampler."""
+        """Return a value for each name, chosen by the trial's sampler."""
         params: dict[str, Any] = {}
         for name, values in self.items():
             match values:
@@ -134,39 +134,39 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         return params
 
     def grid(self, most: int) -> list[dict[str, Any]]:
-        """At most `most` points of a grid; the first names of the space get the most values.
+        """Return at most `most` points of a grid; the first names get the most values.
 
-        Every name begins with one value. Then, round by round and name by name, a value is added
-        as long as the grid does not get too large. The values are the middles of equal parts of the
-        range, on a logarithmic scale where the distribution has one.
+        Every name begins with one value. Then the names get one more value in turn, as long as the
+        grid does not become too large. The values are the centres of equal parts of the range, on a
+        logarithmic scale if the distribution has one.
 
         Raises:
             CourseError: `most` is below 1.
         """
         if most < 1:
-            raise CourseError(f"A grid of {most} points is none: give at least 1.")
+            raise CourseError(f"A grid of {most} points has no candidate: give at least 1.")
         counts = dict.fromkeys(self, 1)
         growing = True
         while growing:
             growing = False
             for name, values in self.items():
-                wanted = counts | {name: counts[name] + 1}
-                room = math.prod(wanted.values()) <= most
-                if room and len(_evenly(values, wanted[name])) == wanted[name]:
-                    counts, growing = wanted, True
-        axes = [_evenly(values, counts[name]) for name, values in self.items()]
+                more = counts | {name: counts[name] + 1}
+                fits = math.prod(more.values()) <= most
+                if fits and len(_evenly_spaced(values, more[name])) == more[name]:
+                    counts, growing = more, True
+        axes = [_evenly_spaced(values, counts[name]) for name, values in self.items()]
         return [dict(zip(self, point, strict=True)) for point in itertools.product(*axes)]
 
     def to_json(self) -> str:
-        """Text from which `from_json` makes an equal space."""
+        """Return text from which `from_json` makes an equal space."""
         return json.dumps({name: distribution_to_json(v) for name, v in self.items()})
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:
-        """The space that `to_json` wrote.
+        """Create the space that `to_json` wrote.
 
         Raises:
-            CourseError: a value is no distribution as Optuna writes it.
+            CourseError: a value is not a distribution as Optuna writes it.
         """
         return cls({name: _from_json(name, v) for name, v in json.loads(text).items()})
 
@@ -187,7 +187,7 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
     if setting not in known or (dot and not layer):
         where = f"Of the layer {layer!r}" if dot else "Of the training"
         raise CourseError(
-            f"{name!r} is nothing that can be searched. {where}, that is: {', '.join(known)}."
+            f"{name!r} cannot be searched. {where} you can choose: {', '.join(known)}."
         )
     if isinstance(values, range):
         if not values or values.step < 1:
@@ -215,28 +215,28 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
 
 def _number(name: str, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise CourseError(f"{name}: {value!r} is no number, and this setting has to be one.")
+        raise CourseError(f"{name}: {value!r} is not a number, and this setting needs one.")
     return int(value) if isinstance(value, Integral) else float(value)
 
 
-def _evenly(values: BaseDistribution, count: int) -> list[Any]:
-    """The middles of `count` equal parts of the range; fewer where there are not so many values."""
+def _evenly_spaced(values: BaseDistribution, count: int) -> list[Any]:
+    """Return the centres of `count` equal parts of the range, or fewer if it has fewer values."""
     if isinstance(values, CategoricalDistribution):
         every = len(values.choices)
         count = min(count, every)
-        return [values.choices[int(place)] for place in _middles(0, every, count)]
-    # Of whole numbers, as many parts as there are numbers give just these.
+        return [values.choices[int(centre)] for centre in _centres(0, every, count)]
+    # Each value of a stepped range is the centre of a part, so the range begins half a step lower.
     half = 0.0 if values.step is None else values.step / 2
     low, high = values.low, values.high
     if values.log:
         ends = math.log(low - half), math.log(high + half)
-        places = [math.exp(place) for place in _middles(*ends, count)]
+        centres = [math.exp(centre) for centre in _centres(*ends, count)]
     else:
-        places = _middles(low - half, high + half, count)
+        centres = _centres(low - half, high + half, count)
     if values.step is not None:
-        places = [low + round((place - low) / values.step) * values.step for place in places]
-    return list(dict.fromkeys(min(max(place, low), high) for place in places))
+        centres = [low + round((centre - low) / values.step) * values.step for centre in centres]
+    return list(dict.fromkeys(min(max(centre, low), high) for centre in centres))
 
 
-def _middles(low: float, high: float, count: int) -> list[float]:
+def _centres(low: float, high: float, count: int) -> list[float]:
     return [low + (high - low) * (i + 0.5) / count for i in range(count)]

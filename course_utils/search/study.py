@@ -1,7 +1,7 @@
-"""Studies: made once, with a queue of trials; opened by as many workers as there are.
+"""Studies: created once with a queue of trials, then opened by any number of workers.
 
 A budget of n trials is a queue of n waiting trials in the storage. Workers take one at a time, so
-together they try n candidates and not one more; who finds the queue empty goes home.
+together they try exactly n candidates. A worker that finds the queue empty ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import optuna
@@ -18,30 +18,32 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from course_utils.core import CourseError, mixed_seed, whole_number
-from course_utils.search.cluster.queue import SLOT, with_slot
-from course_utils.search.front import front
 from course_utils.search.methods import PRUNERS, make_sampler
 from course_utils.search.objective import REASON
+from course_utils.search.pareto import not_dominated
 from course_utils.search.plan import LARGEST_SEED, OBJECTIVES, Plan
 
 if TYPE_CHECKING:
     import pandas
 
-_PLAN, _READY = "plan", "ready"
+QUEUE_POSITION = "slot"  # the name under which stored studies have it
+"""The trial's attribute with its place in the queue, from 0; None or missing if it has none."""
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+_PLAN, _READY = "plan", "ready"
 
 
 def create_study(
     plan: Plan, name: str | None = None, storage: BaseStorage | None = None
 ) -> optuna.Study:
-    """The study of a plan, with its queue; an existing one of the same name and plan goes on.
+    """Create the study of a plan, with its queue, or open the one that exists already.
 
     Args:
         storage: where it is kept; None for the memory of this process.
 
     Raises:
-        CourseError: there is one of this name with another plan.
+        CourseError: a study of this name exists and has another plan.
     """
     sampler = make_sampler(plan.method, plan.seed, plan.trials)
     directions = [OBJECTIVES[o] for o in plan.objectives]
@@ -55,25 +57,27 @@ def create_study(
                 directions=directions,
             )
         except optuna.exceptions.DuplicatedStudyError:
-            return _same(open_study(name, storage, seed=plan.seed), plan)
+            study = open_study(name, storage, seed=plan.seed)
+            _check_same_plan(study, plan)
+            return study
         study.set_user_attr(_PLAN, plan.to_json())
         points = plan.space.grid(plan.trials) if plan.method == "grid" else [{}] * plan.trials
-        for slot, point in enumerate(points):
-            study.enqueue_trial(point, user_attrs={SLOT: slot})
+        for position, point in enumerate(points):
+            study.enqueue_trial(point, user_attrs={QUEUE_POSITION: position})
         study.set_user_attr(_READY, True)
     return study
 
 
 def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = None) -> optuna.Study:
-    """A study that was made before, with the sampler and the pruner of its plan.
+    """Open an existing study, with the sampler and the pruner of its plan.
 
     Args:
-        seed: of the sampler, which goes on with other numbers than those that the trials until now
-            were drawn with; None for one that no other worker has.
+        seed: of the sampler. It is mixed with the number of trials so far, so that a sampler that
+            goes on does not draw the same numbers again. None for a random seed.
 
     Raises:
-        CourseError: there is none of this name, it was not made by `create_study`, or the seed is
-            no whole number from 0 up.
+        CourseError: there is no study of this name, it was not made by `create_study`, or the seed
+            is not a whole number from 0 up.
     """
     if seed is not None:
         seed = whole_number("seed", seed, 0, LARGEST_SEED)
@@ -100,40 +104,43 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
 
 
 def plan_of(study: optuna.Study) -> Plan:
-    """What the study does."""
+    """Return the plan that the study was created with."""
     return Plan.from_json(study.user_attrs[_PLAN])
 
 
-def _same(study: optuna.Study, plan: Plan) -> optuna.Study:
-    differences = plan_of(study).differences(plan)
-    if differences:
+def _check_same_plan(study: optuna.Study, plan: Plan) -> None:
+    if differences := plan_of(study).differences(plan):
         raise CourseError(
             f"There is a study {study.study_name!r} already, and its {' and '.join(differences)} "
             "differ from yours: results of the two cannot be compared. Take another name, or the "
             "old plan to go on with that study."
         )
-    return study
+
+
+def in_queue(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that have a place in the queue; a worker drops the others."""
+    return [trial for trial in trials if trial.user_attrs.get(QUEUE_POSITION) is not None]
 
 
 def trials_of(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials but those that a worker dropped, for another one had their place in the queue.
+    """Return the trials that count: those in the queue, or all if the study has no queue.
 
-    A study that has no queue, as it was put together from results, has all of its trials.
+    A study that was made from records (`study_of`) has no queue.
     """
     trials = study.get_trials(deepcopy=False)
-    return with_slot(trials) if _PLAN in study.user_attrs else trials
+    return in_queue(trials) if _PLAN in study.user_attrs else trials
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials with a result or a reason for having none, in the order of their ends."""
+    """Return the complete and the pruned trials, in the order in which they ended."""
     done = [trial for trial in trials_of(study) if trial.state in DONE]
     return sorted(done, key=lambda t: t.datetime_complete)
 
 
 def best_so_far(study: optuna.Study) -> list[float]:
-    """After each finished trial the best value until then, of the first objective.
+    """Return the best value of the first objective after each finished trial.
 
-    Shape: one number for each trial; nan before the first one that has a value.
+    Shape: one number for each trial; nan before the first trial that has a value.
     """
     best, curve = float("nan"), []
     for trial in finished(study):
@@ -144,29 +151,29 @@ def best_so_far(study: optuna.Study) -> list[float]:
 
 
 def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
-    """The candidates that no other beats in accuracy and cost (see `front`), the cheapest first.
+    """Return the Pareto front of accuracy and cost (see `not_dominated`), the cheapest first.
 
-    Also of a study with one objective: the cost, in multiply-adds, is known of every trial.
+    This works for a study with one objective, too: every trial knows its cost in multiply-adds.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return front(complete, cost=cost_of, accuracy=lambda trial: trial.values[0])
+    return not_dominated(complete, cost=cost_of, accuracy=lambda trial: trial.values[0])
 
 
 def cost_of(trial: FrozenTrial) -> int:
-    """Multiply-adds of a candidate, of one picture."""
+    """Return the multiply-adds that the candidate needs for one picture."""
     return trial.user_attrs["multiply_adds"]
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much each setting tells the best tenth of the candidates from the rest, largest first.
+    """Return how well each setting separates the best tenth of the candidates from the rest.
 
-    The shares add up to 1; they are no shares of a variance.
+    The shares add up to 1, the largest first. They are not shares of a variance.
 
     Watanabe, Bansal and Hutter 2023, "PED-ANOVA: Efficiently quantifying hyperparameter importance
     in arbitrary subspaces".
 
     Raises:
-        CourseError: fewer than four candidates have a value, or all have the same.
+        CourseError: fewer than four candidates have a value, or all values are equal.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len({t.values[0] for t in complete}) < 2 or len(complete) < 4:
@@ -174,13 +181,13 @@ def importances(study: optuna.Study) -> dict[str, float]:
             f"{len(complete)} finished candidates say nothing about what matters: at least 4 with "
             "different values are needed."
         )
-    with quiet(), unwarned():
-        # PED-ANOVA asks what makes a number small, so accuracy is turned round.
+    with quiet(), without_warnings():
+        # PED-ANOVA looks for small values, so the accuracy gets a minus sign.
         return optuna.importance.get_param_importances(study, target=lambda t: -t.values[0])
 
 
 def trial_table(study: optuna.Study) -> pandas.DataFrame:
-    """One row a trial: number, state, accuracy, multiply-adds, reason, and every value."""
+    """Return a table with one row for each trial: state, accuracy, cost, reason and settings."""
     import pandas as pd
 
     rows = [
@@ -205,10 +212,10 @@ _quiet_blocks, _verbosity = 0, optuna.logging.WARNING
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's log lines, in any number of threads at once.
+    """Run a block without Optuna's log lines, in any number of threads at once.
 
-    The last block that ends gives Optuna the verbosity back that it had before the first began,
-    unless somebody has chosen another one by then.
+    The last block that ends restores the verbosity from before the first block, unless it was
+    changed in the meantime.
     """
     global _quiet_blocks, _verbosity
     with _lock:
@@ -226,12 +233,14 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unwarned() -> Iterator[None]:
-    """Without Optuna's warnings about what is experimental; for single calls.
+def without_warnings() -> Iterator[None]:
+    """Run a block without Optuna's warnings about experimental functions.
 
-    Python's filters belong to the whole process: what another thread sets in the meantime is lost.
+    Only for single calls: Python's warning filters belong to the whole process, so a filter that
+    another thread sets in the meantime is lost.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "PedAnova", UserWarning)  # about low values: we know
+        # Optuna warns that PED-ANOVA looks for small values.
+        warnings.filterwarnings("ignore", "PedAnova", UserWarning)
         yield

@@ -1,4 +1,4 @@
-"""Equal trainings of a candidate and of the network as it was given."""
+"""Trainings of equal length, of a candidate and of the given network."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_the_given_network_is_trained_as_the_article_does(found, side):
     assert not row.model.training
 
 
-def test_a_row_says_what_the_network_can(found, side):
+def test_a_result_has_the_networks_accuracy(found, side):
     one = found.tried[0]
     row = side.train(one, one.epochs)
-    seen = evaluate(row.model, DATA.validation, mean=DATA.mean, std=DATA.std)
-    assert row.accuracy == seen.accuracy == one.accuracy
-    assert row.interval == seen.interval()
+    result = evaluate(row.model, DATA.validation, mean=DATA.mean, std=DATA.std)
+    assert row.accuracy == result.accuracy == one.accuracy
+    assert row.interval == result.interval()
     assert row.parameters == sum(p.numel() for p in row.model.parameters())
 
 

@@ -1,10 +1,15 @@
-"""The places in a study's queue: what is done, what is tried again, what was given up.
+"""The queue of a study: which candidates are done, which are tried again, which are given up.
 
-Each trial of the queue has a slot. One that ends without saying anything about its candidate (its
-worker died or was stopped, or the storage did not answer) leaves the slot open, and whoever sees
-that queues another trial of it. Two workers may see it at once and queue two: of the trials of a
-slot that of the lowest number owns it until it has ended without a result, and every other one is
-superfluous; its worker drops it before it is trained. So no slot is lost, and none has two results.
+Each trial of the queue has a position. A trial is inconclusive if it ends without saying anything
+about its candidate: its worker died or was stopped, or the storage did not answer. Then any worker
+that sees this queues another trial at the same position. Two workers may do so at once. So of the
+trials at one position, the one with the lowest number that is not inconclusive owns the position.
+The others are duplicates, and their workers drop them before training. In this way no position is
+lost, and none has two results.
+
+Optuna's own `RetryHeartbeatStaleTrialCallback` is not enough here: it retries only trials without a
+heartbeat, not those that were stopped, and a trial is lost if the worker that fails it is killed
+before it has queued the retry.
 """
 
 from __future__ import annotations
@@ -14,79 +19,72 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from course_utils.search.objective import REASON, STOPPED
-
-SLOT = "slot"
-"""The trial's attribute with its place in the queue; None or missing if it is superfluous."""
+from course_utils.search.objective import REASON
+from course_utils.search.study import QUEUE_POSITION, in_queue
 
 RETRIES = 3
-"""How often a slot is tried again whose worker died: a trial that kills every worker ends."""
+"""How often a candidate is tried again after its worker died; it may be what kills the workers."""
 
-STUMBLED = "the storage did not answer"
-"""The reason of a trial in whose course the storage was away for a moment."""
+STOPPED = "the search was stopped"
+"""The reason of a trial that was interrupted."""
 
-_FIXED = "fixed_params"  # where Optuna keeps the values that a trial was queued with
-
-
-def with_slot(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have a place in the queue: all but the superfluous ones."""
-    return [trial for trial in trials if trial.user_attrs.get(SLOT) is not None]
+STORAGE_FAILED = "the storage did not answer"
+"""The reason of a trial during which the storage was away."""
 
 
-def left_open(trial: FrozenTrial) -> bool:
-    """Whether it has ended without saying anything about its candidate.
+def is_inconclusive(trial: FrozenTrial) -> bool:
+    """Return whether the trial has ended without saying anything about its candidate.
 
-    A failure with a reason of its own is an answer: it would fail again.
+    A failure with another reason is conclusive: the candidate would fail again.
     """
     reason = trial.user_attrs.get(REASON)
-    return trial.state == TrialState.FAIL and reason in (None, STOPPED, STUMBLED)
+    return trial.state == TrialState.FAIL and reason in (None, STOPPED, STORAGE_FAILED)
 
 
-def is_superfluous(number: int, trials: Iterable[FrozenTrial]) -> bool:
-    """Whether the trial of this number has no place in the queue, or another one owns it."""
-    placed = with_slot(trials)
-    mine = [trial.user_attrs[SLOT] for trial in placed if trial.number == number]
-    return not mine or any(
-        trial.number < number and trial.user_attrs[SLOT] == mine[0] and not left_open(trial)
-        for trial in placed
+def is_duplicate(number: int, trials: Iterable[FrozenTrial]) -> bool:
+    """Return whether the trial of this number has no position, or another one owns it."""
+    queued = in_queue(trials)
+    position = [t.user_attrs[QUEUE_POSITION] for t in queued if t.number == number]
+    return not position or any(
+        trial.number < number
+        and trial.user_attrs[QUEUE_POSITION] == position[0]
+        and not is_inconclusive(trial)
+        for trial in queued
     )
 
 
 def given_up(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The last trial of each slot that is not tried again, though it has no result."""
-    return [tries[-1] for tries in _open(trials) if _deaths(tries) > RETRIES]
+    """Return the last trial at each position that has no result and is not tried again."""
+    return [tries[-1] for tries in _open_positions(trials) if _deaths(tries) > RETRIES]
 
 
 def requeue(study: optuna.Study, trials: Iterable[FrozenTrial]) -> int:
-    """Queue a trial of each slot that is open and that nobody works on; how many these are.
+    """Queue the candidates that have no result and that no worker is working on.
 
-    The new trial tries the same candidate. Only what died counts against `RETRIES`: a trial that
-    was stopped is queued again however often.
+    A trial that was stopped is queued again without limit; only the others count against `RETRIES`.
 
     Args:
-        trials: the study's, as they were when one looked.
+        trials: of the study, as the caller has read them.
+
+    Returns:
+        How many trials were queued.
     """
-    lost = [tries[-1] for tries in _open(trials) if _deaths(tries) <= RETRIES]
+    lost = [tries[-1] for tries in _open_positions(trials) if _deaths(tries) <= RETRIES]
     for trial in lost:
-        fixed = {_FIXED: trial.system_attrs[_FIXED]} if _FIXED in trial.system_attrs else {}
-        study.add_trial(
-            optuna.create_trial(
-                state=TrialState.WAITING,
-                params=trial.params,
-                distributions=trial.distributions,
-                user_attrs={SLOT: trial.user_attrs[SLOT]},
-                system_attrs=fixed,
-            )
+        # Optuna keeps the values that a trial was queued with under this name.
+        candidate = trial.system_attrs.get("fixed_params", {}) | trial.params
+        study.enqueue_trial(
+            candidate, user_attrs={QUEUE_POSITION: trial.user_attrs[QUEUE_POSITION]}
         )
     return len(lost)
 
 
-def _open(trials: Iterable[FrozenTrial]) -> list[list[FrozenTrial]]:
-    """The trials of each slot that is open and that nobody works on, the latest last."""
+def _open_positions(trials: Iterable[FrozenTrial]) -> list[list[FrozenTrial]]:
+    """Return the trials of each position at which all are inconclusive, the latest last."""
     tries: dict[int, list[FrozenTrial]] = {}
-    for trial in with_slot(trials):
-        tries.setdefault(trial.user_attrs[SLOT], []).append(trial)
-    return [same for same in tries.values() if all(map(left_open, same))]
+    for trial in in_queue(trials):
+        tries.setdefault(trial.user_attrs[QUEUE_POSITION], []).append(trial)
+    return [same for same in tries.values() if all(map(is_inconclusive, same))]
 
 
 def _deaths(tries: Iterable[FrozenTrial]) -> int:

@@ -1,8 +1,8 @@
-"""Where a study lives: SQLite on one machine, PostgreSQL for many.
+"""Where a study is kept: SQLite for one machine, PostgreSQL for many.
 
-Only databases are offered, for only they notice a killed worker: each running trial writes a
-heartbeat, and one that has fallen silent is failed and queued again by whoever sees it. Optuna's
-journal files have no heartbeat, and a trial whose worker was killed would be running for ever.
+Only databases are offered, because only they notice a killed worker: each running trial sends
+heartbeats, and a worker that sees a silent trial fails it and queues its candidate again. Optuna's
+journal files have no heartbeat: the trial of a killed worker would count as running for ever.
 """
 
 from __future__ import annotations
@@ -21,30 +21,52 @@ from optuna.storages import RDBStorage
 from course_utils.core import CourseError, whole_number
 from course_utils.data import cache_dir
 
-VARIABLE = "COURSE_STORAGE"
+STORAGE_VARIABLE = "COURSE_STORAGE"
 """Environment variable with the address of the storage."""
 
 HEARTBEAT = 10
-"""Seconds between two signs of life of a running trial."""
+"""Seconds between two heartbeats of a running trial."""
+
+STORAGE_ERRORS = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.DatabaseError,
+    optuna.exceptions.StorageInternalError,
+    sqlite3.Error,
+)
+"""Raised when a database does not answer."""
+
+_TIMEOUTS = {
+    "connect_timeout": 10,  # seconds
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""For libpq: a host that does not answer counts as gone after about half a minute.
+
+By default this takes hours, and a worker that waits so long cannot be stopped either.
+"""
 
 
 class StorageGone(CourseError):
-    """The storage does not answer any more."""
+    """The storage does not answer."""
 
 
 class _Storage(RDBStorage):
-    """A sign of life that the storage does not hear is made good by the next one."""
+    """A storage whose heartbeats go on after one of them has failed."""
 
     def record_heartbeat(self, trial_id: int) -> None:
-        # Optuna's thread would end, and its living trial would be taken for dead. Whether the
-        # storage is gone for good is noticed by the worker.
-        with contextlib.suppress(*GONE):
+        # An error would end Optuna's heartbeat thread, and the trial would be failed as silent
+        # although it is running. If the storage stays away, the worker itself notices.
+        with contextlib.suppress(*STORAGE_ERRORS):
             super().record_heartbeat(trial_id)
 
 
 def storage_url(url: str | None = None) -> str:
-    """The address: as given, or that of the environment variable, or a file in the user's cache."""
-    url = url or os.environ.get(VARIABLE)
+    """Return `url`, or the environment variable's address, or a file in the user's cache."""
+    url = url or os.environ.get(STORAGE_VARIABLE)
     if url:
         return url
     folder = cache_dir()
@@ -55,26 +77,27 @@ def storage_url(url: str | None = None) -> str:
 def open_storage(
     url: str | None = None, *, heartbeat: int = HEARTBEAT, grace: int | None = None
 ) -> RDBStorage:
-    """The storage at an address such as "sqlite:///search.db" or
-    "postgresql+psycopg://user:password@host/database".
+    """Open the storage at an address, and create its tables if it is new.
 
     Args:
-        heartbeat: seconds between two signs of life of a trial; the same for all workers of a
-            study, for each judges the others by its own.
+        url: such as "sqlite:///search.db" or "postgresql+psycopg://user:password@host/database";
+            for None see `storage_url`.
+        heartbeat: seconds between two heartbeats of a trial. All workers of a study need the same
+            value, because each judges the others by its own.
         grace: seconds of silence after which a trial counts as dead; three heartbeats if None.
 
     Raises:
-        CourseError: no such kind of storage, its driver is not installed, or a number of seconds
-            that is no whole one from 1 up.
-        StorageGone: nothing answers there.
+        CourseError: this kind of storage is not known, its driver is not installed, or a number of
+            seconds is not a whole number from 1 up.
+        StorageGone: nothing answers at the address.
     """
     grace = 3 * heartbeat if grace is None else grace
     for name, value in (("heartbeat", heartbeat), ("grace", grace)):
         whole_number(name, value, 1)
     url = storage_url(url)
-    shown = hidden(url)
+    shown = without_password(url)
     try:
-        options = {"connect_args": _patience(url), "pool_pre_ping": True}
+        options = {"connect_args": _connection_timeouts(url), "pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = _Storage(
@@ -84,103 +107,79 @@ def open_storage(
                 grace_period=grace,
             )
         if storage.engine.name == "sqlite":
-            sqlalchemy.event.listen(storage.engine, "begin", _lock)
+            sqlalchemy.event.listen(storage.engine, "begin", _begin_immediate)
         return storage
     except (
         sqlalchemy.exc.ArgumentError,
         sqlalchemy.exc.NoSuchModuleError,
         ImportError,
-        ValueError,  # of a port that is no number
+        ValueError,  # of a port that is not a number
     ) as error:
         raise CourseError(
-            f"{shown!r} is no storage that can be used here ({_line(error)}). Give "
-            "'sqlite:///search.db' or 'postgresql+psycopg://user@host/database' (for which the "
-            "package psycopg must be installed)."
+            f"{shown!r} cannot be used as a storage here ({_first_line(error)}). Give "
+            "'sqlite:///search.db' or 'postgresql+psycopg://user@host/database' (which needs the "
+            "package psycopg)."
         ) from error
-    except GONE as error:
-        raise StorageGone(f"No storage answers at {shown!r}: {_line(error)}.") from error
+    except STORAGE_ERRORS as error:
+        raise StorageGone(f"No storage answers at {shown!r}: {_first_line(error)}.") from error
 
 
-def _lock(connection: sqlalchemy.Connection) -> None:
-    """Let a transaction of SQLite have the file for itself from its beginning.
+def _begin_immediate(connection: sqlalchemy.Connection) -> None:
+    """Let a transaction of SQLite lock the file from its beginning.
 
-    Optuna reads a trial's state "for update", which SQLite does not know: two workers might both
-    read that a trial is waiting, and both take it.
+    Optuna reads a trial's state with "SELECT ... FOR UPDATE", which SQLite does not have: two
+    workers could both read that a trial is waiting, and both take it.
     """
-    connection.connection.dbapi_connection.isolation_level = None  # sqlite3 itself begins none
+    connection.connection.dbapi_connection.isolation_level = None  # sqlite3 begins none itself
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-_PATIENCE = {
-    "connect_timeout": 10,  # seconds
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,  # milliseconds
-}
-"""For libpq: after about half a minute a host that has vanished counts as gone.
-
-By default that takes hours, or for ever, and a worker that waits so long cannot end either.
-"""
-
-
-def _patience(url: str) -> dict[str, int]:
-    """How long the driver waits; what the address says itself is left to it."""
+def _connection_timeouts(url: str) -> dict[str, int]:
+    """Return timeouts for the database's driver, except those that the address sets itself."""
     address = sqlalchemy.engine.make_url(url)
     if address.get_backend_name() == "sqlite":
         return {"timeout": 60}
     if address.drivername in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
-        return {name: value for name, value in _PATIENCE.items() if name not in address.query}
+        return {name: value for name, value in _TIMEOUTS.items() if name not in address.query}
     return {}
 
 
 @contextlib.contextmanager
-def answered_in_words(url: str) -> Iterator[None]:
-    """A storage that goes away inside the block is an error that says how to go on.
+def storage_errors_in_words(url: str) -> Iterator[None]:
+    """Turn a database's errors inside the block into a `StorageGone` that says how to go on.
 
     Raises:
-        StorageGone: in the place of a database's error.
+        StorageGone: instead of a database's error.
     """
     try:
         yield
     except CourseError:
-        raise  # in words already
+        raise  # has a clear message already
     except Exception as error:
-        # Optuna sometimes stumbles over it in its turn: what counts is what came first.
+        # Optuna may raise an error of its own on top: the database's error is among its causes.
         first: BaseException | None = error
-        while first is not None and not isinstance(first, GONE):
+        while first is not None and not isinstance(first, STORAGE_ERRORS):
             first = first.__cause__ or first.__context__
         if first is None:
             raise
         raise StorageGone(
-            f"The storage {hidden(url)!r} does not answer any more ({_line(first)}). What was "
-            "finished is kept: start the worker again with the same study when it is back; the "
-            "trial that was on its way is tried again."
+            f"The storage {without_password(url)!r} does not answer any more "
+            f"({_first_line(first)}). All finished trials are kept. When the storage is back, "
+            "start the worker again with the same study: the trial that was running is tried again."
         ) from error
 
 
-def hidden(url: str) -> str:
-    """The address without its password."""
+def without_password(url: str) -> str:
+    """Return the address with its password hidden."""
     try:
         shown = sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except (sqlalchemy.exc.ArgumentError, ValueError):
-        # Nobody knows where in it a password is, but it is before the last "@".
+        # The address cannot be read, but a password in it would stand before the last "@".
         kind, colon, rest = url.partition(":")
         shown = f"{kind}{colon}***@{rest.rpartition('@')[2]}" if "@" in rest else url
     return re.sub(r"(password=)[^&]*", r"\1***", shown)
 
 
-GONE = (
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.DatabaseError,
-    optuna.exceptions.StorageInternalError,
-    sqlite3.Error,
-)
-"""What databases raise when they do not answer."""
-
-
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error.__cause__ or error).strip() or type(error).__name__
     return text.splitlines()[0]

@@ -1,4 +1,4 @@
-"""One study, one network, one set of pictures."""
+"""A study has one network and one set of pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.search import Objective, create_study, open_storage, work
-from course_utils.search.cluster.fingerprint import check_same
+from course_utils.search import Objective, create_study, work
+from course_utils.search.cluster.fingerprint import check_fingerprint
 from tests.toys import toy_data, toy_model
 
 
@@ -29,17 +29,14 @@ def done(study):
         ),
     ],
 )
-def test_one_study_is_about_one_network_and_its_pictures(
-    model, pictures, said, plan, data, tmp_path
-):
-    storage = open_storage(f"sqlite:///{tmp_path}/s.db")
-    study = create_study(plan, "one", storage)
-    work(study, Objective(plan, toy_model(), data), storage, until=lambda: done(study))
+def test_one_study_is_about_one_network_and_its_pictures(model, pictures, said, plan, data):
+    study = create_study(plan, "one")
+    work(study, Objective(plan, toy_model(), data), until=lambda: done(study))
     other = Objective(plan, model, pictures or data)
     with pytest.raises(CourseError, match=rf"'one' was begun with (other|another) .*{said}"):
-        work(create_study(plan, "one", storage), other, storage)
+        work(study, other)
     assert len(done(study)) == 1
-    work(study, Objective(plan, toy_model(seed=1), data), storage)
+    work(study, Objective(plan, toy_model(seed=1), data))
     assert len(done(study)) == plan.trials
 
 
@@ -47,19 +44,19 @@ def test_a_lazy_layer_is_the_same_before_and_after_its_first_run(plan, data):
     model = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Flatten(), nn.LazyLinear(3))
     study = create_study(plan)
     study.set_user_attr("kept", True)
-    check_same(study, Objective(plan, model, data))
+    check_fingerprint(study, Objective(plan, model, data))
     ask_and_answer(study)
     model(torch.zeros(1, 1, 8, 8))
-    check_same(study, Objective(plan, model, data))
+    check_fingerprint(study, Objective(plan, model, data))
 
 
 def test_as_long_as_nothing_is_known_others_may_take_their_place(plan, data):
     study = create_study(plan)
-    check_same(study, Objective(plan, toy_model(), toy_data(train=301)))
-    check_same(study, Objective(plan, toy_model(), data))
+    check_fingerprint(study, Objective(plan, toy_model(), toy_data(train=301)))
+    check_fingerprint(study, Objective(plan, toy_model(), data))
     study.ask()  # somebody is at work now
     with pytest.raises(CourseError, match="other pictures"):
-        check_same(study, Objective(plan, toy_model(), toy_data(train=301)))
+        check_fingerprint(study, Objective(plan, toy_model(), toy_data(train=301)))
 
 
 def ask_and_answer(study) -> None:

@@ -1,4 +1,4 @@
-"""Slots of a queue, in one process: whoever dies, stops or stumbles, each gets one result."""
+"""The queue, in one process: each candidate gets one result, whatever happens to a trial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -24,43 +24,36 @@ from course_utils.search import (
 from course_utils.search.__main__ import main
 from course_utils.search.cluster.queue import (
     RETRIES,
-    SLOT,
-    STUMBLED,
+    STOPPED,
+    STORAGE_FAILED,
     given_up,
-    is_superfluous,
-    left_open,
+    is_duplicate,
+    is_inconclusive,
     requeue,
 )
-from course_utils.search.cluster.worker import _one
-from course_utils.search.objective import REASON, STOPPED
+from course_utils.search.cluster.worker import _run_one
+from course_utils.search.objective import REASON
+from course_utils.search.study import QUEUE_POSITION
 from tests.search.queue import TRIALS, check_nothing_is_lost_or_doubled, complete, running, wait_for
 from tests.toys import toy_data, toy_model
 
-
-def test_a_worker_killed_before_its_first_sign_of_life_is_missed_too(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
-    plan = Plan(SearchSpace({"learning_rate": [0.01]}), trials=TRIALS, epochs=1)
-    study = create_study(plan, "early", storage)
-    ask(study)  # it is running now, and never was heard of
-    work(study, Objective(plan, toy_model(), toy_data()), storage)
-    check_nothing_is_lost_or_doubled(study, failed=1)
+AWAY = optuna.exceptions.StorageInternalError("away for a moment")
 
 
-def test_the_sign_for_a_mute_trial_is_not_lost(grid, storage, monkeypatch):
-    study = create_study(grid, "mute", storage)
+def test_a_trial_without_any_heartbeat_is_failed_too(grid, storage, monkeypatch):
+    """A worker was killed just after it took the trial; then the storage is away for a moment."""
+    study = create_study(grid, "early", storage)
     objective = Objective(grid, toy_model(), toy_data())
     ask(study)
-    record, calls = RDBStorage.record_heartbeat, []
+    silent, record = study.trials[0]._trial_id, RDBStorage.record_heartbeat
 
-    def stumbles(self, trial_id):
-        calls.append(trial_id)
-        if trial_id == calls[0]:  # only the waiter gives a sign for this one
-            raise optuna.exceptions.StorageInternalError("away for a moment")
+    def fails(self, trial_id):
+        if trial_id == silent:  # only a worker that waits sends a heartbeat for this one
+            raise AWAY
         record(self, trial_id)
 
     with monkeypatch.context() as patch:
-        calls.append(study.trials[0]._trial_id)
-        patch.setattr(RDBStorage, "record_heartbeat", stumbles)
+        patch.setattr(RDBStorage, "record_heartbeat", fails)
         with pytest.raises(optuna.exceptions.StorageInternalError):
             work(study, objective, storage)
     work(study, objective, storage)
@@ -79,8 +72,7 @@ def test_an_error_behind_a_result_is_not_swallowed(grid, storage, monkeypatch):
 
 
 @pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "multiply_adds")])
-def test_a_result_that_comes_too_late_is_dropped(objectives, tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1)
+def test_a_result_that_comes_too_late_is_dropped(objectives, storage):
     space = SearchSpace({"learning_rate": [0.01]})
     plan = Plan(space, trials=TRIALS, epochs=1, objectives=objectives)
     study = create_study(plan, "late", storage)
@@ -113,8 +105,8 @@ def ask(study: optuna.Study) -> None:
 
 
 @pytest.fixture
-def storage(tmp_path):
-    return open_storage(f"sqlite:///{tmp_path}/search.db", heartbeat=1, grace=1)
+def storage(new_database):
+    return open_storage(new_database, heartbeat=1, grace=1)
 
 
 @pytest.fixture
@@ -128,7 +120,7 @@ def check_the_grid_is_complete(study: optuna.Study) -> None:
     assert sorted(rates) == [0.001, 0.003, 0.01, 0.02, 0.03]
 
 
-def test_a_slot_whose_retry_was_never_queued_is_found_by_the_next_worker(grid, storage):
+def test_a_candidate_that_was_never_queued_again_is_found_by_the_next_worker(grid, storage):
     study = create_study(grid, "halfway", storage)
     ask(study)
     fail_like_a_killed_one(study, storage)
@@ -137,7 +129,7 @@ def test_a_slot_whose_retry_was_never_queued_is_found_by_the_next_worker(grid, s
     check_the_grid_is_complete(study)
 
 
-def test_two_that_queue_the_same_slot_give_it_one_result(grid, storage):
+def test_two_workers_that_queue_the_same_candidate_give_it_one_result(grid, storage):
     study = create_study(grid, "both", storage)
     ask(study)
     fail_like_a_killed_one(study, storage)
@@ -150,22 +142,22 @@ def test_two_that_queue_the_same_slot_give_it_one_result(grid, storage):
     assert len(best_so_far(study)) == TRIALS
 
 
-def test_a_storage_that_stumbles_costs_no_slot(grid, storage, monkeypatch):
+def test_a_storage_that_is_away_for_a_moment_costs_no_candidate(grid, storage, monkeypatch):
     report, calls = storage.set_trial_intermediate_value, []
 
-    def stumbles(*arguments):
+    def fails_once(*arguments):
         calls.append(arguments)
         if len(calls) == 2:
-            raise optuna.exceptions.StorageInternalError("away for a moment")
+            raise AWAY
         report(*arguments)
 
-    monkeypatch.setattr(storage, "set_trial_intermediate_value", stumbles)
-    study = create_study(grid, "stumbles", storage)
+    monkeypatch.setattr(storage, "set_trial_intermediate_value", fails_once)
+    study = create_study(grid, "away", storage)
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
     check_nothing_is_lost_or_doubled(study, failed=1)
     check_the_grid_is_complete(study)
     (failed,) = study.get_trials(states=(TrialState.FAIL,))
-    assert failed.user_attrs[REASON] == STUMBLED
+    assert failed.user_attrs[REASON] == STORAGE_FAILED
 
 
 ENDS = [
@@ -176,19 +168,20 @@ ENDS = [
     (TrialState.FAIL, "ValueError: of the candidate"),
     (TrialState.FAIL, None),
     (TrialState.FAIL, STOPPED),
-    (TrialState.FAIL, STUMBLED),
+    (TrialState.FAIL, STORAGE_FAILED),
 ]
 
 
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([0, 1, None]), st.sampled_from(ENDS)), max_size=8))
-def test_a_slot_has_one_owner_or_is_open_or_given_up(some):
+def test_a_position_has_one_owner_or_is_queued_again_or_given_up(some):
     trials = [
         optuna.create_trial(
             state=state,
             value=0.5 if state == TrialState.COMPLETE else None,
-            user_attrs={SLOT: slot} | ({REASON: reason} if reason else {}),
+            user_attrs={QUEUE_POSITION: position} | ({REASON: reason} if reason else {}),
         )
-        for slot, (state, reason) in some
+        for position, (state, reason) in some
     ]
     for number, trial in enumerate(trials):
         trial.number = number
@@ -196,15 +189,15 @@ def test_a_slot_has_one_owner_or_is_open_or_given_up(some):
     before = len(study.trials)
     queued = requeue(study, trials)
     assert len(study.trials) - before == queued
-    for slot in {slot for slot, _ in some} - {None}:
-        mine = [trial for trial in trials if trial.user_attrs[SLOT] == slot]
+    for position in {position for position, _ in some} - {None}:
+        mine = [trial for trial in trials if trial.user_attrs[QUEUE_POSITION] == position]
         owners = [
             trial
             for trial in mine
-            if not left_open(trial) and not is_superfluous(trial.number, trials)
+            if not is_inconclusive(trial) and not is_duplicate(trial.number, trials)
         ]
-        again = [trial for trial in study.trials if trial.user_attrs[SLOT] == slot]
-        lost = [trial for trial in given_up(trials) if trial.user_attrs[SLOT] == slot]
+        again = [trial for trial in study.trials if trial.user_attrs[QUEUE_POSITION] == position]
+        lost = [trial for trial in given_up(trials) if trial.user_attrs[QUEUE_POSITION] == position]
         assert len(owners) + len(again) + len(lost) == 1
 
 
@@ -213,16 +206,16 @@ def single() -> Plan:
     return Plan(SearchSpace({"learning_rate": [0.01, 0.02]}), trials=1, epochs=2)
 
 
-def test_a_sign_of_life_that_is_not_heard_is_given_again(grid, storage, monkeypatch):
-    record, calls = optuna.storages.RDBStorage.record_heartbeat, []
+def test_heartbeats_go_on_after_one_has_failed(grid, storage, monkeypatch):
+    record, calls = RDBStorage.record_heartbeat, []
 
-    def stumbles(self, trial_id) -> None:
+    def fails_once(self, trial_id) -> None:
         calls.append(trial_id)
         if len(calls) == 2:
-            raise optuna.exceptions.StorageInternalError("away for a moment")
+            raise AWAY
         record(self, trial_id)
 
-    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", stumbles)
+    monkeypatch.setattr(RDBStorage, "record_heartbeat", fails_once)
     study = create_study(grid, "heard", storage)
     objective = Objective(grid, toy_model(), toy_data())
 
@@ -247,8 +240,8 @@ def test_a_trial_that_kills_every_worker_ends(single, storage):
     assert len(study.trials) == 1 + RETRIES
 
 
-def test_what_was_given_up_is_said(single, storage, tmp_path, capsys):
-    name = ["--study", "deadly", "--storage", f"sqlite:///{tmp_path}/search.db"]
+def test_what_was_given_up_is_said(single, storage, new_database, capsys):
+    name = ["--study", "deadly", "--storage", new_database]
     study = create_study(single, "deadly", storage)
     for _ in range(1 + RETRIES):
         assert main(["status", *name]) == 0
@@ -259,7 +252,7 @@ def test_what_was_given_up_is_said(single, storage, tmp_path, capsys):
     for command in ("status", "worker"):
         assert main([command, *name]) == 0
         shown = capsys.readouterr().out
-        assert "Given up: 1 of 1 candidates (last as trial 3). Each lost its worker" in shown
+        assert "Given up: 1 of 1 candidates (last as trial 3)" in shown
 
 
 def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
@@ -275,15 +268,16 @@ def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
     objective.on_epoch = None
     assert work(study, objective, storage) == 1
     (done,) = complete(study)
-    assert len({t.params["learning_rate"] for t in study.trials}) == 1
+    # The trial that was killed at once has drawn no values yet.
+    assert len({t.params["learning_rate"] for t in study.trials if t.params}) == 1
     table = trial_table(study)
     assert list(table.reason) == ["the search was stopped"] * (1 + RETRIES) + ["", ""]
     assert table.trial[table.state == "complete"].tolist() == [done.number]
 
 
-def test_who_finds_the_queue_empty_leaves_no_row(single, storage):
+def test_a_worker_that_finds_the_queue_empty_leaves_no_row(single, storage):
     study = create_study(single, "race", storage)
     objective = Objective(single, toy_model(), toy_data())
     assert work(study, objective, storage) == 1
-    assert _one(study, objective) is None  # as if another one had just taken the last
+    assert _run_one(study, objective) is None  # as if another one had just taken the last
     assert len(study.trials) == 2 and len(trial_table(study)) == len(best_so_far(study)) == 1

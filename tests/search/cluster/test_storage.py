@@ -1,4 +1,4 @@
-"""Where studies live: found, patient, and never giving one trial to two workers."""
+"""Storages: their addresses and timeouts, and that a trial is taken only once."""
 
 from __future__ import annotations
 
@@ -6,23 +6,15 @@ import threading
 import time
 
 import optuna
-import pytest
 from optuna.storages._rdb.models import TrialModel
 from optuna.trial import TrialState
 
 from course_utils.search import open_storage
-from course_utils.search.cluster.storage import VARIABLE, hidden, storage_url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/search.db"
-    return request.getfixturevalue("server").url
+from course_utils.search.cluster.storage import STORAGE_VARIABLE, storage_url, without_password
 
 
 def in_two_threads(function) -> list:
-    """What a function gives to two threads that begin together."""
+    """Call a function in two threads that begin together; return both results."""
     results, start = [], threading.Barrier(2)
 
     def run() -> None:
@@ -67,10 +59,10 @@ def test_a_host_that_vanishes_counts_as_gone_after_a_while(server):
 
 
 def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypatch, tmp_path):
-    monkeypatch.setenv(VARIABLE, "sqlite:///a.db")
+    monkeypatch.setenv(STORAGE_VARIABLE, "sqlite:///a.db")
     assert storage_url("sqlite:///b.db") == "sqlite:///b.db"
     assert storage_url() == "sqlite:///a.db"
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(STORAGE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert storage_url().startswith("sqlite:///") and storage_url().endswith("search.db")
-    assert hidden("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
+    assert without_password("postgresql://a:b@c/d") == "postgresql://a:***@c/d"

@@ -2,149 +2,121 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import itertools
 
 import numpy as np
-import optuna
 import pytest
 from optuna.trial import TrialState
 
 from course_utils.search import Plan, SearchSpace, create_study, open_storage
-from course_utils.search.cluster.queue import SLOT
-from course_utils.search.cluster.storage import VARIABLE
-from tests.search import slow
+from course_utils.search.cluster.storage import STORAGE_VARIABLE
+from course_utils.search.study import QUEUE_POSITION
+from tests.search.cluster.worker_process import Worker
+from tests.search.gated import GATE_VARIABLE
 from tests.search.queue import TRIALS, check_nothing_is_lost_or_doubled, complete, running, wait_for
 from tests.toys import toy_data
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Of the workers: the toy pictures under a name, one thread."""
-    folder = tmp_path_factory.mktemp("data")
-    data = toy_data()
-    np.savez(
-        folder / "stripes.npz",
-        train_images=data.train.images[:, 0].numpy(),
-        train_labels=data.train.labels.to(dtype=data.train.images.dtype).numpy(),
-        test_images=data.test.images[:, 0].numpy(),
-        test_labels=data.test.labels.to(dtype=data.test.images.dtype).numpy(),
-        classes=np.array(data.train.classes),
-    )
-    return os.environ | {"COURSE_DATA_DIR": str(folder), "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/search.db"
-    return request.getfixturevalue("server").url
+def data_folder(tmp_path_factory):
+    """The toy pictures as a data set that a worker can load by its name."""
+    folder, data = tmp_path_factory.mktemp("data"), toy_data()
+    parts = {}
+    for name, part in (("train", data.train), ("test", data.test)):
+        parts[f"{name}_images"] = part.images[:, 0].numpy()
+        parts[f"{name}_labels"] = part.labels.to(dtype=part.images.dtype).numpy()
+    np.savez(folder / "stripes.npz", **parts, classes=np.array(data.train.classes))
+    return folder
 
 
 @pytest.fixture
 def plan() -> Plan:
     space = SearchSpace({"learning_rate": [0.003, 0.01, 0.03], "0.out_channels": range(2, 9)})
-    return Plan(
-        space,
-        trials=TRIALS,
-        epochs=2,
-        network="tests.search.slow:make",
-        data="stripes",
-    )
+    return Plan(space, trials=TRIALS, epochs=2, network="tests.search.gated:make", data="stripes")
 
 
-class Worker:
-    """A worker process; ends with the block."""
-
-    def __init__(
-        self, url: str, study: str, environment: dict, *, crawls: float = 0, heartbeat: int = 1
-    ) -> None:
-        command = [sys.executable, "-m", "course_utils.search", "worker", "--study", study]
-        self.process = subprocess.Popen(
-            [*command, "--heartbeat", str(heartbeat)],
-            cwd=ROOT,
-            env=environment | {VARIABLE: url, slow.VARIABLE: str(crawls)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_exception) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=90)
-        return self.process.returncode, out, err
+@pytest.fixture
+def gate(tmp_path):
+    """The trainings of workers that are `behind` it wait until this file is there."""
+    return tmp_path / "gate"
 
 
-def test_a_killed_workers_trial_is_done_by_another(url, plan, environment):
-    storage = open_storage(url, heartbeat=1)
-    study = create_study(plan, "killed", storage)
-    with Worker(url, "killed", environment, crawls=600) as victim:
+@pytest.fixture
+def start(data_folder, tmp_path):
+    """Start a worker."""
+    numbers = itertools.count()
+
+    def start(url, study, *, behind=None, **options) -> Worker:
+        environment = {
+            "COURSE_DATA_DIR": str(data_folder),
+            STORAGE_VARIABLE: url,
+            GATE_VARIABLE: str(behind or tmp_path),
+        }
+        return Worker(study, environment, tmp_path / f"worker{next(numbers)}", **options)
+
+    return start
+
+
+def test_a_killed_workers_trial_is_done_by_another(url, plan, start, gate):
+    study = create_study(plan, "killed", open_storage(url))
+    with start(url, "killed", behind=gate) as victim:
         wait_for(lambda: running(study))
         (caught,) = running(study)
-        with Worker(url, "killed", environment) as other:
-            wait_for(lambda: any(t.state == TrialState.COMPLETE for t in study.get_trials()))
-            victim.process.send_signal(signal.SIGKILL)
-            victim.process.wait()
+        with start(url, "killed") as other:
+            wait_for(lambda: complete(study))
+            victim.kill()
             code, out, err = other.end()
     assert code == 0, err
     check_nothing_is_lost_or_doubled(study, failed=1)
     (failed,) = study.get_trials(states=(TrialState.FAIL,))
     assert failed.number == caught.number
-    (again,) = (t for t in complete(study) if t.user_attrs[SLOT] == failed.user_attrs[SLOT])
+    position = failed.user_attrs[QUEUE_POSITION]
+    (again,) = (t for t in complete(study) if t.user_attrs[QUEUE_POSITION] == position)
     assert again.params == failed.params
     assert f"{TRIALS} trials done by this worker" in out
 
 
-def test_two_workers_share_the_queue(plan, environment, tmp_path):
-    url = f"sqlite:///{tmp_path}/search.db"
-    study = create_study(plan, "shared", open_storage(url))
-    # Nobody is killed, and on a busy machine nobody must look dead.
-    one, other = (Worker(url, "shared", environment, heartbeat=10) for _ in range(2))
+def test_two_workers_share_the_queue(plan, start, gate, new_database):
+    study = create_study(plan, "shared", open_storage(new_database))
+    # Neither is killed, and on a busy machine neither may look dead.
+    one, other = (start(new_database, "shared", behind=gate, heartbeat=100) for _ in range(2))
     with one, other:
+        wait_for(lambda: len(running(study)) == 2)
+        gate.touch()
         ends = [one.end(), other.end()]
     assert [code for code, _, _ in ends] == [0, 0], ends
     check_nothing_is_lost_or_doubled(study, failed=0)
 
 
-def test_a_worker_that_is_asked_to_end_puts_its_trial_back(plan, environment, tmp_path):
-    url = f"sqlite:///{tmp_path}/search.db"
-    study = create_study(plan, "asked", open_storage(url, heartbeat=1))
-    with Worker(url, "asked", environment, crawls=5) as worker:
+def test_a_worker_that_is_asked_to_end_puts_its_trial_back(plan, start, gate, new_database):
+    study = create_study(plan, "asked", open_storage(new_database))
+    with start(new_database, "asked", behind=gate) as worker:
         wait_for(lambda: running(study))
-        worker.process.terminate()
+        worker.terminate()
+        gate.touch()
         code, out, err = worker.end()
     assert code == 0, err
     assert "queued again" in out
     assert not running(study)
-    with Worker(url, "asked", environment) as worker:
+    with start(new_database, "asked") as worker:
         assert worker.end()[0] == 0
     check_nothing_is_lost_or_doubled(study, failed=1)
 
 
-def test_a_storage_that_goes_away_is_said_and_the_study_goes_on(server, plan, environment):
-    study = create_study(plan, "gone", open_storage(server.url, heartbeat=1))
-    with Worker(server.url, "gone", environment, crawls=2) as worker:
+def test_a_storage_that_goes_away_is_said_and_the_study_goes_on(server, plan, start, gate):
+    storage = open_storage(server.url)
+    study = create_study(plan, "gone", storage)
+    with start(server.url, "gone", behind=gate) as worker:
         wait_for(lambda: running(study))
         server.stop()
         try:
+            gate.touch()
             code, _, err = worker.end()
         finally:
             server.start()
     assert code == 1
     assert "does not answer any more" in err and "start the worker again" in err
     assert "Traceback" not in err
-    with Worker(server.url, "gone", environment) as worker:
+    with start(server.url, "gone") as worker:
         assert worker.end()[0] == 0
-    study = optuna.load_study(study_name="gone", storage=open_storage(server.url))
     check_nothing_is_lost_or_doubled(study, failed=1)

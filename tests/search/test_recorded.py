@@ -1,14 +1,14 @@
-"""Curves of best-so-far from the records of an experiment."""
+"""Recorded searches: the best accuracy so far, and the study again."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core.errors import CourseError
 from course_utils.search import SearchSpace, pareto_front
-from course_utils.search.curves import best_within, study_of
+from course_utils.search.recorded import best_within, study_of
 
 
 def record(seed, epochs, accuracy, search="random"):
@@ -31,6 +31,7 @@ def test_the_best_until_then_of_each_seed():
     assert (best[-1].low, best[-1].high) == (0.6, 0.8)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.integers(1, 50), st.none() | st.floats(0, 1)), min_size=1

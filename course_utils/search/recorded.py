@@ -1,4 +1,4 @@
-"""What records of several searches tell: how soon something good was found, and the study again."""
+"""Recorded searches: the best accuracy over the epochs spent, and the study made again."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from course_utils.search.space import SearchSpace
 from course_utils.search.study import quiet
 
 Curve = tuple[list[int], list[Estimate]]
-"""Epochs spent, and the best accuracy until then: median over the seeds, and an interval."""
+"""Epochs spent, and the best accuracy so far: median over the seeds, with an interval."""
 
 
 def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
-    """The best accuracy of a search by the epochs it has spent, over all its seeds.
+    """Return the best accuracy of a search over the epochs that it has spent, for all its seeds.
 
     Args:
         records: one for each candidate, with the keys "search", "seed", "epochs" (spent by the
             search when the candidate ended) and "accuracy" (None if it has none).
-        search: which of them.
+        search: name of the search.
 
     Returns:
-        A point for each number of epochs at which some seed's candidate ended, from the first at
-        which every seed has a result.
+        A point for each number of epochs at which a candidate of any seed ended, beginning where
+        every seed has a result.
 
     Raises:
-        CourseError: there is no such search, or fewer than two seeds of it.
+        CourseError: the records have no such search, or fewer than two seeds of it.
     """
     ends: dict[int, list[tuple[int, float]]] = {}
     for record in records:
@@ -50,13 +50,13 @@ def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
 
 
 def study_of(records: Iterable[Mapping[str, Any]], search: str, space: SearchSpace) -> optuna.Study:
-    """The candidates of a search, of all its seeds, as a study, in memory.
+    """Create a study, in memory, from the recorded candidates of a search, of all its seeds.
 
     Args:
-        records: as for `best_within`, with "multiply_adds" and a value for each name of the space.
+        records: as for `best_within`, with "multiply_adds" and a value for each name in `space`.
 
     Raises:
-        CourseError: there is no such search.
+        CourseError: the records have no such search.
     """
     with quiet():
         study = optuna.create_study(direction="maximize")
@@ -78,4 +78,4 @@ def study_of(records: Iterable[Mapping[str, Any]], search: str, space: SearchSpa
 
 
 def _unknown(search: str) -> CourseError:
-    return CourseError(f"There is no search {search!r} among the records.")
+    return CourseError(f"The records have no search {search!r}.")

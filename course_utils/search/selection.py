@@ -1,4 +1,4 @@
-"""What `improve` decides without training anything: who begins, who goes on, who has won."""
+"""The choices of `improve`: the first candidates, those of the next round, and the winner."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from course_utils.search.space import SearchSpace
 
 
 def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any]]:
-    """The layers as they are, narrower, wider and deeper, trained as `PROVEN`: what `space` has.
+    """Return the candidates to begin with, as far as they are in `space`; trained as in `PROVEN`.
 
-    Of the width (Howard et al. 2017, "MobileNets") 0.7, which halves the multiply-adds, a half and
-    the double; two convolutions in the place of one; and both, for half the width and twice the
-    depth cost about what the network costs.
+    The network's own layers come first. Then their widths are multiplied by 0.7, which halves the
+    multiply-adds, by 0.5 and by 2 (Howard et al. 2017, "MobileNets"). Then two convolutions take
+    the place of each, at full width and at half width, which costs about as much as the network.
     """
     candidates: list[dict[str, Any]] = []
     for width, depth in ((1, 1), (0.7, 1), (0.5, 1), (2, 1), (1, 2), (0.5, 2)):
@@ -33,7 +33,7 @@ def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any
                 own, name = own_value(model, layer, setting), f"{layer}.{setting}"
                 values[name] = own
                 if setting in factors:
-                    scaled = _on_grid(space[name], int(factors[setting] * own))
+                    scaled = _round_down(space[name], int(factors[setting] * own))
                     values[name] = scaled if space.contains(name, scaled) else own
         values = {
             name: value
@@ -45,8 +45,8 @@ def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any
     return candidates
 
 
-def _on_grid(values: BaseDistribution, wanted: int) -> int:
-    """A number that the values have, as a rule the next one down."""
+def _round_down(values: BaseDistribution, wanted: int) -> int:
+    """Return the next lower number of a range, or its lowest or highest one."""
     if isinstance(values, IntDistribution):
         within = min(max(wanted, values.low), values.high)
         return within - (within - values.low) % values.step
@@ -54,37 +54,42 @@ def _on_grid(values: BaseDistribution, wanted: int) -> int:
 
 
 def augmentation_for(space: SearchSpace, round_number: int, cheap: bool = False) -> dict[str, str]:
-    """{"augment": name} for a candidate of this round; {} if the space has no augmentation.
+    """Return {"augment": name} for a candidate of a round; {} if the space has no augmentation.
 
-    In the first two rounds that is the weakest, in the last one the strongest, or for a cheap
-    candidate the next after the weakest.
+    The first two rounds have the weakest augmentation of the space. The last round has the
+    strongest, or the second weakest for a cheap candidate.
     """
     if "augment" not in space:
         return {}
     names = [name for name in AUGMENTATIONS if space.contains("augment", name)]
-    some = names[:1] if round_number < 3 else names[:2] if cheap else names
-    return {"augment": some[-1]}
+    if round_number < 3:
+        return {"augment": names[0]}
+    return {"augment": names[:2][-1] if cheap else names[-1]}
 
 
-def ranked(tried: Iterable[Tried], half: float) -> list[Tried]:
-    """In turn the most accurate of all and of those with at most `half` multiply-adds."""
+def ranked(tried: Iterable[Tried], cheap_cost: float) -> list[Tried]:
+    """Return the candidates in the order in which they get into the next round.
+
+    In turn: the most accurate of all, and the most accurate of those that need at most
+    `cheap_cost` multiply-adds.
+    """
     complete = [one for one in tried if one.accuracy is not None]
     best = sorted(complete, key=lambda one: (-one.accuracy, one.multiply_adds))
-    cheap = [one for one in best if one.multiply_adds <= half]
+    cheap = [one for one in best if one.multiply_adds <= cheap_cost]
     in_turn = itertools.chain(*itertools.zip_longest(best, cheap))
     return list({one.number: one for one in in_turn if one is not None}.values())
 
 
 def winner(tried: Iterable[Tried], start: Tried, pictures: int) -> Tried:
-    """The candidate to take; `start` if none is more accurate than it.
+    """Return the candidate to take; `start` if none is more accurate.
 
-    The highest of many accuracies is lucky, and the more of them are short trainings, the likelier
-    it is one of these. So, by the one-standard-error rule (Breiman et al. 1984, "Classification
-    and regression trees"): of the candidates within one standard error of the highest accuracy,
-    those of the latest round, which were trained longest; of these the most accurate.
+    The highest of many accuracies is partly luck, and most candidates have had a short training.
+    So the one-standard-error rule is used (Breiman et al. 1984, "Classification and regression
+    trees"): of the candidates within one standard error of the highest accuracy, those of the
+    latest round are preferred, because they were trained longest; of these the most accurate wins.
 
     Args:
-        pictures: on which the accuracies were measured.
+        pictures: number of pictures on which the accuracies were measured.
     """
     better = [one for one in tried if one.accuracy is not None and one.accuracy > start.accuracy]
     if not better:
@@ -96,7 +101,10 @@ def winner(tried: Iterable[Tried], start: Tried, pictures: int) -> Tried:
 
 
 def has_learned(accuracy: float, data: Dataset) -> bool:
-    """Whether an accuracy on the validation pictures is much more than a guess."""
+    """Return whether the accuracy on the validation pictures is far above a guess.
+
+    That means: right on a quarter of the pictures on which a guess of the largest class is wrong.
+    """
     counts = data.validation.labels.bincount()
     guess = float(counts.max()) / len(data.validation)
     return accuracy > guess + 0.25 * (1 - guess)

@@ -1,4 +1,4 @@
-"""The Pareto front of accuracy and cost, of whatever has both."""
+"""The Pareto front of accuracy and cost, for anything that has both."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def front(
+def not_dominated(
     some: Iterable[T], *, cost: Callable[[T], float], accuracy: Callable[[T], float]
 ) -> list[T]:
-    """Those that no other one beats, the cheapest first.
+    """Return those that no other one dominates, the cheapest first.
 
-    One beats another if it costs no more and is no less accurate, and is better in one of the two.
-    Of equal ones the first is taken.
+    One dominates another if it costs no more and is no less accurate, and is better in one of the
+    two. Of equal ones the first is kept.
     """
     kept: list[T] = []
     for one in sorted(some, key=lambda one: (cost(one), -accuracy(one))):

@@ -1,21 +1,21 @@
-"""What `improve` decides without training: who begins, who goes on, who has won."""
+"""The first candidates of `improve`, those of the next round, and the winner."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.search import SearchSpace, Tried
-from course_utils.search.choice import (
+from course_utils.search.presets import PROVEN, space_for
+from course_utils.search.rounds import EPOCHS
+from course_utils.search.selection import (
     augmentation_for,
     first_candidates,
     ranked,
     winner,
 )
-from course_utils.search.improve import EPOCHS
-from course_utils.search.presets import PROVEN, space_for
 from tests.toys import toy_model
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)
@@ -34,9 +34,9 @@ def test_the_most_accurate_take_turns_with_the_most_accurate_of_the_cheap():
         tried(5, 0.5, 10),
         tried(6, 0.5, 20),
     ]
-    assert [one.number for one in ranked(some, half=50)] == [1, 2, 3, 5, 6]
-    assert [one.number for one in ranked(some, half=9)] == [1, 3, 2, 5, 6]
-    assert ranked([], half=50) == []
+    assert [one.number for one in ranked(some, cheap_cost=50)] == [1, 2, 3, 5, 6]
+    assert [one.number for one in ranked(some, cheap_cost=9)] == [1, 3, 2, 5, 6]
+    assert ranked([], cheap_cost=50) == []
 
 
 def test_it_begins_with_the_same_layers_narrower_wider_and_deeper():
@@ -98,7 +98,7 @@ def test_of_candidates_within_one_standard_error_the_longest_training_wins():
     assert winner([short, tried(2, 0.891, round=3)], START, 2000) is short
 
 
-def test_who_is_no_better_than_the_given_network_does_not_win():
+def test_a_candidate_that_is_not_better_than_the_given_network_does_not_win():
     failed = tried(1, None)
     assert winner([], START, 100) is START
     assert winner([failed, tried(2, 0.5), tried(3, 0.4, round=3)], START, 100) is START
@@ -106,10 +106,11 @@ def test_who_is_no_better_than_the_given_network_does_not_win():
     assert winner([failed, tried(3, 0.5, round=3), better], START, 100) is better
 
 
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 1, 2, 3]), st.none() | st.integers(40, 100)), max_size=9)
 )
-def test_a_new_candidate_wins_or_who_won_before(some):
+def test_the_winner_is_the_new_candidate_or_the_one_before(some):
     """So of all trained networks `improve` needs to keep one only."""
     some.sort(key=lambda one: one[0])  # rounds follow each other
     every = [

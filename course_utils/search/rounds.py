@@ -1,0 +1,102 @@
+"""The three rounds of `improve`: how long candidates are trained, and how the budget is divided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import optuna
+
+from course_utils.search.budget import Budget
+from course_utils.search.records import Tried
+
+EPOCHS = {1: 2, 2: 6, 3: 30}
+"""Epochs of a candidate's training in each round."""
+
+MIN_LAST_EPOCHS = 20
+"""The fewest epochs of the last round, if there is no time for all; augmentation needs as many."""
+
+_SPENT_AT_END = {
+    "seconds": {1: 0.25, 2: 0.4, 3: 1.0},
+    "trials": {1: 0.7, 2: 0.9, 3: 1.0},
+}
+"""Share of the budget that is spent when each round ends."""
+
+_TIME_MARGIN = 1.2
+"""Factor on an expected time: augmentation takes time too, and speed varies."""
+
+_SLOWER = 1.5
+"""A candidate whose step takes at most this many times as long as the first one's is kept."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of a search with this budget."""
+
+    budget: Budget
+
+    def is_over(self, number: int, seconds: float, trials: int) -> bool:
+        """Return whether the round's share of the budget is spent."""
+        unit = "trials" if self.budget.seconds is None else "seconds"
+        return self.budget.used(seconds, trials) >= _SPENT_AT_END[unit][number]
+
+    def epochs(
+        self,
+        number: int,
+        one: Tried,
+        seconds: float,
+        *,
+        before: int = 0,
+        second: Tried | None = None,
+    ) -> int:
+        """Return the epochs of a candidate in round 2 or 3; 0 if there is no time for it.
+
+        Args:
+            number: of the round.
+            one: the candidate, as an earlier round has trained it.
+            seconds: that the search has taken so far.
+            before: candidates that the round has trained already.
+            second: the next candidate; the last round leaves it time if it needs little.
+        """
+        if self.budget.seconds is None:
+            return EPOCHS[number]
+        if number == 3:
+            return self._last_epochs(one, self.budget.seconds - seconds, second)
+        # The first two candidates, of which one is usually cheap, may use the last round's time.
+        left = self._end(3 if before < 2 else number) - seconds
+        return EPOCHS[number] if EPOCHS[number] * one.seconds_per_epoch <= left else 0
+
+    def _last_epochs(self, one: Tried, left: float, second: Tried | None) -> int:
+        if second is not None:
+            needed = _TIME_MARGIN * MIN_LAST_EPOCHS * second.seconds_per_epoch
+            if needed < left / 4:
+                left -= needed
+        epochs = min(EPOCHS[3], int(left / one.seconds_per_epoch))
+        return epochs if epochs >= MIN_LAST_EPOCHS else 0
+
+    def check_pace(self, first: Tried, first_step: float, step: float, steps: int) -> None:
+        """Prune a candidate that is too slow for the last round, if the budget is in seconds.
+
+        A candidate that is not much slower than the first one, which has the network's own layers,
+        is kept in any case.
+
+        Args:
+            first: the first candidate.
+            first_step, step: seconds of a training step of the first candidate and of this one.
+            steps: in an epoch.
+
+        Raises:
+            optuna.TrialPruned: the last round has no time for `MIN_LAST_EPOCHS` of its epochs.
+        """
+        if self.budget.seconds is None:
+            return
+        last_round = self._end(3) - self._end(2)
+        epoch = first.seconds_per_epoch + steps * (step - first_step)
+        if MIN_LAST_EPOCHS * epoch > last_round and step > _SLOWER * first_step:
+            raise optuna.TrialPruned(
+                f"an epoch would take {epoch:.1f} s, too long for {MIN_LAST_EPOCHS} of them in the "
+                f"{last_round:.0f} s of the last round"
+            )
+
+    def _end(self, number: int) -> float:
+        """Return after how many seconds the round ends."""
+        return _SPENT_AT_END["seconds"][number] * self.budget.seconds
