@@ -165,8 +165,8 @@ def draw_again(model: nn.Module) -> None:
 def tell_copies_apart(original: nn.Module, model: nn.Module) -> None:
     """Add noise, in place, to copied kernels of the layers that have more kernels than before.
 
-    Exactly equal channels would have equal gradients for ever. The standard deviation of the noise
-    is a fiftieth of that of the layer's weights; the first of equal kernels gets none.
+    Exactly equal channels would have equal gradients for ever. The first of equal kernels gets no
+    noise. Its standard deviation is a fiftieth of the standard deviation of the layer's weights.
     """
     before = {name: len(weight) for name, weight in original.named_parameters()}
     with torch.no_grad():

@@ -72,7 +72,7 @@ MAX_FRUITLESS = 50
 """The first round ends after so many impossible or already known candidates in a row."""
 
 _TPE_TRIALS = 24
-"""The sampler draws a third of so many trials at random before it begins to model."""
+"""For `make_sampler`, which makes the first third of them random."""
 
 
 class StoppedEarly(CourseError):
@@ -105,7 +105,7 @@ def improve(
             `selection.has_learned`.
         precision: as for `fit`; "auto" measures once, with the given network.
         seed: of all random numbers. With a budget in trials and precision="float32" the same seed
-            gives the same candidates and numbers.
+            leads to the same candidates and numbers.
         stop: when it is set, the search ends at once, with the best network so far.
         on_change: called with what has been found so far after each epoch and each candidate, in
             the thread of `improve`. An exception in it ends the search and is raised by `improve`.

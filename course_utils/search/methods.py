@@ -13,26 +13,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to choose the next candidate.
-
-    Attributes:
-        title: for charts.
-        make: seed, trials -> sampler.
-        several_objectives: whether it can optimize two objectives.
-    """
-
-    title: str
-    make: Callable[[int | None, int], BaseSampler]
-    several_objectives: bool = False
 
 
 def _random(seed: int | None, trials: int) -> BaseSampler:
@@ -64,15 +48,17 @@ def _nsga2(seed: int | None, trials: int) -> BaseSampler:
     return optuna.samplers.NSGAIISampler(population_size=max(4, trials // 5), seed=seed)
 
 
-METHODS = {
-    "grid": Method("grid", _random),  # all its points are queued at the start
-    "random": Method("random", _random, True),
-    "tpe": Method("Bayesian (TPE)", _tpe, True),
-    "gp": Method("Bayesian (GP)", _gp, True),
-    "cmaes": Method("evolutionary (CMA-ES)", _cmaes),
-    "nsga2": Method("evolutionary (NSGA-II)", _nsga2, True),
+METHODS: dict[str, Callable[[int | None, int], BaseSampler]] = {
+    "grid": _random,  # all its points are queued at the start
+    "random": _random,
+    "tpe": _tpe,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "nsga2": _nsga2,
 }
-"""By the name that a `Plan` takes."""
+"""By the name that a `Plan` takes: a function from the seed and the trials to the sampler."""
+
+FOR_TWO_OBJECTIVES = ("random", "tpe", "gp", "nsga2")
 
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "none": lambda epochs: optuna.pruners.NopPruner(),
@@ -89,4 +75,4 @@ def make_sampler(method: str, seed: int | None, trials: int) -> BaseSampler:
     """Create the sampler of a method; None draws a random seed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return METHODS[method].make(seed, trials)
+        return METHODS[method](seed, trials)

@@ -13,7 +13,7 @@ from torch import nn
 from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Dataset, load_dataset
 from course_utils.search.candidate import WEIGHTS
-from course_utils.search.methods import METHODS, PRUNERS
+from course_utils.search.methods import FOR_TWO_OBJECTIVES, METHODS, PRUNERS
 from course_utils.search.space import SearchSpace, Values
 
 LARGEST_SEED = 2**32 - 1
@@ -78,9 +78,10 @@ class Plan:
                 "With two objectives no training can be ended early, because neither of two "
                 "candidates need be ahead of the other. Use pruner='none'."
             )
-        if len(self.objectives) > 1 and not METHODS[self.method].several_objectives:
-            several = [name for name, m in METHODS.items() if m.several_objectives]
-            raise CourseError(f"{self.method} takes one objective only: use {_or_list(several)}.")
+        if len(self.objectives) > 1 and self.method not in FOR_TWO_OBJECTIVES:
+            raise CourseError(
+                f"{self.method} takes one objective only: use {_or_list(FOR_TWO_OBJECTIVES)}."
+            )
 
     @classmethod
     def of(cls, space: SearchSpace | Mapping[str, Values], **settings: Any) -> Plan:

@@ -13,7 +13,7 @@ EPOCHS = {1: 2, 2: 6, 3: 30}
 """Epochs of a candidate's training in each round."""
 
 MIN_LAST_EPOCHS = 20
-"""The fewest epochs of the last round, if there is no time for all; augmentation needs as many."""
+"""The fewest epochs in the last round; a shorter training gains nothing by augmentation."""
 
 _SPENT_AT_END = {
     "seconds": {1: 0.25, 2: 0.4, 3: 1.0},

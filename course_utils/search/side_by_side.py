@@ -64,7 +64,7 @@ class SideBySide:
         self.tested: dict[tuple[int, int], Evaluation] = {}
 
     def missing(self, one: Tried, epochs: int) -> list[Tried]:
-        """Return the candidate, the given network, or both: what `epochs` have not trained yet."""
+        """Return which of the candidate and the given network lack a training of this length."""
         return [o for o in (one, self.found.start) if (o.number, epochs) not in self.trained]
 
     def train(

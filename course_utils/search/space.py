@@ -193,9 +193,9 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
         if not values or values.step < 1:
             raise CourseError(f"{name}: {values} is empty: give a range such as range(8, 33).")
         return IntDistribution(values[0], values[-1], step=values.step)
-    if isinstance(values, BaseDistribution):
-        values = list(values.choices) if isinstance(values, CategoricalDistribution) else values
-    if isinstance(values, BaseDistribution) and setting not in CHOICES:
+    if isinstance(values, CategoricalDistribution):
+        values = list(values.choices)
+    elif isinstance(values, BaseDistribution) and setting not in CHOICES:
         return values
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise CourseError(

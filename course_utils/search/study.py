@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 QUEUE_POSITION = "slot"  # the name under which stored studies have it
 """The trial's attribute with its place in the queue, from 0; None or missing if it has none."""
 
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-
 _PLAN, _READY = "plan", "ready"
 
 
@@ -131,19 +129,15 @@ def trials_of(study: optuna.Study) -> list[FrozenTrial]:
     return in_queue(trials) if _PLAN in study.user_attrs else trials
 
 
-def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the complete and the pruned trials, in the order in which they ended."""
-    done = [trial for trial in trials_of(study) if trial.state in DONE]
-    return sorted(done, key=lambda t: t.datetime_complete)
-
-
 def best_so_far(study: optuna.Study) -> list[float]:
-    """Return the best value of the first objective after each finished trial.
+    """Return the best value of the first objective after each complete or pruned trial.
 
-    Shape: one number for each trial; nan before the first trial that has a value.
+    Shape: one number for each of these trials, in the order in which they ended; nan before the
+    first one that has a value.
     """
+    done = [t for t in trials_of(study) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     best, curve = float("nan"), []
-    for trial in finished(study):
+    for trial in sorted(done, key=lambda t: t.datetime_complete):
         if trial.state == TrialState.COMPLETE:
             best = trial.values[0] if best != best else max(best, trial.values[0])
         curve.append(best)
