@@ -11,7 +11,7 @@ __all__ = public_names(
     __name__,
     {
         "budget": "Budget",
-        "candidate": "draw_again tell_copies_apart ARTICLE build multiply_adds Settings",
+        "candidate": "reset_weights add_noise_to_copies ARTICLE build multiply_adds Settings",
         "cluster.storage": "open_storage StorageGone",
         "cluster.worker": "work",
         "improve": "improve StoppedEarly",
@@ -20,7 +20,7 @@ __all__ = public_names(
         "plan": "Plan",
         "presets": "first_cnn_space space_for",
         "records": "Improvement layer_changes training_changes Tried",
-        "recorded": "best_within study_of",
+        "recorded": "best_by_epochs study_from_records",
         "side_by_side": "SideBySide",
         "space": "SearchSpace",
         "study": (

@@ -27,7 +27,7 @@ class Budget:
         """Read a budget: a number of seconds, or a text such as "120 s" or "24 trials".
 
         Raises:
-            CourseError: the value cannot be read, or is not above 0.
+            CourseError: the value is neither, or not above 0.
         """
         if isinstance(value, Budget):
             return value
@@ -42,8 +42,8 @@ class Budget:
         elif isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf:
             return cls(seconds=float(value))
         raise CourseError(
-            f"budget={value!r} cannot be read: give seconds, such as 120, or a text such as "
-            "'2 min' or '24 trials'."
+            f"budget={value!r} is not a budget: give seconds above 0, such as 120, or a text such "
+            "as '2 min' or '24 trials'."
         )
 
     def used(self, seconds: float, trials: int) -> float:

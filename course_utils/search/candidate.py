@@ -115,8 +115,8 @@ def build(
     Args:
         params: name -> value, as a `SearchSpace` suggests them.
         example_input: a batch (N, C, H, W); only its shape counts.
-        weights: "keep" the learned weights (see `tell_copies_apart`), or draw "fresh" ones (see
-            `draw_again`).
+        weights: "keep" the learned weights (see `add_noise_to_copies`), or draw "fresh" ones (see
+            `reset_weights`).
         seed: of all random numbers.
 
     Raises:
@@ -139,9 +139,9 @@ def build(
     with private_random_numbers():
         torch.manual_seed(seed)
         if weights == "fresh":
-            draw_again(model)
+            reset_weights(model)
         else:
-            tell_copies_apart(original, model)
+            add_noise_to_copies(original, model)
     return model
 
 
@@ -150,7 +150,7 @@ def multiply_adds(model: nn.Module, example_input: Tensor) -> int:
     return sum(row.multiply_adds or 0 for row in layer_table(model, example_input))
 
 
-def draw_again(model: nn.Module) -> None:
+def reset_weights(model: nn.Module) -> None:
     """Draw new weights, in place, by each layer's own `reset_parameters`.
 
     A layer whose parameters are all frozen keeps them, because it would not be trained.
@@ -162,7 +162,7 @@ def draw_again(model: nn.Module) -> None:
             module.reset_parameters()
 
 
-def tell_copies_apart(original: nn.Module, model: nn.Module) -> None:
+def add_noise_to_copies(original: nn.Module, model: nn.Module) -> None:
     """Add noise, in place, to copied kernels of the layers that have more kernels than before.
 
     Exactly equal channels would have equal gradients for ever. The first of equal kernels gets no

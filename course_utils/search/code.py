@@ -22,7 +22,7 @@ def candidate_code(
     """
     settings = Settings.of(params)
     deeper = {layer: depth for layer, depth in settings.depths.items() if depth > 1}
-    reset = "draw_again" if weights == "fresh" else "tell_copies_apart"
+    reset = "reset_weights" if weights == "fresh" else "add_noise_to_copies"
     lines = [
         *_imports(settings, deeper, reset),
         "",

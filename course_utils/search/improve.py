@@ -112,8 +112,8 @@ def improve(
 
     Raises:
         StoppedEarly: `stop` was set before the given network was measured.
-        CourseError: the budget cannot be read, or is too short to measure the given network; the
-            network does not fit the pictures or has nothing to train; there are no validation
+        CourseError: the budget is wrong, or too short to measure the given network; the network
+            does not fit the pictures or has nothing to train; there are no validation
             pictures; the space names a layer that the network does not have.
     """
     limit = Budget.of(budget)

@@ -17,7 +17,7 @@ Curve = tuple[list[int], list[Estimate]]
 """Epochs spent, and the best accuracy so far: median over the seeds, with an interval."""
 
 
-def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
+def best_by_epochs(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
     """Return the best accuracy of a search over the epochs that it has spent, for all its seeds.
 
     Args:
@@ -49,11 +49,13 @@ def best_within(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
     return points, estimates
 
 
-def study_of(records: Iterable[Mapping[str, Any]], search: str, space: SearchSpace) -> optuna.Study:
+def study_from_records(
+    records: Iterable[Mapping[str, Any]], search: str, space: SearchSpace
+) -> optuna.Study:
     """Create a study, in memory, from the recorded candidates of a search, of all its seeds.
 
     Args:
-        records: as for `best_within`, with "multiply_adds" and a value for each name in `space`.
+        records: as for `best_by_epochs`, with "multiply_adds" and a value for each name in `space`.
 
     Raises:
         CourseError: the records have no such search.

@@ -88,7 +88,7 @@ class Improvement:
         """Two black pictures."""
         return torch.zeros(2, *self.image_shape)
 
-    def front(self) -> list[Tried]:
+    def pareto_front(self) -> list[Tried]:
         """Return the Pareto front of accuracy and cost, see `not_dominated`, the cheapest first."""
         complete = [one for one in self.tried if one.accuracy is not None]
         return not_dominated(
@@ -97,7 +97,7 @@ class Improvement:
 
     def cheapest(self, accuracy: float) -> Tried | None:
         """Return the cheapest candidate with at least this accuracy; None if there is none."""
-        return next((one for one in self.front() if one.accuracy >= accuracy), None)
+        return next((one for one in self.pareto_front() if one.accuracy >= accuracy), None)
 
     def build(self, one: Tried | None = None) -> nn.Module:
         """Return the network of a candidate, by default of the best one, before its training."""

@@ -123,7 +123,7 @@ def in_queue(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 def trials_of(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count: those in the queue, or all if the study has no queue.
 
-    A study that was made from records (`study_of`) has no queue.
+    A study that was made from records (`study_from_records`) has no queue.
     """
     trials = study.get_trials(deepcopy=False)
     return in_queue(trials) if _PLAN in study.user_attrs else trials

@@ -9,7 +9,7 @@ from course_utils.core.errors import CourseError
 from course_utils.search import Budget
 
 
-def test_a_budget_that_cannot_be_read_is_refused():
+def test_what_is_not_a_budget_is_refused():
     for budget in (0, -1, True, None, [1], "", "soon", "0 trials", "1.5 trials", "1.2.3 s"):
         with pytest.raises(CourseError, match="budget="):
             Budget.of(budget)

@@ -91,7 +91,7 @@ def test_the_best_is_the_best(found, data):
     assert float(accuracy) == pytest.approx(found.best.accuracy)
     assert not found.network.training
     assert found.settings == found.best.params
-    front = found.front()
+    front = found.pareto_front()
     assert front[-1].accuracy == max(one.accuracy for one in found.tried)
     assert [one.multiply_adds for one in front] == sorted(one.multiply_adds for one in front)
     assert found.cheapest(0).multiply_adds == min(one.multiply_adds for one in front)

@@ -50,7 +50,9 @@ def view_of(found: Improvement | None, chosen: Tried | None, seconds: float) -> 
     """What is to be shown of a search, which may still be on its way; None before it."""
     if found is None:
         return ImproveView(seconds=seconds)
-    return ImproveView(found.start, tuple(found.tried), tuple(found.front()), chosen, seconds)
+    return ImproveView(
+        found.start, tuple(found.tried), tuple(found.pareto_front()), chosen, seconds
+    )
 
 
 @dataclass(frozen=True)

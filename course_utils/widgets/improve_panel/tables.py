@@ -23,7 +23,7 @@ def summary(found: Improvement, chosen: Tried) -> str:
         parts.append(f"the best, number {found.best.number}: {_at(found.best)}")
     if chosen.number not in (0, found.best.number):
         parts.append(f"chosen, number {chosen.number}: {_at(chosen)}")
-    front = ", ".join(str(one.number) for one in found.front())
+    front = ", ".join(str(one.number) for one in found.pareto_front())
     if front:
         parts.append(f"on the Pareto front: {front}")
     return f"Validation accuracy against multiply-adds: {'; '.join(parts)}."
