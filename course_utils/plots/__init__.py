@@ -2,6 +2,9 @@
 
 Used by every notebook. No function shows or saves anything. The texts name what is drawn, not the
 numbers that a training happened to end with, so that they are the same on every machine.
+
+Matplotlib is slow to import, so it waits until the first figure: the names here are imported when
+they are first used, and `canvas`, which the panels import at once, does without it.
 """
 
 from __future__ import annotations

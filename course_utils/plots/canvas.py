@@ -1,13 +1,13 @@
 """Fast pictures for live panels: arrays in, PNG bytes out, no Matplotlib.
 
-A slider should answer within a few milliseconds, so panels draw with NumPy and Pillow on one
-*palette* canvas: a byte per pixel, its meaning fixed by `PALETTE`.
+A panel should follow a slider within a few milliseconds, so panels draw with NumPy and Pillow on
+one *palette* canvas: one byte per pixel, with the colours of `PALETTE`.
 
     0 ... 126     greys from black to white (photographs, text)
     127 ... 253   signed values: blue (negative), white (zero, 190), vermilion (positive)
     254, 255      two accents: orange and blue
 
-Blue and vermilion differ in lightness order and hue for every common form of colour blindness.
+Blue and vermilion can be told apart with every common form of colour blindness.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BLUE, _MIDDLE, _VERMILION = (1, 84, 147), (255, 255, 255), (188, 62, 10)
 def _make_palette() -> np.ndarray:
     greys = np.repeat(np.linspace(0, 255, 127)[:, None], 3, axis=1)
     ramp = np.linspace(0, 1, _HALF + 1)[:, None]
-    # The power brightens small values a little, so that weak answers of a kernel stay visible.
+    # The power strengthens small values a little, so that a kernel's weak responses stay visible.
     towards = lambda colour: np.array(_MIDDLE) + (np.array(colour) - _MIDDLE) * ramp**0.8  # noqa: E731
     signed = np.concatenate([towards(_BLUE)[::-1], towards(_VERMILION)[1:]])
     accents = np.array([[222, 143, 5], [1, 115, 178]])
@@ -43,7 +43,7 @@ PALETTE = _make_palette()
 def grey_indices(
     values: np.ndarray, low: float | None = None, high: float | None = None
 ) -> np.ndarray:
-    """Palette indices of `values` as greys: `low` is black, `high` white (default: their range)."""
+    """Return `values` as grey palette indices: `low` black, `high` white (default: their range)."""
     values = np.asarray(values, dtype=np.float32)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -52,7 +52,7 @@ def grey_indices(
 
 
 def signed_indices(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Palette indices of `values` on the blue-white-vermilion scale from `-limit` to `limit`.
+    """Return `values` as palette indices: blue at `-limit`, white at 0, vermilion at `limit`.
 
     `limit` defaults to the largest magnitude. Zero is exactly white.
     """
@@ -63,7 +63,7 @@ def signed_indices(values: np.ndarray, limit: float | None = None) -> np.ndarray
 
 
 def columns_for(count: int, tile_shape: tuple[int, int], box: tuple[int, int], gap: int = 2) -> int:
-    """Columns with which `count` tiles of (height, width) are largest in a box (width, height)."""
+    """Return the number of columns that makes `count` tiles (height, width) largest in a box."""
 
     def zoom(columns: int) -> float:
         rows = -(-count // columns)
@@ -75,17 +75,17 @@ def columns_for(count: int, tile_shape: tuple[int, int], box: tuple[int, int], g
 
 
 def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
-    """Arrange tiles in a grid that fills `box` as well as it can.
+    """Arrange tiles in a grid, as large as `box` allows.
 
     Args:
         indices: palette indices, uint8, shape (K, H, W).
-        box: (width, height) in pixels that the grid may take.
+        box: (width, height) of the grid in pixels, at most.
         gap: white pixels between tiles.
 
     Returns:
         uint8 array, at most (height, width) of the box. Small tiles are enlarged by a whole factor,
-        so that every pixel of a feature map stays a square; tiles larger than their place are
-        averaged down.
+        so that every pixel of a feature map stays a square; tiles that are too large are averaged
+        down.
     """
     count, height, width = indices.shape
     columns = columns_for(count, (height, width), box, gap)
@@ -109,7 +109,7 @@ def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as Matplotlib ships it: alike on every machine, and with ×, →, ⌊ and ∗."""
+    """Return Matplotlib's own DejaVu Sans: the same on every machine, and with ×, →, ⌊ and ∗."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -117,7 +117,7 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def text_width(text: str, size: int = 13, bold: bool = False) -> int:
-    """Pixels that one line of text takes on a `Canvas`."""
+    """Return the width in pixels of one line of text on a `Canvas`."""
     return _text_levels(text, size, bold).shape[1]
 
 
@@ -126,7 +126,7 @@ _LEVELS = 16  # steps of a letter's smooth edge
 
 @functools.lru_cache(maxsize=2048)
 def _text_levels(text: str, size: int, bold: bool) -> np.ndarray:
-    """How much ink each pixel of a line has, 0 to 15; as high as the font's letters can be."""
+    """Return how much ink each pixel of a line has, 0 to 15; as high as the font's letters."""
     ascent, descent = font(size, bold).getmetrics()
     left, _, right, _ = font(size, bold).getbbox(text, anchor="ls")
     picture = Image.new("L", (max(1, right - left), ascent + descent), 0)
@@ -136,9 +136,9 @@ def _text_levels(text: str, size: int, bold: bool) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _mixture(ink: int) -> np.ndarray:
-    """Palette index for `level` parts of ink on each ground, uint8 (16, 256): the nearest colour.
+    """Return the nearest palette index for each level of ink on each ground, uint8 (16, 256).
 
-    This is what lets a picture of one byte per pixel have smooth letters on a coloured ground.
+    With it a picture of one byte per pixel has smooth letters on a coloured ground.
     """
     colours = PALETTE.astype(np.int32)
     squares = (colours**2).sum(1)
@@ -151,7 +151,7 @@ def _mixture(ink: int) -> np.ndarray:
 
 
 def ink_on(index: int) -> int:
-    """Black or white, whichever is easier to read on a ground of this palette index.
+    """Return black or white: what is easier to read on a ground of this palette index.
 
     The contrast ratio (WCAG 2.2) is at least 4.5 on every colour of the palette.
     """
@@ -175,7 +175,7 @@ class Canvas:
         self.pixels = np.full((height, width), WHITE, dtype=np.uint8)
 
     def paste(self, indices: np.ndarray, left: int, top: int) -> None:
-        """Place palette indices (H, W) with their corner at (left, top); what is outside is cut."""
+        """Paste palette indices (H, W) with their corner at (left, top); cut what is outside."""
         target = self._area(left, top, indices.shape[1], indices.shape[0])
         target[...] = indices[: target.shape[0], : target.shape[1]]
 
@@ -193,7 +193,7 @@ class Canvas:
         ink: int = INK,
         bold: bool = False,
     ) -> None:
-        """Write one line on whatever lies below; `top` is the top of the highest letters."""
+        """Write one line over what is there; `top` is the top of the highest letters."""
         levels = _text_levels(text, size, bold)
         target = self._area(left, top, levels.shape[1], levels.shape[0])
         target[...] = _mixture(ink)[levels[: target.shape[0], : target.shape[1]], target]
@@ -226,7 +226,7 @@ class Canvas:
 
         Args:
             grounds: palette indices, uint8 (rows, columns).
-            texts: what stands in each cell.
+            texts: of each cell; "" leaves it empty.
             left, top: upper left corner in pixels.
             cell: (width, height) of a cell in pixels.
             size: of the letters in pixels.
@@ -245,7 +245,7 @@ class Canvas:
                     self.centred(text, x, y, size, ink=_INK_ON[grounds[i, j]])
 
     def to_png(self) -> bytes:
-        """The picture as a file."""
+        """Return the picture as PNG bytes."""
         return to_png(self.pixels)
 
     def _area(self, left: int, top: int, width: int, height: int) -> np.ndarray:
@@ -253,17 +253,17 @@ class Canvas:
 
 
 def coloured(indices: np.ndarray) -> Image.Image:
-    """Palette indices, uint8 (H, W), as a picture to be put on one that also holds a figure."""
+    """Return palette indices, uint8 (H, W), as a picture to paste beside a `Figure`."""
     return Image.fromarray(PALETTE[indices])
 
 
 def heading(picture: Image.Image, text: str, left: int, top: int) -> None:
-    """Write one line on a picture of colours; it looks like the title of a figure's axes."""
+    """Write one line on an RGB picture, in the style of an axes' title."""
     ImageDraw.Draw(picture).text((left, top), text, "#222222", font(14, bold=True))
 
 
 def to_png(picture: np.ndarray | Image.Image) -> bytes:
-    """Encode a picture or palette indices (H, W) as a PNG; level 1: speed matters more."""
+    """Encode a picture or palette indices (H, W) as a PNG, fast rather than small."""
     if isinstance(picture, np.ndarray):
         picture = Image.fromarray(np.ascontiguousarray(picture))
         picture.putpalette(PALETTE.tobytes())

@@ -1,19 +1,14 @@
-"""Plain charts of numbers by name: bars, lines and heat maps.
-
-Use them through `course_utils.plots.training`.
-"""
+"""Plain charts of numbers by name: bars, pairs, lines and heat maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from course_utils.core import CourseError
-
-if TYPE_CHECKING:
-    from course_utils.plots.figure import Figure
+from course_utils.core import MINUS, CourseError
+from course_utils.plots import figure as f
 
 
 def bars(
@@ -27,21 +22,20 @@ def bars(
     width: int = 640,
     values_in_alt: bool = False,
     alt: str | None = None,
-) -> Figure:
-    """Horizontal bars from zero, first one on top, each with its number at its end.
+) -> f.Figure:
+    """Draw horizontal bars from zero, the first on top, each with its number at its end.
 
     Args:
-        values: number by name. One that is not finite gets no bar but its word.
+        values: number by name. One that is not finite gets a word (such as "∞") and no bar.
         intervals: (low, high) by name, drawn as a thin line over the bar.
         form: how a number is written: a format string such as "{:.1%}" or "{:,.0f}", or a function.
         title: names the quantity and its unit.
-        highlight: names of the bars to set off by colour.
-        limits: of the axis; by default zero and what is needed.
-        values_in_alt: tell the numbers, too; for numbers that are the same on every machine.
+        highlight: names of the bars to draw in another colour.
+        limits: of the axis. Default: zero and what the numbers need.
+        values_in_alt: whether the text also has the numbers; only for numbers that are the same on
+            every machine.
         alt: replaces the text made from the names.
     """
-    from course_utils.plots import figure as f
-
     if not values:
         raise CourseError("There is nothing to draw: pass at least one value.")
     write = form.format if isinstance(form, str) else form
@@ -52,10 +46,7 @@ def bars(
     axes = f.style(fig.subplots(), title, grid="")
     axes.spines["bottom"].set_visible(False)
     axes.xaxis.set_visible(False)
-    axes.tick_params(axis="y", length=0, labelcolor=f.INK)
-    axes.tick_params(axis="y", labelsize=f.TEXT)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+    f.name_rows(axes, names)
     numbers = np.array([float(v) for v in values.values()])
     shown = np.where(np.isfinite(numbers), numbers, 0.0)
     ends = [max(v, intervals.get(n, (v, v))[1]) for n, v in zip(names, shown, strict=True)]
@@ -73,24 +64,14 @@ def bars(
             )
             for edge in intervals[name]:
                 axes.plot((edge, edge), (row - 0.13, row + 0.13), color=f.INK, linewidth=1.4)
-        axes.annotate(
-            _number(float(numbers[row]), write),
-            xy=(min(end, high), row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=f.TEXT,
-            color=f.INK,
-            annotation_clip=False,
-        )
+        text = _number(float(numbers[row]), write)
+        f.write_beside(axes, text, (min(end, high), row), 6)
     if low < 0:
         axes.axvline(0, color=f.RULE, linewidth=0.8)
-    told = (
-        [f"{n} {_number(float(v), write)}" for n, v in values.items()] if values_in_alt else names
-    )
-    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    if values_in_alt:
+        names = [f"{n} {_number(float(v), write)}" for n, v in values.items()]
     with_intervals = ", with intervals" if intervals else ""
-    fig.alt = alt or f"Bar chart{what}{with_intervals}: {listed(told)}."
+    fig.alt = alt or f"Bar chart{of_title(title)}{with_intervals}: {listed(names)}."
     return fig
 
 
@@ -103,24 +84,20 @@ def before_and_after(
     limits: tuple[float, float] | None = None,
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """Two numbers for each name, joined by a line: an open dot and a filled one.
+) -> f.Figure:
+    """Draw two numbers for each name, joined by a line: an open dot and a filled one.
 
     Args:
-        values: (before, after) by name, first one on top.
+        values: (before, after) by name, the first one on top.
         labels: what the two numbers are.
-        percent: whether the numbers are shares, to be written in per cent.
+        percent: whether the numbers are shares, written in per cent.
         limits: of the axis.
     """
-    from course_utils.plots import figure as f
-
     if not values:
         raise CourseError("There is nothing to draw: pass at least one pair.")
     fig = f.Figure(width, 66 + 26 * len(values) + (26 if title else 0))
     axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
-    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.4, -0.6)
+    f.name_rows(axes, list(values))
     rows = range(len(values))
     before, after = (np.array([pair[i] for pair in values.values()], dtype=float) for i in (0, 1))
     axes.hlines(rows, before, after, color=f.RULE, linewidth=2, zorder=1)
@@ -132,14 +109,14 @@ def before_and_after(
     fig.legend(
         loc="outside lower center", ncols=2, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
     )
-    what = f" of {title[0].lower()}{title[1:]}" if title else ""
-    fig.alt = alt or f"{labels[0]} and {labels[1]}{what}, for {listed(list(values))}."
+    what = f"{labels[0]} and {labels[1]}{of_title(title)}"
+    fig.alt = alt or f"{what}, for {listed(list(values))}."
     return fig
 
 
 def _number(value: float, write: Callable[[float], str]) -> str:
     if np.isfinite(value):
-        return write(value).replace("-", "−")
+        return write(value).replace("-", MINUS)
     return "not a number" if np.isnan(value) else "∞" if value > 0 else "−∞"
 
 
@@ -153,17 +130,18 @@ def heatmap(
     ylabel: str = "",
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """A matrix as coloured squares with its numbers in them.
+) -> f.Figure:
+    """Draw a matrix as coloured squares with its numbers in them.
 
     Args:
         matrix: (rows, columns), array or tensor; nan stays blank. With negative entries the colours
             go from blue through white at zero to vermilion, else from white to vermilion.
-        labels: names for rows and columns alike, or (names of rows, names of columns).
+        labels: names for both rows and columns, or (names of rows, names of columns).
         form: format string of the numbers; "" for none.
-    """
-    from course_utils.plots import figure as f
 
+    Raises:
+        CourseError: not a matrix, or labels that do not fit it.
+    """
     values = as_array(matrix)
     if values.ndim != 2 or 0 in values.shape:
         raise CourseError(f"A heat map needs a matrix, not an array of shape {values.shape}.")
@@ -205,7 +183,7 @@ def heatmap(
     for (i, j), value in np.ndenumerate(values):
         if form and np.isfinite(value):
             ink = f.PAPER if abs(value) > 0.6 * limit else f.INK
-            text = form.format(value).replace("-", "−")
+            text = form.format(value).replace("-", MINUS)
             axes.text(j, i, text, ha="center", va="center", fontsize=f.SMALL, color=ink)
     fig.alt = alt or (
         f"Heat map{f' of {title}' if title else ''}, {len(rows)} rows"
@@ -231,24 +209,22 @@ def lines(
     width: int = 640,
     height: int = 320,
     alt: str | None = None,
-) -> Figure:
-    """Lines with their names at their right ends.
+) -> f.Figure:
+    """Draw lines with their names at their right ends.
 
     Args:
-        series: (x, y) by name; numbers that are not finite leave a gap, as do those
-            that are not positive on a log scale.
+        series: (x, y) by name; numbers that are not finite leave a gap, and on a log scale also
+            those that are not positive.
         log, percent, whole: axes ("x", "y", "xy") with a log scale, in per cent, with ticks at
             whole numbers only.
         markers: whether to mark each point.
         steps: whether each y holds until the next x.
-        dashed: names of lines to be dashed, for one that would hide another.
-        names_at: (x, y) where a name begins, for lines that end in one place.
+        dashed: names of lines to draw dashed, so that one does not hide another.
+        names_at: (x, y) where a name begins, for lines that end in the same place.
 
     Raises:
         CourseError: x and y of different lengths, or a name that no line has.
     """
-    from course_utils.plots import figure as f
-
     names_at, dashed = names_at or {}, chosen_names(series, dashed)
     chosen_names(series, list(names_at))
     fig = f.Figure(width, height)
@@ -258,7 +234,7 @@ def lines(
     ends = []
     for (name, (x, y)), colour in zip(series.items(), f.colours(len(series)), strict=True):
         x, y = as_array(x).astype(float), finite(y)
-        # A log scale has no place for them; Matplotlib would draw a line down to its lower edge.
+        # A log scale has no place for 0 or less; Matplotlib would draw a line to its lower edge.
         x = np.where(x > 0, x, np.nan) if "x" in log else x
         y = np.where(y > 0, y, np.nan) if "y" in log else y
         if len(x) != len(y):
@@ -283,20 +259,27 @@ def lines(
     return fig
 
 
+def of_title(title: str) -> str:
+    """Return " of accuracy" for the title "Accuracy", "" for none."""
+    return f" of {title[0].lower()}{title[1:]}" if title else ""
+
+
 def as_array(values: Any) -> np.ndarray:
+    """Return an array, or a tensor of any device, as an array."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def finite(values: Any) -> np.ndarray:
+    """Return numbers as floats, with nan for every one that is not finite."""
     values = as_array(values).astype(float)
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def chosen_names(drawn: Mapping[str, Any], names: str | Sequence[str]) -> set[str]:
-    """`names` as a set.
+    """Return `names` as a set.
 
     Raises:
-        CourseError: one that nothing drawn has.
+        CourseError: nothing that is drawn has such a name.
     """
     chosen = {names} if isinstance(names, str) else set(names)
     for name in sorted(chosen - set(drawn)):
@@ -307,4 +290,5 @@ def chosen_names(drawn: Mapping[str, Any], names: str | Sequence[str]) -> set[st
 
 
 def listed(words: Sequence[str]) -> str:
+    """Return "a, b and c" for a list of words."""
     return ", ".join(words[:-1]) + (f" and {words[-1]}" if len(words) > 1 else "".join(words[-1:]))

@@ -1,32 +1,28 @@
-"""Drawings of how a network is built, as against pictures of what it computes.
-
-Use them through `course_utils.plots.training`.
-"""
+"""Drawings of how a network is built."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from course_utils.core import CourseError
-
-if TYPE_CHECKING:
-    from course_utils.plots.figure import Figure
+from course_utils.plots import figure as f
 
 
 def receptive_field_diagram(
     layers: Sequence[Any], *, title: str = "", width: int = 640, alt: str | None = None
-) -> Figure:
-    """What one output sees, layer by layer down to the input, along one axis of the picture.
+) -> f.Figure:
+    """Draw what one output sees, layer by layer down to the input, along one axis of the picture.
 
     Args:
         layers: from input to output, each (kernel_size, stride, dilation), the last two optional,
-            or a convolution or pooling module. Modules without a kernel are passed over.
-    """
-    from course_utils.plots import figure as f
+            or a convolution or pooling module. Modules without a kernel are skipped.
 
+    Raises:
+        CourseError: no layer with a kernel, or a number below 1.
+    """
     steps = [step for step in map(_step, layers) if step is not None]
     if not steps:
         raise CourseError("There is no layer with a kernel here: pass at least one.")
@@ -84,16 +80,16 @@ def receptive_field_diagram(
         unit = " pixels" if sizes[row] > 1 else " pixel"
         seen = f"spans {sizes[row]}{unit * bottom}" if row else "one output"
         sheet.text(width - right + 12, level(row), seen, color=f.MUTED, **at_left)
-    told = ", ".join(names[1:]).replace("\n", ", ")
+    stack = ", ".join(names[1:]).replace("\n", ", ")
     sheet.figure.alt = alt or (
-        f"One output of {len(steps)} layer{'s' * (len(steps) != 1)} ({told}) sees"
+        f"One output of {len(steps)} layer{'s' * (len(steps) != 1)} ({stack}) sees"
         f" {sizes[-1]} pixel{'s' * (sizes[-1] != 1)} of the input along each axis."
     )
     return sheet.figure
 
 
 def _step(layer: Any) -> tuple[str, int, int, int] | None:
-    """(name, kernel, stride, dilation) along the horizontal axis."""
+    """Return (name, kernel, stride, dilation) along the horizontal axis; None without a kernel."""
     if isinstance(layer, (Sequence, int)):
         given = (layer,) if isinstance(layer, int) else tuple(layer)
         kernel, stride, dilation = (*given, *(1, 1, 1)[len(given) :])

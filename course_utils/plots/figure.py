@@ -1,8 +1,8 @@
-"""The one kind of figure of the course: how it looks, how a notebook shows it, how it is told.
+"""`Figure`, the figure of the course with its alt text, and the style of its axes.
 
 `Figure` never touches `matplotlib.pyplot` or `rcParams`: it can be made and drawn in any thread,
-nothing is left open, and a reader's own Matplotlib settings stay what they are. The functions here
-style axes; `course_utils.plots.training` and `course_utils.plots.pictures` fill them with results.
+nothing is left open, and a reader's own Matplotlib settings do not change. The functions here
+style axes; the other modules of `course_utils.plots` fill them with results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
 from PIL import Image
 
-from course_utils.core import power_of_ten
+from course_utils.core import MINUS, power_of_ten
 from course_utils.plots.canvas import PALETTE, ZERO
 
 # seaborn's "colorblind" palette, less its pink and yellow, which are too pale for lines on white.
@@ -35,14 +35,14 @@ MARGIN = 10  # pixels around the pictures of a `Sheet`
 
 
 class Figure(matplotlib.figure.Figure):
-    """A Matplotlib figure with a text for those who do not see it.
+    """A Matplotlib figure with a text for readers who cannot see it.
 
-    As the last value of a cell it shows as a PNG with an opaque light background, readable in a
+    As the last value of a cell it is shown as a PNG with an opaque light background, readable in a
     light and in a dark theme, with `alt` as its plain text.
 
     Args:
         width, height: pixels.
-        alt: one or two sentences that say what is seen.
+        alt: one or two sentences that say what the figure shows.
     """
 
     def __init__(self, width: int = 640, height: int = 300, *, alt: str = "", **kwargs: Any):
@@ -52,13 +52,13 @@ class Figure(matplotlib.figure.Figure):
         )
         self.alt = alt
         if kwargs["layout"] == "constrained":
-            # Inches: air around the outermost words.
+            # Inches: space around the outermost words.
             self.get_layout_engine().set(w_pad=0.09, h_pad=0.08)
 
     def to_png(self, width: int | None = None, *, compress_level: int = 6) -> bytes:
-        """The figure as PNG bytes, `width` pixels wide (by default as many as it was made for).
+        """Return the figure as PNG bytes, `width` pixels wide (default: its own width).
 
-        The same figure gives the same bytes: no date, no version of the software inside.
+        The same figure returns the same bytes, because they hold no date and no software version.
         """
         buffer = io.BytesIO()
         self.savefig(
@@ -73,7 +73,7 @@ class Figure(matplotlib.figure.Figure):
         return buffer.getvalue()
 
     def to_image(self) -> Image.Image:
-        """The figure as pixels, to be put beside other pictures."""
+        """Return the figure as pixels, to be pasted beside other pictures."""
         canvas = FigureCanvasAgg(self)
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -90,22 +90,22 @@ class Figure(matplotlib.figure.Figure):
 
 
 def signed_map() -> Colormap:
-    """Blue (negative), white (zero), vermilion (positive): the colours of the live panels."""
+    """Return the panels' colours: blue (negative), white (zero), vermilion (positive)."""
     return ListedColormap(PALETTE[127:254] / 255, name="signed")
 
 
 def positive_map() -> Colormap:
-    """The upper half of `signed_map`: white (zero) to vermilion."""
+    """Return the upper half of `signed_map`: white (zero) to vermilion."""
     return ListedColormap(PALETTE[ZERO:254] / 255, name="positive")
 
 
 def colours(count: int) -> list[str]:
-    """One colour for each of so many lines."""
+    """Return `count` colours for lines; after the eighth they repeat."""
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
 def darker(colour: str) -> tuple[float, float, float]:
-    """The colour for words: dark enough to be read on white."""
+    """Return the colour for words: dark enough to be read on white."""
     rgb = np.array(to_rgb(colour))
     luminance = float(rgb @ (0.2126, 0.7152, 0.0722))
     return tuple(rgb * min(1.0, 0.36 / luminance))
@@ -119,20 +119,20 @@ def _log_label(value: float, _position: int | None = None) -> str:
 
 
 def plain_number(value: float, _position: int | None = None) -> str:
-    """0.001 and 100,000 as one types them; only what is smaller or larger as a power of ten."""
+    """Write a tick's number: plain from 0.00001 to 100,000, else as a power of ten."""
     if not 0.99e-5 < value < 1.01e5:
         return _log_label(value)
     return f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def plain_numbers(axes: Axes, log: str) -> None:
-    """Digits instead of powers of ten at the log axes that are named, "x", "y" or "xy"."""
+    """Write plain numbers instead of powers of ten at the log axes "x", "y" or "xy"."""
     for name in log:
         getattr(axes, f"{name}axis").set_major_formatter(FuncFormatter(plain_number))
 
 
 class _Decades(Locator):
-    """Ticks at powers of ten, evenly thinned out, always with 1 among them; 1, 2, 5 if few fit."""
+    """Ticks at every power of ten or at every second, third, ...; at 1, 2 and 5 if few fit."""
 
     def __call__(self) -> list[float]:
         return self.tick_values(*self.axis.get_view_interval())
@@ -160,11 +160,11 @@ def style(
     whole: str = "",
     percent: str = "",
 ) -> Axes:
-    """Give axes the look of the course.
+    """Style axes in the course's look, and return them.
 
-    The title stands at the upper left and usually names the vertical axis: nobody has to read
-    sideways. `log`, `grid`, `whole` (ticks at whole numbers only) and `percent` each name the axes
-    that they apply to: "", "x", "y" or "xy".
+    The title stands at the upper left and usually names the vertical axis, so that nobody has to
+    read sideways. `log`, `grid`, `whole` (ticks at whole numbers only) and `percent` each name the
+    axes that they apply to: "", "x", "y" or "xy".
     """
     axes.set_facecolor(PAPER)
     axes.set_axisbelow(True)
@@ -198,8 +198,35 @@ def style(
     return axes
 
 
+def heading(figure: Figure, title: str) -> None:
+    """Write a title above all axes of a figure; "" writes none."""
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE, fontweight="bold", color=INK)
+
+
+def name_rows(axes: Axes, names: Sequence[str], rows: int | None = None) -> None:
+    """Give each name a row of a horizontal chart, the first on top, with room for `rows` rows."""
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=TEXT)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim((rows or len(names)) - 0.4, -0.6)
+
+
+def write_beside(axes: Axes, text: str, point: tuple[float, float], right: float) -> None:
+    """Write a text `right` points to the right of a point of the chart."""
+    axes.annotate(
+        text,
+        point,
+        xytext=(right, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=TEXT,
+        color=INK,
+        annotation_clip=False,
+    )
+
+
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: float = SMALL):
-    """Write (y, text, colour) to the right of the axes, each beside its line, none on another.
+    """Write (y, text, colour) to the right of the axes, near its y, without overlaps.
 
     The limits of the axes must be final. A y that is not finite stands at the upper edge.
     """
@@ -215,7 +242,7 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: fl
             continue
         point = axes.transData.transform((0, min(max(y, low), high)))
         wanted.append(float(axes.transAxes.inverted().transform(point)[1]))
-    # None above or below the axes, unless there are too many of them.
+    # No label stands above or below the axes, unless there are too many of them.
     places = np.array(spread_out(wanted, gap))
     rank = places.argsort().argsort()
     above = len(labels) - 1 - rank
@@ -235,9 +262,9 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: fl
 
 
 def spread_out(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places as near as possible to the wanted ones, at least `gap` apart, order kept.
+    """Return places as near as possible to the wanted ones, at least `gap` apart, in their order.
 
-    Neighbours that are too near are pooled around their common mean, as in isotonic regression.
+    Neighbours that are too close are pooled around their common mean, as in isotonic regression.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     groups: list[list[int]] = []
@@ -261,7 +288,7 @@ def _start(group: list[int], wanted: Sequence[float], gap: float) -> float:
 class Sheet:
     """A figure measured in pixels from the upper left, for pictures that must stay crisp.
 
-    `top` is where the room below the title begins.
+    `top` is where the space below the title begins.
     """
 
     def __init__(self, width: float, height: float, title: str = ""):
@@ -287,7 +314,7 @@ class Sheet:
         low: float | None = None,
         high: float | None = None,
     ) -> None:
-        """Draw (H, W) by a colour map, or (H, W, 3), with its upper left corner at (x, y)."""
+        """Draw (H, W) in a colour map, or (H, W, 3), with its upper left corner at (x, y)."""
         enlarged = width >= values.shape[1]
         self.axes.imshow(
             values,
@@ -311,20 +338,22 @@ class Sheet:
         edge: str = RULE,
         line: float = 0.6,
     ) -> None:
+        """Draw a rectangle with its upper left corner at (x, y)."""
         self.axes.add_patch(
             Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, linewidth=line)
         )
 
     def text(self, x: float, y: float, text: str, *, size: float = SMALL, **kwargs: Any) -> None:
+        """Write a text centred on x, its base line at y; `kwargs` are Matplotlib's."""
         kwargs = {"color": INK, "ha": "center", "va": "baseline", **kwargs}
         self.axes.text(x, y, text, fontsize=size, linespacing=1.15, **kwargs)
 
     def colour_bar(self, y: float, cmap: Colormap, low: float, high: float) -> None:
-        """A thin bar at the left edge, with its ends, and zero where it lies inside."""
+        """Draw a thin colour bar at the left edge, with its ends, and zero if it lies inside."""
         width = 180
         self.picture(np.linspace(0, 1, 127)[None], MARGIN, y, width, 9, cmap=cmap, low=0, high=1)
         marks = {0.0: low, 1.0: high} | ({0.5: 0.0} if low < 0 < high else {})
         for place, value in marks.items():
             side = {0.0: "left", 1.0: "right"}.get(place, "center")
-            text = f"{value:.2g}".replace("-", "−")
+            text = f"{value:.2g}".replace("-", MINUS)
             self.text(MARGIN + place * width, y + 12, text, va="top", ha=side, color=MUTED)

@@ -1,10 +1,8 @@
-"""Figures made of pictures: filters, feature maps, data, rows of arrays, receptive fields.
+"""Figures made of pictures: filters, feature maps, pictures of a data set, rows of arrays.
 
-They are laid out in whole pixels rather than by Matplotlib's grids, so that every value of a small
+They are laid out in whole pixels and not by Matplotlib's grids, so that every value of a small
 array stays a crisp square. Colours mean the same everywhere: grey for photographs; blue, white and
 vermilion for negative, zero and positive numbers, on one scale for all pictures of a figure.
-
-Use them through `course_utils.plots.training`.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from course_utils.core import CourseError
+from course_utils.core import MINUS, CourseError
+from course_utils.plots import figure as f
 from course_utils.plots.charts import as_array
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from course_utils.plots.figure import Figure
 
 GAP, LINE = 6, 15  # pixels; LINE is the height of one line of small text
 
@@ -42,15 +39,15 @@ def filters(
     title: str = "",
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """The kernels of a convolution, all on one symmetric colour scale.
+) -> f.Figure:
+    """Draw the kernels of a convolution, all on one symmetric colour scale.
 
     Args:
-        weight: (C_out, C_in / groups, kernel height, kernel width), or a layer that has one. With
-            one input channel the filters fill a grid; with more, the input channels of one output
-            channel stand side by side as one group.
+        weight: (C_out, C_in / groups, kernel height, kernel width), or a layer with such a weight.
+            With one input channel the filters fill a grid; with more, the input channels of one
+            output channel stand side by side as one group.
         titles: one text for each output channel.
-        most: draw at most so many kernels (whole groups); the title says what was left out.
+        most: number of kernels (whole groups) drawn at most; the title says what was left out.
 
     Raises:
         CourseError: the weight is not four-dimensional.
@@ -90,12 +87,15 @@ def feature_maps(
     title: str = "",
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """Outputs of a layer, one picture for each channel, all on one colour scale.
+) -> f.Figure:
+    """Draw the outputs of a layer, one picture for each channel, all on one colour scale.
 
     Args:
-        maps: (C, H, W), or (1, C, H, W): tensor or array.
+        maps: tensor or array, (C, H, W) or (1, C, H, W).
         titles: one text for each channel.
+
+    Raises:
+        CourseError: another shape, or titles that do not fit.
     """
     values = as_array(maps).astype(float)
     if values.ndim == 4 and len(values) == 1:
@@ -124,10 +124,8 @@ def _grid(
     signed: bool = True,
     group: int = 1,
     columns: int | None = None,
-) -> Figure:
-    """Tiles of one size and one scale; `group` neighbours belong together under one title."""
-    from course_utils.plots import figure as f
-
+) -> f.Figure:
+    """Draw tiles of one size on one scale; each `group` of neighbours has one title."""
     count = len(tiles) // group
     if titles is not None and len(titles) != count:
         raise CourseError(f"{len(titles)} titles do not fit {count} pictures.")
@@ -137,7 +135,7 @@ def _grid(
     apart = 14 if group > 1 else 0  # more air between groups than inside them
     rows = -(-len(tiles) // columns)
     line = LINE if titles is not None else 0
-    # A single column or two would else fill the page with one picture.
+    # Otherwise one column or two would fill the page with one picture.
     tall = max(60, 560 / rows - line - GAP)
     room = (width - 2 * f.MARGIN - GAP * (columns - 1) - apart * (across - 1)) / columns
     zoom = min(room / w, tall / h, 160 / w)
@@ -168,16 +166,17 @@ def images(
     title: str = "",
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """Pictures of a data set with the names of their classes.
+) -> f.Figure:
+    """Draw pictures of a data set with the names of their classes.
 
     Args:
-        indices: which pictures, or how many from the first on.
+        indices: which pictures, or how many of the first ones.
         predictions: class numbers for all pictures of the set, or for the shown ones. A wrong one
-            is crossed and the true class written below.
-    """
-    from course_utils.plots import figure as f
+            has a cross, and the true class below it.
 
+    Raises:
+        CourseError: an index outside the set, or predictions that do not fit.
+    """
     total = len(image_set.labels)
     chosen = list(range(min(indices, total))) if isinstance(indices, int) else list(indices)
     if not chosen or not all(-total <= i < total for i in chosen):
@@ -201,7 +200,7 @@ def images(
     # Small enough that the longest name fits its tile and the margin (0.86 pixels a point, about).
     longest = max(map(len, image_set.classes)) + 2 * (guesses is not None)
     size = max(6.0, min(f.SMALL, (tile + 2 * f.MARGIN - 4) / (0.86 * longest)))
-    # A row is deeper by a line where a prediction in it is wrong.
+    # A row with a wrong prediction has one more line of text.
     wrong = [guesses is not None and int(guesses[k]) != c for k, c in enumerate(true)]
     starts = [0]
     for first in range(0, len(chosen), columns):
@@ -241,8 +240,8 @@ def picture_row(
     title: str = "",
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """A few pictures side by side, as "picture ∗ kernel = result".
+) -> f.Figure:
+    """Draw a few pictures side by side, as in "picture ∗ kernel = result".
 
     Args:
         pictures: each (H, W), (C, H, W) or (H, W, 3), with C 1 or 3. uint8 is shown as a photograph
@@ -250,10 +249,11 @@ def picture_row(
             from blue through white to vermilion.
         titles: a text above each.
         signs: a character between neighbours, one fewer than pictures.
-        numbers: write the values into pictures whose pixels come out large enough.
-    """
-    from course_utils.plots import figure as f
+        numbers: write the values into pictures whose pixels are drawn large enough.
 
+    Raises:
+        CourseError: no picture, a picture of another shape, or texts that do not fit.
+    """
     shown = [_as_picture(p) for p in pictures]
     if not shown:
         raise CourseError("There is nothing to draw: pass at least one picture.")
@@ -288,7 +288,7 @@ def picture_row(
         if numbers and values.ndim == 2 and scale >= 22:
             for (i, j), v in np.ndenumerate(values):
                 dark = abs(v) > 0.6 * limit if signed else v < 0.5 * limit
-                text = f"{v:.3g}".replace("-", "−")
+                text = f"{v:.3g}".replace("-", MINUS)
                 size = min(f.TITLE, scale / (0.85 * max(len(text), 2)))
                 ink = f.PAPER if dark else f.INK
                 at = x + (j + 0.5) * scale, y + (i + 0.5) * scale
@@ -298,13 +298,13 @@ def picture_row(
             sheet.text(x + w + between / 2, middle, signs[k], size=16, va="center")
         x += w + between
     count = f"{len(shown)} picture{'s' * (len(shown) != 1)} in a row"
-    told = f": {', '.join(t.replace(chr(10), ' ') for t in titles)}" if titles else ""
-    sheet.figure.alt = alt or f"{count}{told}."
+    names = f": {', '.join(t.replace(chr(10), ' ') for t in titles)}" if titles else ""
+    sheet.figure.alt = alt or f"{count}{names}."
     return sheet.figure
 
 
 def _as_picture(values: Any) -> np.ndarray:
-    """(H, W) or (H, W, 3) of what may be (H, W), (1, H, W), (3, H, W), (H, W, 1) or (H, W, 3)."""
+    """Return (H, W) or (H, W, 3) from (H, W), (1, H, W), (3, H, W), (H, W, 1) or (H, W, 3)."""
     array = as_array(values)
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
@@ -320,5 +320,6 @@ def _as_picture(values: Any) -> np.ndarray:
 
 
 def _limit(values: np.ndarray) -> float:
+    """Return the largest finite magnitude, 1 if all are 0."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max(initial=0.0)) or 1.0

@@ -1,7 +1,4 @@
-"""Charts about learning rates: paths over a loss surface, range tests, rates that wait for a loss.
-
-Use them through `course_utils.plots.training`.
-"""
+"""Charts of learning rates: paths over a loss surface, range tests, rates that follow a loss."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from course_utils.core import CourseError
+from course_utils.plots import figure as f
 from course_utils.plots.charts import chosen_names, finite, listed
 
 if TYPE_CHECKING:
-    from course_utils.plots.figure import Figure
     from course_utils.training import Descent, History, RangeTest
 
 
@@ -26,31 +23,29 @@ def descents(
     limits: tuple[float, float] = (4.6, 1.9),
     width: int = 700,
     alt: str | None = None,
-) -> Figure:
-    """Paths over the contour lines of a valley, side by side; below, the losses of a real network.
+) -> f.Figure:
+    """Draw paths over the contour lines of a valley, side by side; below, losses of a real network.
 
     A path that leaves the picture ends there. The losses share one axis, which ends at
-    twice the first loss, so that one that explodes does not flatten the others.
+    twice the first loss, so that a loss that explodes does not flatten the others.
 
     Args:
         paths: by name, from left to right; all over the same surface.
-        losses: loss of each step by the same names; None for paths alone.
-        rates: learning rates by the same names, of the path and of the network, for the headings.
+        losses: loss of each step by the same names; None for paths only.
+        rates: learning rates (of the path, of the network) by the same names, for the headings.
         limits: how far the picture goes from the minimum, along the flat and the steep parameter.
         alt: replaces the text made from the names.
 
     Raises:
         CourseError: nothing to draw, or losses or rates by other names.
     """
-    from course_utils.plots import figure as f
-
     if not paths:
         raise CourseError("There is nothing to draw: pass at least one path.")
     for what, given in (("losses", losses), ("rates", rates)):
         if given is not None and list(given) != list(paths):
             raise CourseError(
-                f"The paths are called {', '.join(paths)}, the {what} {', '.join(given)}: give "
-                "both the same names in the same order."
+                f"The paths are called {', '.join(paths)}, the {what} {', '.join(given)}: use the "
+                "same names in the same order for both."
             )
     rows = 1 if losses is None else 2
     fig = f.Figure(width, 60 + (170 if rates is None else 180) * rows)
@@ -90,9 +85,7 @@ def descents(
 
 
 def _heading(name: str, rates: Mapping[str, tuple[float, ...]] | None, which: int) -> str:
-    from course_utils.plots.figure import plain_number
-
-    return name if rates is None else f"{name}: rate {plain_number(rates[name][which])}"
+    return name if rates is None else f"{name}: rate {f.plain_number(rates[name][which])}"
 
 
 def range_tests(
@@ -102,22 +95,20 @@ def range_tests(
     width: int = 640,
     height: int = 300,
     alt: str | None = None,
-) -> Figure:
-    """Loss against learning rate, log scale; the smoothed loss as a line, the proposal as a dot.
+) -> f.Figure:
+    """Draw the smoothed loss against the learning rate (log scale), the proposed rate as a dot.
 
-    Of a single test the losses of the batches are shown, too, and grey lines stand where the loss
-    falls fastest and where it blows up.
+    A single test also shows the loss of each batch, and grey lines where the loss falls fastest and
+    where it blows up.
 
     Args:
         tests: one, or several by name.
-        dashed: names of lines to be dashed, for one that would hide another.
+        dashed: names of lines to draw dashed, so that one does not hide another.
         alt: replaces the text made from the names.
 
     Raises:
-        CourseError: there is none, or none of a name in `dashed`.
+        CourseError: no test, or no test has a name in `dashed`.
     """
-    from course_utils.plots import figure as f
-
     named = dict(tests) if isinstance(tests, Mapping) else {"": tests}
     if not named:
         raise CourseError("There is nothing to draw: pass at least one range test.")
@@ -142,7 +133,7 @@ def range_tests(
         axes.legend(loc="lower left", frameon=False, fontsize=f.TEXT, labelcolor=f.INK)
     of = f" of {listed(list(named))}" if len(named) > 1 else ""
     fig.alt = alt or (
-        f"Range test{of}: loss against learning rate on a log scale; it stands, falls, and blows "
+        f"Range test{of}: loss against learning rate on a log scale; it is flat, falls, and blows "
         "up, and a dot marks the proposed rate."
     )
     return fig
@@ -150,20 +141,20 @@ def range_tests(
 
 def losses_and_rates(
     history: History, *, width: int = 640, height: int = 380, alt: str | None = None
-) -> Figure:
-    """Validation loss above, learning rate below, by epoch; grey lines where the rate was lowered.
+) -> f.Figure:
+    """Draw validation loss (above) and learning rate (below) by epoch.
+
+    Grey lines stand where the rate was lowered.
 
     Args:
         history: of a training whose rate changes between epochs.
         alt: replaces the text about the axes.
 
     Raises:
-        CourseError: it has no finished epoch.
+        CourseError: no epoch is finished.
     """
-    from course_utils.plots import figure as f
-
     if not history.epoch:
-        raise CourseError("There is nothing to draw: the training has no epoch that was finished.")
+        raise CourseError("There is nothing to draw: the training has not finished an epoch.")
     fig = f.Figure(width, height)
     loss, rate = fig.subplots(2, 1, sharex=True)
     f.style(loss, "Validation loss", whole="x")

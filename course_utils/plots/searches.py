@@ -1,7 +1,4 @@
-"""Charts about searches: how fast each finds something good, and what accuracy costs.
-
-Use them through `course_utils.plots.training`.
-"""
+"""Charts of searches: how fast each finds a good network, and what accuracy costs."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from course_utils.core import CourseError
+from course_utils.plots import figure as f
 from course_utils.plots.charts import listed
 
 if TYPE_CHECKING:
     from course_utils.metrics import Estimate
-    from course_utils.plots.figure import Figure
 
 Points = Sequence[tuple[float, float]]
 """(multiply-adds, accuracy) of each candidate."""
@@ -27,21 +24,19 @@ def best_so_far(
     xlabel: str = "epochs spent",
     width: int = 700,
     alt: str | None = None,
-) -> Figure:
-    """The best accuracy so far of several searches, one small chart each: median and interval.
+) -> f.Figure:
+    """Draw each search's best accuracy so far, in a small chart each: median and interval.
 
     Args:
-        curves: by name: budget spent, and the best until then. All charts share their axes, which
+        curves: (budget spent, best accuracy until then) by name. All charts share their axes, which
             begin below the lowest median.
-        reference: one of them, whose median is drawn in grey in all the others.
+        reference: name of one of them, whose median is drawn in grey in all the others.
         columns: charts in a row.
         alt: replaces the text made from the names.
 
     Raises:
-        CourseError: nothing to draw, or a reference that is none of the curves.
+        CourseError: nothing to draw, or a reference that is not among the curves.
     """
-    from course_utils.plots import figure as f
-
     if not curves:
         raise CourseError("There is nothing to draw: pass at least one curve.")
     if reference is not None and reference not in curves:
@@ -73,7 +68,7 @@ def best_so_far(
             linewidth=0,
         )
         axes.step(x, [e.middle for e in estimates], where="post", color=colour, linewidth=1.8)
-    # One seed's bad first candidate would flatten all the rest: its band is cut at the lower edge.
+    # A bad first candidate of one seed would flatten all curves: the lower edge cuts its band.
     every = [estimate for _, estimates in curves.values() for estimate in estimates]
     low, high = min(e.middle for e in every), max(e.high for e in every)
     fig.axes[0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
@@ -95,24 +90,23 @@ def accuracy_and_cost(
     width: int = 640,
     height: int = 340,
     alt: str | None = None,
-) -> Figure:
-    """Candidates by what they cost and how good they are; the front is a line.
+) -> f.Figure:
+    """Draw candidates by cost and accuracy, and the front as a line.
 
-    Where kinds share a point, the marks of earlier ones can be seen behind those of later ones.
+    Where kinds share a point, the larger marks of earlier kinds are seen behind those of later
+    ones.
 
     Args:
         candidates: points by the name of their kind.
-        front: those that no other beats in accuracy and cost, the cheapest first.
-        marked: points with a name of their own, such as the network one began with.
-        floor: candidates below this accuracy are left out, and the chart says how many; of the
-            front, too.
+        front: those that no other beats in both accuracy and cost, the cheapest first.
+        marked: points with their own names, such as the network at the start.
+        floor: candidates and points of the front below this accuracy are left out; the chart says
+            how many candidates.
         alt: replaces the text made from the names.
 
     Raises:
         CourseError: nothing to draw.
     """
-    from course_utils.plots import figure as f
-
     below = sum(y < floor for points in candidates.values() for _, y in points)
     candidates = {
         name: [point for point in points if point[1] >= floor]

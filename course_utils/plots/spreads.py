@@ -1,20 +1,15 @@
-"""Charts of many values of each name: single results of several seeds, distributions.
-
-Use them through `course_utils.plots.training`.
-"""
+"""Charts of many values of each name: results of several seeds, distributions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from course_utils.core import CourseError
-from course_utils.plots.charts import finite, listed
-
-if TYPE_CHECKING:
-    from course_utils.plots.figure import Figure
+from course_utils.plots import figure as f
+from course_utils.plots.charts import finite, listed, of_title
 
 
 def spreads(
@@ -27,33 +22,29 @@ def spreads(
     limits: tuple[float, float] | None = None,
     width: int = 640,
     alt: str | None = None,
-) -> Figure:
-    """Several numbers for each name, a dot each, with a tick at their median; first name on top.
+) -> f.Figure:
+    """Draw a dot for each number of each name, and a tick at the median; the first name on top.
 
-    Equal numbers of one name stand one above the other. The axis need not begin at zero, as that of
-    bars has to: what can be compared is where the dots lie and how far apart.
+    Equal numbers of one name stand one above the other. Unlike the axis of bars, this axis need not
+    begin at zero, because the reader compares the places of the dots and not lengths.
 
     Args:
-        values: numbers by name, one for each seed, say; one that is not finite gets no dot.
+        values: numbers by name, for example one for each seed; one that is not finite has no dot.
         intervals: (low, high) by name, drawn as a bar behind the dots.
-        percent: whether the numbers are shares, to be written in per cent.
-        highlight: names to set off by colour.
+        percent: whether the numbers are shares, written in per cent.
+        highlight: names to draw in another colour.
         limits: of the axis.
         alt: replaces the text made from the names.
 
     Raises:
-        CourseError: there is no name, or one without a number.
+        CourseError: no names, or a name without a number.
     """
-    from course_utils.plots import figure as f
-
     if not values or not all(len(numbers) for numbers in values.values()):
         raise CourseError("There is nothing to draw: pass at least one number for each name.")
     chosen = {highlight} if isinstance(highlight, str) else set(highlight)
     fig = f.Figure(width, 50 + 26 * len(values) + (26 if title else 0))
     axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
-    axes.tick_params(axis="y", length=0, labelcolor=f.INK, labelsize=f.TEXT)
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.4, -0.6)
+    f.name_rows(axes, list(values))
     for row, (name, numbers) in enumerate(values.items()):
         colour = f.ORANGE if name in chosen else f.BLUE
         numbers = finite(numbers)
@@ -65,14 +56,14 @@ def spreads(
             axes.plot(np.nanmedian(numbers), row, "|", color=f.INK, ms=15, mew=2)
     if limits is not None:
         axes.set_xlim(*limits)
-    what = f" of {title[0].lower()}{title[1:]}" if title else ""
+    what = f"Single values{of_title(title)}, with their medians"
     bars = ", and intervals" if intervals else ""
-    fig.alt = alt or f"Single values{what}, with their medians{bars}: {listed(list(values))}."
+    fig.alt = alt or f"{what}{bars}: {listed(list(values))}."
     return fig
 
 
 def _beside_equals(numbers: np.ndarray) -> np.ndarray:
-    """How far from the middle of its row each dot stands, so that no equal one hides it."""
+    """Return how far each dot stands from the middle of its row, so that none hides another."""
     places = np.zeros(len(numbers))
     for value in np.unique(numbers[np.isfinite(numbers)]):
         alike = np.flatnonzero(numbers == value)
@@ -91,23 +82,21 @@ def distributions(
     width: int = 640,
     height: int = 300,
     alt: str | None = None,
-) -> Figure:
-    """Histograms of several sets of numbers over each other, drawn by seaborn as outlines.
+) -> f.Figure:
+    """Draw histograms of several sets of numbers over each other, as outlines (by seaborn).
 
-    Each is scaled to shares of its own numbers, so that sets of different size can be compared.
+    Each is scaled to shares of its own numbers, so that sets of different sizes can be compared.
 
     Args:
         samples: numbers by name, in any shape.
-        limits: of the axis; numbers outside are counted in no bin. By default all are inside.
-        bins: how many, the same for all; odd, so that zero has one of its own if `limits` are even.
+        limits: of the axis; numbers outside are in no bin. Default: all are inside.
+        bins: how many, the same for all; odd, so that with symmetric `limits` zero has its own bin.
         alt: replaces the text made from the names.
 
     Raises:
-        CourseError: there is no set, or one without a finite number.
+        CourseError: no set, or a set without a finite number.
     """
     import seaborn
-
-    from course_utils.plots import figure as f
 
     numbers = {name: finite(values).ravel() for name, values in samples.items()}
     numbers = {name: values[np.isfinite(values)] for name, values in numbers.items()}
