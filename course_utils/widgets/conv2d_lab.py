@@ -1,4 +1,4 @@
-"""The Conv2d lab: every argument of `nn.Conv2d` on a control, the layer rebuilt at every change."""
+"""The Conv2d lab: a control for every argument of `nn.Conv2d`; each change rebuilds the layer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
 
 
 def draw(result: ConvResult) -> bytes:
-    """Input and kernels to the left, feature maps to the right, as one palette PNG."""
+    """Draw input and kernels on the left, feature maps on the right, as one palette PNG."""
     canvas = pictures.Canvas(_WIDTH, _HEIGHT)
     column = _LEFT - 2 * _EDGE
     canvas.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
     shown = pictures.grey_indices(result.input.numpy())
     canvas.paste(pictures.tile(shown, (column, column)), _EDGE, _TOP)
 
-    # A kernel has one slice for each input channel of its group: all of them would be a carpet.
+    # A kernel has one slice for each input channel of its group: too many to show all of them.
     slices, y = result.weight.shape[1], _TOP + column + 12
     canvas.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
     if slices > 1:
@@ -52,7 +52,7 @@ def draw(result: ConvResult) -> bytes:
 
 
 def code_for(settings: ConvSettings) -> str:
-    """The call that builds this layer, default arguments left out."""
+    """Return the call that builds this layer, without default arguments."""
     arguments = [
         str(settings.in_channels),
         str(settings.out_channels),
@@ -79,12 +79,12 @@ class Conv2dLab(Panel):
 
     Args:
         image: tensor (C, H, W) or (H, W) to convolve. Default: the reader chooses among a
-            Fashion-MNIST picture, a photograph, and the 16 feature maps which the first layer of
-            the trained network passes on.
-        layer: an `nn.Conv2d` whose kernels the toggle "trained" shows. Default: the layer of the
-            network of notebook 02_2 (shipped, trained by
-            `python -m course_utils.experiments.first_cnn`) that belongs to the input.
-        index: which test picture to begin with.
+            Fashion-MNIST picture, a photograph, and the 16 feature maps that the trained network's
+            second layer gets from the first.
+        layer: an `nn.Conv2d` whose kernels the toggle "trained kernels" shows. Default: the layer
+            of the shipped network (notebook 02_2, trained by
+            `python -m course_utils.experiments.first_cnn`) that takes this input.
+        index: number of the first test picture.
         settings: first values of the controls, e.g. `kernel_size=5`.
 
     Raises:
@@ -124,7 +124,7 @@ class Conv2dLab(Panel):
         super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=settings)
 
     def _take_channels(self, change: dict[str, Any]) -> None:
-        """A newly chosen input is shown with all its channels."""
+        """Show a newly chosen input with all its channels."""
         image, _ = self._sources[change["new"]](0)
         with self._quiet():
             self.controls["in_channels"].value = len(image)
@@ -166,7 +166,7 @@ def _checked(image: Tensor) -> Tensor:
 
 
 def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
-    """Name of an input -> function of the picture's index -> (image, the trained layer for it)."""
+    """Return name of an input -> function of the picture's index -> (image, its trained layer)."""
     from course_utils.models import load_pretrained
 
     network = load_pretrained("first_cnn")
@@ -182,7 +182,9 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
     def picture(index: int) -> Tensor:
         count = len(data.test)
         if index >= count:
-            raise CourseError(f"There are {count:,} test pictures, numbered from 0: no {index:,}.")
+            raise CourseError(
+                f"There are {count:,} test pictures, numbered from 0: none has number {index:,}."
+            )
         return data.normalise(data.test.images[index : index + 1])[0]
 
     def feature_maps(index: int) -> Tensor:
@@ -197,5 +199,5 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
 
 
 def conv2d_lab(image: Tensor | None = None, **keywords: Any) -> Conv2dLab:
-    """A live panel with every argument of `nn.Conv2d`; the arguments are those of `Conv2dLab`."""
+    """Open the Conv2d lab; the arguments are those of `Conv2dLab`."""
     return Conv2dLab(image, **keywords)

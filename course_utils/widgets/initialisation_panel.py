@@ -1,4 +1,4 @@
-"""The initialisation panel: how signal and gradient fare in a deep stack of fresh layers."""
+"""The initialisation panel: the spread of signal and gradient in a deep stack of fresh layers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ _LIMITS = (1e-12, 1e12)  # always the same, so that what moves is the line and n
 
 @dataclass(frozen=True)
 class InitialisationView:
-    """What the panel shows: the chosen scheme, and those of the others that are known by now."""
+    """What the panel shows: the chosen scheme, and the other schemes that are measured by now."""
 
     chosen: SignalSpread
     others: tuple[SignalSpread, ...] = ()
 
 
 def draw(view: InitialisationView) -> bytes:
-    """Spread per layer of the activations (left) and of the gradients (right), as a PNG."""
-    from course_utils.plots import SMALL
-
+    """Draw the spread by layer of the activations (left) and of the gradients (right), as a PNG."""
     figure = plots.layer_statistics(
         {spread.scheme: spread for spread in (*view.others, view.chosen)},
         highlight=view.chosen.scheme,
@@ -38,14 +36,14 @@ def draw(view: InitialisationView) -> bytes:
         width=_WIDTH,
         height=_HEIGHT,
     )
-    # Unseen, it keeps the room that the names take once the others are there.
+    # An invisible name keeps the space that the names of the other schemes need later.
     figure.axes[0].annotate(
         max(SCHEMES, key=len),
         xy=(1, 0.5),
         xycoords="axes fraction",
         xytext=(5, 0),
         textcoords="offset points",
-        fontsize=SMALL,
+        fontsize=plots.SMALL,
         alpha=0,
     )
     return figure.to_png(compress_level=1)
@@ -54,11 +52,11 @@ def draw(view: InitialisationView) -> bytes:
 class InitialisationPanel(Panel):
     """Initialisation panel: scheme × depth × activation × BatchNorm × width of a stack of layers.
 
-    The chosen scheme is shown at once; the others appear faintly behind it as soon as the controls
-    have been left alone for a moment.
+    The chosen scheme is shown at once; the others appear in grey behind it when no control has been
+    moved for a moment.
 
     Args:
-        images: float pictures (N, C, H, W) that are sent in. Default: Fashion-MNIST's first ones.
+        images: float pictures (N, C, H, W), the input. Default: the first ones of Fashion-MNIST.
         seed: of the weights.
         settings: first values of the controls: `scheme`, `depth`, `activation`, `batch_norm` and
             `width`.
@@ -109,14 +107,14 @@ class InitialisationPanel(Panel):
         )
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the other schemes stand in the picture. False when `timeout` was too short."""
+        """Wait until the picture has all schemes; return False if `timeout` seconds are too few."""
         return self._rest.wait(timeout)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         self.wait(5)  # so that the static picture of a notebook has all the lines
         return super()._repr_mimebundle_(**kwargs)
 
-    # Inside -------------------------------------------------------------------------------------
+    # Inside
 
     def _key(self, scheme: str, stack: dict[str, Any]) -> tuple[Any, ...]:
         return (scheme, *sorted(stack.items()))
@@ -146,5 +144,5 @@ def _first_pictures() -> Tensor:
 
 
 def initialisation_panel(images: Tensor | None = None, **keywords: Any) -> InitialisationPanel:
-    """A live panel of initialisation schemes; the arguments are those of `InitialisationPanel`."""
+    """Open the initialisation panel; the arguments are those of `InitialisationPanel`."""
     return InitialisationPanel(images, **keywords)

@@ -25,12 +25,12 @@ from course_utils.widgets.convolution_stepper import picture as stepper_picture
 from course_utils.widgets.convolution_stepper.picture import View
 from course_utils.widgets.panel import Panel, choice, int_slider
 
-LARGEST_PICTURE, LARGEST_KERNEL = 8, 5  # more numbers than that are no longer seen at a glance
+LARGEST_PICTURE, LARGEST_KERNEL = 8, 5  # more numbers cannot be seen at a glance
 _TERMS_IN_WORDS = 9
 
 
 def _tshirt() -> Tensor:
-    """The first T-shirt among Fashion-MNIST's test pictures, 4 × 4 pixels averaged, 0 to 9."""
+    """Return Fashion-MNIST's first T-shirt for testing, 4 × 4 pixels averaged, 0 to 9."""
     from course_utils.data import load_dataset
 
     test = load_dataset("fashion-mnist").test
@@ -78,10 +78,10 @@ KERNELS: dict[str, Callable[[], Tensor]] = {
 def view(
     image: Tensor, kernel: Tensor, position: int, stride: int, padding: int, dilation: int
 ) -> View:
-    """What the stepper shows of these settings; a `position` beyond the last window is the last.
+    """Return what the stepper shows; a `position` beyond the last window is the last window.
 
     Raises:
-        ImpossibleSetting: if no window fits; its `nearest` keeps the kernel.
+        ImpossibleSetting: no window fits; its `nearest` keeps the kernel.
     """
     window = {"stride": stride, "padding": padding, "dilation": dilation}
     try:
@@ -97,15 +97,15 @@ def view(
 
 
 class ConvolutionStepper(Panel):
-    """A window slides over a small picture; its products and their sum are shown in numbers.
+    """A window that slides over a small picture, with its products and their sum in numbers.
 
     Args:
-        image: your own picture, (H, W), at most 8 × 8; anything `torch.as_tensor` takes.
+        image: your own picture, (H, W), at most 8 × 8; anything that `torch.as_tensor` takes.
         kernel: your own kernel, (k_h, k_w), at most 5 × 5.
         settings: first values of the controls, e.g. `padding=1`.
 
     Raises:
-        CourseError: a picture or a kernel that is no table or too large, or an unknown control.
+        CourseError: a picture or a kernel that is not a table or too large, or an unknown control.
     """
 
     def __init__(self, image: Any = None, kernel: Any = None, **settings: Any):
@@ -189,5 +189,5 @@ def _table(name: str, values: Any, largest: int) -> Tensor:
 def convolution_stepper(
     image: Any = None, kernel: Any = None, **settings: Any
 ) -> ConvolutionStepper:
-    """A live panel that shows convolution window by window; arguments of `ConvolutionStepper`."""
+    """Open the convolution stepper; the arguments are those of `ConvolutionStepper`."""
     return ConvolutionStepper(image, kernel, **settings)

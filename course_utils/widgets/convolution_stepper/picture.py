@@ -1,4 +1,4 @@
-"""The picture of the convolution stepper: one window, twice, in numbers."""
+"""The picture of the convolution stepper: one window of both operations, in numbers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from course_utils.plots import canvas as pictures
 
 WIDTH, HEIGHT = 752, 480
 _LEFT, _TOP, _GAP, _ROW = 8, 28, 14, 238
-_NARROWEST = 200  # pixels for the picture and what stands below it
+_NARROWEST = 200  # pixels for the picture and the text below it
 _SMALL = 11  # pixels: the smallest letters
-_TWO_LINES = 38  # a product's cell of this width has room for its factors, too
-_HATCH = 110  # a grey for what is not part of the picture
-# Cells as they are wanted, and the smallest: of the picture, kernel, products, output
+_TWO_LINES = 38  # a product's cell of this width has space for its factors, too
+_HATCH = 110  # grey of the padding
+# Wanted and smallest size of the cells of: picture, kernel, products, output
 _WANTED, _LEAST = (34, 32, 48, 34), (18, 20, 24, 15)
 
 
 @dataclass(frozen=True)
 class View:
-    """What the picture shows: the same window of both operations.
+    """The same window of both operations.
 
     Attributes:
         correlation, convolution: all steps of each.
@@ -47,7 +47,7 @@ class View:
 
 
 def draw(view: View) -> bytes:
-    """The padded picture with the window to the left; to the right a row for each operation."""
+    """Draw the padded picture with the window; on its right a row for each operation."""
     canvas = Canvas(WIDTH, HEIGHT)
     cells = _cell_sizes(view)
     block = max(view.correlation.padded.shape[1] * cells[0], _NARROWEST)
@@ -70,7 +70,7 @@ def _titles(view: View) -> tuple[str, str]:
 
 
 def _cell_sizes(view: View) -> tuple[int, ...]:
-    """The largest cells with which everything fits."""
+    """Return the largest cells with which everything fits."""
     rows, columns = view.correlation.padded.shape
     taps, (out_rows, out_columns) = view.step.kernel.shape, view.correlation.output.shape
     legend = 12 + 3 * 19 + 6 + 16 * (2 + len(_lines(view.formula.split(" "), _NARROWEST, _SMALL)))
@@ -134,7 +134,7 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
         box = _LEFT + before * cell, _TOP + above * cell, width * cell + 1, height * cell + 1
         canvas.frame(*box, index=pictures.INK, thickness=2)
 
-    # The window: a frame around its span, and with dilation a ring around each pixel it reads.
+    # The window: a frame around it, and with dilation a ring around each pixel that it reads.
     spread = max(steps.dilation) > 1 and step.kernel.numel() > 1
     x, y = _LEFT + step.cols[0] * cell, _TOP + step.rows[0] * cell
     span = step.cols[-1] - step.cols[0] + 1, step.rows[-1] - step.rows[0] + 1
@@ -177,7 +177,7 @@ def _draw_row(
     corner: tuple[int, int],
     cells: tuple[int, ...],
 ) -> None:
-    """Kernel -> products with their sum below -> output map."""
+    """Draw kernel -> products with their sum below -> output map."""
     left, top = corner
     _, kernel_cell, product_cell, output_cell = cells
     rows, columns = step.kernel.shape
@@ -213,7 +213,7 @@ def _draw_row(
 def _draw_kernel(
     canvas: Canvas, kernel: Tensor, flipped: bool, corner: tuple[int, int], cell: int
 ) -> None:
-    """Its numbers, and a mark at the number that was the first before it was turned."""
+    """Draw the numbers, and a mark at the number that is the first before the turn."""
     left, top = corner
     rows, columns = kernel.shape
     size = _letter_size(cell)
@@ -226,7 +226,7 @@ def _draw_kernel(
 
 
 def _sum_lines(step: Step, width: int, room: int) -> list[str]:
-    """The products as a sum, then its value, in `room` lines; a long one leaves zeros out."""
+    """Return the products as a sum, and its value, in `room` lines; long sums without zeros."""
     values = step.products.flatten().tolist()
     if len(values) > 9:
         values = [value for value in values if value] or [0.0]
@@ -241,7 +241,7 @@ def _sum_lines(step: Step, width: int, room: int) -> list[str]:
 def _draw_products(
     canvas: Canvas, step: Step, corner: tuple[int, int], cell: tuple[int, int]
 ) -> None:
-    """Each cell: the two factors in small letters and their product; where narrow, the product."""
+    """Draw each product below its factors in small letters; alone where the cell is narrow."""
     x, y = corner
     products = step.products.numpy()
     rows, columns = products.shape
@@ -267,7 +267,7 @@ def _draw_products(
 def _draw_output(
     canvas: Canvas, steps: SlidingSteps, step: Step, corner: tuple[int, int], cell: int
 ) -> None:
-    """Filled as far as the window has come; the cell that it gives has the window's colour."""
+    """Draw the outputs up to this window, and a frame of the window's colour around its own."""
     x, y = corner
     output = steps.output.numpy()
     done = np.arange(output.size).reshape(output.shape) <= step.index
@@ -286,7 +286,7 @@ def _draw_output(
 
 
 def _inner(cell: int) -> int:
-    """Pixels for a number inside a cell."""
+    """Return the pixels for a number inside a cell."""
     return cell - 2 if cell < 26 else cell - 5
 
 
@@ -295,12 +295,12 @@ def _letter_size(cell: int) -> int:
 
 
 def _cell_number(value: Tensor | float) -> str:
-    """As `number`, with a shorter minus: a cell is narrow."""
+    """Write `number` with a shorter minus, because a cell is narrow."""
     return number(float(value)).replace(MINUS, "–")
 
 
 def _fitting(value: float, width: int, size: int, exact: bool = True) -> str:
-    """The most exact text of `value` that is no wider than `width` pixels."""
+    """Return the most exact text of `value` that fits in `width` pixels."""
     texts = [number(value)] if exact else []
     texts += [decimal(value, decimals) for decimals in (2, 1, 0)]
     texts = [text.replace(MINUS, "–") for text in texts]
@@ -308,13 +308,13 @@ def _fitting(value: float, width: int, size: int, exact: bool = True) -> str:
 
 
 def _grey_range(image: Tensor) -> tuple[float, float]:
-    """0 is nearly black, unless there are numbers below it; the largest number is white."""
+    """Return the numbers that are black and white: 0 is nearly black if none is negative."""
     high = max(image.max().item(), 1e-6)
     return min(-0.2 * high, image.min().item()), high
 
 
 def _lines(words: list[str], width: int, size: int) -> list[str]:
-    """Words in lines of at most `width` pixels."""
+    """Break words into lines of at most `width` pixels."""
     lines = [words[0]]
     for word in words[1:]:
         longer = f"{lines[-1]} {word}"
@@ -326,13 +326,13 @@ def _lines(words: list[str], width: int, size: int) -> list[str]:
 
 
 def _hatch(canvas: Canvas, left: int, top: int, width: int, height: int) -> None:
-    """Slanted lines: the sign of what is added around the picture."""
+    """Draw slanted lines, the mark of padding."""
     y, x = np.mgrid[:height, :width]
     canvas.paste(np.where((x + y) % 6 == 0, _HATCH, 122).astype(np.uint8), left, top)
 
 
 def _mark(canvas: Canvas, x: int, y: int, direction: int) -> None:
-    """A small corner, pointing up left (1) or down right (−1), at the kernel's first number."""
+    """Draw a small corner, up left (1) or down right (−1), at the kernel's first number."""
     for k in range(7):
         length = 7 - k
         left = x if direction > 0 else x - length

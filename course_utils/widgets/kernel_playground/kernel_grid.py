@@ -1,4 +1,4 @@
-"""A kernel as a table of number fields."""
+"""A kernel as a table of number fields, to be edited in the panel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kernel = tuple[tuple[float, ...], ...]
 class KernelGrid(widgets.GridBox):
     """Number fields for a square kernel of 1, 3 or 5 rows.
 
-    Arrow keys step a number up and down. A field shows three decimals, `value` keeps all of them.
+    Arrow keys step a number up and down. A field shows three decimals; `value` keeps them all.
 
     Attributes:
         value: the rows of the kernel. Set it to show another kernel; it follows what is typed.
@@ -46,7 +46,7 @@ class KernelGrid(widgets.GridBox):
         except (TypeError, ValueError) as error:
             raise traitlets.TraitError(f"a kernel is a table of numbers ({error})") from error
         if len(rows) not in SIZES or any(len(row) != len(rows) for row in rows):
-            raise traitlets.TraitError("a kernel to edit has 1 × 1, 3 × 3 or 5 × 5 numbers")
+            raise traitlets.TraitError("the kernel must have 1 × 1, 3 × 3 or 5 × 5 numbers")
         if not all(abs(number) < 1e6 for row in rows for number in row):
             raise traitlets.TraitError("its numbers must lie between −1,000,000 and 1,000,000")
         return rows

@@ -1,4 +1,4 @@
-"""The kernel playground: a photograph, a kernel to choose or to write, and what it gives."""
+"""The kernel playground: a photograph, a kernel to choose or to write, and the result."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _BRIGHTNESS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a kernel makes of a picture.
+    """A picture filtered by a kernel.
 
     Attributes:
         picture: brightness, float32 (H, W), 0 to 255.
         kernel: (k, k).
         result: the cross-correlation of both, float32 (H, W).
-        text: what the kernel does, in a sentence; "" for one's own.
-        credit: whose picture it is.
+        text: what the kernel does, in a sentence; "" for the reader's own.
+        credit: author of the picture.
     """
 
     picture: Tensor
@@ -46,15 +46,15 @@ class Filtered:
 
     @property
     def signed(self) -> bool:
-        """Whether 0 stands in the middle of the result's scale."""
+        """Whether 0 is the middle of the result's scale."""
         return is_signed(self.kernel)
 
 
 def meaning_of_sum(kernel: Tensor) -> str:
-    """What the sum of a kernel's numbers means for an even area of a picture."""
+    """Say what the sum of a kernel's numbers means for an even area of a picture."""
     total = kernel.sum().item()
     if is_signed(kernel):
-        return "the numbers sum to 0: an even area gives 0, only change is answered"
+        return "the numbers sum to 0: an even area becomes 0, only changes are visible"
     if abs(total - 1) < 1e-4:
         return "the numbers sum to 1: an even area keeps its brightness"
     if total < 0:
@@ -63,7 +63,7 @@ def meaning_of_sum(kernel: Tensor) -> str:
 
 
 def draw(filtered: Filtered) -> bytes:
-    """Picture, kernel and result side by side."""
+    """Draw picture, kernel and result side by side, as a PNG."""
     canvas = pictures.Canvas(_WIDTH, _HEIGHT)
     height, width = filtered.picture.shape
     canvas.text(f"photograph {height} × {width}", _EDGE, 4)
@@ -90,9 +90,9 @@ def draw(filtered: Filtered) -> bytes:
 
 
 def _full_colour(result: np.ndarray) -> float:
-    """The magnitude that one number in a hundred exceeds: by the largest, all others would be pale.
+    """Return the magnitude that one number in a hundred exceeds, for the full colour.
 
-    A ninth of the pixels is enough to tell.
+    With the largest magnitude all others would be pale. A ninth of the pixels is enough.
     """
     return float(np.percentile(np.abs(result[::3, ::3]), 99)) or float(np.abs(result).max())
 
@@ -114,7 +114,7 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
 
 
 def _parameters_of(preset: str) -> tuple[str, ...]:
-    """The arguments of a preset that the panel has a slider for."""
+    """Return the arguments of a preset that have a slider."""
     return tuple(name for name in _SLIDERS if name in _arguments_of(preset))
 
 
@@ -127,17 +127,17 @@ _SLIDERS = ("size", "sigma", "amount", "theta", "wavelength")
 
 
 class KernelPlayground(Panel):
-    """A kernel on a photograph: choose one, change its numbers, see what it answers to.
+    """A kernel on a photograph: choose a kernel, change its numbers, see the result.
 
     Args:
         photograph: your own picture: (H, W), (C, H, W) or (H, W, C) with one or three channels,
-            uint8 or floats from 0 to 1; it is shown at up to 256 × 256. Default: the cat Chelsea
-            (CC0).
+            uint8 or floats from 0 to 1; shown with at most 256 × 256 pixels. Default: the cat
+            Chelsea (CC0).
         settings: first values of the controls, e.g. `preset="Sobel x"` or
             `kernel=[[0, 1, 0], [1, -4, 1], [0, 1, 0]]`.
 
     Raises:
-        CourseError: a photograph that is none, or an unknown control or preset.
+        CourseError: not a photograph, or an unknown control or preset.
     """
 
     set_first = ("kernel", "preset")  # the kernel may be refused, the preset moves the sliders
@@ -194,7 +194,7 @@ class KernelPlayground(Panel):
         super()._set_controls({"preset": OWN, **values} if "kernel" in values else values)
 
     def _take_defaults(self, change: Any) -> None:
-        """Move the sliders to where a preset, newly chosen, is at its best."""
+        """Move the sliders to the default values of a newly chosen preset."""
         arguments = _arguments_of(change["new"])
         with self._quiet():
             for name in _parameters_of(change["new"]):
@@ -232,7 +232,7 @@ class KernelPlayground(Panel):
 
 
 def _brightness(photograph: Any) -> Tensor:
-    """The brightness of a picture, float32 (H, W), 0 to 255, at most 256 pixels high or wide."""
+    """Return a picture's brightness, float32 (H, W), 0 to 255, at most 256 pixels each way."""
     picture = torch.as_tensor(np.asarray(photograph))
     if picture.ndim == 3 and picture.shape[0] not in (1, 3) and picture.shape[2] in (1, 3):
         picture = picture.permute(2, 0, 1)
@@ -257,5 +257,5 @@ def _brightness(photograph: Any) -> Tensor:
 
 
 def kernel_playground(photograph: Any = None, **settings: Any) -> KernelPlayground:
-    """A live panel: a kernel on a photograph; the arguments are those of `KernelPlayground`."""
+    """Open the kernel playground; the arguments are those of `KernelPlayground`."""
     return KernelPlayground(photograph, **settings)

@@ -15,10 +15,8 @@ from course_utils.training import (
     Regularisation,
     RegularisationRun,
     augmented,
+    gaps_as_frame,
     train_regularised,
-)
-from course_utils.training import (
-    gaps_as_frame as as_frame,
 )
 from course_utils.widgets.background import BackgroundRun
 from course_utils.widgets.comparing import ComparesRuns
@@ -41,14 +39,14 @@ _PICTURES = 10  # in a row
 class RegularisationPanel(ComparesRuns, Panel):
     """Regularisation panel: choose methods, press Train, and one more run joins the comparison.
 
-    Every run starts from the same weights and sees the same training pictures, so what differs is
-    the methods' work. The accuracy on the training pictures is measured without dropout and without
-    augmentation, as the one on the validation pictures is.
+    Every run starts from the same weights and sees the same training pictures, so the methods are
+    the only difference. The accuracy on the training pictures is measured without dropout and
+    without augmentation, like the accuracy on the validation pictures.
 
     Args:
         data: with validation pictures. Default: Fashion-MNIST.
         model: dropout -> network with fresh weights. Default: `SimpleCNN`.
-        seed: of everything that is drawn.
+        seed: of all random numbers.
         settings: first values of the controls: the fields of `Regularisation`.
 
     Attributes:
@@ -90,11 +88,9 @@ class RegularisationPanel(ComparesRuns, Panel):
             controls, title="Regularisation panel", width=WIDTH, extra=extra, initial=settings
         )
 
-    # What a cell may ask for
-
     def frame(self) -> pandas.DataFrame:
-        """One row a run: the methods, both accuracies and the gap."""
-        return as_frame(self.runs)
+        """Return one row for each run: the methods, both accuracies and the gap."""
+        return gaps_as_frame(self.runs)
 
     # What the panel shows
 
@@ -113,7 +109,7 @@ class RegularisationPanel(ComparesRuns, Panel):
         return draw(result)
 
     def describe_no_run(self, result: RegularisationView) -> str:
-        return "No run yet. Press Train for one without any method: the gap to be narrowed."
+        return "No run yet. Press Train for a run without any method: it shows the gap to narrow."
 
     def describe_last_run(self, result: RegularisationView) -> str:
         last = result.runs[-1]
@@ -158,12 +154,12 @@ class RegularisationPanel(ComparesRuns, Panel):
 
 
 def _one_of_each(data: Dataset) -> Tensor:
-    """A training picture of each class, as many as fit in a row: uint8 (N, C, H, W)."""
+    """Return a training picture of each class, at most one row: uint8 (N, C, H, W)."""
     labels = data.train.labels
     first = [int((labels == label).nonzero()[0]) for label in labels.unique()][:_PICTURES]
     return data.train.images[first].cpu()
 
 
 def regularisation_panel(data: Dataset | None = None, **keywords: Any) -> RegularisationPanel:
-    """A live comparison of methods; the arguments are those of `RegularisationPanel`."""
+    """Open the regularisation panel; the arguments are those of `RegularisationPanel`."""
     return RegularisationPanel(data, **keywords)

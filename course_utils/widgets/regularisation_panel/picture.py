@@ -25,10 +25,10 @@ class RegularisationView:
     """What the panel shows.
 
     Attributes:
-        pictures: uint8 (3, N, C, H, W): as they are, then as two epochs show them.
-        augments: whether the settings change the pictures at all.
+        pictures: uint8 (3, N, C, H, W): unchanged, then as two epochs show them.
+        augments: whether the settings change the pictures.
         runs: all so far, the first one first.
-        going: the one that is still being trained, if any.
+        going: the run that is still being trained, if any.
     """
 
     pictures: Tensor
@@ -38,13 +38,13 @@ class RegularisationView:
 
 
 def draw(view: RegularisationView) -> bytes:
-    """The picture as a PNG, 660 × 504 pixels."""
+    """Draw the picture as a PNG, 660 × 504 pixels."""
     sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen = ImageDraw.Draw(sheet)
     what = "other pictures in every epoch" if view.augments else "the same pictures in every epoch"
     pictures.heading(sheet, f"What the network is shown: {what}", 10, 6)
     top = _TOP
-    for row, name in zip(view.pictures, ("as it is", "epoch 1", "epoch 2"), strict=True):
+    for row, name in zip(view.pictures, ("original", "epoch 1", "epoch 2"), strict=True):
         strip = _strip(row.numpy())
         sheet.paste(strip, (_LEFT, top))
         middle = (_LEFT - 10, top + strip.height // 2)
@@ -55,7 +55,7 @@ def draw(view: RegularisationView) -> bytes:
 
 
 def _strip(row: np.ndarray) -> Image.Image:
-    """One row of pictures (N, C, H, W)."""
+    """Draw one row of pictures (N, C, H, W)."""
     if row.shape[1] != 3:
         tiles = pictures.tile(pictures.grey_indices(row[:, 0], 0, 255), _STRIP, gap=3)
         return pictures.coloured(tiles)
@@ -71,7 +71,7 @@ def _draw_runs(sheet: Image.Image, view: RegularisationView) -> None:
     runs = [*view.runs, *([view.going] if view.going else [])]
     title = f"Runs so far: {len(runs)}" if runs else "No run yet: press Train"
     named = {_name(number, run, runs): run for number, run in enumerate(runs, 1)}
-    if len(runs) > ROWS:  # the first one is what the others are compared with
+    if len(runs) > ROWS:  # the first run stays, because the others are compared with it
         title += f", the first and the last {ROWS - 1}"
         shown = list(named)
         named = {name: named[name] for name in (shown[0], *shown[-(ROWS - 1) :])}
@@ -83,7 +83,7 @@ def _draw_runs(sheet: Image.Image, view: RegularisationView) -> None:
 
 
 def _name(number: int, run: RegularisationRun, runs: Sequence[RegularisationRun]) -> str:
-    """Number and methods, with the pictures and the epochs where these are not all the same."""
+    """Return the number and the methods; also pictures and epochs if they differ between runs."""
     parts = []
     if len({other.settings.pictures for other in runs}) > 1:
         parts.append(f"{run.settings.pictures:,} pict.")

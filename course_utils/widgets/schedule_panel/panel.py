@@ -1,4 +1,4 @@
-"""The schedule panel: the reader draws how the learning rate goes, and trains with it."""
+"""The schedule panel: the reader shapes the course of the learning rate, and trains with it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,14 @@ from course_utils.training import (
     RateRun,
     Schedule,
     Step,
+    rates_as_frame,
     schedule_curve,
     train_with,
-)
-from course_utils.training import (
-    rates_as_frame as as_frame,
 )
 from course_utils.widgets.background import BackgroundRun
 from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.controls import steps_slider
-from course_utils.widgets.panel import (
-    LABEL_WIDTH,
-    Panel,
-    choice,
-    float_slider,
-    int_slider,
-)
+from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, float_slider, int_slider
 from course_utils.widgets.schedule_panel.picture import WIDTH, ScheduleView, draw
 
 if TYPE_CHECKING:
@@ -43,15 +35,15 @@ _SCHEDULE = ("warmup", "every", "gamma", "final", "patience")
 
 
 class SchedulePanel(ComparesRuns, Panel):
-    """Schedule panel: draw how the learning rate goes, press Train, and compare with other runs.
+    """Schedule panel: shape the learning rate, press Train, and compare with other runs.
 
-    Every run starts from the same weights and sees the same pictures in the same order, so what
-    differs is the learning rate's work. Controls that the shape does not heed are switched off.
+    Every run starts from the same weights and sees the same pictures in the same order, so the
+    learning rate is the only difference. Controls that the shape does not use are switched off.
 
     Args:
         data: with validation pictures. Default: Fashion-MNIST.
-        model: gives a network with fresh weights. Default: `SimpleCNN`.
-        pictures: how many of the training pictures each epoch shows.
+        model: function that returns a network with fresh weights. Default: `SimpleCNN`.
+        pictures: number of training pictures in each epoch.
         seed: of weights and pictures.
         settings: first values of the controls: the arguments of `Schedule`, and peak, optimizer and
             epochs of `RatePlan`.
@@ -102,11 +94,9 @@ class SchedulePanel(ComparesRuns, Panel):
             controls, title="Schedule panel", width=WIDTH, extra=extra, initial=settings
         )
 
-    # What a cell may ask for
-
     def frame(self) -> pandas.DataFrame:
-        """One row a run: the plan and the validation accuracy."""
-        return as_frame(self.runs)
+        """Return one row for each run: the plan and the validation accuracy."""
+        return rates_as_frame(self.runs)
 
     # What the panel shows
 
@@ -118,9 +108,9 @@ class SchedulePanel(ComparesRuns, Panel):
         return ScheduleView(plan, tuple(curve), tuple(self.runs), self.going)
 
     def adjust(self, result: ScheduleView) -> None:
-        heeded = SHAPES[result.plan.schedule.shape]
+        used = SHAPES[result.plan.schedule.shape]
         for name in _SCHEDULE:
-            self.controls[name].disabled = name not in heeded
+            self.controls[name].disabled = name not in used
 
     def picture(self, result: ScheduleView) -> bytes:
         return draw(result)
@@ -133,8 +123,8 @@ class SchedulePanel(ComparesRuns, Panel):
         if last.diverged:
             return f"diverged. {last.diverged}"
         text = f"{last.validation_accuracy:.1%} on the validation pictures."
-        whole = [run for run in result.runs if not run.diverged]
-        best = max(whole, key=lambda run: run.validation_accuracy)
+        complete = [run for run in result.runs if not run.diverged]
+        best = max(complete, key=lambda run: run.validation_accuracy)
         if best is not last:
             text += f" The best had {best.validation_accuracy:.1%}: {best.plan.label}."
         return text
@@ -153,10 +143,10 @@ class SchedulePanel(ComparesRuns, Panel):
     def plan(
         self, *, shape: str, peak: float, optimizer: str, epochs: int, **others: Any
     ) -> RatePlan:
-        heeded = {name: others[name] for name in SHAPES[shape]}
+        used = {name: others[name] for name in SHAPES[shape]}
         # The slider's own value has sixteen digits.
         rate = float(f"{peak:.2g}")
-        return RatePlan(Schedule(shape, **heeded), rate, optimizer, epochs, self._pictures)
+        return RatePlan(Schedule(shape, **used), rate, optimizer, epochs, self._pictures)
 
     def train_one(self, plan: RatePlan, run: BackgroundRun) -> RateRun | None:
         seen = History()
@@ -183,5 +173,5 @@ class SchedulePanel(ComparesRuns, Panel):
 
 
 def schedule_panel(data: Dataset | None = None, **keywords: Any) -> SchedulePanel:
-    """A live comparison of schedules; the arguments are those of `SchedulePanel`."""
+    """Open the schedule panel; the arguments are those of `SchedulePanel`."""
     return SchedulePanel(data, **keywords)

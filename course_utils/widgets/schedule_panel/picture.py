@@ -1,4 +1,4 @@
-"""The picture of the schedule panel: the schedule, and what trainings under schedules came to."""
+"""The picture of the schedule panel: the schedule above, the trainings with schedules below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
+from course_utils.plots import figure as f
 from course_utils.training import RatePlan, RateRun
 
 WIDTH, HEIGHT = 660, 520
@@ -31,7 +34,7 @@ class ScheduleView:
         plan: what the controls say.
         curve: its learning rate at each step.
         runs: all so far, the first one first.
-        going: the one that is on its way, if any; its history may still grow.
+        going: the run that is still being trained, if any; its history grows.
     """
 
     plan: RatePlan
@@ -41,12 +44,8 @@ class ScheduleView:
 
 
 def draw(view: ScheduleView) -> bytes:
-    """The picture as a PNG, 660 × 520 pixels."""
-    from matplotlib.ticker import FuncFormatter
-
-    from course_utils.plots import figure as f
-
-    # Places of our own: Matplotlib's layout would take longer than all the drawing.
+    """Draw the picture as a PNG, 660 × 520 pixels."""
+    # The places are fixed, because Matplotlib's layout takes longer than all the drawing.
     fig = f.Figure(WIDTH, HEIGHT, layout="none")
     rate, loss, accuracy, names = (
         fig.add_axes((x / WIDTH, 1 - (y + height) / HEIGHT, width / WIDTH, height / HEIGHT))
@@ -55,7 +54,7 @@ def draw(view: ScheduleView) -> bytes:
     f.style(rate, "Learning rate (dashed: as the controls stand)", whole="x")
     f.style(loss, "Loss while training", xlabel="step", whole="x")
     f.style(accuracy, "Validation accuracy", xlabel="step", whole="x", percent="y")
-    # Short numbers, or a low peak would need room for "0.00025".
+    # Short numbers: at a low peak "0.00025" needs too much space.
     rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     names.axis("off")
     names.set_xlim(0, 1)
@@ -89,15 +88,15 @@ def draw(view: ScheduleView) -> bytes:
 
 
 def _shown(view: ScheduleView) -> list[tuple[int, RateRun]]:
-    """The runs with their numbers; of many the first and the last ones."""
+    """Return the runs with their numbers; of many, the first and the last ones."""
     runs = list(enumerate([*view.runs, *([view.going] if view.going else [])], 1))
     return runs if len(runs) <= ROWS else [runs[0], *runs[-(ROWS - 1) :]]
 
 
-def _draw_run(run: RateRun, axes: tuple, colour: str, alpha: float) -> None:
+def _draw_run(run: RateRun, axes: tuple[Axes, ...], colour: str, alpha: float) -> None:
     rate, loss, accuracy = axes
     history, look = run.history, {"color": colour, "linewidth": 1.6, "alpha": alpha}
-    losses = np.array(history.step_loss[:])  # copied at once, for a thread may add to it
+    losses = np.array(history.step_loss[:])  # a copy, because a thread may add to it
     rates = history.step_learning_rate[: len(losses)]
     rate.plot(_steps(rates), rates, **look)
     loss.plot(_steps(losses), _running_mean(losses), **look)
@@ -108,7 +107,7 @@ def _draw_run(run: RateRun, axes: tuple, colour: str, alpha: float) -> None:
 
 
 def _accuracies(runs: Iterable[RateRun]) -> tuple[float, float]:
-    """Ends of the axis: around the best, for a run that fails must not flatten the others."""
+    """Return the ends of the axis around the best, so that a failed run flattens no other."""
     best = max((a for run in runs for a in run.history.validation_accuracy), default=math.nan)
     if not math.isfinite(best):
         return 0.0, 1.0
@@ -127,7 +126,7 @@ def _steps(values: object) -> np.ndarray:
 
 
 def _running_mean(losses: np.ndarray) -> np.ndarray:
-    """Of the losses so far, the late ones weighing most; without it noise hides the course."""
+    """Return the running mean of the losses, because single losses are noisy."""
     mean, found = 0.0, []
     for step, loss in enumerate(losses, 1):
         mean = _MEMORY * mean + (1 - _MEMORY) * loss

@@ -1,7 +1,7 @@
-"""From the training panel's controls to the arguments of `fit`, and back to code that one may copy.
+"""The training panel's controls, made from arguments of `fit`, and the arguments made from them.
 
-The panel offers a few optimizers and schedules by name; what a reader passes to the panel besides
-stands in the lists as "yours".
+The panel offers a few optimizers and schedules by name; one that the reader passes to the panel is
+called "yours" in the lists.
 """
 
 from __future__ import annotations
@@ -28,75 +28,54 @@ OFFERED_OPTIMIZERS = {
     "SGD with momentum": "SGD + Nesterov momentum",
     "RMSprop": "RMSprop",
 }
-"""What the panel's list says -> name in `OPTIMIZERS`."""
+"""Name in the panel's list -> name in `OPTIMIZERS`."""
 
 OFFERED_SHAPES = ("constant", "cosine", "one cycle")
-"""Names of `SHAPES` that the panel offers. The peak is the slider's value. These end where torch's
-own schedulers end by default; `SCHEDULES` ends at a hundredth of the peak."""
+"""Names of `SHAPES` that the panel offers. Their peak is the slider's value. They end where torch's
+own schedulers end by default; those of `SCHEDULES` end at a hundredth of the peak."""
 
 _DIGITS, _POWERS = (1, 2, 3, 5), range(-5, 0)
 LEARNING_RATES = (*(float(f"{d}e{power}") for power in _POWERS for d in _DIGITS), 1.0)
-"""What the slider offers: evenly spaced for whoever thinks in factors."""
+"""The slider's values; neighbours differ by about the same factor."""
 
 YOURS = "yours"
 _BATCHES = (16, 32, 64, 128, 256, 512)
-_THE_PANELS_OWN = ("on_step", "on_epoch", "stop", "progress", "checkpoint", "resume")
+_PASSED_BY_THE_PANEL = ("on_step", "on_epoch", "stop", "progress", "checkpoint", "resume")
 
 
 def build_controls(
     arguments: Mapping[str, Any],
 ) -> tuple[dict[str, widgets.Widget], dict[str, Any], dict[str, Any]]:
-    """Controls for what a reader may change, from arguments of `fit`.
+    """Build the controls for what a reader may change, from arguments of `fit`.
 
     Returns:
-        The controls; the first values of some of them, from `arguments`; and those of the
-        `arguments` that have no control and go to `fit` as they are.
+        The controls; their first values that come from `arguments`; and the `arguments` without a
+        control, which go to `fit` unchanged.
 
     Raises:
-        CourseError: an argument that the panel itself gives to `fit`, or a ready optimizer or
-            schedule, which could serve one training only.
+        CourseError: an argument that the panel itself passes to `fit`, or a ready optimizer or
+            schedule, which works for one training only.
     """
+    _refuse(arguments)
     rest = dict(arguments)
-    for name in _THE_PANELS_OWN:
-        if name in rest:
-            raise CourseError(f"The panel itself gives {name}= to fit: leave it out.")
-    for name, kind in (("optimizer", optim.Optimizer), ("scheduler", lr_scheduler.LRScheduler)):
-        if isinstance(rest.get(name), kind):
-            raise CourseError(
-                f"Give a function that makes the {name}, not a ready one: after Reset the panel"
-                " needs another."
-            )
     initial = {
         name: rest.pop(name)
         for name in ("epochs", "batch_size", "learning_rate", "label_smoothing")
         if rest.get(name) is not None
     }
-    optimizers, schedules = list(OFFERED_OPTIMIZERS), list(OFFERED_SHAPES)
-    optimizer = rest.get("optimizer") or optim.AdamW
-    if not isinstance(optimizer, str):
-        known = [name for name, key in OFFERED_OPTIMIZERS.items() if OPTIMIZERS[key] is optimizer]
-        optimizer = known[0] if known else optimizer
-    if isinstance(optimizer, str):
-        rest.pop("optimizer", None)
-        initial["optimizer"] = optimizer
-    else:
-        optimizers.append(YOURS)
-        initial["optimizer"] = YOURS
-        own = getattr(optimizer, "keywords", {}).get("lr")
-        if own is not None:
-            initial.setdefault("learning_rate", own)
+    initial["optimizer"] = _take_optimizer(rest)
+    if "optimizer" in rest:
+        own_rate = getattr(rest["optimizer"], "keywords", {}).get("lr")
+        if own_rate is not None:
+            initial.setdefault("learning_rate", own_rate)
         if "learning_rate" not in initial:
             rest["learning_rate"] = None  # it has its own, which the slider must not replace
-    scheduler = rest.get("scheduler")
-    if scheduler is None or isinstance(scheduler, str):
-        rest.pop("scheduler", None)
-        initial["schedule"] = scheduler or "constant"
-    else:
-        schedules.append(YOURS)
-        initial["schedule"] = YOURS
+    initial["schedule"] = _take_schedule(rest)
     initial["augment"] = rest.get("augment") is not None
     rates = sorted({*LEARNING_RATES, initial.get("learning_rate", 1e-3)})
     batches = sorted({*_BATCHES, initial.get("batch_size", 64)})
+    optimizers = [*OFFERED_OPTIMIZERS, *[YOURS] * ("optimizer" in rest)]
+    schedules = [*OFFERED_SHAPES, *[YOURS] * ("scheduler" in rest)]
     controls = {
         "epochs": int_slider("epochs", 8, 1, 30),
         "learning_rate": steps_slider("learning_rate", rates, 1e-3),
@@ -109,8 +88,41 @@ def build_controls(
     return controls, initial, rest
 
 
+def _refuse(arguments: Mapping[str, Any]) -> None:
+    for name in _PASSED_BY_THE_PANEL:
+        if name in arguments:
+            raise CourseError(f"The panel itself passes {name}= to fit: leave it out.")
+    for name, kind in (("optimizer", optim.Optimizer), ("scheduler", lr_scheduler.LRScheduler)):
+        if isinstance(arguments.get(name), kind):
+            raise CourseError(
+                f"Pass a function that makes the {name}, not a ready {name}: after Reset the panel"
+                " needs a new one."
+            )
+
+
+def _take_optimizer(rest: dict[str, Any]) -> str:
+    """Return the optimizer's name in the panel's list; only the reader's own stays in `rest`."""
+    optimizer = rest.get("optimizer") or optim.AdamW
+    if not isinstance(optimizer, str):
+        known = [name for name, key in OFFERED_OPTIMIZERS.items() if OPTIMIZERS[key] is optimizer]
+        if not known:
+            return YOURS
+        optimizer = known[0]
+    rest.pop("optimizer", None)
+    return optimizer
+
+
+def _take_schedule(rest: dict[str, Any]) -> str:
+    """Return the schedule's name in the panel's list; only the reader's own stays in `rest`."""
+    scheduler = rest.get("scheduler") or "constant"
+    if not isinstance(scheduler, str):
+        return YOURS
+    rest.pop("scheduler", None)
+    return scheduler
+
+
 def fit_arguments(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `fit` for the values of the controls; `rest` as `build_controls` gave it."""
+    """Return the arguments of `fit` for values of the controls and `build_controls`' `rest`."""
     arguments = dict(rest)
     for name in ("epochs", "batch_size", "label_smoothing", "learning_rate"):
         arguments[name] = settings[name]
@@ -126,13 +138,13 @@ def fit_arguments(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[
 
 
 def code_for(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> str:
-    """The call of `fit` that does what the panel does."""
+    """Return the call of `fit` that does what the panel does."""
     parts = [f"epochs={settings['epochs']}", f"batch_size={settings['batch_size']}"]
     name = settings["optimizer"]
     code = optimizer_code(OFFERED_OPTIMIZERS[name]) if name in OFFERED_OPTIMIZERS else "..."
     parts.append(f"optimizer={code}")
-    parts.append(f"learning_rate={settings['learning_rate']:.3g}")
     rate = f"{settings['learning_rate']:.3g}"
+    parts.append(f"learning_rate={rate}")
     code = {
         "constant": "",
         "cosine": "lambda o, n: CosineAnnealingLR(o, n)",

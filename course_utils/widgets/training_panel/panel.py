@@ -1,4 +1,4 @@
-"""The training panel: a network learns in the background, and everything else stays live."""
+"""The training panel: a network learns in the background, and all other controls stay live."""
 
 from __future__ import annotations
 
@@ -29,39 +29,40 @@ from course_utils.widgets.training_panel.picture import (
     WIDTH,
     FirstLayer,
     TrainingView,
-    answer_of,
     draw,
     first_layer,
     kernels_of,
+    maps_of,
 )
 
 
 class TrainingPanel(RunsInBackground, Panel):
     """Training panel: Train, Stop, Reset; loss, accuracy and the first layer while it learns.
 
-    Train runs `fit` in a thread. Stop ends it within a moment; Train then goes on after the last
-    whole epoch: to the very numbers of a training without interruption if the controls stand as
-    they did, else with the new settings for the epochs that are left. Once all epochs are done,
-    Train goes on if more are asked for. Reset puts the first weights back.
+    Train runs `fit` in a thread. Stop ends it before the next step; Train then goes on after the
+    last complete epoch. With unchanged controls the result is exactly that of a training without
+    interruption, otherwise the new settings are used for the epochs that are left. When all epochs
+    are done, Train goes on if the slider asks for more. Reset restores the first weights.
 
-    The test pictures are looked at only when `evaluate` or its button asks for it.
+    The test pictures are used only by `evaluate` and its button, Test.
 
     Args:
         model: the network; it is trained in place. Default: a `SimpleCNN` for the pictures, and
-            `course_utils.experiments.first_cnn_recipe` for what `arguments` leaves open.
+            `course_utils.experiments.first_cnn_recipe` for what is not in `arguments`.
         data: pictures to learn from. Default: Fashion-MNIST.
-        goal: accuracy on the test pictures that one would like to reach, in [0, 1]. Default: none,
-            or 0.88 if model and data are the default.
-        arguments: of `fit`; those that have a control become its first value. `optimizer` and
-            `scheduler` may also be names from the panel's lists.
+        goal: accuracy on the test pictures to reach, in [0, 1]. Default: none, or 0.88 if model and
+            data are the default.
+        arguments: of `fit`; an argument with a control becomes the control's first value.
+            `optimizer` and `scheduler` may also be names from the panel's lists.
 
     Attributes:
         model, data: as above.
         history: of all training since the last Reset; None before.
         test: the last `Evaluation` on the test pictures; None before.
+        looks: how often the test pictures were used.
 
     Raises:
-        CourseError: an argument that `fit` gets from the panel itself, or a ready optimizer.
+        CourseError: an argument that the panel itself passes to `fit`, or a ready optimizer.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class TrainingPanel(RunsInBackground, Panel):
             goal = 0.88
         self.data = load_dataset("fashion-mnist") if data is None else data
         if model is None:
-            # The recipe's schedule has its own peak; that of the same name here has the slider's.
+            # The recipe's schedule has its own peak; the panel's "one cycle" has the slider's.
             arguments = first_cnn_recipe() | {"scheduler": "one cycle"} | arguments
             model = SimpleCNN.for_data(self.data, seed=arguments["seed"])
         self.model, self.goal = model, goal
@@ -93,7 +94,7 @@ class TrainingPanel(RunsInBackground, Panel):
             "Stop", self.stop, "Stop before the next step", "stop", "warning"
         )
         self._reset_button = button("Reset", self.reset, "Back to the first weights")
-        self._test_button = button("Test", self._on_test, "Ask the pictures kept for the end")
+        self._test_button = button("Test", self._on_test, "Measure the test accuracy")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         buttons = (self._train_button, self._stop_button, self._reset_button, self._test_button)
@@ -106,12 +107,12 @@ class TrainingPanel(RunsInBackground, Panel):
     # What the buttons do; cells and tests call the same
 
     def train(self, wait: bool = False) -> None:
-        """Train in the background with the settings as they stand; see the class for what goes on.
+        """Train in the background with the present settings, or go on with a stopped training.
 
-        While a training is on its way, or when all epochs are done, this is refused in words.
+        If a training is already running, or all epochs are done, only the status line says so.
 
         Args:
-            wait: return only when it has ended.
+            wait: return only when the training has ended.
         """
         if self._refused():
             return
@@ -126,13 +127,13 @@ class TrainingPanel(RunsInBackground, Panel):
         self.test = None
         self._say("Trying what computes fastest here …")
         self._show_state(running=True)
-        self.refresh()  # an error of the last time is over
+        self.refresh()  # takes away the last run's error
         run.start()
         if wait:
             self.wait()
 
     def reset(self) -> None:
-        """Put the first weights back; a training that is on its way ends."""
+        """Restore the first weights, and end a running training."""
         self.stop()
         self.wait()
         self._training.reset()
@@ -147,24 +148,27 @@ class TrainingPanel(RunsInBackground, Panel):
         """Measure the trained network on the test pictures, show the result and return it.
 
         Raises:
-            CourseError: the training has not been finished, so the test pictures have to wait.
+            CourseError: the training is not finished, so the test pictures have to wait.
         """
         if self.running or not self._training.finished:
             raise CourseError(
-                "The test pictures are for the end: train through all epochs first, and judge by"
-                " the validation accuracy until then."
+                "The test pictures are for the end: train all epochs first, and use the validation"
+                " accuracy until then."
             )
         if self.test is None:
             self.test = evaluate(self.model, self.data.test, mean=self.data.mean, std=self.data.std)
             self.looks += 1
-            often = f"Look number {self.looks} at the test: chosen by it, a number flatters."
+            often = (
+                f"Look number {self.looks} at the test pictures: if you choose settings by them,"
+                " their accuracy is too optimistic."
+            )
             self._say(often if self.looks > 1 else "Tested.")
         self.refresh()
         return self.test
 
     @property
     def history(self) -> History | None:
-        """Of all training since the last Reset, as of one; None before."""
+        """The history of all training since the last Reset, as one; None before."""
         return self._training.history
 
     # What the panel shows
@@ -209,7 +213,7 @@ class TrainingPanel(RunsInBackground, Panel):
         return code_for(self.settings, self._rest)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """As of every panel, but the text has bands and no measured number: those vary a little."""
+        """Return the bundle of every panel; its text has no measured number, because they vary."""
         bundle = super()._repr_mimebundle_(**kwargs)
         view, text = self.result, self._about()
         if self.error:
@@ -254,12 +258,12 @@ class TrainingPanel(RunsInBackground, Panel):
         self._look(found, image)
 
     def _look(self, found: tuple[str, nn.Module] | None, image: Tensor) -> None:
-        """In the training's own thread, between two steps: copy the first layer as it is now."""
+        """Copy the first layer as it is now; called in the training's thread, between two steps."""
         if found is not None and self._layer is not None:
             self._layer = dataclasses.replace(
                 self._layer,
                 now=kernels_of(found[1], self.data.image_shape),
-                maps=answer_of(found[1], image),
+                maps=maps_of(found[1], image),
             )
 
     def _on_tick(self) -> None:
@@ -285,10 +289,10 @@ class TrainingPanel(RunsInBackground, Panel):
                 error.nearest = {"learning_rate": max(rates, default=LEARNING_RATES[0])}
             self._say("Ended by an error.")
         elif training.finished:
-            self._say("Done. Test asks the pictures kept for the end.")
+            self._say("Done. Test measures the accuracy on the test pictures.")
         else:
-            other = " because another panel began to train" if run.displaced else ""
-            self._say(f"Stopped{other}; it goes on after epoch {training.epochs_done}.")
+            why = " because another panel began to train" if run.displaced else ""
+            self._say(f"Stopped{why}. Go on continues after epoch {training.epochs_done}.")
         if self._step is not None:
             self._bar.max, self._bar.value = self._step.steps, self._step.step
         self._show_state()
@@ -317,7 +321,7 @@ def _epochs(done: int, planned: int) -> str:
 
 
 def _sample(data: Dataset) -> Tensor:
-    """One picture to show the first layer, normalised: float (C, H, W)."""
+    """Return one picture as input of the first layer, normalised: float (C, H, W)."""
     part = data.validation if len(data.validation) else data.train
     return data.normalise(part.images[0])
 
@@ -333,11 +337,11 @@ def _look_at_start(model: nn.Module, data: Dataset) -> FirstLayer | None:
     if not name or name.isdigit():
         name = type(layer).__name__
     image = _sample(data)
-    return FirstLayer(name, kernels, kernels, image, answer_of(layer, image))
+    return FirstLayer(name, kernels, kernels, image, maps_of(layer, image))
 
 
 def training_panel(
     model: nn.Module | None = None, data: Dataset | None = None, **keywords: Any
 ) -> TrainingPanel:
-    """A live training; the arguments are those of `TrainingPanel`."""
+    """Open the training panel; the arguments are those of `TrainingPanel`."""
     return TrainingPanel(model, data, **keywords)

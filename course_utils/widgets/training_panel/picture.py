@@ -1,10 +1,9 @@
-"""The picture of the training panel: curves above, the first layer before and now below."""
+"""The picture of the training panel: curves above; below, the first layer at the start and now."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,26 +11,24 @@ from PIL import Image
 from torch import Tensor, nn
 
 from course_utils.plots import canvas as pictures
-
-if TYPE_CHECKING:
-    from course_utils.plots import Figure
+from course_utils.plots import figure as f
 
 WIDTH = 660
 _CHARTS, _TILES = 240, 274  # height of the curves, top of the kernels
 _LEFT = 12
 _SHOWN = 16  # kernels
-_GAP = 5  # between kernels: many of their cells are as white as the ground
+_GAP = 5  # between kernels, because many of their cells are as white as the ground
 
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """The first layer of a network, as it was at the start and as it is now.
+    """The first layer of a network, at the start and now.
 
     Attributes:
-        name: such as "conv1".
+        name: for example "conv1".
         start, now: weights as pictures, float (K, C, h, w).
-        image: what the layer is shown, float (C, H, W), or None if it does not take pictures.
-        maps: its answer to that, float (K, H', W'), or None.
+        image: the layer's input, float (C, H, W), or None if it does not take pictures.
+        maps: its output for that input, float (K, H', W'), or None.
     """
 
     name: str
@@ -43,15 +40,15 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class TrainingView:
-    """All that the picture shows; lists have one number per step or per epoch.
+    """What the picture shows; lists have one number for each step or each epoch.
 
     Attributes:
         epochs: how many there will be.
-        positions: place of each step on the axis of epochs, so that both curves share it.
-        losses: of each step, smoothed already.
-        epoch: at the end of which the accuracies were measured.
+        positions: place of each step on the axis of epochs, which both charts share.
+        losses: of each step, already smoothed.
+        epoch: numbers of the epochs, at whose ends the accuracies were measured.
         train_accuracy, validation_accuracy: shares; the second may be empty.
-        layer: the first layer, or None for a network that begins otherwise.
+        layer: the first layer, or None if it cannot be shown.
     """
 
     epochs: int
@@ -64,7 +61,7 @@ class TrainingView:
 
 
 def first_layer(model: nn.Module) -> tuple[str, nn.Module] | None:
-    """Name and module of the first convolution or linear layer; None if there is no such layer."""
+    """Return name and module of the first convolution or linear layer; None if there is none."""
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             return name, module
@@ -72,9 +69,10 @@ def first_layer(model: nn.Module) -> tuple[str, nn.Module] | None:
 
 
 def kernels_of(layer: nn.Module, image_shape: tuple[int, int, int]) -> Tensor | None:
-    """The first kernels of a layer as pictures: float (K, C, h, w) on the CPU, a copy.
+    """Return the first kernels of a layer as pictures: float (K, C, h, w) on the CPU, a copy.
 
-    The weights of a linear layer that sees every pixel are folded to the shape of the picture.
+    The weights of a linear layer whose input is the whole picture get the picture's shape; for
+    another linear layer the result is None.
     """
     weight = layer.weight.detach()[:_SHOWN].float().cpu().clone()
     if weight.dim() == 4:
@@ -83,8 +81,8 @@ def kernels_of(layer: nn.Module, image_shape: tuple[int, int, int]) -> Tensor | 
 
 
 @torch.no_grad()
-def answer_of(layer: nn.Module, image: Tensor) -> Tensor | None:
-    """The first maps that a convolution makes of one picture (C, H, W): float (K, H', W')."""
+def maps_of(layer: nn.Module, image: Tensor) -> Tensor | None:
+    """Return a convolution's first maps of one picture (C, H, W): float (K, H', W'), or None."""
     if not isinstance(layer, nn.Conv2d) or layer.in_channels != len(image):
         return None
     weight = layer.weight
@@ -92,7 +90,7 @@ def answer_of(layer: nn.Module, image: Tensor) -> Tensor | None:
 
 
 def draw(view: TrainingView) -> bytes:
-    """The picture as a PNG, 660 pixels wide."""
+    """Draw the picture as a PNG, 660 pixels wide."""
     layer = view.layer
     height = _CHARTS if layer is None else 470 if layer.maps is None else 490
     sheet = Image.new("RGB", (WIDTH, height), "white")
@@ -102,11 +100,9 @@ def draw(view: TrainingView) -> bytes:
     return pictures.to_png(sheet)
 
 
-def _curves(view: TrainingView) -> Figure:
-    """Loss by step and accuracy by epoch, on the same axis of epochs."""
-    from course_utils.plots import figure as f
-
-    figure = f.Figure(WIDTH, _CHARTS, layout="none")  # nothing moves, and it takes half the time
+def _curves(view: TrainingView) -> f.Figure:
+    """Draw loss by step and accuracy by epoch, both on an axis of epochs."""
+    figure = f.Figure(WIDTH, _CHARTS, layout="none")  # fixed places, and half the time
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.19, top=0.88, wspace=0.2)
     f.style(left, "Loss on the training batches", xlabel="epoch", whole="x")
@@ -114,9 +110,9 @@ def _curves(view: TrainingView) -> Figure:
 
     losses = np.array(view.losses, dtype=float)
     finite = losses[np.isfinite(losses)]
-    # A loss that explodes may leave the chart; what came before it should stay readable.
+    # A loss that explodes may leave the chart; the losses before it should stay readable.
     top = min(finite.max(), 4 * finite[0]) if len(finite) else 2.5
-    stride = max(1, len(losses) // WIDTH)  # more points than pixels show nothing more
+    stride = max(1, len(losses) // WIDTH)  # the chart has no more pixels than that
     dot = "o" if len(losses) == 1 else None
     left.plot(
         view.positions[::stride], losses[::stride], color=f.BLUE, linewidth=1.6, marker=dot, ms=4
@@ -158,14 +154,14 @@ def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
         pictures.heading(sheet, title, left, _TILES - 24)
         if kernels.shape[1] == 3:
             tiles = _tiled_colours(kernels, box, limit)
-        else:  # one slice of each: a picture of all of them would be a carpet
+        else:  # one slice of each, because all of them would be too many to see
             signed = pictures.signed_indices(kernels[:, 0].numpy(), limit)
             tiles = pictures.coloured(pictures.tile(signed, box, _GAP))
         sheet.paste(tiles, (left, _TILES))
     if layer.maps is None or layer.image is None:
         return
     top = _TILES + 98
-    pictures.heading(sheet, "A picture, and what these kernels answer to it", _LEFT, top - 24)
+    pictures.heading(sheet, "A picture, and its feature maps from these kernels", _LEFT, top - 24)
     if len(layer.image) == 3:
         shown = _tiled_colours(layer.image[None], (112, 112))
     else:
@@ -178,7 +174,7 @@ def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
 
 
 def _tiled_colours(images: Tensor, box: tuple[int, int], limit: float = 0.0) -> Image.Image:
-    """Pictures or kernels (K, 3, h, w) as a grid of colours; grey is 0."""
+    """Draw pictures or kernels (K, 3, h, w) as a grid of colours; grey is 0."""
     values = images.numpy()
     limit = limit or float(np.abs(values).max(initial=0.0)) or 1.0
     scaled = (127.5 + 127.5 * np.clip(values / limit, -1, 1)).round().astype(np.uint8)
