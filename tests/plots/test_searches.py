@@ -1,12 +1,10 @@
-"""Charts of searches: drawn from results, told in words, refused when there is nothing."""
-
 from __future__ import annotations
 
 import pytest
 
 from course_utils import plots
-from course_utils.core.errors import CourseError
-from course_utils.metrics.intervals import Estimate
+from course_utils.core import CourseError
+from course_utils.metrics import Estimate
 
 CURVES = {
     name: ([3, 6, 9], [Estimate(m, m - 0.1, m + 0.1, 0.9) for m in (0.5, 0.6, best)])

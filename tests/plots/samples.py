@@ -1,0 +1,170 @@
+"""Results to draw, and one figure of each kind and extreme."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from course_utils import plots
+from course_utils.training import SignalSpread
+
+
+@dataclass
+class History:
+    epoch: list = field(default_factory=list)
+    train_loss: list = field(default_factory=list)
+    train_accuracy: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    validation_accuracy: list = field(default_factory=list)
+
+
+def history(epochs: int, shift: float = 0.0, first_bad: int = 10**6) -> History:
+    result = History()
+    for e in range(1, epochs + 1):
+        loss = math.nan if e >= first_bad else 1 / (e + 1) + shift
+        result.epoch.append(e)
+        result.train_loss.append(loss)
+        result.validation_loss.append(loss * 1.2)
+        result.train_accuracy.append(1 - loss / 2)
+        result.validation_accuracy.append(1 - loss / 1.8)
+    return result
+
+
+def spread(scheme: str = "he", factor: float = 1.0, depth: int = 12, **kwargs) -> SignalSpread:
+    forward = [factor**k for k in range(1, depth + 1)]
+    return SignalSpread(
+        scheme,
+        depth,
+        kwargs.get("activation", "relu"),
+        kwargs.get("batch_norm", False),
+        kwargs.get("forward", forward),
+        kwargs.get("backward", forward[::-1]),
+        "Activations hold. Gradients hold.",
+    )
+
+
+def image_set(n: int = 20, channels: int = 1, size: int = 28) -> SimpleNamespace:
+    g = torch.Generator().manual_seed(0)
+    return SimpleNamespace(
+        images=torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=g),
+        labels=torch.arange(n) % 3,
+        classes=("Ankle boot", "T-shirt/top", "Bag"),
+    )
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def run(train: float, validation: float) -> SimpleNamespace:
+    return SimpleNamespace(train_accuracy=train, validation_accuracy=validation)
+
+
+def texts_in(figure: plots.Figure, panel: int = 0) -> list[str]:
+    """The texts that stand in one panel of a figure."""
+    return [text.get_text() for text in figure.axes[panel].texts]
+
+
+SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+STACK = nn.Sequential(
+    nn.Conv2d(3, 8, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 8, 3, dilation=2)
+)
+ZEROS, INF = [0.0] * 12, [10.0 ** (9 * k) for k in range(1, 5)] + [math.inf] * 8
+
+SAMPLES = {
+    "curves": lambda: plots.learning_curves(history(8), title="SimpleCNN"),
+    "curves, no epoch": lambda: plots.learning_curves(history(0), epochs=5),
+    "curves, one epoch": lambda: plots.learning_curves(history(1), epochs=5),
+    "curves, one of one": lambda: plots.learning_curves(history(1)),
+    "curves, diverged": lambda: plots.learning_curves(history(9, first_bad=4)),
+    "curves, all nan": lambda: plots.learning_curves(history(3, first_bad=1)),
+    "curves, several": lambda: plots.learning_curves(
+        {"weight decay 0.01": history(5), "dropout 0.5": history(9, 0.001), "x": history(0)}
+    ),
+    "curves, nobody": lambda: plots.learning_curves({}),
+    "layers": lambda: plots.layer_statistics(spread()),
+    "layers, several": lambda: plots.layer_statistics(
+        [spread("he"), spread("xavier", 0.3), spread("he read as variance", 4.0)], title="Twelve"
+    ),
+    "layers, 0 and inf": lambda: plots.layer_statistics(
+        {
+            "zeros": spread(forward=ZEROS, backward=[*ZEROS[:-1], 1.0]),
+            "normal 1": spread(forward=INF, backward=INF[::-1]),
+            "nan": spread(forward=[math.nan] * 12, backward=[math.nan] * 12),
+        }
+    ),
+    "layers, one": lambda: plots.layer_statistics(spread(depth=1)),
+    "layers, tiny": lambda: plots.layer_statistics(spread(forward=[1e-45] * 12)),
+    "filters": lambda: plots.filters(random(16, 1, 3, 3), title="conv1"),
+    "filters, titles": lambda: plots.filters(random(6, 1, 5, 5), titles=list("abcdef")),
+    "filters, RGB": lambda: plots.filters(nn.Conv2d(3, 8, 3), titles=list("abcdefgh")),
+    "filters, many": lambda: plots.filters(random(64, 32, 3, 3)),
+    "filters, one zero": lambda: plots.filters(torch.zeros(1, 1, 3, 3)),
+    "filters, 1×1": lambda: plots.filters(random(4, 8, 1, 1)),
+    "filters, 1×7": lambda: plots.filters(random(4, 1, 1, 7)),
+    "filters, nan": lambda: plots.filters(torch.full((2, 1, 3, 3), math.nan)),
+    "maps": lambda: plots.feature_maps(random(16, 28, 28), [f"map {i}" for i in range(16)]),
+    "maps, ReLU": lambda: plots.feature_maps(random(1, 5, 14, 14).relu(), columns=2),
+    "maps, large": lambda: plots.feature_maps(random(3, 300, 200)),
+    "maps, 1 pixel": lambda: plots.feature_maps(np.ones((40, 1, 1))),
+    "images": lambda: plots.images(image_set(), title="Fashion-MNIST"),
+    "images, one": lambda: plots.images(image_set(), [-1]),
+    "images, more than there are": lambda: plots.images(image_set(5), 100),
+    "images, RGB, predictions": lambda: plots.images(
+        image_set(20, 3, 32), 8, predictions=torch.zeros(20, dtype=torch.int64), columns=8
+    ),
+    "row": lambda: plots.picture_row(
+        [image_set().images[0], SOBEL, random(26, 26)],
+        ["photograph", "kernel", "result"],
+        signs=["∗", "="],
+        numbers=True,
+        title="Edges",
+    ),
+    "row, one": lambda: plots.picture_row([np.arange(12.0).reshape(3, 4)], numbers=True),
+    "row, RGB": lambda: plots.picture_row([random(3, 8, 8).relu(), np.zeros((8, 9, 3), np.uint8)]),
+    "bars": lambda: plots.bars(
+        {"SimpleCNN": 0.893, "nearest neighbour": 0.801},
+        {"SimpleCNN": (0.879, 0.906)},
+        form="{:.1%}",
+        title="Accuracy",
+        highlight="SimpleCNN",
+    ),
+    "bars, one": lambda: plots.bars({"a": 12_845_056}, form="{:,.0f}"),
+    "bars, odd": lambda: plots.bars({"a": -0.3, "b": 0.4, "c": math.nan, "d": math.inf}),
+    "bars, zeros": lambda: plots.bars({"a": 0.0, "b": 0.0}),
+    "pairs": lambda: plots.before_and_after(
+        {"kernel 5": (0.89, 0.9), "stride 2": (0.3, 0.86)},
+        ("at once", "trained"),
+        percent=True,
+        title="Accuracy",
+    ),
+    "pairs, one": lambda: plots.before_and_after({"a": (3, 1)}, limits=(0, 4)),
+    "gaps": lambda: plots.gaps({"none": run(1.0, 0.8), "dropout 0.5": run(0.9, 0.85)}, rows=4),
+    "gaps, none": lambda: plots.gaps({}),
+    "heat map": lambda: plots.heatmap(
+        np.arange(100).reshape(10, 10), [f"T-shirt {i}" for i in range(10)], xlabel="predicted"
+    ),
+    "heat map, signed": lambda: plots.heatmap([[1, -2.0, math.nan]], (["row"], list("xyz"))),
+    "heat map, zero": lambda: plots.heatmap([[0]], ["a"], title="Nothing", ylabel="true"),
+    "lines": lambda: plots.lines(
+        {"kernel 3": ([1, 2, 3], [9, 18, 27]), "kernel 5": ([1, 2, 3], [25, 50, 75])},
+        xlabel="layers",
+        ylabel="Parameters",
+        whole="x",
+        markers=True,
+    ),
+    "lines, log": lambda: plots.lines(
+        {"loss": (np.logspace(-5, 0, 9), [1, 2, math.nan, 3, 4, 5, 0, -1, math.inf])}, log="xy"
+    ),
+    "lines, none": lambda: plots.lines({}),
+    "lines, one point": lambda: plots.lines({"a": ([1], [0.5]), "b": ([], [])}, percent="y"),
+    "field": lambda: plots.receptive_field_diagram([3, (3, 2), (3, 1, 4)], title="A stack"),
+    "field, modules": lambda: plots.receptive_field_diagram(STACK),
+    "field, 1×1": lambda: plots.receptive_field_diagram([nn.Conv2d(3, 8, 1)]),
+    "field, wide": lambda: plots.receptive_field_diagram([(7, 2, 1)] * 5),
+}
