@@ -59,7 +59,7 @@ def meaning_of_sum(kernel: Tensor) -> str:
         return "the numbers sum to 1: an even area keeps its brightness"
     if total < 0:
         return f"the numbers sum to {decimal(total)}, below 0: what is bright becomes dark"
-    return f"the numbers sum to {decimal(total)}: an even area gets {total:.3g} times as bright"
+    return f"the numbers sum to {decimal(total)}: an even area becomes {total:.3g} times as bright"
 
 
 def draw(filtered: Filtered) -> bytes:

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import pytest
 import torch
 
-from course_utils.core.errors import CourseError
-from course_utils.metrics.evaluate import evaluate
-from course_utils.models.simple import SimpleCNN
+from course_utils.core import CourseError
+from course_utils.metrics import evaluate
 from course_utils.widgets import background
 from course_utils.widgets.training_panel import panel as module
 from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
 STEPS = 4  # of one epoch
+PATIENCE = 120  # seconds, of which a busy machine needs a few
 
 
 @pytest.fixture
@@ -47,27 +46,24 @@ def test_the_view_holds_the_curves_and_the_first_layer(panel):
         assert torch.allclose(view.layer.maps, panel.model[0](view.layer.image[None])[0])
 
 
-def test_the_picture_changes_while_it_trains(panel, held):
+def test_the_picture_changes_while_it_trains(drawn, panel, held):
     first = panel._picture.value
     held.clear()
     panel.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     assert panel._picture.value == first
     held.set()
-    assert panel.wait(10)
+    assert panel.wait(PATIENCE)
     assert panel._picture.value != first
 
 
-def test_redraws_are_few(panel, monkeypatch):
+@pytest.mark.parametrize(("rate", "more"), [(1e-9, 0), (float("inf"), 2 * STEPS)])
+def test_a_step_redraws_only_when_a_redraw_is_due(panel, monkeypatch, rate, more):
     drawn = []
-    draw = panel.picture
-    monkeypatch.setattr(panel, "picture", lambda view: drawn.append(1) or draw(view))
-    panel.set(epochs=30)
-    drawn.clear()
-    begin = time.monotonic()
+    monkeypatch.setattr(background, "REDRAWS_PER_SECOND", rate)
+    monkeypatch.setattr(panel, "picture", lambda view: drawn.append(view) or b"picture")
     panel.train(wait=True)
-    seconds = time.monotonic() - begin
-    assert 1 <= len(drawn) <= seconds * background.REDRAWS_PER_SECOND + 3
+    assert len(drawn) == 2 + more, "at the start, at the end, and when it is due"
 
 
 def test_another_train_is_refused_in_words(panel, held):
@@ -84,10 +80,11 @@ def test_stop_then_go_on_gives_the_numbers_of_one_go(make, held):
     whole.train(wait=True)
     held.clear()
     parts.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     parts.stop()
-    assert parts.wait(10)
-    assert not parts.running and "goes on after epoch 0" in parts._status.value
+    assert parts.wait(PATIENCE)
+    assert not parts.running and "continues after epoch 0" in parts._status.value
+    assert parts._bar.value == 1, "it ended before the next step"
     assert parts._train_button.description == "Go on"
     held.set()
     parts.train(wait=True)
@@ -96,23 +93,12 @@ def test_stop_then_go_on_gives_the_numbers_of_one_go(make, held):
     assert same(weights(parts.model), weights(whole.model))
 
 
-def test_stop_answers_soon(make):
-    panel = make(SimpleCNN(image_size=8, classes=3), epochs=30)
-    panel.train()
-    while panel._step is None and panel.running:
-        time.sleep(0.002)
-    begin = time.monotonic()
-    panel.stop()
-    assert panel.wait(10)
-    assert time.monotonic() - begin < 2  # milliseconds, but the machine may be busy
-
-
 def test_other_settings_after_a_stop(panel, held):
     held.clear()
     panel.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     panel.stop()
-    assert panel.wait(10)
+    assert panel.wait(PATIENCE)
     held.set()
     panel.set(learning_rate=0.001, epochs=3, optimizer="SGD with momentum")
     panel.train(wait=True)
@@ -123,9 +109,7 @@ def test_other_settings_after_a_stop(panel, held):
 def test_when_all_is_done_it_says_so_and_more_epochs_go_on(panel):
     panel.train(wait=True)
     panel.train(wait=True)
-    assert panel._status.value == (
-        "All 2 epochs are done: ask for more epochs to go on, or reset to start afresh."
-    )
+    assert panel._status.value.startswith("All 2 epochs are done")
     panel.set(epochs=3)
     assert panel.result.epochs == 3 and panel.summary.startswith("2 of 3 epochs")
     panel.train(wait=True)
@@ -153,7 +137,7 @@ def test_reset_ends_a_training(panel, held):
     before = weights(panel.model)
     held.clear()
     panel.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     panel.reset()
     assert not panel.running and panel.history is None
     assert same(before, weights(panel.model))
@@ -166,11 +150,11 @@ def test_the_test_pictures_wait_for_the_end(panel, held):
     assert "for the end" in panel._status.value and panel.test is None
     held.clear()
     panel.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     with pytest.raises(CourseError, match="for the end"):
         panel.evaluate()
     held.set()
-    assert panel.wait(10)
+    assert panel.wait(PATIENCE)
     assert panel.test is None and "Test accuracy" not in panel.summary
     assert not panel._test_button.disabled
     panel._test_button.click()
@@ -195,9 +179,9 @@ def test_the_buttons_do_what_they_say(panel, held):
     held.clear()
     panel._train_button.click()
     assert panel._train_button.disabled and not panel._stop_button.disabled
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     panel._stop_button.click()
-    assert panel.wait(10)
+    assert panel.wait(PATIENCE)
     assert panel._stop_button.disabled and not panel._train_button.disabled
     held.set()
     panel._reset_button.click()
@@ -250,13 +234,13 @@ def test_another_panel_that_trains_stops_this_one(make, held):
     first, second = make(), make()
     held.clear()
     first.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     held.arrived.clear()
     second.train()
     assert not first.running and "another panel" in first._status.value
-    assert held.arrived.wait(10) and second.running
+    assert held.arrived.wait(PATIENCE) and second.running
     held.set()
-    assert second.wait(10) and second.history.epoch == [1, 2]
+    assert second.wait(PATIENCE) and second.history.epoch == [1, 2]
     first.train(wait=True)
     assert first.history.epoch == [1, 2]
 
@@ -264,11 +248,11 @@ def test_another_panel_that_trains_stops_this_one(make, held):
 def test_sliders_of_the_panel_stay_live_while_it_trains(panel, held):
     held.clear()
     panel.train()
-    assert held.arrived.wait(10)
+    assert held.arrived.wait(PATIENCE)
     panel.set(epochs=9)
     assert panel.error == "" and panel.result.epochs == 2  # of the training under way
     held.set()
-    assert panel.wait(10)
+    assert panel.wait(PATIENCE)
     assert panel.summary.startswith("2 of 9 epochs")
 
 
@@ -281,7 +265,7 @@ def test_the_committed_text_has_no_measured_number(make):
     panel.evaluate()
     bundle = panel._repr_mimebundle_()
     assert bundle["text/plain"] == text + "; 2 epochs done; test accuracy at least 5%: yes"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+    assert base64.b64decode(bundle["image/png"]) == panel._picture.value != b""
 
 
 def test_a_goal_not_reached_is_said_too(make):

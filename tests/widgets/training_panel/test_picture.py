@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils.models.simple import DenseBaseline
+from course_utils.models import DenseBaseline
 from course_utils.widgets.training_panel.picture import (
     WIDTH,
     FirstLayer,
     TrainingView,
-    answer_of,
     draw,
     first_layer,
     kernels_of,
+    maps_of,
 )
 from tests.toys import toy_model
 
@@ -127,9 +127,9 @@ def test_kernels_are_copies_and_weights_of_all_pixels_are_folded():
     assert kernels_of(nn.Linear(5, 3), (1, 8, 8)) is None
 
 
-def test_the_answer_is_what_the_layer_computes():
+def test_the_maps_are_what_the_layer_computes():
     convolution, image = nn.Conv2d(3, 20, 5), torch.rand(3, 9, 9)
-    answer = answer_of(convolution, image)
-    assert torch.allclose(answer, convolution(image[None])[0, :16].detach(), atol=1e-6)
-    assert answer_of(nn.Conv2d(1, 2, 3), image) is None
-    assert answer_of(nn.Linear(3, 2), image) is None
+    maps = maps_of(convolution, image)
+    assert torch.allclose(maps, convolution(image[None])[0, :16].detach(), atol=1e-6)
+    assert maps_of(nn.Conv2d(1, 2, 3), image) is None
+    assert maps_of(nn.Linear(3, 2), image) is None
