@@ -12,11 +12,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.conv.impossible import ImpossibleSetting
-from course_utils.conv.one_layer import ConvSettings, build_and_run
-from course_utils.core.errors import CourseError
-from course_utils.data.load import load_dataset
-from course_utils.models.pretrained import load_pretrained
+from course_utils.conv import ConvSettings, ImpossibleSetting, build_and_run
+from course_utils.core import CourseError
+from course_utils.data import load_dataset
+from course_utils.models import load_pretrained
 from course_utils.plots import canvas as pictures
 from course_utils.widgets.conv2d_lab import code_for, conv2d_lab
 
@@ -66,12 +65,6 @@ def panel(shared):
     return shared
 
 
-def plain(layer: nn.Conv2d, name: str):
-    """An argument as it was given: nn.Conv2d keeps pairs."""
-    value = getattr(layer, name)
-    return value[0] if isinstance(value, tuple) else value
-
-
 def test_the_maps_are_those_of_the_layer(panel):
     result = panel.result
     expected = F.conv2d(result.input[None], result.layer.weight, result.layer.bias, padding=1)[0]
@@ -113,7 +106,7 @@ def test_the_code_line_leaves_defaults_out(panel, changes, code):
         initialisation=st.just("he"),
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 def test_the_code_line_builds_the_same_layer(chosen):
     try:
         ours = build_and_run(chosen, torch.zeros(16, 28, 28)).layer
@@ -174,7 +167,7 @@ def check_picture_or_sentence(panel) -> None:
     ),
     trained=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_nearest_setting_always_works(shared, source, values, trained):
     shared.set(source=source, trained=trained, bias=True, initialisation="default")
     shared.set(**values)

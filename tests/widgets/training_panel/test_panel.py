@@ -79,6 +79,7 @@ def test_stop_then_go_on_gives_the_numbers_of_one_go(make, held):
     whole, parts = make(toy_model(dropout=0.3), epochs=3), make(toy_model(dropout=0.3), epochs=3)
     whole.train(wait=True)
     held.clear()
+    held.arrived.clear()
     parts.train()
     assert held.arrived.wait(PATIENCE)
     parts.stop()
