@@ -265,7 +265,7 @@ def of_title(title: str) -> str:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return an array, or a tensor of any device, as an array."""
+    """Return an array, or a tensor on any device, as an array."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 

@@ -26,11 +26,7 @@ def receptive_field_diagram(
     steps = [step for step in map(_step, layers) if step is not None]
     if not steps:
         raise CourseError("There is no layer with a kernel here: pass at least one.")
-    # Positions that the one output at 0 depends on, from the top row down to the input.
-    rows = [{0}]
-    for _, k, s, d in reversed(steps):
-        rows.append({p * s + j * d for p in rows[-1] for j in range(k)})
-    rows = [sorted(row) for row in rows]
+    rows = _used_positions(steps)
     sizes = [row[-1] - row[0] + 1 for row in rows]
     left, right, pitch = 140, 134, 54
     room = width - left - right
@@ -86,6 +82,15 @@ def receptive_field_diagram(
         f" {sizes[-1]} pixel{'s' * (sizes[-1] != 1)} of the input along each axis."
     )
     return sheet.figure
+
+
+def _used_positions(steps: Sequence[tuple[str, int, int, int]]) -> list[list[int]]:
+    """Return the positions that the one output at 0 depends on, from it down to the input."""
+    rows = [[0]]
+    for _, kernel, stride, dilation in reversed(steps):
+        below = {p * stride + j * dilation for p in rows[-1] for j in range(kernel)}
+        rows.append(sorted(below))
+    return rows
 
 
 def _step(layer: Any) -> tuple[str, int, int, int] | None:

@@ -25,7 +25,7 @@ from PIL import Image
 from course_utils.core import MINUS, power_of_ten
 from course_utils.plots.canvas import PALETTE, ZERO
 
-# seaborn's "colorblind" palette, less its pink and yellow, which are too pale for lines on white.
+# seaborn's "colorblind" palette without its pink and yellow, which are too pale for lines on white.
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#949494", "#56b4e9")
 BLUE, ORANGE, GREEN, VERMILION = COLOURS[:4]
 INK, MUTED, RULE, PALE, PAPER = "#222222", "#666666", "#b0b0b0", "#e8e8e8", "#ffffff"
@@ -105,7 +105,7 @@ def colours(count: int) -> list[str]:
 
 
 def darker(colour: str) -> tuple[float, float, float]:
-    """Return the colour for words: dark enough to be read on white."""
+    """Return the colour, made dark enough for words on white."""
     rgb = np.array(to_rgb(colour))
     luminance = float(rgb @ (0.2126, 0.7152, 0.0722))
     return tuple(rgb * min(1.0, 0.36 / luminance))

@@ -286,13 +286,8 @@ def picture_row(
                 x + w / 2, y - 5, titles[k], va="bottom" if "\n" in titles[k] else "baseline"
             )
         if numbers and values.ndim == 2 and scale >= 22:
-            for (i, j), v in np.ndenumerate(values):
-                dark = abs(v) > 0.6 * limit if signed else v < 0.5 * limit
-                text = f"{v:.3g}".replace("-", MINUS)
-                size = min(f.TITLE, scale / (0.85 * max(len(text), 2)))
-                ink = f.PAPER if dark else f.INK
-                at = x + (j + 0.5) * scale, y + (i + 0.5) * scale
-                sheet.text(*at, text, size=size, color=ink, va="center_baseline")
+            dark = np.abs(values) > 0.6 * limit if signed else values < 0.5 * limit
+            _write_numbers(sheet, values, dark, x, y, scale)
         if signs and k < len(signs):
             middle = sheet.top + head + tallest / 2
             sheet.text(x + w + between / 2, middle, signs[k], size=16, va="center")
@@ -301,6 +296,18 @@ def picture_row(
     names = f": {', '.join(t.replace(chr(10), ' ') for t in titles)}" if titles else ""
     sheet.figure.alt = alt or f"{count}{names}."
     return sheet.figure
+
+
+def _write_numbers(
+    sheet: f.Sheet, values: np.ndarray, dark: np.ndarray, x: float, y: float, scale: float
+) -> None:
+    """Write each value of (H, W) into its square, white where the square is dark."""
+    for (i, j), value in np.ndenumerate(values):
+        text = f"{value:.3g}".replace("-", MINUS)
+        size = min(f.TITLE, scale / (0.85 * max(len(text), 2)))
+        ink = f.PAPER if dark[i, j] else f.INK
+        at = x + (j + 0.5) * scale, y + (i + 0.5) * scale
+        sheet.text(*at, text, size=size, color=ink, va="center_baseline")
 
 
 def _as_picture(values: Any) -> np.ndarray:

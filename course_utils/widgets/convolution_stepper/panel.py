@@ -30,7 +30,7 @@ _TERMS_IN_WORDS = 9
 
 
 def _tshirt() -> Tensor:
-    """Return Fashion-MNIST's first T-shirt for testing, 4 × 4 pixels averaged, 0 to 9."""
+    """Return the first T-shirt of Fashion-MNIST's test set, 4 × 4 pixels averaged, 0 to 9."""
     from course_utils.data import load_dataset
 
     test = load_dataset("fashion-mnist").test

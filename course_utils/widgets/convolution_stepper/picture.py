@@ -134,8 +134,13 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
         box = _LEFT + before * cell, _TOP + above * cell, width * cell + 1, height * cell + 1
         canvas.frame(*box, index=pictures.INK, thickness=2)
 
-    # The window: a frame around it, and with dilation a ring around each pixel that it reads.
     spread = max(steps.dilation) > 1 and step.kernel.numel() > 1
+    _draw_window(canvas, step, spread, cell)
+    _draw_legend(canvas, view, spread, not inside.all(), _TOP + rows * cell + 12, block)
+
+
+def _draw_window(canvas: Canvas, step: Step, spread: bool, cell: int) -> None:
+    """Draw a frame around the window, and with dilation a ring around each pixel that it reads."""
     x, y = _LEFT + step.cols[0] * cell, _TOP + step.rows[0] * cell
     span = step.cols[-1] - step.cols[0] + 1, step.rows[-1] - step.rows[0] + 1
     if spread:
@@ -146,10 +151,14 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
     else:
         canvas.frame(x - 2, y - 2, span[0] * cell + 5, span[1] * cell + 5, thickness=4)
 
-    y = _TOP + rows * cell + 12
+
+def _draw_legend(
+    canvas: Canvas, view: View, spread: bool, padded: bool, y: int, width: int
+) -> None:
+    """Explain the marks below the picture, and write the formula of the output's size."""
     canvas.frame(_LEFT, y, 14, 14, thickness=3)
     canvas.text("window" + (", reads the ringed pixels" if spread else ""), _LEFT + 20, y, 12)
-    if not inside.all():
+    if padded:
         y += 19
         _hatch(canvas, _LEFT, y, 14, 14)
         canvas.frame(_LEFT, y, 14, 14, index=pictures.HAIRLINE, thickness=1)
@@ -163,7 +172,7 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
     canvas.fill(_LEFT, y + 1, 7, 13, int(scale[0]))
     canvas.fill(_LEFT + 7, y + 1, 7, 13, int(scale[1]))
     y += 6
-    for line in ["output size:", *_lines(view.formula.split(" "), block, _SMALL)]:
+    for line in ["output size:", *_lines(view.formula.split(" "), width, _SMALL)]:
         y += 16
         canvas.text(line, _LEFT, y, _SMALL)
 

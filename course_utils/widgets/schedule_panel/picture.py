@@ -51,7 +51,7 @@ def draw(view: ScheduleView) -> bytes:
         fig.add_axes((x / WIDTH, 1 - (y + height) / HEIGHT, width / WIDTH, height / HEIGHT))
         for x, y, width, height in _PLACES
     )
-    f.style(rate, "Learning rate (dashed: as the controls stand)", whole="x")
+    f.style(rate, "Learning rate (dashed: as set by the controls)", whole="x")
     f.style(loss, "Loss while training", xlabel="step", whole="x")
     f.style(accuracy, "Validation accuracy", xlabel="step", whole="x", percent="y")
     # Short numbers: at a low peak "0.00025" needs too much space.
