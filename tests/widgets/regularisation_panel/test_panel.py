@@ -149,7 +149,8 @@ def test_the_picture_of_extremes():
     settings = Regularisation(0.9, "AdamW", 1.0, 1e-3, 8, True, 28, 500, 60)
     for train, validation in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (float("nan"), 0.5)):
         run = RegularisationRun(settings, train, validation)
-        assert draw(RegularisationView(view.pictures, True, (run, run), run))
+        other = RegularisationRun(Regularisation(), train, validation)
+        assert draw(RegularisationView(view.pictures, True, (other, run), run))
 
 
 def test_colour_pictures_are_drawn_in_colour():
