@@ -225,7 +225,7 @@ def write_beside(axes: Axes, text: str, point: tuple[float, float], right: float
     )
 
 
-def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: float = SMALL):
+def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Write (y, text, colour) to the right of the axes, near its y, without overlaps.
 
     The limits of the axes must be final. A y that is not finite stands at the upper edge.
@@ -233,7 +233,7 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: fl
     if not labels:
         return
     height = axes.get_figure().get_figheight() * 72 * axes.get_position().height
-    gap = 1.25 * size / max(height - 40, 40)
+    gap = 1.25 * SMALL / max(height - 40, 40)
     low, high = axes.get_ylim()
     wanted = []
     for y, _, _ in labels:
@@ -256,7 +256,7 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]], *, size: fl
             textcoords="offset points",
             va="center",
             color=darker(colour),
-            fontsize=size,
+            fontsize=SMALL,
             annotation_clip=False,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,28 +10,19 @@ import torch
 from torch import nn
 
 from course_utils import plots
-from course_utils.training import SignalSpread
-
-
-@dataclass
-class History:
-    epoch: list = field(default_factory=list)
-    train_loss: list = field(default_factory=list)
-    train_accuracy: list = field(default_factory=list)
-    validation_loss: list = field(default_factory=list)
-    validation_accuracy: list = field(default_factory=list)
+from course_utils.training import History, SignalSpread
 
 
 def history(epochs: int, shift: float = 0.0, first_bad: int = 10**6) -> History:
-    result = History()
-    for e in range(1, epochs + 1):
-        loss = math.nan if e >= first_bad else 1 / (e + 1) + shift
-        result.epoch.append(e)
-        result.train_loss.append(loss)
-        result.validation_loss.append(loss * 1.2)
-        result.train_accuracy.append(1 - loss / 2)
-        result.validation_accuracy.append(1 - loss / 1.8)
-    return result
+    done = [*range(1, epochs + 1)]
+    losses = [math.nan if e >= first_bad else 1 / (e + 1) + shift for e in done]
+    return History(
+        epoch=done,
+        train_loss=losses,
+        train_accuracy=[1 - loss / 2 for loss in losses],
+        validation_loss=[1.2 * loss for loss in losses],
+        validation_accuracy=[1 - loss / 1.8 for loss in losses],
+    )
 
 
 def spread(scheme: str = "he", factor: float = 1.0, depth: int = 12, **kwargs) -> SignalSpread:
@@ -66,7 +56,7 @@ def run(train: float, validation: float) -> SimpleNamespace:
 
 
 def texts_in(figure: plots.Figure, panel: int = 0) -> list[str]:
-    """The texts that stand in one panel of a figure."""
+    """Return the texts in one panel of a figure."""
     return [text.get_text() for text in figure.axes[panel].texts]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from course_utils import plots
@@ -70,3 +72,23 @@ def test_spreads_are_named_by_what_tells_them_apart():
 def test_no_spread_is_refused():
     with pytest.raises(CourseError, match="nothing to draw"):
         plots.layer_statistics([])
+
+
+def test_only_the_highlighted_spread_is_blue():
+    names = ("he", "xavier", "zeros", "orthogonal")
+    spreads = [spread(name, 0.9**k) for k, name in enumerate(names)]
+    figure = plots.layer_statistics(spreads, highlight="he", limits=(1e-12, 1e12))
+    for axes in figure.axes:
+        assert axes.get_ylim() == pytest.approx((1e-12, 1e12))
+        chosen, *others = axes.lines
+        assert (chosen.get_color(), chosen.get_marker()) == ("#0173b2", "o")
+        assert {(line.get_color(), line.get_marker()) for line in others} == {("#b0b0b0", "None")}
+        assert chosen.get_zorder() > max(line.get_zorder() for line in others)
+        assert chosen.get_linewidth() > max(line.get_linewidth() for line in others)
+    labels = {text.get_text(): text for text in figure.axes[0].texts}
+    assert set(labels) == set(names)
+    heights = sorted(text.xy[1] for text in labels.values())
+    assert heights[0] >= 0 and heights[-1] <= 1
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 0.04
+    colours = {name: text.get_color() for name, text in labels.items()}
+    assert [name for name in names if colours[name] == colours["he"]] == ["he"]

@@ -9,7 +9,6 @@ from importlib import import_module
 import pytest
 import torch
 
-from course_utils import plots
 from course_utils.core import CourseError
 from course_utils.data import load_dataset
 from course_utils.training import ACTIVATIONS, SCHEMES, initialise, signal_spread
@@ -56,27 +55,6 @@ def test_the_other_schemes_follow(panel):
 def test_another_scheme_of_a_known_stack_is_complete_at_once(panel):
     panel.set(scheme="orthogonal")
     assert len(panel.result.others) == len(SCHEMES) - 1
-
-
-def test_only_the_chosen_scheme_is_blue_and_the_axis_stands_still(images):
-    spreads = {s: signal_spread(s, 30, "relu", width=8, images=images) for s in SCHEMES}
-    figure = plots.layer_statistics(spreads, highlight="he", limits=(1e-12, 1e12))
-    for axes in figure.axes:
-        assert axes.get_ylim() == pytest.approx((1e-12, 1e12))
-        chosen = axes.lines[list(SCHEMES).index("he")]
-        others = [line for line in axes.lines if line is not chosen]
-        assert chosen.get_color() == "#0173b2" and chosen.get_marker() == "o"
-        assert {(line.get_color(), line.get_marker()) for line in others} == {("#b0b0b0", "None")}
-        assert chosen.get_zorder() > max(line.get_zorder() for line in others)
-        assert chosen.get_linewidth() > max(line.get_linewidth() for line in others)
-    names = {text.get_text(): text for text in figure.axes[0].texts}
-    assert set(names) == set(SCHEMES)
-    heights = sorted(text.xy[1] for text in names.values())
-    assert heights[0] >= 0 and heights[-1] <= 1
-    assert min(b - a for a, b in itertools.pairwise(heights)) > 0.04
-    colours = {name: text.get_color() for name, text in names.items()}
-    assert len(set(colours.values())) == 2
-    assert [s for s in SCHEMES if colours[s] == colours["he"]] == ["he"]
 
 
 def test_every_scheme_with_every_activation_has_a_verdict(panel):
@@ -154,8 +132,3 @@ def test_the_default_is_the_real_pictures():
     images = data.normalise(data.train.images[:8])
     assert panel.result.chosen == signal_spread("default", 2, width=8, images=images)
     assert panel.wait(PATIENCE)
-
-
-def test_a_wrong_name_is_refused(images):
-    with pytest.raises(CourseError, match="no control 'deep'"):
-        initialisation_panel(images, deep=3)

@@ -238,7 +238,6 @@ def test_an_impulse_shows_the_kernel_turned_by_correlation_and_upright_by_convol
         ({"image": [["a"]]}, "must be a table of numbers"),
         ({"image": [[float("nan")]]}, "inf or nan"),
         ({"kernel": torch.zeros(7, 7)}, "kernel of at most 5 × 5 numbers, not 7 × 7"),
-        ({"speed": 3}, "no control 'speed'"),
     ],
 )
 def test_what_the_panel_cannot_show_is_refused_in_words(arguments, words):
