@@ -132,7 +132,7 @@ def _grid(
     h, w = tiles[0].shape
     across = max(1, min(count, (columns or 12 if group > 1 else columns or 8) // group))
     columns = across * group
-    apart = 14 if group > 1 else 0  # more air between groups than inside them
+    apart = 14 if group > 1 else 0  # more space between groups than inside them
     rows = -(-len(tiles) // columns)
     line = LINE if titles is not None else 0
     # Otherwise one column or two would fill the page with one picture.

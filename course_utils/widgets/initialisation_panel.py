@@ -15,7 +15,7 @@ from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.panel import Panel, choice, int_slider, toggle
 
 _WIDTH, _HEIGHT = 700, 350
-_LIMITS = (1e-12, 1e12)  # always the same, so that what moves is the line and not the axis
+_LIMITS = (1e-12, 1e12)  # always the same, so that the line moves and not the axis
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class InitialisationPanel(Panel):
         return self._rest.wait(timeout)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        self.wait(5)  # so that the static picture of a notebook has all the lines
+        # The static picture of a notebook should have all lines, which takes about a second.
+        self.wait(60)
         return super()._repr_mimebundle_(**kwargs)
 
     # Inside

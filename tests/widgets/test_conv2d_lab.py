@@ -177,7 +177,7 @@ def test_the_trained_network_itself_is_never_changed(panel):
     assert all(value.equal(after[name]) for name, value in before.items())
 
 
-def test_ones_own_image_and_layer():
+def test_an_image_and_a_layer_of_the_reader():
     image = torch.arange(50.0).reshape(2, 5, 5)
     layer = nn.Conv2d(2, 3, 3)
     panel = conv2d_lab(image, layer=layer, trained=True, out_channels=3, padding=0)

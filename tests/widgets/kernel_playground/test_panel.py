@@ -82,7 +82,7 @@ def test_a_preset_starts_at_its_own_defaults_and_follows_its_sliders(panel):
     torch.testing.assert_close(panel.result.kernel, PRESETS["Gaussian blur"](size=7, sigma=1.5))
 
 
-def test_the_fields_show_the_preset_and_typing_makes_it_ones_own(panel):
+def test_the_fields_show_the_preset_and_typing_makes_a_kernel_of_the_reader(panel):
     panel.set(preset="sharpen")
     grid = panel.controls["kernel"]
     assert grid.value == SHARPEN
@@ -229,7 +229,7 @@ def test_what_is_not_a_photograph_is_refused_in_words(photograph):
         kernel_playground(photograph)
 
 
-def test_the_code_line_gives_the_result(panel):
+def test_the_code_line_returns_the_result(panel):
     for values in (
         {"preset": "Sobel y"},
         {"preset": "Gabor", "theta": 35, "size": 11},

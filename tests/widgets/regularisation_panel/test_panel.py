@@ -74,7 +74,7 @@ def test_a_run_uses_all_settings(panel):
     assert panel.runs[0].settings == Regularisation(**chosen)
 
 
-def test_the_code_gives_the_same_settings(panel):
+def test_the_code_makes_the_same_settings(panel):
     panel.set(dropout=0.3, flip=True)
     code = panel.code(panel.result)
     assert code.startswith("train_regularised(Regularisation(")

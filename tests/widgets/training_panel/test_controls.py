@@ -96,7 +96,7 @@ def test_a_cycle_of_very_few_steps():
         assert all(0 < rate <= 0.02 for rate in rates(fit_arguments(values, rest), steps)), steps
 
 
-def test_an_optimizer_of_ones_own_keeps_its_rate_and_can_be_left_for_another():
+def test_the_readers_optimizer_keeps_its_rate_and_can_be_replaced():
     own = functools.partial(Adagrad, lr=0.3)
     values, rest = choose({"optimizer": own})
     assert values["optimizer"] == YOURS and values["learning_rate"] == 0.3
@@ -116,7 +116,7 @@ def test_a_function_that_takes_no_rate_is_given_none():
     assert fit_arguments(values | {"optimizer": "Adam"}, rest)["learning_rate"] == 1e-3
 
 
-def test_a_schedule_of_ones_own():
+def test_a_schedule_of_the_reader():
     own = functools.partial(lr_scheduler.StepLR, step_size=1)
 
     def schedule(optimizer, steps):

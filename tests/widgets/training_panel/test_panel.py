@@ -75,7 +75,7 @@ def test_another_train_is_refused_in_words(panel, held):
     held.set()
 
 
-def test_stop_then_go_on_gives_the_numbers_of_one_go(make, held):
+def test_stop_then_go_on_ends_with_the_numbers_of_one_training(make, held):
     whole, parts = make(toy_model(dropout=0.3), epochs=3), make(toy_model(dropout=0.3), epochs=3)
     whole.train(wait=True)
     held.clear()
@@ -276,7 +276,7 @@ def test_a_goal_not_reached_is_said_too(make):
     assert panel._repr_mimebundle_()["text/plain"].endswith("test accuracy at least 101%: no")
 
 
-def test_a_wrong_argument_is_told_when_training_begins(make):
+def test_a_wrong_argument_is_named_when_training_begins(make):
     panel = make(label_smooth=0.1)
     panel.train(wait=True)
     assert "label_smooth" in panel.error
