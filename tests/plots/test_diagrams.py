@@ -30,6 +30,7 @@ def test_receptive_field_is_what_the_gradient_says(layers):
     for m in modules:
         if isinstance(m, nn.Conv2d):
             nn.init.ones_(m.weight)
+            nn.init.ones_(m.bias)  # a ReLU behind negative numbers would pass no gradient
         # The mean has the same field as the maximum, but passes a gradient to all of it.
         y = nn.AvgPool2d(m.kernel_size, m.stride)(y) if isinstance(m, nn.MaxPool2d) else m(y)
     y[0, 0, y.shape[2] // 2, y.shape[3] // 2].backward()
