@@ -5,10 +5,10 @@ VENV   ?= .venv
 # Options for JupyterLab, e.g. make lab ARGS="--no-browser" PORT=9000
 PORT   ?= 8888
 ARGS   ?=
-# Which notebooks `make notebooks` executes, e.g. make notebooks NAMES="01 02_1"; all of them if empty
+# The notebooks that `make notebooks` runs, e.g. make notebooks NAMES="01 02_1"; if empty, all of them
 NAMES  ?=
 JOBS   ?= 2
-# Without a terminal (CI), pip's long list of packages would only hide what matters.
+# In CI, pip's long list of packages would hide the important lines.
 PIP    := -m pip --disable-pip-version-check install $(if $(CI),-qq)
 
 BIN    := $(VENV)/bin
@@ -16,8 +16,8 @@ RUN    := $(BIN)/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/notebooks/sanitize.cfg
 
-# The stamps stand for a finished installation. One made in a folder that has since been moved or renamed
-# points to the wrong place, so the folder's name is kept beside them.
+# A stamp says that an installation is finished. If the folder is moved or renamed, the environment no longer
+# works, so the folder's name is stored beside the stamps.
 LAB_STAMP  := $(VENV)/.course-installed
 TEST_STAMP := $(VENV)/.course-installed-test
 ifneq ($(shell cat '$(VENV)/.course-folder' 2>/dev/null),$(CURDIR))
@@ -30,21 +30,22 @@ endif
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile | expand -t 20
 
-lab: $(LAB_STAMP) ## install if need be, then open the course in JupyterLab (PORT=..., ARGS=...)
+lab: $(LAB_STAMP) ## install if needed, then open the course in JupyterLab (PORT=..., ARGS=...)
 	@$(RUN) -m jupyterlab --config=jupyter_lab_config.py --port=$(PORT) $(ARGS)
 
-test: $(TEST_STAMP) ## install if need be, then check everything: style, unit tests, browser, notebooks
+test: $(TEST_STAMP) ## install if needed, then check everything: style, unit tests, browser, notebooks
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory nbval
 
-# Two workers on two cores: more threads than one in each would only wait for each other.
+# There are two workers on two cores: a second thread in each would only wait.
 unit nbval: export OMP_NUM_THREADS := 1
 
-lint: $(TEST_STAMP) ## style only
+lint: $(TEST_STAMP) ## style and plain English only
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m tests.plain_english
 
 unit: $(TEST_STAMP) ## unit tests only
 	$(PYTEST) -q -n $(JOBS) --dist loadscope -m "not browser and not benchmark" tests
@@ -52,17 +53,17 @@ unit: $(TEST_STAMP) ## unit tests only
 browser: $(TEST_STAMP) ## tests in a real JupyterLab only
 	$(PYTEST) -q -m browser tests/browser
 
-nbval: $(TEST_STAMP) ## notebooks only: run each and compare with its committed outputs
+nbval: $(TEST_STAMP) ## notebooks only: run each, compare with its committed outputs
 	env -u COURSE_DATA_DIR $(PYTEST) -q -n $(JOBS) --dist loadscope $(NBVAL) notebooks
 
-bench: $(TEST_STAMP) ## benchmarks (minutes; wants a quiet machine)
+bench: $(TEST_STAMP) ## benchmarks (minutes; needs a quiet machine)
 	@status=0; for b in tests/benchmarks/bench_*.py; do \
 	    $(RUN) -m "tests.benchmarks.$$(basename "$$b" .py)" || status=1; done; exit $$status
 
-notebooks: $(TEST_STAMP) ## execute notebooks and write their outputs (NAMES="01 02_1")
+notebooks: $(TEST_STAMP) ## run notebooks and write their outputs (NAMES="01 02_1")
 	$(RUN) -m tests.notebooks.refresh $(NAMES)
 
-clean: ## remove the environment and everything that can be made again
+clean: ## remove the environment and all generated files
 	rm -rf '$(VENV)' build ./*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
@@ -74,7 +75,7 @@ moved:
 
 $(LAB_STAMP): pyproject.toml $(MOVED)
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(None if ok else \
-	    "The course needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is Python %d.%d: name another one, as in" \
+	    "The course needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is Python %d.%d: name another one, for example" \
 	    " make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing the course into $(VENV): a few minutes, about 5 GB, only this once."
 	@[ -z '$(MOVED)' ] && $(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear '$(VENV)'

@@ -1,21 +1,21 @@
-"""How JupyterLab opens the course: `jupyter lab --config=jupyter_lab_config.py`."""
+"""Settings of JupyterLab for the course: `jupyter lab --config=jupyter_lab_config.py`."""
 
 import os
 from pathlib import Path
 
-# PyTorch's threads wait for each other by spinning. As soon as another program wants the processor,
-# such as the browser, that can make a step of training a hundred times slower; sleeping costs next
-# to nothing.
+# By default PyTorch's threads wait for each other in a busy loop. If another program, such as the
+# browser, needs the processor, this can make a training step a hundred times slower. Sleeping costs
+# almost nothing.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 c = get_config()  # noqa: F821 (JupyterLab provides it)
 
-# Without this the file browser would show only the folder of the notebook that is opened first.
+# Without this, the file browser would show only the folder of the first notebook.
 c.ServerApp.root_dir = str(Path(__file__).resolve().parent)
 c.LabApp.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 
-# A newcomer's first sight is the course, not a question about news; the network is asked nothing.
-# The address alone (`news_url = None`) does not stop the question.
+# The reader should first see the course, not a question about Jupyter's news, and JupyterLab should
+# not use the network. `news_url = None` alone does not stop the question.
 _ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"
 
 
@@ -26,5 +26,5 @@ def _without_announcements(handler, page_config):
 
 c.ServerApp.tornado_settings = {"page_config_hook": _without_announcements}
 
-# In a container one often is root, and JupyterLab refuses to start without this.
+# In a container the user is often root, and then JupyterLab does not start without this.
 c.ServerApp.allow_root = hasattr(os, "geteuid") and os.geteuid() == 0

@@ -1,10 +1,11 @@
-"""How well and how fast `edit_conv` changes the convolutions of torchvision's classifiers.
+"""Correctness and speed of `edit_conv` on the convolutions of torchvision's classifiers.
 
 - Right: twelve kinds of edit on `--convs N` layers (6; 0 for all) of every model, on the meta
-  device: the network runs, its outputs keep their shapes, the layer is what was asked for, no layer
-  is gone; a layer that gives the output is refused.
-- Exact: with real weights, the kinds that keep the function keep it.
-- Fast: the medians of single edits, one thread; and their growth with a network's depth.
+  device: the network runs, its outputs keep their shapes, the layer has the new settings, no layer
+  is missing; a change of the output's channels is refused.
+- Exact: with real weights, the kinds that keep the function do keep it.
+- Fast: the median time of single edits with one thread, relative to other work on the same network,
+  and its growth with the network's depth.
 
     python -m tests.benchmarks.bench_conv_edit --convs 2 --models "resnet|vgg"
 """
@@ -37,7 +38,7 @@ ROUNDS = 7
 
 
 class WeightsOnMeta(TorchFunctionMode):
-    """New weights have no numbers, which saves minutes; tables that are computed have theirs."""
+    """Create new weights on the meta device, which saves minutes; computed tables keep values."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -53,7 +54,7 @@ def build(name: str) -> nn.Module:
 
 
 def on_meta(name: str) -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """A model without numbers, and an input of the size that it was made for."""
+    """Return a model on the meta device, and an input of the size that it was made for."""
     with WeightsOnMeta():
         model = build(name).to("meta")
     ready = models.get_model_weights(name).DEFAULT.transforms.keywords
@@ -62,7 +63,7 @@ def on_meta(name: str) -> tuple[nn.Module, tuple[torch.Tensor]]:
 
 
 def outcome(model: nn.Module, inputs: tuple, name: str, changes: dict, before: tuple) -> str:
-    """What becomes of one edit, in a word: "right", or what is wrong."""
+    """Return the result of one edit in a word or two: "right", or what is wrong."""
     former, layers, gives_output, modes = before
     refuse = gives_output and "out_channels" in changes
     try:
@@ -85,7 +86,7 @@ def outcome(model: nn.Module, inputs: tuple, name: str, changes: dict, before: t
 
 
 def right(names: list[str], convs: int) -> int:
-    """The table of all kinds; returns the exit status."""
+    """Print a table of all kinds of edit; return the exit status."""
     found: dict[str, Counter] = defaultdict(Counter)
     seconds: dict[str, list[float]] = defaultdict(list)
     wrong = []
@@ -120,7 +121,7 @@ def right(names: list[str], convs: int) -> int:
 
 
 def exact(names: list[str], convs: int) -> int:
-    """Whether the function stays, with weights and statistics that differ between channels."""
+    """Check that the function stays the same; weights and statistics differ between channels."""
     kept, worst = Counter(), Counter()
     for model_name in (name for name in REAL if name in names):
         torch.manual_seed(0)
@@ -152,7 +153,7 @@ def exact(names: list[str], convs: int) -> int:
 
 
 def median_seconds(model: nn.Module, names: list[str], side: int, channels: int = 3) -> float:
-    """Of doubled channels, a larger kernel and a larger stride, on each of some layers."""
+    """Return the median seconds of an edit: twice the channels, a larger kernel or stride."""
     batch, times = torch.zeros(1, channels, side, side), []
     for _ in range(ROUNDS):
         for name in names:
@@ -166,7 +167,7 @@ def median_seconds(model: nn.Module, names: list[str], side: int, channels: int 
 
 
 def chain(depth: int) -> nn.Sequential:
-    """So many times convolution, BatchNorm and ReLU."""
+    """Return a network of `depth` times convolution, BatchNorm and ReLU."""
     layers: list[nn.Module] = []
     for i in range(depth):
         layers += [nn.Conv2d(8 if i else 3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]

@@ -1,15 +1,15 @@
-"""How fast `fit` trains, beside loops written by hand, on the network of notebook 02_2.
+"""Speed of `fit`, compared with loops written by hand, on the network of notebook 02_2.
 
-- Two bare loops: nothing but the steps, on pictures that are normalised float32 tensors already;
-  one with the number format and memory layout that `fit` chooses, one plain float32.
-- The article's loop: a DataLoader in the same process that crops, mirrors and normalises picture
-  by picture with PIL. `fit` augments in the same way.
+- Two bare loops: only the steps, on pictures that are already normalised float32 tensors; one with
+  the number format and memory layout that `fit` chooses, one in plain float32.
+- The article's loop: a DataLoader in the same process that crops, mirrors and normalises each
+  picture with PIL. `fit` augments in the same way.
 
-After some steps of `fit` the other loop makes as many, and the medians of their times are
-compared: so both meet the same load. Loops that do the same change places after each step. Those
-that do not have longer turns, and the first steps of a turn, when the caches are full of the
-other's numbers, do not count. One thread, and its own seconds on the processor, which are those of
-the clock where nothing else runs: with more threads, what other programs do would decide.
+`fit` and the other loop take turns with equal numbers of steps, so that other programs disturb both
+by the same amount, and the medians of their step times are compared. Loops that do the same work
+take turns after each step. The others have longer turns, and the first steps of a turn, when the
+caches still hold the other loop's numbers, do not count. There is one thread, and its processor
+time is measured: with more threads, other programs would change the result.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def fresh_model() -> nn.Module:
 
 
 def by_hand(images: Tensor, labels: Tensor, precision: Precision) -> Iterator[None]:
-    """A bare loop for ever, one step at a time."""
+    """Train in a bare loop without end, one step at a time."""
     model = fresh_model().train()
     precision.arrange_model(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -66,7 +66,7 @@ def by_hand(images: Tensor, labels: Tensor, precision: Precision) -> Iterator[No
 
 
 class Pictures(torch.utils.data.Dataset):
-    """Pictures as the article has them: PIL, changed one by one when they are asked for."""
+    """Pictures as in the article: PIL images, each transformed when it is needed."""
 
     def __init__(self, image_set: ImageSet, mean: Tensor, std: Tensor) -> None:
         self.images = image_set.images[:, 0].numpy()
@@ -88,7 +88,7 @@ class Pictures(torch.utils.data.Dataset):
 
 
 def like_the_article(pictures: Pictures) -> Iterator[None]:
-    """The article's loop for ever, one step at a time."""
+    """Train in the article's loop without end, one step at a time."""
     model = fresh_model().train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     criterion = nn.CrossEntropyLoss()
@@ -109,7 +109,7 @@ def in_turn(
     other: Iterator[None],
     turn: int,
 ) -> tuple[float, float]:
-    """Pictures a second of `fit` and of `other`, from the medians over their steps."""
+    """Return pictures per second of `fit` and of `other`, from the medians over their steps."""
     ours: list[float] = []
     theirs: list[float] = []
     began = 0.0

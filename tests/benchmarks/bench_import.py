@@ -1,7 +1,7 @@
-"""How long a notebook's first code cell takes to import what it needs.
+"""Time of the imports in a notebook's first code cell.
 
-Each measurement is a fresh process. It is compared with the bare libraries, which take most of the
-time, measured in turn with it so that both meet the same load.
+Each measurement is a new process. It is compared with importing only the libraries, which takes
+most of the time. The two are measured in turn, so that other programs disturb both alike.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ print(time.perf_counter() - start)
 
 
 def first_imports(path: Path) -> str:
-    """The import statements of a notebook's first code cell that has any, in one fixed order."""
+    """Return the import statements of the first code cell that has any."""
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             statements = [

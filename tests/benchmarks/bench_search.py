@@ -1,8 +1,9 @@
-"""Two search workers on two cores against one: trials per minute.
+"""Trials per minute of two search workers on two cores, compared with one.
 
-Workers are processes of `python -m course_utils.search worker` on a SQLite file. All trials cost
-the same. Time runs from the first trial's start to the last one's end, so what a process takes to
-import PyTorch does not count. Rounds of one and of two workers alternate; the ratio is the median.
+Workers are processes of `python -m course_utils.search worker` on an SQLite file. All trials cost
+the same. The time is measured from the start of the first trial to the end of the last, so the
+import of PyTorch does not count. Rounds with one and with two workers alternate; the ratio is the
+median.
 
     python -m tests.benchmarks.bench_search
 """
@@ -26,7 +27,7 @@ ROUNDS, TRIALS = 3, 8
 
 
 def trials_per_minute(folder: Path, name: str, workers: int) -> float:
-    """Of one study with so many workers."""
+    """Return the trials per minute of one study with this number of workers."""
     url = f"sqlite:///{folder}/search.db"
     space = SearchSpace({"learning_rate": FloatDistribution(1e-3, 1e-2, log=True)})
     plan = Plan(space, method="random", trials=TRIALS, epochs=2, pictures=3000)

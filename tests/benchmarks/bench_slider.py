@@ -1,7 +1,8 @@
-"""How long the Conv2d lab takes from a key press on a slider to the new picture on the screen.
+"""Time from a key press on a slider of the Conv2d lab to the new picture on the screen.
 
-Measured end to end in Chromium, beside the floor: a bare `widgets.Image` on the same page whose
-slider only swaps two ready pictures of the lab. Both are pressed in turn and meet the same load.
+It is measured in Chromium and compared with a lower bound: a bare `widgets.Image` on the same page
+whose slider only swaps two ready pictures of the lab. Both are used in turn, so that other programs
+disturb both alike.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ widgets.VBox([slider, image])
 
 
 def measure(lab: Lab) -> tuple[list[float], list[float]]:
-    """Milliseconds of the panel's answers, and of the floor's."""
+    """Return the milliseconds until a new picture, for the panel and for the lower bound."""
     panel, floor = [], []
     for _ in range(ROUNDS):
         for name in SLIDERS:

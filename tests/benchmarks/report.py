@@ -1,4 +1,4 @@
-"""One line of a benchmark's table, and its verdict."""
+"""One line of a benchmark's table, with its verdict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def verdict(name: str, figures: str, limits: Sequence[tuple[str, float, float]])
     """Print `name`, the figures, and each (what, value, highest allowed value).
 
     Returns:
-        0 if every value keeps to its limit, otherwise 1: the exit status of the benchmark.
+        The exit status of the benchmark: 0 if no value is over its limit, otherwise 1.
     """
     over = [what for what, value, limit in limits if value > limit]
     held = ", ".join(f"{what} {value:.3g} (limit {limit:g})" for what, value, limit in limits)
@@ -19,6 +19,6 @@ def verdict(name: str, figures: str, limits: Sequence[tuple[str, float, float]])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` of them do not exceed."""
+    """Return the smallest of `values` that at least `share` of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]

@@ -1,10 +1,10 @@
 """Execute the notebooks and write their outputs, so that running it twice changes nothing.
 
     python -m tests.notebooks.refresh            # all of them
-    python -m tests.notebooks.refresh 01 02_1    # those whose names begin so
+    python -m tests.notebooks.refresh 01 02_1    # those whose names begin with 01 or 02_1
 
-A notebook is written only when every cell ran as it should: no error except in cells tagged
-`raises-exception` (and there must be one), nothing on stderr, nothing that names this machine.
+A notebook is written only if every cell ran without a problem: no error except in cells with the tag
+`raises-exception` (which must raise one), nothing on stderr, nothing that names this machine.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ RAISES = "raises-exception"
 
 _KEPT_CELL_METADATA = ("tags", "slideshow")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-# What a progress bar says of itself before its first step; sanitize.cfg has the same.
+# The text of a progress bar before its first step; sanitize.cfg has the same pattern.
 _BAR = re.compile(r"( ) *\d+%\|[^|]*\| *\d+/(\d+) \[[^\]]*\?(\w+)/s\]")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 
 
 def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """The notebooks whose file names begin with one of `names`; all of them for no name, in order.
+    """Return the notebooks whose file names begin with one of `names`, or all, in order.
 
     Raises:
-        FileNotFoundError: a name fits no notebook.
+        FileNotFoundError: no notebook begins with one of the names.
     """
     notebooks = sorted(folder.glob("*.ipynb"))
     if not names:
@@ -53,16 +53,17 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> NotebookNode:
-    """Run all cells of a copy in a fresh kernel of this very Python, working in `folder`.
+    """Run all cells of a copy in a new kernel with the Python that runs this, in `folder`.
 
-    An error in a cell without the tag `raises-exception` raises nbclient's CellExecutionError.
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell without the tag `raises-exception` failed.
     """
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.from_dict(notebook)
-    # Without directories to search, "python3" can only be the Python that runs this line.
+    # Without folders to search, "python3" can only be the Python that runs this line.
     manager = AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
     )
@@ -76,14 +77,14 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> Noteboo
         resources={"metadata": {"path": str(folder)}},
     )
     with tempfile.TemporaryDirectory() as profile:
-        # Neither the maintainer's IPython start-up files nor their own data may leave a trace.
+        # The maintainer's own IPython start-up files and data must not change the outputs.
         environment = {k: v for k, v in os.environ.items() if k != "COURSE_DATA_DIR"}
         client.execute(env=environment | {"IPYTHONDIR": profile})
     return notebook
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """A copy that keeps what a reader sees and drops what differs between runs and machines."""
+    """Return a copy without what differs between runs and machines and is not for the reader."""
     notebook = nbformat.from_dict(notebook)
     notebook.metadata = nbformat.from_dict(
         {
@@ -101,24 +102,24 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
 
 
 def tidy_output(output: NotebookNode) -> NotebookNode:
-    """One output without its dead widget, and a traceback without the files of this machine."""
+    """Return an output without its dead widget, and a traceback without this machine's files."""
     output = nbformat.from_dict(output)
     if output.output_type == "error":
-        # The reader needs the line of the cell and the message, not the inside of the library.
+        # The reader needs the line of the cell and the message, not the lines of the library.
         output.traceback = [
             part for part in output.traceback if not _ANSI.sub("", part).startswith("File ")
         ]
     elif "data" in output and len(output.data) > 1:
-        # Where no kernel runs, a reference to a widget is shown as an error instead of the picture.
+        # Without a kernel, a reference to a widget is shown as an error instead of the picture.
         output.data.pop(_WIDGET, None)
         if "text/plain" in output.data:
-            # A saved progress bar would stand at 0 % for ever.
+            # A saved progress bar would always show 0 %.
             output.data["text/plain"] = _BAR.sub(r"\1\2 \3s", output.data["text/plain"])
     return output
 
 
 def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream as one: where a stream is cut depends on time alone."""
+    """Join neighbouring pieces of one stream: where a stream is cut depends only on time."""
     merged: list[NotebookNode] = []
     for output in outputs:
         last = merged[-1] if merged else None
@@ -134,7 +135,7 @@ def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
 
 
 def problems(notebook: NotebookNode, private: Sequence[str] = ()) -> list[str]:
-    """What must not be committed, one line each; `private` are texts that name this machine."""
+    """Return what must not be committed, a line each; `private` are names of this machine."""
     found = []
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type != "code":
@@ -156,7 +157,7 @@ def problems(notebook: NotebookNode, private: Sequence[str] = ()) -> list[str]:
 
 
 def output_text(output: NotebookNode) -> str:
-    """All that an output says in letters."""
+    """Return all text of an output."""
     if output.output_type == "stream":
         return output.text
     if output.output_type == "error":
@@ -169,7 +170,7 @@ def output_text(output: NotebookNode) -> str:
 
 
 def refresh(path: Path) -> tuple[bool, list[str]]:
-    """Execute one notebook and write it if all is well: (whether the file changed, problems)."""
+    """Run one notebook, write it if it has no problem; return (file changed, problems)."""
     from nbclient.exceptions import CellExecutionError
 
     before = path.read_text(encoding="utf-8")
@@ -187,7 +188,7 @@ def refresh(path: Path) -> tuple[bool, list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 1 if any notebook could not be written."""
+    """Refresh the named notebooks; return 1 if one of them could not be written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="beginnings of file names; none for all notebooks")
     status = 0

@@ -1,4 +1,4 @@
-"""The tool that executes the notebooks: its pure parts, and one real run of a small notebook."""
+"""The tool that runs the notebooks: its pure parts, and one real run of a small notebook."""
 
 from __future__ import annotations
 

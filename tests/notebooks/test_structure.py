@@ -1,4 +1,4 @@
-"""What every committed notebook keeps to, checked without running it."""
+"""Rules for every committed notebook, checked without running it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.notebooks import refresh
 
-# The course from its first notebook to its last; the later ones are still to come.
+# All notebooks of the course in order; the later ones are not written yet.
 COURSE = (
     "00_start_here",
     "01_cnn_and_pytorch",
@@ -30,7 +30,7 @@ COURSE = (
 )
 MAX_LINES = 15
 MAX_BYTES = 1_500_000
-# Tags and comments by which nbval is told to look away.
+# Tags and comments that make nbval skip a cell.
 SKIPS = {"nbval-skip", "nbval-ignore-output"}
 SKIP_COMMENT = re.compile(r"^\s*#\s*(NBVAL_SKIP|NBVAL_IGNORE_OUTPUT)\b", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#|attachment:|mailto:)([^)\s#]+)")
@@ -54,7 +54,7 @@ def code_cells(notebook):
 
 
 def lines(source: str) -> int:
-    """Lines of code: neither blank nor nothing but a comment."""
+    """Return the number of lines of code, without blank lines and comments."""
     return sum(
         1 for line in source.splitlines() if line.strip() and not line.strip().startswith("#")
     )
@@ -67,7 +67,7 @@ def skipped(cell) -> bool:
 
 
 def must_show(source: str) -> bool:
-    """Whether a cell surely shows something: it ends in a bare value, or prints."""
+    """Return whether a cell certainly shows something: it ends in a value, or prints."""
     if source.lstrip().startswith(("%", "!")):
         return False
     body = ast.parse(source).body
@@ -140,7 +140,7 @@ def test_shows_what_a_reader_may_see(notebook):
 
 
 def test_is_as_refresh_leaves_it(notebook):
-    """No timing, no widget state, no dead widget beside a picture, no kernel of one machine."""
+    """Check for times, widget states, dead widgets and kernels of one machine."""
     assert refresh.tidy(notebook) == notebook
 
 
@@ -169,7 +169,7 @@ def test_links_lead_somewhere(path, notebook):
 
 
 def test_the_checks_above_can_fail():
-    """The small tools of this file on examples."""
+    """Run the small functions of this file on examples."""
     assert lines("a = 1\n\n# why\nb = 2\n") == 2
     assert must_show("a = 1\na") and must_show("print(1)\na = 2") and must_show("check('x', 1)")
     assert not must_show("a = 1") and not must_show("f(1)") and not must_show("a;")
