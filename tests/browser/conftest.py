@@ -1,4 +1,4 @@
-"""A JupyterLab in a browser for each test module that asks for one; skipped without a browser."""
+"""A JupyterLab in a browser for each test module that needs one; skipped without a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def course_copy(tmp_path_factory):
-    """A copy of what the reader sees: what the page saves must not reach the repository."""
+    """Copy what the reader sees, because the page must not save into the repository."""
     copy = tmp_path_factory.mktemp("course")
     notebooks = lab_module.ROOT / "notebooks"
     if notebooks.is_dir():
@@ -32,7 +32,7 @@ def course_copy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def open_lab(course_copy):
-    """Function that starts a `Lab` on the copy of the course, until the module's last test."""
+    """Return a function that starts a `Lab` on the copy, until the module's last test."""
     reason = lab_module.why_not()
     if reason:
         pytest.skip(reason)
@@ -49,7 +49,7 @@ def open_lab(course_copy):
 
 @pytest.fixture(scope="module")
 def run_cells(open_lab, course_copy):
-    """Function that runs a notebook of the given cells in a new `Lab`."""
+    """Return a function that runs a notebook of the given cells in a new `Lab`."""
 
     def run(*sources, **options):
         write_notebook(course_copy / "cells.ipynb", *sources)

@@ -26,7 +26,7 @@ def lab(open_lab):
 
 
 def first_slider(lab) -> str:
-    """The first panel that has a slider, as a selector."""
+    """Return a selector of the first panel that has a slider."""
     for n in range(lab.page.locator(PANELS).count()):
         if lab.sliders(panel(n)).count():
             return panel(n)
@@ -58,10 +58,10 @@ def test_a_slider_moves_by_keyboard(lab):
     [there] = lab.press(0, "ArrowRight", within=within)
     assert there is not None, "no new picture came"
     assert lab.slider_value(0, within) != value
-    assert lab.changed_picture(before, 0, within)
+    lab.wait_for_other_picture(before, 0, within)
     lab.press(0, "ArrowLeft", within=within)
     assert lab.slider_value(0, within) == value
-    assert lab.picture(0, within) == before, "the same setting gives the same picture"
+    assert lab.picture(0, within) == before, "the same setting makes the same picture"
 
 
 def test_a_slider_moves_by_mouse(lab):
@@ -69,16 +69,17 @@ def test_a_slider_moves_by_mouse(lab):
     before, value = lab.picture(0, within), lab.slider_value(0, within)
     lab.drag(0, 1.0, within=within)
     assert lab.slider_value(0, within) > value
-    assert lab.changed_picture(before, 0, within)
+    lab.wait_for_other_picture(before, 0, within)
 
 
-def test_both_ends_of_every_slider_give_a_picture_or_a_sentence(lab):
+def test_both_ends_of_every_slider_show_a_picture_or_a_sentence(lab):
     for n in range(lab.page.locator(PANELS).count()):
-        for slider, handle in enumerate(lab.sliders(panel(n)).all()):
+        for handle in lab.sliders(panel(n)).all():
             if not handle.is_visible():
-                continue  # a setting that does not belong to what is shown
+                continue  # a setting that does not belong to the chosen kind
             for key in ("End", "Home"):
-                lab.press(slider, key, within=panel(n), settle=0.05, timeout=0.5)
+                handle.press(key)
+                lab.settle()
                 error = lab.page.locator(f"{panel(n)} >> .course-error").inner_text()
                 assert "Unexpected" not in error and "Traceback" not in error
                 summary = lab.page.locator(f"{panel(n)} >> .course-summary").inner_text()

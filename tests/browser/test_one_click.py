@@ -33,18 +33,18 @@ def lab(run_cells):
 
 @pytest.fixture
 def course(lab):
-    """The panel with the networks of the course, as Playwright sees it."""
+    """Return Playwright's locator of the panel with the networks of the course."""
     return lab.page.get_by_role("group", name="One-click lab", exact=True).nth(0)
 
 
 @pytest.fixture
 def own(lab):
-    """The panel with the network of the notebook."""
+    """Return the locator of the panel with the network of the notebook."""
     return lab.page.get_by_role("group", name="One-click lab", exact=True).nth(1)
 
 
 def says(panel, text):
-    panel.get_by_role("status").filter(has_text=text).wait_for(timeout=20_000)
+    panel.get_by_role("status").filter(has_text=text).wait_for()
 
 
 def picture(panel):
@@ -71,7 +71,7 @@ def test_a_click_on_the_drawn_network_chooses_the_layer(lab, course):
     assert lab.kernel("lab.settings")["out_channels"] == 32
     drawn = course.get_by_title("conv2", exact=True).bounding_box()
     image = course.get_by_role("img").bounding_box()
-    # In the picture conv2 stands in the third of cells of 132 × 110 pixels.
+    # In the picture, conv2 is in the third of the cells of 132 × 110 pixels.
     assert drawn["x"] - image["x"] == pytest.approx(10 + 2 * 132, abs=3)
     assert drawn["y"] - image["y"] == pytest.approx(32, abs=3)
 
@@ -105,9 +105,9 @@ def test_an_impossible_setting_has_a_way_out(lab, course):
     slider.focus()
     slider.press("ArrowRight")
     alert = course.get_by_role("alert").filter(has_text="must divide in_channels = 1")
-    alert.wait_for(timeout=15_000)
+    alert.wait_for()
     course.get_by_role("button", name="Nearest that works: groups = 1").click()
-    alert.wait_for(state="hidden", timeout=15_000)
+    alert.wait_for(state="hidden")
     assert lab.kernel("lab.error") == ""
 
 
@@ -115,9 +115,9 @@ def test_the_code_is_shown_on_request(course):
     code = course.locator(".course-code")
     assert not code.is_visible()
     course.get_by_role("button", name="Show me the code").click()
-    code.filter(has_text='load_pretrained("first_cnn")').wait_for(timeout=15_000)
+    code.filter(has_text='load_pretrained("first_cnn")').wait_for()
     course.get_by_role("button", name="Hide the code").click()
-    code.wait_for(state="hidden", timeout=15_000)
+    code.wait_for(state="hidden")
 
 
 def test_the_sliders_stay_live_while_it_trains(lab, course):
@@ -149,7 +149,7 @@ def test_resnet_by_keyboard_and_mouse(lab, course):
     says(course, "out_channels 128 → 129; followed: 1 BatchNorm2d, 1 Conv2d;")
     says(course, "the same function")
     course.get_by_role("button", name="Train briefly").click()
-    course.get_by_text("It gives 1,000 scores a picture").wait_for(timeout=15_000)
+    course.get_by_text("It gives 1,000 scores a picture").wait_for()
 
 
 def test_a_network_of_the_notebook(lab, own):
@@ -163,7 +163,7 @@ def test_a_network_of_the_notebook(lab, own):
     says(own, "see as it is")
     assert lab.kernel("(mine.look.out_channels, own.model.see.in_channels)") == [8, 8]
     own.get_by_role("button", name="Show me the code").click()
-    own.locator(".course-code").filter(has_text="model = mine").wait_for(timeout=15_000)
+    own.locator(".course-code").filter(has_text="model = mine").wait_for()
 
 
 def test_nothing_was_wrong_in_the_browser(lab):

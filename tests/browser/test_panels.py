@@ -6,7 +6,7 @@ import pytest
 
 from course_utils import widgets
 
-# Whatever can be used or seen in a panel and has no name that a screen reader could say.
+# Controls and pictures of the panels without a name for a screen reader.
 _NAMELESS = """() => {
   const all = '[role=slider], [role=textbox], img, button, input, select';
   const text = id => document.getElementById(id)?.textContent.trim();
@@ -31,7 +31,7 @@ def lab(run_cells):
 
 
 def panel(lab, name):
-    """The panel that the function `name` made, as Playwright sees it."""
+    """Return Playwright's locator of the panel that the function `name` made."""
     title = lab.kernel(f"{name}.title")
     return lab.page.get_by_role("group", name=title, exact=True)
 
@@ -56,7 +56,7 @@ def test_everything_that_can_be_used_has_a_name(lab):
 @pytest.mark.parametrize("width", [1280, 1024, 1700])
 def test_nothing_is_wider_than_its_place(lab, width):
     lab.page.set_viewport_size({"width": width, "height": 900})
-    lab.page.wait_for_timeout(300)
+    lab.settle()
     assert lab.page.evaluate(_TOO_WIDE) == []
     lab.page.set_viewport_size({"width": 1280, "height": 900})
 
@@ -66,12 +66,12 @@ def test_play_moves_the_window_until_it_is_paused(lab):
     status = stepper.get_by_role("status")
     before = lab.kernel("convolution_stepper.summary")
     stepper.get_by_role("button", name="Play").click()
-    status.filter(has_text="window 2 of").wait_for(timeout=15_000)
+    status.filter(has_text="window 2 of").wait_for()
     stepper.get_by_role("button", name="Pause").click()
     lab.wait_idle()
     assert lab.kernel("convolution_stepper.settings")["position"] >= 2
     stepper.get_by_role("button", name="Back to the start").click()
-    status.filter(has_text=before).wait_for(timeout=15_000)
+    status.filter(has_text=before).wait_for()
 
 
 def test_an_impossible_setting_lies_over_the_picture_with_a_way_out(lab):
@@ -81,12 +81,12 @@ def test_an_impossible_setting_lies_over_the_picture_with_a_way_out(lab):
         slider.focus()
         slider.press("End")
     alert = found.get_by_role("alert").filter(has_text="does not fit")
-    alert.wait_for(timeout=15_000)
+    alert.wait_for()
     picture = found.get_by_role("img").bounding_box()
     message = found.locator(".course-message").bounding_box()
     assert picture["y"] < message["y"] < picture["y"] + picture["height"]
     found.get_by_role("button", name="Nearest that works").click()
-    alert.wait_for(state="hidden", timeout=15_000)
+    alert.wait_for(state="hidden")
     assert lab.kernel("conv2d_lab.error") == ""
     lab.kernel("conv2d_lab.set(kernel_size=3, dilation=1)")
 
@@ -96,7 +96,7 @@ def test_a_number_typed_into_the_kernel_is_used(lab):
     field = found.get_by_role("spinbutton", name="kernel, row 1, column 1")
     field.fill("2.5")
     field.press("Enter")
-    found.get_by_role("status").filter(has_text="your own numbers").wait_for(timeout=15_000)
+    found.get_by_role("status").filter(has_text="your own numbers").wait_for()
     assert lab.kernel("kernel_playground.settings['kernel'][1][1]") == 2.5
 
 

@@ -3,7 +3,7 @@
     python -m tests.notebooks.refresh            # all of them
     python -m tests.notebooks.refresh 01 02_1    # those whose names begin with 01 or 02_1
 
-A notebook is written only if every cell ran without a problem: no error except in cells with the tag
+A notebook is written only if every cell ran well: no error except in cells with the tag
 `raises-exception` (which must raise one), nothing on stderr, nothing that names this machine.
 """
 
