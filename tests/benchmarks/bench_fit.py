@@ -26,14 +26,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from course_utils.data.augment import Augment
-from course_utils.data.load import load_dataset
-from course_utils.data.sets import Dataset, ImageSet
-from course_utils.models.simple import SimpleCNN
-from course_utils.training import precision as precisions
-from course_utils.training.fit import fit
-from course_utils.training.history import Step
-from course_utils.training.precision import PLAIN, Precision
+from course_utils.data import Augment, Dataset, ImageSet, load_dataset
+from course_utils.models import SimpleCNN
+from course_utils.training import PLAIN, Precision, Step, choose, fit
+from course_utils.training.precision import forget
 
 BATCH = 64
 PICTURES = 140 * BATCH
@@ -150,9 +146,9 @@ def main() -> int:
     train = Dataset(data.name, data.title, few, few.subset([]), data.test)
     images = train.normalise(few.images)
 
-    precisions.forget()
+    forget()
     started = time.perf_counter()
-    best = precisions.choose(fresh_model().train(), images[:BATCH])
+    best = choose(fresh_model().train(), images[:BATCH])
     print(f"{best}, which took {time.perf_counter() - started:.2f} s; one thread, pictures/s:")
 
     article = like_the_article(Pictures(few, data.mean, data.std))
