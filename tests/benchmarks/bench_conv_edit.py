@@ -33,7 +33,7 @@ from course_utils.models import SimpleCNN
 from tests.benchmarks.report import verdict
 from tests.conv.edit import zoo_edits
 
-# An edit may take so many times as long as a copy of the network that runs without numbers.
+# Highest time of an edit, relative to a copy of the network that runs without numbers.
 OWN_LIMIT, RESNET_LIMIT, GROWTH_LIMIT = 5, 3, 1.5
 REAL = ("resnet18", "resnext50_32x4d", "densenet121", "googlenet", "mobilenet_v3_small")
 REAL += ("efficientnet_b0", "shufflenet_v2_x0_5", "squeezenet1_1", "vgg11_bn", "convnext_tiny")
