@@ -36,7 +36,7 @@ ANYWHERE = {
     rf"(?<!here) (is|are|was) no (?!({_AFTER_NO})\b)[a-z]+": '"is not a ..."',
 }
 SUMMARY = {
-    r"^(What|How|Who|Whose|Which|Whether)\b": 'an imperative: "Return ...", "Check ..."',
+    r"^(What|How|Who|Whose|Which|Whether)\b": 'a verb ("Return ..."); for a class, a noun',
     r"\bgives?\b": '"returns", "has"',
 }
 
