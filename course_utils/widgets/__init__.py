@@ -1,6 +1,6 @@
-"""The live panels. The only room that imports ipywidgets or IPython.
+"""The live panels, used by every notebook. Only this room imports ipywidgets or IPython.
 
-Used by every notebook. A panel is imported when it is first asked for.
+A panel is imported when its name is first used.
 """
 
 from __future__ import annotations

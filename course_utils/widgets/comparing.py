@@ -1,8 +1,7 @@
-"""Panels in which every press on Train adds one more run to a comparison."""
+"""Panels in which each press on Train adds one more run to a comparison."""
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,42 +13,43 @@ from course_utils.widgets.controls import button, row_of
 
 
 class ComparesRuns(RunsInBackground):
-    """A panel's part in a comparison of runs: Train, Stop and Clear, and what they leave.
+    """A panel's part in a comparison of runs: Train, Stop and Clear, and the list of runs.
 
-    Mix it in before `Panel`. The panel calls `build_buttons` before `Panel.__init__` and shows what
-    it returns below its controls. Its `compute` calls `raise_failure` first, and returns an object
-    with `runs`. It implements the methods of "What a panel implements".
+    Mix it in before `Panel`. The panel calls `build_buttons` before `Panel.__init__` and shows the
+    returned widgets below its controls. Its `compute` calls `raise_failure` first, and returns an
+    object with `runs`. It implements the methods under "What a panel implements".
 
     Attributes:
         runs: all runs so far, the first one first; each has a `label`.
-        going: the run on its way, as far as it is known; None if there is none.
+        going: the run under way, as far as it is known; None if there is none.
     """
+
+    _busy = "A run is on its way: wait for its end, or press Stop first."
 
     runs: list[Any]
     going: Any = None
-    _failure: BaseException | None = None
     _step: Step | None = None
 
     # What a panel implements
 
     def plan(self, **settings: Any) -> Any:
-        """What the controls ask for; an object with a `label`.
+        """Return what to train with these settings: an object with a `label`.
 
         Raises:
-            CourseError: for settings that cannot work.
+            CourseError: these settings cannot work.
         """
         raise NotImplementedError
 
     def train_one(self, plan: Any, run: BackgroundRun) -> Any:
-        """One run, in the thread of `run`; None if it was stopped. It calls `on_step`."""
+        """Train once, in the thread of `run`, calling `on_step`; return None if it was stopped."""
         raise NotImplementedError
 
     def describe_no_run(self, result: Any) -> str:
-        """The summary while there is no run and none is on its way."""
+        """Return the summary while there is no run and none is under way."""
         raise NotImplementedError
 
     def describe_last_run(self, result: Any) -> str:
-        """The summary of the last run, without its label."""
+        """Return the summary of the last run, without its label."""
         raise NotImplementedError
 
     # What the panel shows
@@ -62,24 +62,21 @@ class ComparesRuns(RunsInBackground):
             return f"{number}. The last, {result.runs[-1].label}: {last}"
         return "The first run is on its way." if self.running else self.describe_no_run(result)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """As of every panel, but the text names no measured number: they differ by processor."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        names = "; ".join(run.label for run in self.runs) or "none yet"
-        bundle["text/plain"] = f"{self.title}: {self.error or f'runs: {names}'}"
-        return bundle
+    def describe_unmeasured(self, result: Any) -> str:
+        return f"runs: {'; '.join(run.label for run in result.runs) or 'none yet'}"
 
     # What the buttons do; cells and tests call the same
 
     def train(self, wait: bool = False) -> None:
-        """Train with the settings as they are now, in the background; one more run when it is done.
+        """Train in the background with the settings as they are now; the run is then added.
 
-        While one is on its way, another is refused in words.
+        While one is under way, a second one is refused with a sentence.
+
+        Args:
+            wait: return only when the run has ended.
         """
-        if self.running:
-            self._say("A run is on its way: wait for its end, or press Stop first.")
+        if self._refused():
             return
-        self.wait()  # until the end of the last one has been shown
         try:
             plan = self.plan(**self.settings)
         except CourseError as error:
@@ -91,7 +88,7 @@ class ComparesRuns(RunsInBackground):
             self.wait()
 
     def clear(self) -> None:
-        """Forget all runs, and stop the one on its way."""
+        """Forget all runs, and stop the one under way."""
         self.stop()
         self.wait()
         self.runs.clear()
@@ -101,7 +98,7 @@ class ComparesRuns(RunsInBackground):
     # What a panel calls
 
     def build_buttons(self) -> tuple[widgets.Widget, ...]:
-        """Buttons, progress bar and status line, to be shown below the controls."""
+        """Return the buttons, the progress bar and the status line, to be shown below the controls."""
         self.runs = []
         self._train_button = button("Train", self.train, "One more run", "play", "success")
         self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
@@ -112,14 +109,8 @@ class ComparesRuns(RunsInBackground):
         buttons = row_of(self._train_button, self._stop_button, self._clear_button)
         return buttons, self._bar, self._status
 
-    def raise_failure(self) -> None:
-        """Raise what ended the last run, once, so that the panel shows it."""
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
-
     def on_step(self, step: Step) -> None:
-        """For `fit`: notes the step, and redraws now and then."""
+        """Remember a step of `fit`, and redraw now and then."""
         self._step = step
         self._run.tick()
 
@@ -134,7 +125,7 @@ class ComparesRuns(RunsInBackground):
         self._run, self._step = run, None
         self._say("Trying what computes fastest here …")
         self._show_state(running=True)
-        self.refresh()  # an error of the last time is over
+        self.refresh()  # clears the error of the last run
         run.start()
 
     def _on_tick(self, plan: Any) -> None:
@@ -149,9 +140,8 @@ class ComparesRuns(RunsInBackground):
             self._failure = run.exception
             self._say("Ended by an error.")
         elif run.result is None:
-            # It leaves nothing, for it could not be compared with whole ones.
-            why = "Another panel began to train" if run.displaced else "Stopped"
-            self._say(f"{why}: no run to compare.")
+            # A part of a run cannot be compared with whole runs, so it is not kept.
+            self._say(f"{run.why_stopped}: no run to compare.")
         else:
             self.runs.append(run.result)
             self._say("")
@@ -161,6 +151,3 @@ class ComparesRuns(RunsInBackground):
 
     def _show_state(self, running: bool = False) -> None:
         self._train_button.disabled, self._stop_button.disabled = running, not running
-
-    def _say(self, text: str) -> None:
-        self._status.value = html.escape(text)

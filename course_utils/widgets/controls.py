@@ -1,4 +1,4 @@
-"""Buttons and sliders that the panels which train have in common."""
+"""Buttons and sliders that several panels share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from course_utils.widgets.panel import choice_slider
 def button(
     description: str, action: Callable[[], Any], tooltip: str, icon: str = "", style: str = ""
 ) -> widgets.Button:
-    """A button that calls `action` without arguments."""
+    """Return a button that calls `action` without arguments."""
     made = widgets.Button(
         description=description,
         icon=icon,
@@ -26,12 +26,26 @@ def button(
 
 
 def row_of(*buttons: widgets.Button) -> widgets.HBox:
-    """Buttons side by side."""
+    """Return the buttons side by side."""
     return widgets.HBox(list(buttons))
 
 
 def steps_slider(
     description: str, values: Sequence[float], value: float
 ) -> widgets.SelectionSlider:
-    """A slider over a few values that are not evenly spaced."""
+    """Return a slider over a few values that are not evenly spaced."""
     return choice_slider(description, [(f"{one:g}", one) for one in values], value)
+
+
+def code_toggle(code: widgets.HTML) -> widgets.ToggleButton:
+    """Return a button that shows and hides the lines of `code`; they are hidden at first."""
+    code.add_class("course-lines")
+    made = widgets.ToggleButton(icon="code", layout={"width": "auto"})
+
+    def show(_change: Any = None) -> None:
+        code.layout.display = None if made.value else "none"
+        made.description = "Hide the code" if made.value else "Show me the code"
+
+    made.observe(show, names="value")
+    show()
+    return made

@@ -1,16 +1,16 @@
-"""What every panel adds to the page: one style sheet, and names for screen readers.
+"""The style sheet of the panels, and a script that adds names for screen readers.
 
-ipywidgets gives its sliders no accessible name and its pictures no alternative text, and Python
-cannot reach those attributes. A few lines of script, run when the style sheet has loaded, add them.
-Where a page forbids scripts the panel works all the same, only without these names.
+The sliders of ipywidgets have no accessible name and its pictures have no alternative text, and
+Python cannot reach those attributes. A short script adds them when the style sheet has loaded. On a
+page that forbids scripts the panel still works, without these names.
 """
 
 from __future__ import annotations
 
 import html
 
-# In a wide cell one column of controls stands beside the picture, in a narrow cell several columns
-# stand above it. Their widths, and the gap between columns, in CSS pixels:
+# In a wide cell one column of controls is beside the picture, in a narrow cell several columns are
+# above it. Their widths, and the gap between columns, in CSS pixels:
 SIDE_WIDTH, COLUMN_WIDTH, GAP = 300, 264, 18
 
 _RULES = f"""
@@ -44,6 +44,9 @@ _RULES = f"""
 .course-photo {{ image-rendering: auto; }}
 @media (max-width: 1150px) {{ .course-picture {{ image-rendering: auto; }} }}
 .course-stale {{ opacity: 0.3; }}
+.course-panel .course-overlay {{ position: absolute; left: 3px; top: 3px; margin: 0;
+  height: auto; pointer-events: none; overflow: visible; }}
+.course-overlay .widget-html-content {{ overflow: visible; }}
 .course-message {{ position: absolute; top: 22px; left: 22px; right: 22px; max-width: 560px;
   padding: 6px 12px; border-radius: 4px; border: 1px solid #de8f05; border-left-width: 5px;
   background: var(--jp-layout-color1, #fff); box-shadow: 0 2px 10px rgba(0, 0, 0, 0.25); }}
@@ -52,10 +55,11 @@ _RULES = f"""
 .course-summary .widget-html-content {{ line-height: 1.45; min-height: 2.9em; }}
 .course-code .widget-html-content {{ line-height: 1.45; user-select: all;
   font-family: var(--jp-code-font-family, monospace); font-size: 13px; }}
+.course-panel .course-lines .widget-html-content {{ white-space: pre; overflow-x: auto; }}
 """
 
-# The live regions have to exist before their text changes, or a screen reader says nothing. And in
-# command mode JupyterLab takes keys away from a list: arrows leave the cell, an "r" makes it raw.
+# The live regions must exist before their text changes, or a screen reader says nothing. And in
+# command mode JupyterLab takes keys from a list: arrows leave the cell, an "r" makes it a raw cell.
 _NAMING = """
 const panel = this.closest('.course-panel');
 const random = () => Math.random().toString(36).slice(2);
@@ -95,7 +99,7 @@ new MutationObserver(name_all).observe(panel, {childList: true, subtree: true});
 
 
 def heading(title: str) -> str:
-    """HTML of a panel's heading, with the style sheet and the naming script."""
+    """Return the HTML of a panel's heading, with the style sheet and the naming script."""
     script = html.escape(" ".join(_NAMING.split("\n")), quote=True)
     return (
         f'<style onload="{script}">{_RULES}</style><span class="course-title">'

@@ -1,11 +1,11 @@
 """The base of every live panel: controls, one picture, one summary line, one error line.
 
-A panel is a function made visible. `Panel.compute` takes the controls' values and returns a result;
-`picture` and `describe` show it. All three are pure, so a panel is tested by setting values, and
-used without a browser.
+A panel shows a function. `Panel.compute` takes the values of the controls and returns a result;
+`picture` and `describe` show it. All three are pure, so a panel can be tested and used without a
+browser.
 
-An exception in a widget's callback vanishes in JupyterLab. Here it cannot: whatever `compute`
-raises is shown as a sentence in the panel itself and kept in `Panel.error`.
+JupyterLab hides an exception in a widget's callback. A panel does not: it shows the exception as a
+sentence and keeps it in `Panel.error`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LABEL_WIDTH = "104px"
 
 
 class Panel(widgets.VBox):
-    """Controls -> one pure function -> result -> picture, with errors answered in words.
+    """Controls -> one pure function -> result -> picture, with errors shown as sentences.
 
     Subclasses override `compute`, `picture` and `describe`, build their controls, and call
     `super().__init__`.
@@ -37,24 +37,24 @@ class Panel(widgets.VBox):
     Args:
         controls: name -> widget with a `value`. The names are the keyword arguments of `compute`.
         title: heading of the panel.
-        width: width of the picture in CSS pixels. The picture should have just as many pixels.
+        width: width of the picture in CSS pixels. The picture should have the same width in pixels.
         extra: further widgets (buttons, progress bars) shown after the controls.
-        side_by_side: controls to the left of the picture where the page is wide enough, or always
-            above it.
-        initial: values that the controls get before anything is computed, as by `set`.
+        side_by_side: True puts the controls to the left of the picture where the page is wide
+            enough; False puts them above it.
+        initial: values for the controls, set before the first computation.
 
     Raises:
         CourseError: a name in `initial` is not a control, or cannot have that value.
 
     Attributes:
-        result: what `compute` returned last.
-        error: the sentence shown now, "" when all is well.
+        result: the last value that `compute` returned.
+        error: the sentence shown now, "" if there is no error.
         exception: the exception behind `error`, or None.
     """
 
     picture_format = "png"
-    set_first: tuple[str, ...] = ()  # controls that move others, so they get their values first
-    picture_is_photo = False  # the browser smooths photographs; feature maps keep square pixels
+    set_first: tuple[str, ...] = ()  # controls that change others are set first
+    picture_is_photo = False  # the browser smooths photographs; feature maps keep sharp pixels
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Panel(widgets.VBox):
         self.result: Any = None
         self.error, self.exception = "", None
         self._nearest: dict[str, Any] = {}
-        # A callback runs in the main thread or in a subshell's, depending on ipykernel's version.
+        # ipykernel runs callbacks in the main thread or in another one, depending on its version.
         self._lock = threading.RLock()
         self._held = 0
 
@@ -85,7 +85,7 @@ class Panel(widgets.VBox):
         self._nearest_button = widgets.Button(description="Nearest that works", icon="magic")
         self._nearest_button.add_class("course-nearest")
         self._nearest_button.on_click(lambda _: self.apply_nearest())
-        # The message lies over the picture, which is out of date then: nothing on the page jumps.
+        # The message covers the outdated picture, so nothing on the page moves.
         self._message = _with_class(
             widgets.VBox([self._error, self._nearest_button], layout={"display": "none"}),
             "course-message",
@@ -94,6 +94,8 @@ class Panel(widgets.VBox):
         self._set_controls(initial or {})
         for control in self.controls.values():
             control.observe(self._on_change, names="value")
+        # In a page that is wide enough this width is negative, so the controls get their least
+        # width; else it is huge, so they fill a row of their own above the picture.
         beside = f"0 0 calc(({width + SIDE_WIDTH + 2 * GAP}px - 100%) * 999)"
         left = widgets.Box(
             [*self.controls.values(), *extra],
@@ -110,64 +112,78 @@ class Panel(widgets.VBox):
         self.add_class("course-panel")
         self.refresh()
 
-    # What a panel is made of
+    # What a panel implements
 
     def compute(self, **settings: Any) -> Any:
-        """The pure function behind the panel.
+        """Return the result for these settings, without side effects.
 
         Raises:
-            CourseError: for settings that cannot work.
+            CourseError: these settings cannot work.
         """
         raise NotImplementedError
 
     def picture(self, result: Any) -> bytes:
-        """The encoded picture (`picture_format`) of a result."""
+        """Return the encoded picture (`picture_format`) of a result."""
         raise NotImplementedError
 
     def describe(self, result: Any) -> str:
-        """One line of plain text that says what the picture shows; screen readers read it, too."""
+        """Return one line of plain text about the picture; screen readers read it, too."""
         raise NotImplementedError
 
+    def describe_unmeasured(self, result: Any) -> str:
+        """Return the summary for committed notebooks, without numbers that vary by processor."""
+        return self.describe(result)
+
     def code(self, result: Any) -> str:
-        """Python that the reader may copy to get the same thing outside the panel; "" for none."""
+        """Return Python code that makes the same result outside the panel; "" for none."""
         return ""
 
     def adjust(self, result: Any) -> None:
-        """Fit the controls to a new result, e.g. the end of a slider; this refreshes nothing."""
+        """Adapt the controls to a new result, e.g. the end of a slider, without a refresh."""
 
     # What a reader of the notebook calls
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Name -> value of every control."""
+        """The values of the controls by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     @property
     def summary(self) -> str:
-        """The line under the picture, or the error when the settings cannot work."""
+        """The line under the picture, or the error if the settings cannot work."""
         return self.error or self.describe(self.result)
 
     @property
+    def shown_picture(self) -> bytes:
+        """The encoded picture on the page; during an error, the last picture that worked."""
+        return bytes(self._picture.value)
+
+    @property
+    def shown_code(self) -> str:
+        """The code under the picture, "" if there is none."""
+        return html.unescape(self._code.value)
+
+    @property
     def nearest(self) -> dict[str, Any]:
-        """Changes of the settings that make them work; empty when they do or when none is known."""
+        """Changes that make the settings work; empty if they work, or if none is known."""
         return dict(self._nearest)
 
     def set(self, **values: Any) -> None:
-        """Set several controls as a reader would by hand, with one recomputation at the end.
+        """Set several controls, as a reader would by hand, and recompute once.
 
         Raises:
-            CourseError: for a control that the panel has not, or a value it cannot take.
+            CourseError: the panel has no such control, or the control cannot have that value.
         """
         with self._one_refresh():
             self._set_controls(values)
 
     def apply_nearest(self) -> None:
-        """What the button "Nearest that works" does."""
+        """Set the controls to `nearest`, as the button "Nearest that works" does."""
         if self._nearest:
             self.set(**self._nearest)
 
     def refresh(self) -> None:
-        """Recompute and show; called by every change of a control."""
+        """Recompute and show the result; each change of a control calls it."""
         with self._lock:
             try:
                 with one_thread():
@@ -177,12 +193,18 @@ class Panel(widgets.VBox):
                     shown = self.picture(result), self.describe(result), self.code(result)
             except CourseError as error:
                 self._show_error(error, str(error), getattr(error, "nearest", {}))
-            except Exception as error:  # shown to the reader instead of lost in the browser
+            except Exception as error:  # the browser would hide it
                 self._show_error(error, f"Unexpected {type(error).__name__}: {error}", {})
             else:
                 self._show(*shown)
 
     # Inside
+
+    def _lay_over_picture(self, widget: widgets.DOMWidget) -> None:
+        """Put a widget (e.g. buttons) over the picture, below the error message."""
+        image, message = self._stage.children
+        widget.layout.width = f"min({self._picture.layout.width}, calc(100% - 6px))"
+        self._stage.children = (image, _with_class(widget, "course-overlay"), message)
 
     def _set_controls(self, values: Mapping[str, Any]) -> None:
         for name in values:
@@ -194,7 +216,7 @@ class Panel(widgets.VBox):
             _set_value(name, self.controls[name], values[name])
 
     def _on_change(self, _change: Any) -> None:
-        # The lock makes a change by another thread wait instead of being taken for one of our own.
+        # A change by another thread waits here; it must not be taken for a change by `adjust`.
         with self._lock:
             if not self._held:
                 self.refresh()
@@ -230,7 +252,7 @@ class Panel(widgets.VBox):
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}
         lines = sentence.splitlines()
-        if self._nearest:  # then the button says it
+        if self._nearest:  # the button says it
             lines = [line for line in lines if not line.startswith("Nearest setting")]
         self._error.value = html.escape("\n".join(lines))
         if self._nearest:
@@ -238,14 +260,15 @@ class Panel(widgets.VBox):
             self._nearest_button.description = f"Nearest that works: {change}"
         self._nearest_button.layout.display = None if self._nearest else "none"
         self._message.layout.display = None
-        self._picture.add_class("course-stale")  # the picture is the last one that worked
+        self._picture.add_class("course-stale")  # it is the last picture that worked
         self._code.value = self._summary.value = ""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """A live widget where a kernel runs; elsewhere (GitHub, print) the picture and its line."""
+        """Return the live widget, and for pages without a kernel the picture and its summary."""
         bundle = super()._repr_mimebundle_(**kwargs) or {}
         bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-        bundle["text/plain"] = f"{self.title}: {self.summary}"
+        text = self.error or self.describe_unmeasured(self.result)
+        bundle["text/plain"] = f"{self.title}: {text}"
         if self._picture.value:
             bundle[f"image/{self.picture_format}"] = base64.b64encode(self._picture.value).decode()
         return bundle
@@ -257,7 +280,11 @@ def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
 
 
 def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
-    """Set a control; a slider that is too short grows, as the nearest setting may lie beyond it."""
+    """Set a control; a slider gets longer if it is too short for the value (the nearest setting).
+
+    Raises:
+        CourseError: the control cannot have that value.
+    """
     try:
         if isinstance(control, widgets.FloatLogSlider) and value > 0:
             exponent = math.log(value, control.base)  # the slider's ends are exponents
@@ -286,7 +313,7 @@ def _option_values(control: widgets.Widget) -> list[Any]:
 def int_slider(
     description: str, value: int, minimum: int, maximum: int, step: int = 1
 ) -> widgets.IntSlider:
-    """A slider with the course's common look: label of fixed width, keyboard as usual."""
+    """Return a slider for whole numbers, in the style of the course."""
     return widgets.IntSlider(
         value=value,
         min=minimum,
@@ -305,7 +332,7 @@ def float_slider(
     step: float,
     readout_format: str = ".2f",
 ) -> widgets.FloatSlider:
-    """As `int_slider`, for real numbers."""
+    """Return a slider for real numbers, in the style of the course."""
     return widgets.FloatSlider(
         value=value,
         min=minimum,
@@ -320,7 +347,7 @@ def float_slider(
 def choice_slider(
     description: str, options: Sequence[tuple[str, Any]], value: Any
 ) -> widgets.SelectionSlider:
-    """A slider over a few values, each with its label: (label, value)."""
+    """Return a slider over a few values, given as (label, value)."""
     return widgets.SelectionSlider(
         options=options,
         value=value,
@@ -330,7 +357,7 @@ def choice_slider(
 
 
 def choice(description: str, options: Any, value: Any = None) -> widgets.Dropdown:
-    """A drop-down list with the course's common look."""
+    """Return a drop-down list in the style of the course."""
     control = widgets.Dropdown(
         options=options,
         description=description,
@@ -342,7 +369,7 @@ def choice(description: str, options: Any, value: Any = None) -> widgets.Dropdow
 
 
 def toggle(description: str, value: bool) -> widgets.Checkbox:
-    """An on/off control with the course's common look."""
+    """Return a checkbox in the style of the course."""
     return widgets.Checkbox(
         value=value,
         description=description,
