@@ -98,7 +98,7 @@ class ComparesRuns(RunsInBackground):
     # What a panel calls
 
     def build_buttons(self) -> tuple[widgets.Widget, ...]:
-        """Return the buttons, the progress bar and the status line, to be shown below the controls."""
+        """Return the buttons, the progress bar and the status line, for below the controls."""
         self.runs = []
         self._train_button = button("Train", self.train, "One more run", "play", "success")
         self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")

@@ -92,7 +92,7 @@ def test_a_slider_by_mouse(lab, course):
 def test_the_buttons_apply_and_undo(lab, course):
     course.get_by_role("button", name="Apply").click()
     says(course, "conv2 as it is")
-    assert lab.kernel("lab.result.first is not None")
+    assert lab.kernel("lab.result.original is not None")
     course.get_by_role("button", name="Undo").click()
     course.get_by_role("button", name="Redo").and_(lab.page.locator(":enabled")).wait_for()
     assert lab.kernel("lab.settings")["kernel_size"] == 3

@@ -1,4 +1,4 @@
-"""The one-click lab's controls, fitted to the chosen layer, and its drawn layers as buttons."""
+"""The controls of the one-click lab, and buttons on the layers of the drawing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
 from course_utils.widgets.one_click.drawing import WIDTH, Place
-from course_utils.widgets.one_click.look import FOLLOWS
+from course_utils.widgets.one_click.edit_result import FOLLOWS
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 _OFFERED: dict[str, tuple[Any, ...]] = {
@@ -21,28 +21,24 @@ _OFFERED: dict[str, tuple[Any, ...]] = {
     "dilation": (1, 2, 3, 4),
 }
 
-# A click on a drawn layer is a choice in the list of layers.
+# A click on a drawn layer chooses it in the list of layers.
 _CLICK = (
     "const list = this.closest('.course-panel').querySelector('.course-layer select');"
     " list.selectedIndex = {index}; list.dispatchEvent(new Event('change', {{bubbles: true}}));"
 )
-_RULES = f"""
-.course-panel .course-layers {{ position: absolute; left: 3px; top: 3px; margin: 0;
-  width: min({WIDTH}px, calc(100% - 6px)); height: auto; pointer-events: none; overflow: visible; }}
-.course-layers .widget-html-content {{ overflow: visible; }}
-.course-layers .course-drawn {{ position: relative; }}
-.course-layers button {{ position: absolute; padding: 0; margin: 0; background: none; border: none;
-  border-radius: 3px; cursor: pointer; pointer-events: auto; }}
-.course-layers button:hover {{ outline: 2px dashed #0173b2; outline-offset: -3px; }}
-.course-panel .course-lines .widget-html-content {{ white-space: pre; overflow-x: auto; }}
+_RULES = """
+.course-drawn { position: relative; }
+.course-drawn button { position: absolute; padding: 0; margin: 0; background: none; border: none;
+  border-radius: 3px; cursor: pointer; pointer-events: auto; }
+.course-drawn button:hover { outline: 2px dashed #0173b2; outline-offset: -3px; }
 """
 
 
 def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
-    """All controls; those of the layer have no meaning before `fit_to_layer`.
+    """Return all controls; `fit_to_layer` sets those of the layer.
 
     Args:
-        networks: name -> what the list says.
+        networks: name -> label in the list.
     """
     controls = {
         "network": choice("network", [(label, name) for name, label in networks.items()]),
@@ -59,7 +55,7 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
 
 
 def fit_to_layer(controls: Mapping[str, widgets.Widget], conv: nn.Conv2d) -> None:
-    """Let the controls show a layer's settings, and offer what may suit it."""
+    """Set the controls to a layer's settings, and offer other values that may suit it."""
     own = simple_settings(conv)
     channels = controls["out_channels"]
     most = max(64, 2 * conv.out_channels)
@@ -69,7 +65,7 @@ def fit_to_layer(controls: Mapping[str, widgets.Widget], conv: nn.Conv2d) -> Non
     for name, values in _OFFERED.items():
         _offer(controls[name], values, own[name])
     divisors = [n for n in range(1, conv.in_channels + 1) if conv.in_channels % n == 0]
-    # A slider needs two ends; the other one then answers why it cannot be.
+    # A slider needs two values; for the second one the panel explains why it is impossible.
     _offer(controls["groups"], divisors if len(divisors) > 1 else (1, 2), own["groups"])
     controls["padding"].value = FOLLOWS
     controls["bias"].value = own["bias"]
@@ -77,7 +73,7 @@ def fit_to_layer(controls: Mapping[str, widgets.Widget], conv: nn.Conv2d) -> Non
 
 
 def make_room(controls: Mapping[str, widgets.Widget], wanted: Mapping[str, Any]) -> None:
-    """Offer these settings, too, so that the button "Nearest that works" can set them."""
+    """Add these settings to the sliders, so that the button "Nearest that works" can set them."""
     for name, value in wanted.items():
         control = controls.get(name)
         if isinstance(control, widgets.SelectionSlider):
@@ -89,15 +85,15 @@ def make_room(controls: Mapping[str, widgets.Widget], wanted: Mapping[str, Any])
 
 
 def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The layer's part of all settings."""
+    """Return the settings of the layer from all settings."""
     return {name: settings[name] for name in CHANGEABLE}
 
 
 def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
-    """HTML that lies over the picture: a button on each drawn layer.
+    """Return HTML to lay over the picture: a button on each drawn layer.
 
-    They are for the mouse. Keyboards and screen readers have the list of layers, so the buttons do
-    not stand in the way of the Tab key.
+    The buttons are for the mouse. Keyboards and screen readers use the list of layers, so the Tab
+    key skips the buttons.
     """
     buttons = []
     for index, place in enumerate(places):
@@ -116,12 +112,12 @@ def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
 
 
 def _over(description: str, values: Sequence[Any], value: Any) -> widgets.SelectionSlider:
-    """A slider over a few values."""
+    """Return a slider over a few values."""
     return choice_slider(description, [(_label(one), one) for one in values], value)
 
 
 def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) -> None:
-    """Let a slider run over `values` and the layer's own one, and set it to that."""
+    """Let a slider offer `values` and the layer's `own` value, and set it to that."""
     values = list(values)
     if own not in values:
         values.insert(_place_for(own, values), own)
@@ -132,7 +128,7 @@ def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) ->
 
 
 def _place_for(value: Any, values: Sequence[Any]) -> int:
-    """Where a number stands in order; a pair for height and width stands at the end."""
+    """Return the index for a number in ascending order; a pair of numbers comes last."""
     if isinstance(value, int):
         for place, one in enumerate(values):
             if isinstance(one, int) and one > value:
@@ -142,5 +138,5 @@ def _place_for(value: Any, values: Sequence[Any]) -> int:
 
 def _label(value: Any) -> str:
     if value == FOLLOWS:
-        return "follows"  # there is no room for more
+        return "follows"  # there is no space for a longer text
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)

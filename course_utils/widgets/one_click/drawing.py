@@ -1,4 +1,4 @@
-"""The one-click lab's drawing of a network: a block for each layer, the changed ones marked."""
+"""The drawing of a network in the one-click lab: a block for each layer, changed ones marked."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy as np
 
 from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE
 from course_utils.plots import canvas as pictures
-from course_utils.widgets.one_click.bench import Bench, Block
-from course_utils.widgets.one_click.look import Look
+from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
 
 WIDTH, EDGE = 680, 10
-OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, the ground of a block, small print
+OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block, small text
 _ARROW, _INPUT = 80, 88
 _LEGEND = 20  # its height
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a network of at most so many layers is drawn.
+    """The sizes in the drawing of a network.
 
     Attributes:
-        cell: width and height of a layer's place in pixels.
+        cell: width and height of a layer's cell in pixels.
         tallest: height of the highest block.
-        says: what is written below it: "name" (and channels and size), "size" (and channels),
+        says: text below a block: "name" (and channels and size), "size" (and channels),
             "channels" or "".
-        most: layers, the picture included.
+        most: largest number of layers for this style, the input included.
     """
 
     cell: tuple[int, int]
@@ -57,25 +57,27 @@ class Place:
 
 
 class Drawing:
-    """A network's layers in the order of their first calls, in as many rows as they need.
+    """The layers of a network in the order of their first calls, in one or more rows.
 
     Args:
-        bench: the network before the edit; it decides where everything stands.
-        top: where in the picture the drawing begins, in pixels.
+        network: before the edit; it decides where everything is drawn.
+        top: upper end of the drawing in the picture, in pixels.
 
     Attributes:
         places: of all layers.
-        height: with its legend.
+        height: with the legend.
     """
 
-    def __init__(self, bench: Bench, top: int):
-        count = len(bench.blocks) + 1
+    def __init__(self, network: MeasuredNetwork, top: int):
+        count = len(network.blocks) + 1
         self._style = style = next(style for style in _STYLES if count <= style.most)
-        self._source = Block("", "input", bench.held_out.shape[0], bench.held_out.shape[1:], None)
+        self._source = Block(
+            "", "input", network.held_out.shape[0], network.held_out.shape[1:], None
+        )
         self._top = top
         width, height = style.cell
         columns = (WIDTH - 2 * EDGE) // width
-        names = ["", *(block.name for block in bench.blocks)]
+        names = ["", *(block.name for block in network.blocks)]
         self._cells = [
             Place(name, EDGE + k % columns * width, top + k // columns * height, width, height)
             for k, name in enumerate(names)
@@ -84,30 +86,30 @@ class Drawing:
         self._rows_end = self._cells[-1].top + height
         self.height = self._rows_end + _LEGEND - top
 
-    def draw(self, canvas: pictures.Canvas, look: Look, remark: str) -> None:
-        """Draw the network after the edit; `remark` stands at the right of the legend."""
+    def draw(self, canvas: pictures.Canvas, result: EditResult, remark: str) -> None:
+        """Draw the network after the edit; `remark` is to the right of the legend."""
         before, after = (
-            {block.name: block for block in (self._source, *bench.blocks)}
-            for bench in (look.before, look.after)
+            {block.name: block for block in (self._source, *network.blocks)}
+            for network in (result.before, result.after)
         )
         scale = _Scale(self._style, [*before.values(), *after.values()])
-        row, behind = None, 0  # top of the row, and where the block before ends
+        row, left = None, 0  # top of the row, right end of the block before
         for cell in self._cells:
             old = before[cell.layer]
             new = after.get(cell.layer, old)
             middle, y = cell.left + cell.width // 2, self._middle(cell)
-            if cell.layer == look.layer:
+            if cell.layer == result.layer:
                 _frame(canvas, cell)
             if cell.top == row and self._style.says:
-                canvas.fill(behind, y, middle - behind, 1, _ARROW)
+                canvas.fill(left, y, middle - left, 1, _ARROW)
             was, now = scale.extent(old), scale.extent(new)
-            self._draw_block(canvas, cell, was, now, look)
-            row, behind = cell.top, middle + max(was[0], now[0]) // 2 + 4
+            self._draw_block(canvas, cell, was, now, result)
+            row, left = cell.top, middle + max(was[0], now[0]) // 2 + 4
             if new.adapted:
                 _adapter_mark(canvas, middle + now[0] // 2, y)
-                behind += 7
+                left += 7
             self._write(canvas, cell, old, new)
-        _draw_legend(canvas, look, remark, self._rows_end)
+        _draw_legend(canvas, result, remark, self._rows_end)
 
     def _middle(self, cell: Place) -> int:
         return cell.top + 4 + self._style.tallest // 2
@@ -118,13 +120,13 @@ class Drawing:
         cell: Place,
         was: tuple[int, int],
         now: tuple[int, int],
-        look: Look,
+        result: EditResult,
     ) -> None:
-        """One block, and the outline of what it was before."""
+        """Draw one block, and the outline that it had before."""
         x, y = cell.left + cell.width // 2, self._middle(cell)
         width, height = now
         left, top = x - width // 2, y - height // 2
-        touched = cell.layer in look.touched
+        touched = cell.layer in result.touched
         canvas.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
         canvas.fill(left, top, width, height, BLACK if touched else OUTLINE)
         inside = max(height - 2, 1), max(width - 2, 1)
@@ -134,7 +136,7 @@ class Drawing:
             _dotted(canvas, x - was[0] // 2, y - was[1] // 2, *was)
 
     def _write(self, canvas: pictures.Canvas, cell: Place, old: Block, new: Block) -> None:
-        """Name, channels and size below a block, as far as there is room; bold what changed."""
+        """Write name, channels and size below a block, if they fit; changes are bold."""
         x, y = cell.left + cell.width / 2, cell.top + self._style.tallest + 16
         size = "×".join(map(str, new.size)) if new.size else ""
         channels, resized = new.channels != old.channels, new.size != old.size
@@ -150,7 +152,7 @@ class Drawing:
 
 
 class _Scale:
-    """Pixels of a block: as high as its maps, as wide as its channels, both as square roots."""
+    """The size of a block: height from its maps, width from its channels, both as square roots."""
 
     def __init__(self, style: Style, blocks: list[Block]):
         self._style = style
@@ -159,7 +161,7 @@ class _Scale:
         self._widest = min(0.7 * style.cell[0], 1.1 * style.tallest)
 
     def extent(self, block: Block) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Return width and height in pixels."""
         share = math.sqrt(block.channels / self._channels)
         if block.size is None:  # a vector: a column of numbers
             height = self._style.tallest * (0.3 + 0.5 * share)
@@ -172,7 +174,7 @@ class _Scale:
 
 
 def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
-    """The text, its end left out where it would be wider than `width` pixels."""
+    """Return the text, its end cut off if it is wider than `width` pixels."""
     if pictures.text_width(text, size, bold) <= width:
         return text
     while text and pictures.text_width(text + "…", size, bold) > width:
@@ -187,13 +189,13 @@ def _frame(canvas: pictures.Canvas, cell: Place) -> None:
 
 
 def _hatched(height: int, width: int) -> np.ndarray:
-    """Orange stripes: the mark can be told from grey without its colour."""
+    """Return orange stripes, which differ from grey even without colour."""
     rows, columns = np.indices((height, width))
     return np.where((rows + columns) % 6 < 3, ACCENT, WHITE).astype(np.uint8)
 
 
 def _dotted(canvas: pictures.Canvas, left: int, top: int, width: int, height: int) -> None:
-    """The outline of a rectangle in dots."""
+    """Draw the outline of a rectangle in dots."""
     for x in range(left, left + width, 3):
         canvas.fill(x, top, 2, 1, BLACK)
         canvas.fill(x, top + height - 1, 2, 1, BLACK)
@@ -211,24 +213,24 @@ def _ink(changed: bool) -> dict[str, int | bool]:
     return {"ink": BLACK if changed else QUIET, "bold": changed}
 
 
-def _draw_legend(canvas: pictures.Canvas, look: Look, remark: str, top: int) -> None:
-    """What the marks mean, in one line."""
+def _draw_legend(canvas: pictures.Canvas, result: EditResult, remark: str, top: int) -> None:
+    """Explain the marks in one line."""
     y = top + 6
     canvas.frame(EDGE, y, 15, 13, ACCENT_2, 2)
-    x = _say(canvas, "chosen", EDGE + 20, y)
+    x = _write_word(canvas, "chosen", EDGE + 20, y)
     canvas.fill(x, y + 1, 13, 11, BLACK)
     canvas.paste(_hatched(9, 11), x + 1, y + 2)
-    x = _say(canvas, "changed", x + 18, y)
+    x = _write_word(canvas, "changed", x + 18, y)
     _dotted(canvas, x, y + 1, 13, 11)
-    x = _say(canvas, "as it was", x + 18, y)
-    if any(block.adapted for block in look.after.blocks):
+    x = _write_word(canvas, "as it was", x + 18, y)
+    if any(block.adapted for block in result.after.blocks):
         _adapter_mark(canvas, x - 2, y + 6)
-        x = _say(canvas, "adapter", x + 11, y)
+        x = _write_word(canvas, "adapter", x + 11, y)
     remark = fitting(remark, WIDTH - EDGE - x - 6, 11)
     canvas.text(remark, WIDTH - EDGE - pictures.text_width(remark, 11), y - 1, 11)
 
 
-def _say(canvas: pictures.Canvas, text: str, left: int, y: int) -> int:
-    """Write a word of the legend; gives where the next mark begins."""
+def _write_word(canvas: pictures.Canvas, text: str, left: int, y: int) -> int:
+    """Write a word of the legend; return the left end of the next mark."""
     canvas.text(text, left, y - 1, 11, ink=QUIET)
     return left + pictures.text_width(text, 11) + 16

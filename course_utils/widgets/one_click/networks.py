@@ -1,4 +1,4 @@
-"""The networks that the one-click lab offers: the course's, small ones of torchvision, yours."""
+"""The networks that the one-click lab offers: yours, and some of the course and torchvision."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import nn
 from course_utils.core import CourseError, private_random_numbers
 
 YOURS = "yours"
-"""The name of a network that was given without one."""
+"""The name of a network that is given without a name."""
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network to choose.
+class NetworkChoice:
+    """A network in the list of the lab.
 
     Attributes:
-        label: what the list says.
-        make: gives it.
-        imports, line: Python that gives it; "" where that is not known.
+        label: text in the list.
+        make: returns the network.
+        imports, line: Python code that makes it; "" if that is not known.
     """
 
     label: str
@@ -32,40 +32,40 @@ class Network:
 
 def networks(
     model: nn.Module | None = None, models: Mapping[str, nn.Module] | None = None
-) -> dict[str, Network]:
-    """All networks by name: the reader's first, then those that are always there.
+) -> dict[str, NetworkChoice]:
+    """Return all networks by name: those of the reader first.
 
     Args:
         model: a network without a name.
-        models: networks by the name of their variable.
+        models: networks by the names of their variables.
 
     Raises:
-        CourseError: something given is no network.
+        CourseError: one of them is not an `nn.Module`.
     """
     given = ({} if model is None else {YOURS: model}) | dict(models or {})
     for name, one in given.items():
         if not isinstance(one, nn.Module):
             raise CourseError(
-                f"{name!r} is a {type(one).__name__}, not a network: give an nn.Module."
+                f"{name!r} is a {type(one).__name__}, not a network: pass an nn.Module."
             )
     own = {name: _own(name, one) for name, one in given.items()}
     return own | {name: one for name, one in _always().items() if name not in own}
 
 
-def _own(name: str, model: nn.Module) -> Network:
+def _own(name: str, model: nn.Module) -> NetworkChoice:
     kind = type(model).__name__
     line = f"model = {name}" if name.isidentifier() and name not in (YOURS, "model") else ""
-    return Network(f"{name}: {kind}", lambda: model, line=line)
+    return NetworkChoice(f"{name}: {kind}", lambda: model, line=line)
 
 
-def _always() -> dict[str, Network]:
+def _always() -> dict[str, NetworkChoice]:
     names = {
         "resnet18": "ResNet-18",
         "squeezenet1_1": "SqueezeNet",
         "mobilenet_v3_small": "MobileNet",
     }
     return {
-        "first_cnn": Network(
+        "first_cnn": NetworkChoice(
             "first_cnn, trained",
             _first_cnn,
             "from course_utils.models import load_pretrained",
@@ -81,7 +81,7 @@ def _first_cnn() -> nn.Module:
     return load_pretrained("first_cnn")
 
 
-def _torchvision(name: str, title: str) -> Network:
+def _torchvision(name: str, title: str) -> NetworkChoice:
     def make() -> nn.Module:
         import torchvision
 
@@ -90,4 +90,4 @@ def _torchvision(name: str, title: str) -> Network:
             return getattr(torchvision.models, name)()
 
     line = f"model = torchvision.models.{name}()"
-    return Network(f"{title}, random", make, "import torchvision", line)
+    return NetworkChoice(f"{title}, random", make, "import torchvision", line)

@@ -1,4 +1,4 @@
-"""The one-click lab's picture: the network, feature maps before and after, a table of both."""
+"""The picture of the one-click lab: the network, its feature maps and a table, before and after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from course_utils.plots import WHITE
 from course_utils.plots import canvas as pictures
-from course_utils.widgets.one_click.bench import Bench
 from course_utils.widgets.one_click.drawing import (
     EDGE,
     OUTLINE,
@@ -18,64 +17,65 @@ from course_utils.widgets.one_click.drawing import (
     Place,
     fitting,
 )
-from course_utils.widgets.one_click.look import Look
-from course_utils.widgets.one_click.table import ROWS, followers, heading, notes, table
+from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from course_utils.widgets.one_click.words import ROWS, followers, heading, notes, table
 
 _TOP = 32  # of the drawing, below the heading
 _MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of them
 _MOST = 16  # feature maps
-_ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of what, before, after, ...
+_ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of the columns
 _TABLE = 22 + _ROW * len(ROWS) + 44  # height with heading and notes
 _HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, behind every second row
 
 
-def places(bench: Bench) -> tuple[Place, ...]:
-    """Where in the picture the layers stand that can be edited."""
-    return tuple(place for place in Drawing(bench, _TOP).places if place.layer in bench.convs)
+def places(network: MeasuredNetwork) -> tuple[Place, ...]:
+    """Return the places in the picture of the layers that can be edited."""
+    return tuple(place for place in Drawing(network, _TOP).places if place.layer in network.convs)
 
 
-def height_of(bench: Bench) -> int:
-    """Height of the picture; it depends on the number of layers only, so nothing jumps."""
-    return _TOP + Drawing(bench, _TOP).height + _MAPS + 52 + _TABLE
+def height_of(network: MeasuredNetwork) -> int:
+    """Return the height of the picture; an edit does not change it."""
+    return _TOP + Drawing(network, _TOP).height + _MAPS + 52 + _TABLE
 
 
-def draw(look: Look) -> bytes:
-    """The picture as a PNG, `WIDTH` pixels wide."""
-    canvas = pictures.Canvas(WIDTH, height_of(look.before))
-    canvas.text(fitting(heading(look), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
-    drawing = Drawing(look.before, _TOP)
-    drawing.draw(canvas, look, _remark(look))
+def draw(result: EditResult) -> bytes:
+    """Return the picture as a PNG, `WIDTH` pixels wide."""
+    canvas = pictures.Canvas(WIDTH, height_of(result.before))
+    canvas.text(fitting(heading(result), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
+    drawing = Drawing(result.before, _TOP)
+    drawing.draw(canvas, result, _remark(result))
     top = _TOP + drawing.height + 12
-    _draw_maps(canvas, look, top)
-    _draw_table(canvas, look, top + _MAPS + 38)
+    _draw_maps(canvas, result, top)
+    _draw_table(canvas, result, top + _MAPS + 38)
     return canvas.to_png()
 
 
-def _remark(look: Look) -> str:
-    if look.report is None:
+def _remark(result: EditResult) -> str:
+    if result.report is None:
         return "height: size of the maps; width: channels"
-    also = followers(look)
+    also = followers(result)
     return f"followed: {also}" if also else "no other layer had to follow"
 
 
-def _draw_maps(canvas: pictures.Canvas, look: Look, top: int) -> None:
-    """The picture, and the layer's maps before and after on one scale."""
+def _draw_maps(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
+    """Draw the input image, and the layer's maps before and after on one scale."""
     left = WIDTH - EDGE - 2 * _MAPS - _GAP
     side = left - EDGE - 24
     canvas.text("picture", EDGE, top, 12, bold=True)
-    image = look.image.numpy()
+    image = result.image.numpy()
     grey = pictures.grey_indices(image[: min(len(image), 3)].mean(0, keepdims=True))
     shown = pictures.tile(grey, (side, side), 0)
     canvas.paste(shown, EDGE, top + 20)
     y = top + 26 + len(shown)
-    canvas.text(fitting(look.label, side, 11), EDGE, y, 11)
+    canvas.text(fitting(result.label, side, 11), EDGE, y, 11)
     for line in ("blue: negative", "white: 0", "red: positive", "one scale for both"):
         y += 17
         canvas.text(line, EDGE, y, 11, ink=QUIET)
 
-    before, after = (maps.numpy() for maps in look.maps)
+    before, after = (maps.numpy() for maps in result.maps)
     limit = max(float(np.abs(maps).max(initial=0.0)) for maps in (before, after))
-    most = _how_many(max(*before.shape[1:], *after.shape[1:]))
+    most = _map_count(max(*before.shape[1:], *after.shape[1:]))
     for title, maps in (("before", before), ("after", after)):
         channels, height, width = maps.shape
         canvas.text(f"{title}: {channels} × {height}×{width}", left, top, 12, bold=True)
@@ -91,8 +91,12 @@ def _draw_maps(canvas: pictures.Canvas, look: Look, top: int) -> None:
         left += _MAPS + _GAP
 
 
-def _how_many(side: int) -> int:
-    """How many maps of so many pixels fill their square best, enlarged by a whole factor."""
+def _map_count(side: int) -> int:
+    """Return how many maps fill their square best; pixels are enlarged by a whole factor.
+
+    Args:
+        side: of the maps, in pixels.
+    """
 
     def filled(count: int) -> int:
         columns = math.isqrt(count)
@@ -102,8 +106,8 @@ def _how_many(side: int) -> int:
     return max((_MOST, 9), key=lambda count: filled(count) // 10)
 
 
-def _draw_table(canvas: pictures.Canvas, look: Look, top: int) -> None:
-    rows = table(look)
+def _draw_table(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
+    rows = table(result)
     for text, left in zip(("", "before", "after", "after / before"), _COLUMNS, strict=True):
         canvas.text(text, left, top, 12, bold=True)
     canvas.fill(EDGE - 4, top + 19, WIDTH - 2 * EDGE + 8, 1, OUTLINE)
@@ -113,10 +117,10 @@ def _draw_table(canvas: pictures.Canvas, look: Look, top: int) -> None:
             canvas.fill(EDGE - 4, y - 1, WIDTH - 2 * EDGE + 8, _ROW, _BAND)
         end = WIDTH - EDGE + 4
         for place, (text, left) in reversed(list(enumerate(zip(row, _COLUMNS, strict=True)))):
-            if text:  # it may reach over empty cells to its right
+            if text:  # it may extend over empty cells to its right
                 style = {} if place else {"ink": QUIET}
                 canvas.text(fitting(text, end - left - 4, 12), left, y + 2, 12, **style)
                 end = left
-    for k, line in enumerate(notes(look)):
+    for k, line in enumerate(notes(result)):
         y = top + 28 + _ROW * len(rows) + 17 * k
         canvas.text(fitting(line, WIDTH - 2 * EDGE, 10), EDGE, y, 10, ink=QUIET)

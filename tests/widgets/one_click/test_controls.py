@@ -12,7 +12,7 @@ from course_utils.widgets.one_click.controls import (
     wanted_of,
 )
 from course_utils.widgets.one_click.drawing import Place
-from course_utils.widgets.one_click.look import FOLLOWS
+from course_utils.widgets.one_click.edit_result import FOLLOWS
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from course_utils.core.runtime import one_thread
 from course_utils.plots import canvas as pictures
-from course_utils.widgets.one_click.bench import bench_for
 from course_utils.widgets.one_click.drawing import EDGE, WIDTH, Drawing, fitting
-from course_utils.widgets.one_click.look import Look, edit
+from course_utils.widgets.one_click.edit_result import EditResult, edit_network
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.picture import draw, height_of, places
 from tests.toys import toy_data
 
@@ -22,25 +21,19 @@ def deep(layers: int) -> nn.Sequential:
     return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
 
 
-@pytest.fixture(autouse=True)
-def quietly():
-    with one_thread():
-        yield
-
-
 @pytest.mark.parametrize("layers", [1, 3, 5, 9, 30, 120])
 def test_every_layer_has_its_place_in_the_picture(layers):
-    bench = bench_for(deep(layers), DATA)
-    found = places(bench)
+    network = MeasuredNetwork.for_data(deep(layers), DATA)
+    found = places(network)
     assert [place.layer for place in found] == [str(k) for k in range(layers)]
     assert len({(place.left, place.top) for place in found}) == layers
-    drawing = Drawing(bench, 30)
+    drawing = Drawing(network, 30)
     assert len(drawing.places) == layers + 1
     for place in found:
         assert place.left >= EDGE and place.left + place.width <= WIDTH - EDGE
         assert place.top >= 30 and place.top + place.height <= 30 + drawing.height
-    picture = Image.open(io.BytesIO(draw(Look(bench, "0"))))
-    assert picture.size == (WIDTH, height_of(bench))
+    picture = Image.open(io.BytesIO(draw(EditResult(network, "0"))))
+    assert picture.size == (WIDTH, height_of(network))
 
 
 def test_an_adapter_is_marked():
@@ -52,10 +45,10 @@ def test_an_adapter_is_marked():
         def forward(self, x):
             return self.conv(x).view(-1, 2, 2, 8, 8).prod(1).mean((1, 2))
 
-    bench = bench_for(Fixed(), DATA)
-    look = Look(bench, "conv", edit(bench, "conv", {"out_channels": 5}))
-    plain = draw(Look(bench, "conv"))
-    assert draw(look) != plain
+    network = MeasuredNetwork.for_data(Fixed(), DATA)
+    result = EditResult(network, "conv", edit_network(network, "conv", {"out_channels": 5}))
+    plain = draw(EditResult(network, "conv"))
+    assert draw(result) != plain
 
 
 def test_a_text_that_is_too_long_is_cut():

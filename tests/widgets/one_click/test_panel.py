@@ -4,7 +4,6 @@ import base64
 import io
 import threading
 
-import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from course_utils.core.errors import CourseError
 from course_utils.widgets.one_click import panel as module
 from course_utils.widgets.one_click.drawing import WIDTH
-from course_utils.widgets.one_click.look import FOLLOWS
+from course_utils.widgets.one_click.edit_result import FOLLOWS
 from course_utils.widgets.one_click.panel import OneClickLab, one_click_lab
 from course_utils.widgets.one_click.picture import places
 from tests.toys import same, toy_data, toy_model, weights
@@ -53,7 +52,7 @@ def lab(make) -> OneClickLab:
 
 
 def pixels(lab: OneClickLab) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(lab._picture.value)).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(lab.shown_picture)).convert("RGB"))
 
 
 class TestLive:
@@ -70,10 +69,10 @@ class TestLive:
         assert lab.model.conv2.in_channels == 24
 
     def test_a_slider_edits_a_copy_and_all_follows(self, lab):
-        given = lab._session().first.model
-        before, picture = weights(given), lab._picture.value
+        given = lab._history().original.model
+        before, picture = weights(given), lab.shown_picture
         lab.set(out_channels=6)
-        assert lab.error == "" and lab._picture.value != picture
+        assert lab.error == "" and lab.shown_picture != picture
         assert lab.report.touched == ("0", "2") and lab.model[2].in_channels == 6
         assert "out_channels 4 → 6; followed: 1 Conv2d" in lab.summary
         assert "the same function" in lab.summary
@@ -82,7 +81,7 @@ class TestLive:
     def test_one_change_is_one_refresh(self, lab, monkeypatch):
         drawn = []
         draw = module.draw
-        monkeypatch.setattr(module, "draw", lambda look: drawn.append(1) or draw(look))
+        monkeypatch.setattr(module, "draw", lambda result: drawn.append(1) or draw(result))
         lab.controls["out_channels"].value = 5
         lab.controls["layer"].value = "2"
         lab.set(network="yours", layer="0", kernel_size=5, bias=False)
@@ -169,7 +168,7 @@ class TestChain:
         assert lab.settings["kernel_size"] == 3 and lab.settings["out_channels"] == 6
         lab.undo()
         assert lab.settings["out_channels"] == 4 and lab._undo_button.disabled
-        assert lab.result.before is lab._session().first
+        assert lab.result.before is lab._history().original
         lab.redo()
         assert lab.settings["out_channels"] == 6 and lab._redo_button.disabled
 
@@ -177,12 +176,12 @@ class TestChain:
         for action, text in (
             (lab.apply, "no edit to apply"),
             (lab.undo, "nothing to undo"),
-            (lab.redo, "nothing to do again"),
+            (lab.redo, "nothing to redo"),
         ):
             action()
-            assert text in lab._status.value
+            assert text in lab.status
         lab.set(kernel_size=5)
-        assert lab._status.value == "", "it was said of other settings"
+        assert lab.status == "", "it was said of other settings"
 
     def test_each_network_has_a_chain_of_its_own(self, make):
         lab = make(models={"other": toy_model()})
@@ -198,7 +197,7 @@ class TestChain:
         assert lab._code.layout.display == "none"
         lab._code_button.value = True
         assert lab._code.layout.display is None
-        assert "out_channels=6" in lab._code.value and lab._code_button.description.startswith(
+        assert "out_channels=6" in lab.shown_code and lab._code_button.description.startswith(
             "Hide"
         )
 
@@ -209,9 +208,9 @@ class TestTraining:
         before = weights(lab.model)
         assert lab.trained is None
         lab.train(wait=True)
-        assert lab.error == "" and "both accuracies" in lab._status.value
+        assert lab.error == "" and "both accuracies" in lab.status
         assert None not in lab.result.trained
-        assert lab.trained.accuracy == lab.result.trained[1] and lab.trained.pictures == 200
+        assert lab.trained.accuracy == lab.result.trained[1] and lab.trained.images == 200
         assert same(before, weights(lab.model)) and not same(before, weights(lab.trained.model))
         assert lab._bar.value == lab._bar.max
         lab.set(out_channels=7)
@@ -219,7 +218,7 @@ class TestTraining:
         lab.set(out_channels=6)
         assert None not in lab.result.trained
         lab.train()
-        assert "done already" in lab._status.value
+        assert "done already" in lab.status
 
     @pytest.fixture
     def held(self, monkeypatch):
@@ -227,14 +226,14 @@ class TestTraining:
         gate, arrived = threading.Event(), threading.Event()
         train = module.train_briefly
 
-        def slow(bench, *, on_step, stop, **keywords):
+        def slow(network, *, on_step, stop, **keywords):
             def wait_then(step):
                 arrived.set()
                 while not gate.wait(0.01) and not stop.is_set():
                     pass
                 on_step(step)
 
-            return train(bench, on_step=wait_then, stop=stop, **keywords)
+            return train(network, on_step=wait_then, stop=stop, **keywords)
 
         monkeypatch.setattr(module, "train_briefly", slow)
         gate.arrived = arrived
@@ -245,10 +244,10 @@ class TestTraining:
         lab.train()
         assert held.arrived.wait(10) and lab.running
         lab.set(out_channels=9)
-        assert lab.model[0].out_channels == 9 and "Training" in lab._status.value
+        assert lab.model[0].out_channels == 9 and "Training" in lab.status
         assert lab._train_button.disabled and not lab._stop_button.disabled
         lab.train()
-        assert "on its way already" in lab._status.value
+        assert "on its way already" in lab.status
         held.set()
         assert lab.wait(20)
         assert lab.result.trained[1] is None, "9 channels were not trained"
@@ -261,7 +260,7 @@ class TestTraining:
         assert held.arrived.wait(10)
         lab.stop()
         assert lab.wait(20)
-        assert lab.result.trained == (None, None) and "Stopped" in lab._status.value
+        assert lab.result.trained == (None, None) and "Stopped" in lab.status
         assert not lab._train_button.disabled and lab._stop_button.disabled
 
     def test_an_error_in_the_thread_is_shown(self, lab, monkeypatch):
@@ -270,17 +269,17 @@ class TestTraining:
 
         monkeypatch.setattr(module, "train_briefly", fail)
         lab.train(wait=True)
-        assert lab.error == "The loss is not finite." and "error" in lab._status.value
+        assert lab.error == "The loss is not finite." and "error" in lab.status
         lab.refresh()
         assert lab.error == ""
 
     def test_what_cannot_be_trained_is_refused_in_words(self, make):
         lab = make(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()))
         lab.train()
-        assert "144 scores" in lab._status.value and not lab.running
+        assert "144 scores" in lab.status and not lab.running
         lab.set(groups=2)
         lab.train()
-        assert "cannot work" in lab._status.value
+        assert "cannot work" in lab.status
 
 
 class TestPage:
@@ -293,19 +292,19 @@ class TestPage:
             f" {lab.result.before.multiply_adds:,} → {lab.result.after.multiply_adds:,};"
             " the same function."
         )
-        assert base64.b64decode(bundle["image/png"]) == lab._picture.value
+        assert base64.b64decode(bundle["image/png"]) == lab.shown_picture
 
     def test_every_drawn_layer_is_a_button_that_chooses_it(self, lab):
-        text = lab._layers.value
+        text = lab._layer_buttons.value
         assert text.count("<button") == 2 and 'title="0"' in text and 'title="2"' in text
         assert text.count('aria-pressed="true"') == 1
         assert "list.selectedIndex = 1" in text
         lab.set(layer="2")
-        assert lab._layers.value != text
+        assert lab._layer_buttons.value != text
 
     def test_the_buttons_lie_over_the_picture_below_the_message(self, lab):
         stage = lab._stage
-        assert stage.children == (lab._picture, lab._layers, lab._message)
+        assert stage.children == (lab._picture, lab._layer_buttons, lab._message)
 
     def test_names_cannot_break_the_page(self, make):
         class Odd(nn.Module):
@@ -316,7 +315,7 @@ class TestPage:
             def forward(self, x):
                 return self.get_submodule('"><b>')(x).flatten(1)
 
-        assert "<b>" not in make(Odd())._layers.value
+        assert "<b>" not in make(Odd())._layer_buttons.value
 
     def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(self, lab):
         plain = pixels(lab)
@@ -335,4 +334,3 @@ class TestPage:
     def test_every_control_has_a_label(self, lab):
         for control in lab.controls.values():
             assert control.description
-        assert all(isinstance(one, widgets.Widget) for one in lab._extra)

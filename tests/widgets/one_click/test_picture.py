@@ -6,39 +6,34 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from course_utils.core.runtime import one_thread
 from course_utils.widgets.one_click import picture as module
-from course_utils.widgets.one_click.bench import bench_for
 from course_utils.widgets.one_click.drawing import WIDTH
-from course_utils.widgets.one_click.look import Look, edit
-from course_utils.widgets.one_click.picture import _how_many, draw, height_of
+from course_utils.widgets.one_click.edit_result import EditResult, edit_network
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from course_utils.widgets.one_click.picture import _map_count, draw, height_of
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
 
 
-@pytest.fixture(autouse=True)
-def quietly():
-    with one_thread():
-        yield
-
-
 def test_the_picture_keeps_its_size_whatever_the_edit():
-    bench = bench_for(toy_model(), DATA)
+    network = MeasuredNetwork.for_data(toy_model(), DATA)
     for changes in ({"out_channels": 60}, {"stride": 3}, {"kernel_size": 9}):
-        look = Look(bench, "0", edit(bench, "0", changes))
-        assert Image.open(io.BytesIO(draw(look))).size == (WIDTH, height_of(bench))
+        result = EditResult(network, "0", edit_network(network, "0", changes))
+        assert Image.open(io.BytesIO(draw(result))).size == (WIDTH, height_of(network))
 
 
 @pytest.mark.parametrize(("side", "count"), [(7, 16), (28, 16), (32, 9), (56, 16), (112, 16)])
 def test_as_many_maps_as_fill_their_square(side, count):
-    assert _how_many(side) == count
+    assert _map_count(side) == count
 
 
 def test_what_is_said_beside_the_legend():
-    bench = bench_for(toy_model(norm=True), DATA)
+    network = MeasuredNetwork.for_data(toy_model(norm=True), DATA)
     said = [
-        module._remark(Look(bench, "0", edit(bench, "0", changes) if changes else None))
+        module._remark(
+            EditResult(network, "0", edit_network(network, "0", changes) if changes else None)
+        )
         for changes in ({}, {"out_channels": 9}, {"kernel_size": 5})
     ]
     assert said[0].startswith("height: size of the maps")
@@ -49,9 +44,12 @@ def test_what_is_said_beside_the_legend():
 def test_the_maps_of_both_sides_share_one_scale():
     """Twice the answer is a stronger colour, so the picture before changes with that after."""
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(256, 3))
-    bench = bench_for(model, DATA)
+    network = MeasuredNetwork.for_data(model, DATA)
     plain, other = (
-        Image.open(io.BytesIO(draw(look))).convert("RGB")
-        for look in (Look(bench, "0"), Look(bench, "0", edit(bench, "0", {"padding": 4})))
+        Image.open(io.BytesIO(draw(result))).convert("RGB")
+        for result in (
+            EditResult(network, "0"),
+            EditResult(network, "0", edit_network(network, "0", {"padding": 4})),
+        )
     )
     assert plain.size == other.size and plain.tobytes() != other.tobytes()

@@ -7,10 +7,9 @@ import pytest
 from torch import nn
 
 from course_utils.conv import AdaptedConv2d
-from course_utils.core.runtime import one_thread
-from course_utils.widgets.one_click.bench import bench_for
-from course_utils.widgets.one_click.look import Look, edit
-from course_utils.widgets.one_click.table import (
+from course_utils.widgets.one_click.edit_result import EditResult, edit_network
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from course_utils.widgets.one_click.words import (
     ROWS,
     followers,
     heading,
@@ -24,15 +23,9 @@ from tests.toys import toy_data, toy_model
 DATA = toy_data()
 
 
-@pytest.fixture(autouse=True)
-def quietly():
-    with one_thread():
-        yield
-
-
-def looked(**changes: object) -> Look:
-    bench = bench_for(toy_model(norm=True), DATA)
-    return Look(bench, "0", edit(bench, "0", changes) if changes else None)
+def looked(**changes: object) -> EditResult:
+    network = MeasuredNetwork.for_data(toy_model(norm=True), DATA)
+    return EditResult(network, "0", edit_network(network, "0", changes) if changes else None)
 
 
 def _pooled() -> nn.Sequential:
@@ -55,15 +48,15 @@ def test_the_followers_are_counted_by_kind():
 
 
 def test_the_table_has_every_row():
-    bench = bench_for(_pooled(), DATA)
-    edited = edit(bench, "0", {"out_channels": 9, "stride": 2})
-    look = Look(bench, "0", edited, trained=(0.5, 0.75))
-    rows = dict(zip(ROWS, (row[1:] for row in table(look)), strict=True))
-    assert [row[0] for row in table(look)] == list(ROWS)
+    network = MeasuredNetwork.for_data(_pooled(), DATA)
+    edited = edit_network(network, "0", {"out_channels": 9, "stride": 2})
+    result = EditResult(network, "0", edited, trained=(0.5, 0.75))
+    rows = dict(zip(ROWS, (row[1:] for row in table(result)), strict=True))
+    assert [row[0] for row in table(result)] == list(ROWS)
     assert rows["layer"] == ("3×3, pad 1", "3×3, stride 2, pad 1", "")
     assert rows["its output"] == ("6 × 8×8", "9 × 4×4", "× 0.38")
     assert rows["its receptive field"] == ("3×3", "3×3", "")
-    assert rows["parameters"][0] == f"{look.before.parameters:,}"
+    assert rows["parameters"][0] == f"{result.before.parameters:,}"
     assert rows["multiply-adds"][2].startswith("× 0.")
     assert rows["accuracy, trained briefly"] == ("50.0%", "75.0%", "+25.0 points")
     assert rows["function"][1].startswith("another: max |Δ| / max |y| = ")
@@ -71,11 +64,16 @@ def test_the_table_has_every_row():
 
 def test_a_field_that_cannot_be_counted_is_not_made_up():
     squeezed = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 4, 1), nn.Flatten())
-    assert table(Look(bench_for(squeezed, DATA), "1"))[2][1:3] == ("whole picture",) * 2
+    assert (
+        table(EditResult(MeasuredNetwork.for_data(squeezed, DATA), "1"))[2][1:3]
+        == ("whole picture",) * 2
+    )
     adapted = AdaptedConv2d.of(nn.Conv2d(1, 4, 3))
     adapted.former = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
-    bench = bench_for(nn.Sequential(adapted, nn.AdaptiveAvgPool2d(1), nn.Flatten()), DATA)
-    assert table(Look(bench, "0"))[2][1] == "not known"
+    network = MeasuredNetwork.for_data(
+        nn.Sequential(adapted, nn.AdaptiveAvgPool2d(1), nn.Flatten()), DATA
+    )
+    assert table(EditResult(network, "0"))[2][1] == "not known"
 
 
 def test_what_is_the_same_is_called_so():
@@ -87,32 +85,34 @@ def test_what_is_the_same_is_called_so():
 
 
 def test_without_classes_there_is_no_accuracy_but_a_reason():
-    bench = bench_for(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), DATA)
-    look = Look(bench, "0")
-    assert [row[1:3] for row in table(look)[5:7]] == [("–", "–")] * 2
-    assert notes(look) == [
-        "No accuracy: it gives 144 scores a picture, not one for each of the 3 classes of Stripes."
+    network = MeasuredNetwork.for_data(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), DATA)
+    result = EditResult(network, "0")
+    assert [row[1:3] for row in table(result)[5:7]] == [("–", "–")] * 2
+    assert notes(result) == [
+        "No accuracy: it returns 144 scores an image, not one for each of the 3 classes of Stripes."
     ]
-    assert "right" not in summary(look)
+    assert "right" not in summary(result)
 
 
 def test_the_notes_say_of_how_many_pictures_and_where_the_chain_began():
-    look = looked(out_channels=9)
-    assert notes(look) == [
-        "At once: of 24 held-out pictures. Trained briefly: a copy, by one pass over 60 training"
-        " pictures; of 24 held-out ones."
+    result = looked(out_channels=9)
+    assert notes(result) == [
+        "At once: on 24 held-out images. Trained briefly: a copy, for one epoch of 60 training"
+        " images; on 24 held-out images."
     ]
-    look = dataclasses.replace(look, first=look.before)
-    assert notes(look)[1].startswith(f"The edits began with {look.before.parameters:,} parameters")
+    result = dataclasses.replace(result, original=result.before)
+    assert notes(result)[1].startswith(
+        f"The edits began with {result.before.parameters:,} parameters"
+    )
 
 
 def test_the_summary_says_it_all_in_one_line():
-    look = dataclasses.replace(looked(out_channels=12), trained=(0.5, 0.75))
-    text = summary(look)
+    result = dataclasses.replace(looked(out_channels=12), trained=(0.5, 0.75))
+    text = summary(result)
     assert text.startswith("Sequential: 0, out_channels 6 → 12; followed: 1 BatchNorm2d, 1 Linear;")
     assert "the same function (outputs differ by" in text
     assert "accuracy trained briefly 50.0% → 75.0%" in text
-    stable = summary(look, measured=False)
+    stable = summary(result, measured=False)
     assert "%" not in stable and "differ" not in stable and "the same function." in stable
     assert "%" not in summary(looked(), measured=False)
 

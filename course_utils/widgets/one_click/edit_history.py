@@ -1,0 +1,150 @@
+"""The edits of one network in the one-click lab, with undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from course_utils.core import CourseError
+from course_utils.data import Dataset
+from course_utils.widgets.one_click.brief_training import BrieflyTrained
+from course_utils.widgets.one_click.edit_result import (
+    Edit,
+    EditedNetwork,
+    EditResult,
+    edit_network,
+    requested_changes,
+)
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from course_utils.widgets.one_click.networks import NetworkChoice
+from course_utils.widgets.one_click.words import python_code
+
+_KEPT = 4  # edited networks, so that a slider that moves back shows its result at once
+
+Edits = tuple[Edit, ...]
+"""All edits that lead from the original network to another one."""
+
+
+class EditHistory:
+    """The applied edits of one network, and its trained copies.
+
+    Args:
+        choice: the network.
+        data: for its held-out images and brief trainings.
+
+    Attributes:
+        original: the network before all edits.
+        trained: briefly trained copies, by the edits that lead to their networks.
+
+    Raises:
+        CourseError: the network has no `nn.Conv2d`, is on the meta device, or accepts no usual
+            image shape.
+    """
+
+    def __init__(self, choice: NetworkChoice, data: Dataset):
+        self._choice = choice
+        self.original = MeasuredNetwork.for_data(choice.make(), data)
+        self.trained: dict[Edits, BrieflyTrained] = {}
+        self._chain: list[EditedNetwork] = []  # the applied edits, and after them the undone ones
+        self._applied = 0
+        self._previews: dict[Edits, EditedNetwork] = {}
+
+    @property
+    def current(self) -> MeasuredNetwork:
+        """The network after all applied edits."""
+        return self._chain[self._applied - 1].network if self._applied else self.original
+
+    @property
+    def edits(self) -> Edits:
+        """The applied edits."""
+        return tuple(edited.edit for edited in self._chain[: self._applied])
+
+    @property
+    def can_undo(self) -> bool:
+        return self._applied > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._applied < len(self._chain)
+
+    def preview(self, layer: str, wanted: Mapping[str, Any], index: int = 0) -> EditResult:
+        """Return the current network with and without the wanted settings of one layer.
+
+        Args:
+            layer: name of the convolution.
+            wanted: a value for each of `CHANGEABLE`.
+            index: of the held-out image whose maps are shown.
+
+        Raises:
+            ImpossibleSetting: no layer can have such settings.
+            EditError: the other layers cannot follow.
+        """
+        changes = self.changes(layer, wanted)
+        edited = self._edited(layer, changes) if changes else None
+        without = self.edits
+        with_edit = (*without, edited.edit) if edited else without
+        return EditResult(
+            before=self.current,
+            layer=layer,
+            edited=edited,
+            index=min(index, len(self.current.held_out) - 1),
+            original=self.original if without else None,
+            trained=(self._accuracy(without), self._accuracy(with_edit)),
+        )
+
+    def changes(self, layer: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the wanted settings that differ from those of the layer."""
+        return requested_changes(self.current.convs[layer], wanted)
+
+    def apply(self, result: EditResult) -> None:
+        """Let the next edit start from the edited network of a result."""
+        self._chain[self._applied :] = [result.edited]
+        self._applied += 1
+
+    def undo(self) -> None:
+        """Take the last applied edit back.
+
+        Raises:
+            CourseError: no edit is applied.
+        """
+        if not self.can_undo:
+            raise CourseError("There is nothing to undo: no edit is applied.")
+        self._applied -= 1
+
+    def redo(self) -> None:
+        """Apply again the edit that was taken back last.
+
+        Raises:
+            CourseError: no edit was taken back, or another one was applied since.
+        """
+        if not self.can_redo:
+            raise CourseError("There is nothing to redo: no edit was taken back last.")
+        self._applied += 1
+
+    def not_trained(self, result: EditResult) -> dict[Edits, MeasuredNetwork]:
+        """Return the networks of a result without a trained copy, the edited one first."""
+        networks = {self._edits_of(result): result.after}
+        networks.setdefault(self.edits, result.before)
+        return {edits: one for edits, one in networks.items() if edits not in self.trained}
+
+    def trained_copy(self, result: EditResult) -> BrieflyTrained | None:
+        """Return the trained copy of the edited network of a result."""
+        return self.trained.get(self._edits_of(result))
+
+    def code(self, result: EditResult) -> str:
+        """Return Python code that makes the edited network of a result, applied edits included."""
+        return python_code(self._choice, self.original.held_out.shape, self._edits_of(result))
+
+    def _edits_of(self, result: EditResult) -> Edits:
+        return (*self.edits, result.edited.edit) if result.edited else self.edits
+
+    def _accuracy(self, edits: Edits) -> float | None:
+        return self.trained[edits].accuracy if edits in self.trained else None
+
+    def _edited(self, layer: str, changes: dict[str, Any]) -> EditedNetwork:
+        edits = (*self.edits, Edit(layer, tuple(changes.items())))
+        if edits not in self._previews:
+            self._previews[edits] = edit_network(self.current, layer, changes)
+            while len(self._previews) > _KEPT:
+                del self._previews[next(iter(self._previews))]
+        return self._previews[edits]

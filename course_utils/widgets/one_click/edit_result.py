@@ -1,0 +1,163 @@
+"""The edit of one convolution, and its result as the one-click lab shows it.
+
+>>> from course_utils.data.load import load_dataset
+>>> from course_utils.models.simple import SimpleCNN
+>>> network = MeasuredNetwork.for_data(SimpleCNN(), load_dataset("fashion-mnist"))
+>>> result = EditResult(network, "conv1", edit_network(network, "conv1", {"out_channels": 24}))
+>>> result.before.parameters, result.after.parameters, result.same_function
+(20490, 22874, True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from course_utils.conv import (
+    CHANGEABLE,
+    ROUNDING,
+    EditReport,
+    edit_conv,
+    relative_change,
+    simple_settings,
+)
+from course_utils.widgets.one_click.held_out import LEAST, MOST
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+
+FOLLOWS = "as it follows"
+"""The padding that `edit_conv` chooses: the output keeps its size where that is possible."""
+
+_FEWEST = 4  # images on which two functions are compared
+_MOST_COST = 2e9  # multiply-adds of all compared images; about a tenth of a second
+
+
+def requested_changes(conv: nn.Conv2d, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `wanted` settings that differ from those of the layer, for `edit_conv`.
+
+    Beside another change, a padding equal to the layer's own one is a change, too: without it
+    `edit_conv` would adapt the padding.
+    """
+    own = simple_settings(conv)
+    changes = {n: wanted[n] for n in CHANGEABLE if n != "padding" and wanted[n] != own[n]}
+    padding = wanted["padding"]
+    if padding != FOLLOWS and (changes or padding != own["padding"]):
+        changes["padding"] = padding
+    return {name: changes[name] for name in CHANGEABLE if name in changes}
+
+
+class Edit(NamedTuple):
+    """An edit as a key of a dictionary."""
+
+    layer: str
+    changes: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class EditedNetwork:
+    """The network that an edit made, and the report of that edit."""
+
+    network: MeasuredNetwork
+    report: EditReport
+
+    @property
+    def edit(self) -> Edit:
+        return Edit(self.report.name, tuple(self.report.changes.items()))
+
+
+def edit_network(network: MeasuredNetwork, layer: str, changes: Mapping[str, Any]) -> EditedNetwork:
+    """Return an edited copy of a network; the network itself stays unchanged.
+
+    Raises:
+        ImpossibleSetting: no layer can have such settings.
+        EditError: the other layers cannot follow, or the layer's channels are the outputs.
+    """
+    model, report = edit_conv(
+        network.model, layer, example_input=network.example, return_report=True, **changes
+    )
+    return EditedNetwork(MeasuredNetwork(model, network.held_out), report)
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """A network before and after the edit of one layer, as the panel shows it.
+
+    Args:
+        before: the network without the edit.
+        layer: name of the edited layer.
+        edited: None if nothing is changed.
+        index: of the held-out image whose maps are shown.
+        original: the network before all applied edits; None if that is `before`.
+        trained: accuracies of briefly trained copies of `before` and `after`, None for a copy that
+            is not trained.
+    """
+
+    before: MeasuredNetwork
+    layer: str
+    edited: EditedNetwork | None = None
+    index: int = 0
+    original: MeasuredNetwork | None = None
+    trained: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def after(self) -> MeasuredNetwork:
+        """The network with the edit."""
+        return self.edited.network if self.edited else self.before
+
+    @property
+    def report(self) -> EditReport | None:
+        """The report of the edit."""
+        return self.edited.report if self.edited else None
+
+    @cached_property
+    def touched(self) -> frozenset[str]:
+        """Names of all layers that the edit changed."""
+        return frozenset(self.report.touched if self.report else ())
+
+    @property
+    def image(self) -> Tensor:
+        """The image whose maps are shown: float (C, H, W)."""
+        return self.before.held_out.images[self.index]
+
+    @property
+    def label(self) -> str:
+        """The class of that image."""
+        held_out = self.before.held_out
+        return held_out.data.classes[int(held_out.labels[self.index])]
+
+    @cached_property
+    def maps(self) -> tuple[Tensor, Tensor]:
+        """Feature maps of the layer, before and after: float (K, H, W) each."""
+        return tuple(network.maps(self.layer, self.index) for network in (self.before, self.after))
+
+    @cached_property
+    def count(self) -> int:
+        """The number of held-out images that are classified: fewer for a costly network."""
+        networks = [one for one in (self.original, self.before, self.after) if one]
+        cost = max(network.multiply_adds for network in networks)
+        # An accuracy needs more images than the comparison of two functions.
+        count, least = MOST, _FEWEST if self.before.why_no_accuracy else LEAST
+        while count > least and count * cost > _MOST_COST:
+            count //= 2
+        return min(count, len(self.before.held_out))
+
+    @cached_property
+    def difference(self) -> float:
+        """max |y' − y| / max |y| over the outputs y before and y' after, of `count` images."""
+        if self.edited is None:
+            return 0.0
+        before, after = (network.outputs(self.count) for network in (self.before, self.after))
+        return relative_change(before, after)
+
+    @property
+    def same_function(self) -> bool:
+        """Whether the outputs differ by rounding only."""
+        return self.difference < ROUNDING
+
+    @cached_property
+    def accuracies(self) -> tuple[float | None, float | None]:
+        """Accuracies without training, before and after, on `count` images; None if undefined."""
+        return tuple(network.accuracy(self.count) for network in (self.before, self.after))

@@ -1,0 +1,199 @@
+"""A network in the one-click lab with the quantities that the lab shows of it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from course_utils.conv import AdaptedConv2d, LayerRow, ReceptiveField, layer_table
+from course_utils.core import CourseError, evaluation_mode
+from course_utils.data import Dataset
+from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
+
+_BATCH = 64  # images: all maps of a small network fit in the cache, twice as fast as 256
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer in the drawing of a network.
+
+    Attributes:
+        name: in the model.
+        kind: class of the layer.
+        channels: number of output channels, or of outputs of a linear layer.
+        size: height and width of the output maps; None for a linear layer.
+        receptive_field: of one output value; None if it is the whole image.
+        adapted: whether the layer has an adapter.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    size: tuple[int, int] | None
+    receptive_field: ReceptiveField | None
+    adapted: bool = False
+
+
+class MeasuredNetwork:
+    """A network with its held-out images; each quantity is computed when it is first needed.
+
+    Several threads may use it: only one of them runs the network at a time.
+
+    Args:
+        model: stays unchanged; nothing else may change it, either.
+        held_out: images that it accepts.
+    """
+
+    def __init__(self, model: nn.Module, held_out: HeldOutImages):
+        self.model, self.held_out = model, held_out
+        self._outputs: Tensor | None = None
+        self._maps: dict[tuple[str, int], Tensor] = {}
+        # Eval mode belongs to the network: two threads would switch it off for each other.
+        self._lock = threading.Lock()
+
+    @classmethod
+    def for_data(cls, model: nn.Module, data: Dataset) -> MeasuredNetwork:
+        """Return the network with the held-out images of `data` in a shape that it accepts.
+
+        Raises:
+            CourseError: the model has no `nn.Conv2d`, is on the meta device, or accepts no usual
+                image shape.
+        """
+        return cls(model, HeldOutImages(data, find_input_shape(model, data)))
+
+    @property
+    def example(self) -> Tensor:
+        """One image of zeros, (1, C, H, W)."""
+        return torch.zeros(1, *self.held_out.shape)
+
+    @cached_property
+    def rows(self) -> list[LayerRow]:
+        """The layer table."""
+        return layer_table(self.model, as_input(self.model, self.example))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Convolutions and linear layers in the order of their first calls."""
+        modules = dict(self.model.named_modules())
+        blocks: dict[str, Block] = {}
+        for row in self.rows:
+            parent = modules.get(row.name.rpartition(".")[0])
+            in_adapter = isinstance(parent, AdaptedConv2d)
+            if row.name not in blocks and row.output_shape is not None and not in_adapter:
+                block = _block(row, modules[row.name])
+                if block is not None:
+                    blocks[row.name] = block
+        return tuple(blocks.values())
+
+    @cached_property
+    def convs(self) -> dict[str, nn.Conv2d]:
+        """The layers that can be edited, in the order of their calls."""
+        layers = {block.name: self.model.get_submodule(block.name) for block in self.blocks}
+        return {name: layer for name, layer in layers.items() if isinstance(layer, nn.Conv2d)}
+
+    @cached_property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """The multiply-adds of convolutions and linear layers for one image."""
+        return sum(row.multiply_adds or 0 for row in self.rows)
+
+    def block(self, layer: str) -> Block:
+        """Return the block of a layer."""
+        return next(block for block in self.blocks if block.name == layer)
+
+    @torch.no_grad()
+    def outputs(self, count: int) -> Tensor:
+        """Return the outputs for the first `count` held-out images: float (count, ...)."""
+        with self._lock:
+            if self._outputs is None or len(self._outputs) < count:
+                images = as_input(self.model, self.held_out.images[:count])
+                with evaluation_mode(self.model):
+                    parts = [self._output(batch) for batch in images.split(_BATCH)]
+                self._outputs = torch.cat(parts)
+            return self._outputs[:count]
+
+    def _output(self, images: Tensor) -> Tensor:
+        output = self.model(images)
+        first = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
+        if first is None or len(first) != len(images):
+            raise CourseError(
+                "The first output of the network must be a tensor of one row an image."
+            )
+        return first.float().cpu()
+
+    def accuracy(self, count: int) -> float | None:
+        """Return the accuracy on the first `count` held-out images, in [0, 1].
+
+        It is None if the outputs are not scores of the data's classes.
+        """
+        outputs = self.outputs(count)
+        if outputs.shape != (count, len(self.held_out.data.classes)):
+            return None
+        return float((outputs.argmax(1) == self.held_out.labels[:count]).float().mean())
+
+    @property
+    def why_no_accuracy(self) -> str:
+        """Why the outputs cannot be right or wrong; "" if they can."""
+        outputs, data = self.outputs(1), self.held_out.data
+        if outputs.shape == (1, len(data.classes)):
+            return ""
+        if outputs.dim() == 2:
+            what = f"{outputs.shape[1]:,} scores"
+        else:
+            what = f"{'×'.join(map(str, outputs.shape[1:]))} numbers"
+        return (
+            f"It returns {what} an image, not one for each of the {len(data.classes)} classes of"
+            f" {data.title}."
+        )
+
+    @torch.no_grad()
+    def maps(self, layer: str, index: int) -> Tensor:
+        """Return the feature maps of one held-out image, without any adapter: float (K, H, W)."""
+        with self._lock:
+            if (layer, index) not in self._maps:
+                maps = self._run_until(layer, self.held_out.images[index : index + 1])
+                self._maps = {(layer, index): maps[0].float().cpu()}  # only the last: it is large
+            return self._maps[layer, index]
+
+    def _run_until(self, layer: str, images: Tensor) -> Tensor:
+        """Return the output of a convolution, without running the layers after it."""
+        found: list[Tensor] = []
+
+        def keep(module: nn.Conv2d, inputs: tuple) -> None:
+            found.append(nn.Conv2d.forward(module, *inputs))
+            raise _Enough
+
+        handle = self.model.get_submodule(layer).register_forward_pre_hook(keep)
+        try:
+            with evaluation_mode(self.model):
+                self.model(as_input(self.model, images))
+        except _Enough:
+            pass
+        finally:
+            handle.remove()
+        return found[0]
+
+
+class _Enough(Exception):
+    """Ends a forward pass after the layer whose output is needed."""
+
+
+def _block(row: LayerRow, module: nn.Module) -> Block | None:
+    match module:
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            adapted = isinstance(module, AdaptedConv2d)
+            size = tuple(row.output_shape[-2:])
+            field, kind = row.receptive_field, "Conv2d" if adapted else row.kind
+            return Block(row.name, kind, module.out_channels, size, field, adapted)
+        case nn.Linear():
+            return Block(row.name, row.kind, module.out_features, None, row.receptive_field)
+    return None

@@ -1,0 +1,197 @@
+"""The texts of the one-click lab: heading, table, notes, summary, and Python code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from course_utils.conv import simple_settings
+from course_utils.core import power_of_ten
+from course_utils.widgets.one_click.brief_training import training_size
+from course_utils.widgets.one_click.edit_result import Edit, EditResult
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from course_utils.widgets.one_click.networks import NetworkChoice
+
+ROWS = (
+    *("layer", "its output", "its receptive field", "parameters", "multiply-adds"),
+    *("accuracy at once", "accuracy, trained briefly", "function"),
+)
+"""The names of the table's rows."""
+
+_USUAL = {"stride": 1, "dilation": 1, "groups": 1, "padding_mode": "zeros"}
+_SHORT = {"padding": "pad", "dilation": "dil.", "padding_mode": ""}
+
+
+def heading(result: EditResult) -> str:
+    """Return the edit in a few words: "SimpleCNN: conv1, out_channels 16 → 24"."""
+    network = type(result.before.model).__name__
+    if result.report is None:
+        return f"{network}: {result.layer} as it is"
+    return f"{network}: {result.layer}, {', '.join(changes_in_words(result))}"
+
+
+def changes_in_words(result: EditResult) -> list[str]:
+    """Return the changes of the chosen layer: "out_channels 16 → 24"."""
+    own = simple_settings(result.before.convs[result.layer])
+    changes = result.report.changes if result.report else {}
+    return [f"{name} {_short(own[name])} → {_short(value)}" for name, value in changes.items()]
+
+
+def followers(result: EditResult) -> str:
+    """Return the other layers that changed: "1 BatchNorm2d, 2 Conv2d"; "" if there are none."""
+    kinds: dict[str, int] = {}
+    for change in result.report.layers if result.report else ():
+        if change.name != result.layer:
+            kinds[change.kind] = kinds.get(change.kind, 0) + 1
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+
+
+def table(result: EditResult) -> list[tuple[str, str, str, str]]:
+    """Return a row for each of `ROWS`: name, before, after, difference."""
+    before, after, layer = result.before, result.after, result.layer
+    cells = [
+        (*(_layer(network, layer) for network in (before, after)), ""),
+        (
+            *(f"{len(maps)} × {_by(maps.shape[1:])}" for maps in result.maps),
+            _times(*(maps.numel() for maps in result.maps)),
+        ),
+        (*(_field(network, layer) for network in (before, after)), ""),
+        _counts(before.parameters, after.parameters),
+        _counts(before.multiply_adds, after.multiply_adds),
+        *(_accuracies(*pair) for pair in (result.accuracies, result.trained)),
+        ("", _function(result), ""),
+    ]
+    return [(name, *row) for name, row in zip(ROWS, cells, strict=True)]
+
+
+def notes(result: EditResult) -> list[str]:
+    """Return one or two lines for below the table."""
+    reason = result.before.why_no_accuracy
+    if reason:
+        lines = [f"No accuracy: {reason[0].lower()}{reason[1:]}"]
+    else:
+        images = training_size(result.original or result.before)
+        lines = [
+            f"At once: on {result.count} held-out images. Trained briefly: a copy, for one epoch of"
+            f" {images:,} training images; on {len(result.before.held_out)} held-out images."
+        ]
+    if (original := result.original) is not None:
+        start = f"The edits began with {original.parameters:,} parameters, "
+        start += f"{original.multiply_adds:,} multiply-adds"
+        accuracy = None if reason else original.accuracy(result.count)
+        lines.append(start + ("." if accuracy is None else f" and {accuracy:.1%} at once."))
+    return lines
+
+
+def summary(result: EditResult, *, measured: bool = True) -> str:
+    """Return the result in one line; without `measured` numbers it is the same on every machine."""
+    network = type(result.before.model).__name__
+    if result.report is None:
+        block = result.before.block(result.layer)
+        size = f" × {_by(block.size)}" if block.size else ""
+        text = f"{network}, {result.layer} as it is: {block.channels}{size} numbers,"
+        text += f" {result.before.parameters:,} parameters in all"
+        accuracy = result.accuracies[0] if measured else None
+        if accuracy is not None:
+            text += f", {accuracy:.1%} of {result.count} held-out images right"
+        return f"{text}. Move a slider."
+    also = followers(result)
+    text = f"{heading(result)}; {'followed: ' + also if also else 'no other layer had to follow'}; "
+    text += f"parameters {result.before.parameters:,} → {result.after.parameters:,}, "
+    text += f"multiply-adds {result.before.multiply_adds:,} → {result.after.multiply_adds:,}; "
+    text += "the same function" if result.same_function else "another function"
+    if measured:
+        text += f" (outputs differ by {scientific(result.difference)} of the largest)"
+        for when, (a, b) in (("at once", result.accuracies), ("trained briefly", result.trained)):
+            if a is not None and b is not None:
+                text += f"; accuracy {when} {a:.1%} → {b:.1%}"
+    return text + "."
+
+
+def scientific(value: float) -> str:
+    """Return a number in plain characters: 0.25, or 3·10⁻⁷."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0 or 0.005 <= value < 1000:
+        return f"{value:.2g}"
+    digit, power = f"{value:.0e}".split("e")
+    return f"{digit}·{power_of_ten(int(power))}"
+
+
+def _layer(network: MeasuredNetwork, layer: str) -> str:
+    """Return the settings of a layer in short, without the usual ones."""
+    settings = simple_settings(network.convs[layer])
+    kernel = settings["kernel_size"]
+    parts = [_by(kernel if isinstance(kernel, tuple) else (kernel, kernel))]
+    for name in ("stride", "padding", "dilation", "groups", "padding_mode"):
+        if settings[name] != _USUAL.get(name):
+            parts.append(f"{_SHORT.get(name, name)} {_short(settings[name])}".strip())
+    return ", ".join(parts + ["no bias"] * (not settings["bias"]))
+
+
+def _field(network: MeasuredNetwork, layer: str) -> str:
+    field = network.block(layer).receptive_field
+    if field is not None:
+        return str(field)
+    # After an adapter that resizes, the field cannot be counted in pixels of the input.
+    resized = any(block.adapted for block in network.blocks)
+    return "not known" if resized else "whole picture"
+
+
+def _function(result: EditResult) -> str:
+    if result.edited is None:
+        return ""
+    which = "the same" if result.same_function else "another"
+    return f"{which}: max |Δ| / max |y| = {scientific(result.difference)}"
+
+
+def _counts(before: int, after: int) -> tuple[str, str, str]:
+    return f"{before:,}", f"{after:,}", _times(before, after)
+
+
+def _times(before: int, after: int) -> str:
+    return "same" if before == after else f"× {after / max(before, 1):.2f}"
+
+
+def _accuracies(before: float | None, after: float | None) -> tuple[str, str, str]:
+    """Return two accuracies and their difference in percentage points."""
+    texts = ["–" if accuracy is None else f"{accuracy:.1%}" for accuracy in (before, after)]
+    if before is None or after is None:
+        return *texts, ""
+    points = 100 * (after - before)
+    return *texts, f"{points:+.1f} points".replace("-", "−") if points else "same"
+
+
+def python_code(choice: NetworkChoice, shape: tuple[int, int, int], edits: Sequence[Edit]) -> str:
+    """Return Python code that makes an edited network.
+
+    Args:
+        choice: the network before the edits.
+        shape: (C, H, W) of its images.
+        edits: first edit first.
+    """
+    lines = ["import torch", "", "from course_utils.conv import edit_conv", ""]
+    if choice.imports:
+        lines.insert(1 if choice.imports.startswith("import ") else 3, choice.imports)
+    lines.append(choice.line or "# model: the network that you gave the lab")
+    lines.append(f"example_input = torch.zeros{(1, *shape)}  # only its shape counts")
+    for edit in edits:
+        changes = [f"{name}={_literal(value)}" for name, value in edit.changes]
+        arguments = ["model", _literal(edit.layer), "example_input=example_input", *changes]
+        lines.append(f"model = edit_conv({', '.join(arguments)})")
+    return "\n".join(lines) + "\n"
+
+
+def _literal(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _by(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.conv import edit_conv
+from course_utils.core.errors import CourseError
+from course_utils.widgets.one_click import measured_network as module
+from course_utils.widgets.one_click.brief_training import train_briefly
+from course_utils.widgets.one_click.held_out import HeldOutImages
+from course_utils.widgets.one_click.measured_network import MeasuredNetwork
+from tests.toys import toy_data, toy_model
+
+DATA = toy_data()
+
+
+def test_layers_stand_in_the_order_of_their_calls():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+            self.second = nn.Conv2d(2, 4, 3, stride=2)
+            self.unused = nn.Conv2d(2, 2, 1)
+            self.first = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x):
+            return self.head(self.second(self.first(x)).mean((2, 3)))
+
+    network = MeasuredNetwork.for_data(Backwards(), DATA)
+    assert [block.name for block in network.blocks] == ["first", "second", "head"]
+    assert list(network.convs) == ["first", "second"]
+    first, second, head = network.blocks
+    assert (first.channels, first.size) == (2, (6, 6)) and str(first.receptive_field) == "3×3"
+    assert (second.channels, second.size) == (4, (2, 2))
+    assert (head.channels, head.size, head.receptive_field) == (3, None, None)
+    assert network.multiply_adds == 2 * 36 * 9 + 4 * 4 * 18 + 12
+    assert network.block("second") is second
+
+
+def test_a_layer_that_is_called_twice_is_one_block():
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    network = MeasuredNetwork.for_data(nn.Sequential(conv, conv), DATA)
+    assert [block.name for block in network.blocks] == ["0"]
+
+
+def test_an_adapter_is_part_of_its_layer():
+    class Squared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(x).reshape(len(x), 2, 2, 8, 8).sum((1, 3, 4))
+
+    network = MeasuredNetwork.for_data(Squared(), DATA)
+    edited = edit_conv(network.model, "conv", example_input=network.example, out_channels=6)
+    after = MeasuredNetwork(edited, network.held_out)
+    (block,) = after.blocks
+    assert block.adapted == hasattr(edited.conv, "project")
+    assert block.channels == len(after.maps("conv", 0)) == 6
+
+
+def test_outputs_are_computed_once_and_in_eval_mode():
+    model = toy_model(dropout=0.5, norm=True)
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(model.training))
+    network = MeasuredNetwork.for_data(model, DATA)
+    calls.clear()
+    many, few = network.outputs(20), network.outputs(8)
+    assert torch.equal(many[:8], few) and calls == [False]
+    assert model.training and not many.requires_grad
+
+
+def test_only_what_is_before_the_layer_runs_for_its_maps():
+    model = toy_model()
+    ran = []
+    model[6].register_forward_hook(lambda *_: ran.append(1))
+    network = MeasuredNetwork.for_data(model, DATA)
+    ran.clear()
+    assert network.maps("0", 3).shape == (6, 8, 8) and ran == []
+    assert network.maps("0", 3) is network.maps("0", 3)
+    assert not model[0]._forward_pre_hooks
+
+
+def test_several_threads_get_the_answers_of_eval_mode(monkeypatch):
+    monkeypatch.setattr(module, "_BATCH", 1)
+    data = toy_data(validation=200)
+    right = MeasuredNetwork.for_data(toy_model(norm=True).eval(), data).outputs(200)
+    network = MeasuredNetwork.for_data(toy_model(norm=True), data)
+    threads = [threading.Thread(target=network.maps, args=("0", k)) for k in range(40)]
+    for thread in threads:
+        thread.start()
+    outputs = network.outputs(200)
+    for thread in threads:
+        thread.join()
+    assert torch.allclose(outputs, right, atol=1e-6) and network.model.training
+
+
+def test_an_output_without_a_row_a_picture_is_refused():
+    class Total(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x).sum()
+
+    network = MeasuredNetwork(nn.Sequential(Total(1, 2, 3)), HeldOutImages(DATA, (1, 8, 8)))
+    with pytest.raises((CourseError, TypeError)):
+        network.outputs(4)
+
+
+def test_it_is_the_share_of_right_answers():
+    network = MeasuredNetwork.for_data(toy_model(), DATA)
+    answers = network.outputs(24).argmax(1)
+    assert network.accuracy(24) == (answers == DATA.validation.labels).float().mean()
+    assert network.why_no_accuracy == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (nn.Linear(6 * 16, 1000), "It returns 1,000 scores an image, not one for each of the 3"),
+        (nn.Unflatten(1, (6, 4, 4)), "It returns 6×4×4 numbers an image"),
+    ],
+)
+def test_there_is_none_where_the_outputs_are_not_the_classes(head, says):
+    model = toy_model()
+    model[6] = head
+    network = MeasuredNetwork.for_data(model, DATA)
+    assert network.accuracy(8) is None
+    assert network.why_no_accuracy.startswith(says)
+    with pytest.raises(CourseError, match="cannot be trained here"):
+        train_briefly(network)
