@@ -67,7 +67,7 @@ def test_a_point_lies_where_it_is_drawn(lab, panel):
     place = lab.kernel(
         "[(p.x, p.y) for p in "
         "__import__('course_utils.widgets.improve_panel.picture', fromlist=['x'])"
-        ".Scale(panel._view(panel.result)).places(panel._view(panel.result)) if not p.one.number]"
+        ".Scale(panel.view).places(panel.view) if not p.one.number]"
     )[0]
     middle = (point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     assert middle[0] - image["x"] == pytest.approx(place[0], abs=2)

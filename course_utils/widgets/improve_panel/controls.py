@@ -1,4 +1,4 @@
-"""The improve panel's controls, and its drawn points as buttons."""
+"""The controls of the improve panel, and buttons on the points of the picture."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-import torch
-from torch import nn
 
 from course_utils.widgets.improve_panel.picture import HEIGHT, WIDTH, Point, short
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 if TYPE_CHECKING:
-    from course_utils.data import Dataset
-    from course_utils.search import Budget, Improvement, SearchSpace, Tried
+    from course_utils.search import Budget, Improvement, Tried
 
 VARIED = {
     "out_channels": True,
@@ -26,20 +23,20 @@ VARIED = {
     "dilation": False,
     "training": True,
 }
-"""What may vary, and whether it does at first."""
+"""The settings that may vary -> whether they may at first."""
 
 TRAINING = "training"
-"""The one of them that is none of a layer's settings."""
+"""The only one of them that is not a setting of a layer."""
 
 BEST = "best"
 OWN = 0
-"""Values of the controls `candidate` and `epochs`: whichever is the best, as many as it had."""
+"""Values of the controls `candidate` (the best one) and `epochs` (as many as in the search)."""
 
 _EPOCHS = (*range(1, 11), *range(12, 31, 2), 35, 40, 45, 50, 55, 60)
 _SIZE = 24  # pixels of a point's button
 
-# A click on a point is a choice in the list of candidates. Arrows go from point to point; as each
-# choice draws the buttons anew, the one that had the keyboard's attention gets it back.
+# A click on a point chooses its candidate in the list. Arrow keys go from point to point. Each
+# choice replaces the buttons, so the button that had the keyboard focus gets it back.
 _SCRIPT = """
 const panel = this.closest('.course-panel'), points = this.previousElementSibling;
 const all = [...points.children];
@@ -66,16 +63,12 @@ points.addEventListener('focusout', event => {
 });
 """
 _RULES = f"""
-.course-panel .course-overlay {{ position: absolute; left: 3px; top: 3px; margin: 0;
-  width: min({WIDTH}px, calc(100% - 6px)); height: auto; pointer-events: none; overflow: visible; }}
-.course-overlay .widget-html-content {{ overflow: visible; }}
-.course-overlay .course-points {{ position: relative; aspect-ratio: {WIDTH} / {HEIGHT}; }}
+.course-points {{ position: relative; aspect-ratio: {WIDTH} / {HEIGHT}; }}
 .course-points button {{ position: absolute; width: {_SIZE}px; height: {_SIZE}px; padding: 0;
   margin: -{_SIZE // 2}px 0 0 -{_SIZE // 2}px; background: none; border: none; border-radius: 50%;
   cursor: pointer; pointer-events: auto; }}
 .course-points button:hover {{ outline: 2px dashed #0173b2; }}
 .course-points button:focus-visible {{ outline: 3px solid #0173b2; }}
-.course-panel .course-lines .widget-html-content {{ white-space: pre; overflow-x: auto; }}
 .course-controls > .course-vary {{ grid-column: 1 / -1; }}
 .course-tables .widget-html-content {{ display: flex; flex-wrap: wrap; gap: 4px 28px;
   align-items: flex-start; line-height: 1.45; overflow-x: auto; }}
@@ -93,10 +86,10 @@ _RULES = f"""
 
 
 def build_controls(budget: Budget) -> dict[str, widgets.Widget]:
-    """All controls; the candidates are still to come.
+    """Return all controls; the list of candidates is almost empty.
 
     Args:
-        budget: whether its slider counts seconds or trials, and where it stands.
+        budget: first value of its slider, in seconds or trials.
     """
     if budget.trials is None:
         seconds = max(1, round(budget.seconds))
@@ -119,25 +112,12 @@ def build_controls(budget: Budget) -> dict[str, widgets.Widget]:
 
 
 def varied(settings: Mapping[str, Any]) -> list[str]:
-    """The names of what may vary by these values of the controls."""
+    """Return the names of the settings that may vary."""
     return [name for name in VARIED if settings[name]]
 
 
-def space_of(varied: Sequence[str], model: nn.Module, data: Dataset) -> SearchSpace:
-    """The space in which these may vary.
-
-    Raises:
-        CourseError: there is nothing to vary in this network.
-    """
-    from course_utils.search import space_for
-
-    layers = [name for name in varied if name != TRAINING]
-    example = torch.zeros(2, *data.image_shape)
-    return space_for(model, example, layers, training=TRAINING in varied)
-
-
 def offer(control: widgets.Dropdown, found: Improvement | None) -> None:
-    """Let the list hold all candidates so far; what is chosen stays so if it is still there."""
+    """Put all candidates so far into the list; the choice stays if that candidate still exists."""
     options: list[tuple[str, Any]] = [("the best", BEST)]
     if found is not None:
         options = [(f"the best: {found.best.number}", BEST)]
@@ -152,25 +132,11 @@ def offer(control: widgets.Dropdown, found: Improvement | None) -> None:
 
 
 def chosen_of(found: Improvement | None, value: int | str) -> Tried | None:
-    """The candidate that a value of the list stands for; None before a search."""
+    """Return the candidate for a value of the list; None before a search."""
     if found is None:
         return None
     ones = {one.number: one for one in (found.start, *found.tried)}
     return ones.get(value, found.best)
-
-
-def code_toggle(code: widgets.HTML) -> widgets.ToggleButton:
-    """A button that shows and hides the lines of code; they are hidden at first."""
-    code.add_class("course-lines")
-    made = widgets.ToggleButton(icon="code", layout={"width": "auto"})
-
-    def show(_change: Any = None) -> None:
-        code.layout.display = None if made.value else "none"
-        made.description = "Hide the code" if made.value else "Show me the code"
-
-    made.observe(show, names="value")
-    show()
-    return made
 
 
 def _label(one: Tried) -> str:
@@ -181,11 +147,11 @@ def _label(one: Tried) -> str:
 
 
 def point_buttons(points: Sequence[Point], chosen: Tried | None) -> str:
-    """HTML that lies over the picture: a button on each candidate.
+    """Return HTML to lay over the picture: a button on each candidate.
 
     Args:
-        points: where they are, from left to right.
-        chosen: the one that is ringed.
+        points: from left to right.
+        chosen: the candidate with a ring.
     """
     ringed = next((p.one.number for p in points if chosen and p.one.number == chosen.number), None)
     buttons = []
@@ -193,7 +159,7 @@ def point_buttons(points: Sequence[Point], chosen: Tried | None) -> str:
         one = point.one
         pressed = one.number == ringed
         name = html.escape(_name(one), quote=True)
-        # Of all points the Tab key stops at one: the chosen one, else the first.
+        # The Tab key stops at one point only: the chosen one, else the first.
         stop = pressed or (ringed is None and rank == 0)
         buttons.append(
             f'<button type="button" tabindex="{0 if stop else -1}" title="{name}"'
@@ -210,6 +176,6 @@ def point_buttons(points: Sequence[Point], chosen: Tried | None) -> str:
 
 
 def _name(one: Tried) -> str:
-    """What a point is called."""
+    """Return the accessible name of a point."""
     who = f"candidate {one.number}, round {one.round}" if one.number else "the network as given"
     return f"{who}: {one.accuracy:.1%}, {one.multiply_adds:,} multiply-adds"

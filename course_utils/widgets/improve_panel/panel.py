@@ -1,8 +1,7 @@
-"""The improve panel: one click searches for a better network, and shows every candidate."""
+"""The improve panel: one click searches for a better network; every candidate is a point."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,17 +13,15 @@ from torch import nn
 from course_utils.core import CourseError, seeded
 from course_utils.data import Dataset, load_dataset
 from course_utils.models import SimpleCNN
-from course_utils.training import Precision, Step
+from course_utils.training import Precision
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.controls import button, row_of
+from course_utils.widgets.controls import button, code_toggle, row_of
 from course_utils.widgets.improve_panel.controls import (
     VARIED,
     build_controls,
     chosen_of,
-    code_toggle,
     offer,
     point_buttons,
-    space_of,
     varied,
 )
 from course_utils.widgets.improve_panel.picture import (
@@ -34,12 +31,14 @@ from course_utils.widgets.improve_panel.picture import (
     draw,
     view_of,
 )
-from course_utils.widgets.improve_panel.tables import (
+from course_utils.widgets.improve_panel.words import (
     search_code,
+    search_ended,
     summary,
     trained_table,
     values_table,
 )
+from course_utils.widgets.improve_panel.work import Progress, search, train_all
 from course_utils.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -48,34 +47,35 @@ if TYPE_CHECKING:
 
 
 class ImprovePanel(RunsInBackground, Panel):
-    """Improve panel: Improve searches for a better network; each candidate becomes a point.
+    """Search for a better network; each candidate becomes a point.
 
-    A candidate is chosen by a click on its point, or from the list: its values, and code that makes
-    and trains it. "Train it" trains it anew, and beside it the network as it was given, with the
-    article's settings and for as many epochs.
+    Choose a candidate by a click on its point, or from the list: the panel shows its settings, and
+    code that makes and trains it. "Train it" trains it once more from the start. Beside it the
+    given network is trained for as many epochs, with the article's settings.
 
-    The search and the trainings learn from the training pictures and compare on the validation
-    pictures. The test pictures are looked at only when `evaluate` asks for it.
+    Search and trainings learn from the training images and compare on the validation images. Only
+    `evaluate` uses the test images.
 
     Args:
-        model: the network to start from; it is left as it is. Default: a `SimpleCNN` for the
-            pictures, with fresh weights.
-        data: with validation pictures. Default: Fashion-MNIST.
+        model: the network to start from; it is not changed. Default: a `SimpleCNN` for the images,
+            with random weights.
+        data: with validation images. Default: Fashion-MNIST.
         budget: of the search: seconds, or a text such as "24 trials".
         precision: as for `fit`.
-        settings: first values of the controls: what may vary (`out_channels`, `kernel_size`,
-            `depth`, `stride`, `groups`, `dilation`, `training`: True or False), `seed`, `epochs`.
+        settings: first values of the controls: the settings that may vary (`out_channels`,
+            `kernel_size`, `depth`, `stride`, `groups`, `dilation`, `training`: True or False),
+            `seed`, `epochs`.
 
     Attributes:
-        result: the `Improvement`, while a search is on its way what it has found so far; None
-            before.
-        side_by_side: what "Train it" has trained, a `SideBySide`; None before a search.
+        result: the `Improvement`, during a search the result so far; None before.
+        side_by_side: the trainings of "Train it", a `SideBySide`; None before the first.
 
     Raises:
-        CourseError: no budget; a name in `settings` is not a control, or cannot have that value.
+        CourseError: `budget` is not a budget; a name in `settings` is not a control, or the control
+            cannot have that value.
     """
 
-    _busy = "Something is on its way already: wait for its end, or press Stop first."
+    _busy = "A search or a training is on its way already: wait for its end, or press Stop first."
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class ImprovePanel(RunsInBackground, Panel):
         precision: str | Precision = "auto",
         **settings: Any,
     ):
-        # `improve` brings Optuna, for which the first click must not wait.
+        # This imports Optuna now, so that the first click does not wait for it.
         from course_utils.search import Budget, improve  # noqa: F401
 
         self.data = load_dataset("fashion-mnist") if data is None else data
@@ -96,8 +96,7 @@ class ImprovePanel(RunsInBackground, Panel):
         self._budget, self._precision = Budget.of(budget), precision
         self._found: Improvement | None = None
         self.side_by_side: SideBySide | None = None
-        self._last: tuple[int, int] | None = None  # asked for by Train it: candidate, epochs
-        self._failure: BaseException | None = None
+        self._last: tuple[int, int] | None = None  # of the last Train it: candidate, epochs
         self._build_views()
         super().__init__(
             build_controls(self._budget), title="Improve panel", width=WIDTH, initial=settings
@@ -108,7 +107,7 @@ class ImprovePanel(RunsInBackground, Panel):
     # What the buttons do; cells and tests call the same
 
     def improve(self, wait: bool = False) -> None:
-        """Search in the background, with the settings as they are now; what was found is forgotten.
+        """Search in the background with the settings as they are now; forget the last search.
 
         Args:
             wait: return only when the search has ended.
@@ -116,16 +115,25 @@ class ImprovePanel(RunsInBackground, Panel):
         if self._refused():
             return
         if not varied(self.settings):
-            self.refresh()  # this says so
+            self.refresh()  # this shows the error
             return
         self._forget()
-        settings, budget = self.settings, str(self._budget_now)
-        self._begin(lambda run: self._search(run, settings, budget), self._on_searched)
+        begin_search = partial(
+            search,
+            self.model,
+            self.data,
+            str(self._budget_now),
+            varied=varied(self.settings),
+            precision=self._precision,
+            seed=self.settings["seed"],
+            on_change=self._take_found,
+        )
+        self._begin(lambda run: begin_search(stop=run.stopping), self._on_searched)
         if wait:
             self.wait()
 
     def train(self, wait: bool = False) -> None:
-        """Train the chosen candidate, and the network as it was given, in the background.
+        """Train the chosen candidate and the given network in the background.
 
         Args:
             wait: return only when both have ended.
@@ -137,24 +145,27 @@ class ImprovePanel(RunsInBackground, Panel):
         if self._found is None:
             self._say("There is no candidate yet: press Improve first.")
             return
-        one = self._chosen(self._found)
-        if not one.number:
-            self._say("Choose another point: the network as given is trained beside it anyway.")
+        candidate = self._chosen(self._found)
+        if not candidate.number:
+            self._say("Choose another point: the given network is trained beside it anyway.")
             return
         if self.side_by_side is None:
             self.side_by_side = SideBySide(self._found, self.data, self._precision)
-        epochs = self.settings["epochs"] or one.epochs
-        self._last = one.number, epochs
-        todo = self.side_by_side.missing(one, epochs)
-        if not todo:
+        epochs = self.settings["epochs"] or candidate.epochs
+        self._last = candidate.number, epochs
+        missing = self.side_by_side.missing(candidate, epochs)
+        if not missing:
             self._say("That is done already: see the table.")
             return
-        self._begin(lambda run: self._train(run, todo, epochs), self._on_trained)
+        begin_training = partial(
+            train_all, self.side_by_side, missing, epochs, on_progress=self._take_progress
+        )
+        self._begin(lambda run: begin_training(stop=run.stopping), self._on_trained)
         if wait:
             self.wait()
 
     def clear(self) -> None:
-        """Forget all candidates and trainings; what is on its way ends."""
+        """Forget all candidates and trainings, and stop the work that is on its way."""
         self.stop()
         self.wait()
         self._forget()
@@ -163,48 +174,68 @@ class ImprovePanel(RunsInBackground, Panel):
         self.refresh()
 
     def choose(self, number: int | str) -> None:
-        """Ring a candidate and show its values; 0 is the network as given, "best" the best one.
+        """Choose a candidate and show its settings.
+
+        Args:
+            number: 0 is the given network, "best" the best candidate.
 
         Raises:
             CourseError: there is no candidate of that number.
         """
         with self._quiet():
-            offer(self.controls["candidate"], self._found)  # the list may be a moment late
+            offer(
+                self.controls["candidate"], self._found
+            )  # the list may not have the newest candidate yet
         self.set(candidate=number)
 
     def evaluate(self) -> dict[tuple[int, int], Evaluation]:
-        """Measure all networks that "Train it" has trained on the test pictures, and show it.
+        """Evaluate all networks of "Train it" on the test images, and show the table.
 
         Returns:
             (candidate, epochs) -> evaluation.
 
         Raises:
-            CourseError: nothing has been trained yet, or a training is on its way.
+            CourseError: nothing is trained yet, or a search or training is on its way.
         """
         if self.running or self.side_by_side is None:
-            raise CourseError("The test pictures are for the end: choose, and train it first.")
+            raise CourseError(
+                "The test images are for the end: choose a candidate and train it first."
+            )
         tested = self.side_by_side.evaluate()
         self.refresh()
         return tested
 
     @property
     def network(self) -> nn.Module | None:
-        """The candidate trained last by "Train it", else the best of the search; None before."""
+        """The last network of "Train it", else the best candidate; None before a search."""
         if self.side_by_side is not None and self._last in self.side_by_side.trained:
             return self.side_by_side.trained[self._last].model
         return None if self._found is None else self._found.network
 
+    @property
+    def view(self) -> ImproveView:
+        """The content of the picture."""
+        return self._view(self.result)
+
+    @property
+    def shown_points(self) -> str:
+        """HTML of the buttons on the points."""
+        return self._points.value
+
+    @property
+    def shown_tables(self) -> str:
+        """HTML of the tables below the picture: chosen candidate, trained networks."""
+        return self._values.value + self._trained_table.value
+
     # What the panel shows
 
     def compute(self, **settings: Any) -> Improvement | None:
-        """What has been found so far.
+        """Return the result of the search so far.
 
         Raises:
             CourseError: nothing may vary.
         """
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
+        self.raise_failure()
         if not self.running and not varied(settings):
             error = CourseError(
                 "Nothing may vary, so there is nothing to search: tick at least one of "
@@ -235,13 +266,9 @@ class ImprovePanel(RunsInBackground, Panel):
             return result.code(chosen)
         return search_code(varied(self.settings), self._budget_now, self.settings["seed"])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """As of every panel, but the text has no measured number: those differ by processor."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        done = "no search yet" if self._found is None else "every candidate is a point"
-        text = f"may vary: {self._may_vary()}; budget {self._budget_now}; {done}"
-        bundle["text/plain"] = f"{self.title}: {self.error or text}"
-        return bundle
+    def describe_unmeasured(self, result: Improvement | None) -> str:
+        done = "no search yet" if result is None else "every candidate is a point"
+        return f"may vary: {self._may_vary()}; budget {self._budget_now}; {done}"
 
     # Inside
 
@@ -269,62 +296,28 @@ class ImprovePanel(RunsInBackground, Panel):
         run = BackgroundRun(
             lambda: work(run), on_tick=self._on_tick, on_end=lambda: self._on_end(run, say_end)
         )
-        self._run, self._share, self._shown = run, 0.0, -1
+        self._run, self._progress, self._drawn = run, Progress(), -1
         self._bar.value = 0
         self._say("Starting …")
-        self.refresh()  # an error of the last time is over
+        self.refresh()  # clears the error of the last run
         run.start()
         self._show_state()
 
-    def _search(
-        self, run: BackgroundRun, settings: dict[str, Any], amount: str
-    ) -> Improvement | None:
-        """What was found; None if it was stopped before anything was."""
-        from course_utils.search import Budget, StoppedEarly, improve
+    def _take_found(self, found: Improvement, progress: Progress) -> None:
+        self._found = found
+        if progress.text:  # else the search has ended, and `_on_end` draws it
+            self._take_progress(progress)
 
-        budget, begun = Budget.of(amount), time.perf_counter()
-
-        def on_change(found: Improvement) -> None:
-            self._found = found
-            self._share = budget.used(time.perf_counter() - begun, len(found.tried))
-            self._now = found.now
-            if found.now:  # else it has ended, and is drawn once more anyway
-                run.tick()
-
-        try:
-            return improve(
-                self.model,
-                self.data,
-                budget,
-                space=space_of(varied(settings), self.model, self.data),
-                precision=self._precision,
-                seed=settings["seed"],
-                stop=run.stopping,
-                on_change=on_change,
-            )
-        except StoppedEarly:
-            return None
-
-    def _train(self, run: BackgroundRun, todo: list[Tried], epochs: int) -> bool:
-        """Train one after the other; False if one was stopped."""
-        for number, one in enumerate(todo):
-            name = f"candidate {one.number}" if one.number else "the network as given"
-
-            def on_step(step: Step, name: str = name, number: int = number) -> None:
-                self._share = (number + step.step / step.steps) / len(todo)
-                self._now = f"{name}: epoch {step.epoch} of {step.epochs}"
-                run.tick()
-
-            if not self.side_by_side.train(one, epochs, stop=run.stopping, on_step=on_step):
-                return False
-        return True
+    def _take_progress(self, progress: Progress) -> None:
+        self._progress = progress
+        self._run.tick()
 
     def _on_tick(self) -> None:
-        self._bar.value = min(1.0, self._share)
-        self._say(self._now)
+        self._bar.value = self._progress.share
+        self._say(self._progress.text)
         count = 0 if self._found is None else len(self._found.tried)
-        if count != self._shown:  # else the picture would be the same
-            self._shown = count
+        if count != self._drawn:  # else the picture would be the same
+            self._drawn = count
             self.refresh()
 
     def _on_end(self, run: BackgroundRun, say_end: Callable[[BackgroundRun], None]) -> None:
@@ -338,22 +331,17 @@ class ImprovePanel(RunsInBackground, Panel):
 
     def _on_searched(self, run: BackgroundRun) -> None:
         self._found = run.result
-        if run.result is None:
-            self._say(f"{_why(run)} before anything was found.")
-        elif run.result.stopped:
-            self._say(f"{_why(run)}: the best so far is kept.")
-        else:
-            self._bar.value = 1
-            self._say(f"Done: {len(run.result.tried)} candidates. Choose a point, and train it.")
+        self._bar.value = 1 if run.result and not run.result.stopped else self._bar.value
+        self._say(search_ended(run.result, run.why_stopped))
 
     def _on_trained(self, run: BackgroundRun) -> None:
         if run.result:
             self._bar.value = 1
             self._say("Trained: the table has both.")
         else:
-            self._say(f"{_why(run)}: what is not finished does not count.")
+            self._say(f"{run.why_stopped}: a training that is not finished does not count.")
 
-    # Inside: what the panel is made of
+    # Inside: widgets
 
     def _build_views(self) -> None:
         search = "Search for a better network"
@@ -365,12 +353,11 @@ class ImprovePanel(RunsInBackground, Panel):
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._points, self._values, self._trained_table = (widgets.HTML() for _ in range(3))
-        self._points.add_class("course-overlay")
         for table in (self._values, self._trained_table):
             table.add_class("course-tables")
 
     def _arrange(self) -> None:
-        """What is used later stands lower; the points lie over the picture, the tables below it."""
+        """Put later controls lower, the points over the picture, and the tables below it."""
         left, right = self.children[1].children
         self._code_button = code_toggle(self._code)
         later = [self.controls[name] for name in ("candidate", "epochs")]
@@ -385,24 +372,19 @@ class ImprovePanel(RunsInBackground, Panel):
             *later,
             row_of(self._train_button, self._code_button),
         )
-        image, message = self._stage.children
-        self._stage.children = (image, self._points, message)
+        self._lay_over_picture(self._points)
         tables = (self._values, self._trained_table)
         right.children = (self._stage, self._summary, *tables, self._code)
 
     def _show_state(self) -> None:
-        with self._lock:  # the run may end in the meantime
+        with self._lock:  # the run may end at the same time
             running = self.running
             self._improve_button.disabled, self._stop_button.disabled = running, not running
             self._train_button.disabled = running or self._found is None
 
 
-def _why(run: BackgroundRun) -> str:
-    return "Another panel began to train" if run.displaced else "Stopped"
-
-
 def improve_panel(
     model: nn.Module | None = None, data: Dataset | None = None, **settings: Any
 ) -> ImprovePanel:
-    """A live search for a better network; the arguments are those of `ImprovePanel`."""
+    """Return a live search for a better network; the arguments are those of `ImprovePanel`."""
     return ImprovePanel(model, data, **settings)

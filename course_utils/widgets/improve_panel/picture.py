@@ -1,5 +1,4 @@
-"""The picture of the improve panel: all candidates by cost and accuracy, and the highest
-accuracy so far."""
+"""The picture of the improve panel: accuracy against cost, and the highest accuracy so far."""
 
 from __future__ import annotations
 
@@ -17,20 +16,21 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 680, 344
 _TOP, _BOTTOM = 34, 88  # pixels above and below both charts
 _LEFT, _RIGHT = (60, 414), (452, 664)  # left and right ends of the two charts
-_LEAST_SPAN = 3.0  # the right end of the axis of costs is at least so many times the left one
-_TYPICAL = (1e5, 1e7)  # costs, before there is any
+_LEAST_SPAN = 3.0  # least ratio of the two ends of the cost axis
+_TYPICAL = (1e5, 1e7)  # ends of the cost axis before the search
 
 
 @dataclass(frozen=True)
 class ImproveView:
-    """What the picture shows.
+    """The content of the picture.
 
     Attributes:
-        start: the network as it was given; None before a search.
+        start: the given network; None before a search.
         tried: the candidates so far, in order.
-        front: those that no other beats in accuracy and cost, the cheapest first.
-        chosen: the one that is ringed.
-        seconds: how far the axis of time reaches at least.
+        front: the Pareto front: no other candidate beats these in accuracy and cost; cheapest
+            first.
+        chosen: the candidate with a ring.
+        seconds: least end of the time axis.
     """
 
     start: Tried | None = None
@@ -41,13 +41,13 @@ class ImproveView:
 
     @property
     def points(self) -> list[Tried]:
-        """All that have a place in the picture, the network as it was given first."""
+        """The candidates with an accuracy, the given network first."""
         start = [] if self.start is None else [self.start]
         return start + [one for one in self.tried if one.accuracy is not None]
 
 
 def view_of(found: Improvement | None, chosen: Tried | None, seconds: float) -> ImproveView:
-    """What is to be shown of a search, which may still be on its way; None before it."""
+    """Return the content of the picture for a search so far; `found` is None before it."""
     if found is None:
         return ImproveView(seconds=seconds)
     return ImproveView(
@@ -57,7 +57,7 @@ def view_of(found: Improvement | None, chosen: Tried | None, seconds: float) -> 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a candidate stands, in pixels from the upper left corner of the picture."""
+    """The place of a candidate, in pixels from the upper left corner of the picture."""
 
     one: Tried
     x: float
@@ -65,10 +65,10 @@ class Point:
 
 
 class Scale:
-    """The axes' limits, chosen so that the good candidates can be told apart.
+    """The limits of the axes, chosen so that the good candidates do not overlap.
 
-    A network that has learned nothing would squeeze all others into one line at the top. Who is far
-    below the better half stands, hollow, at the lower edge.
+    A network that has learned nothing would squeeze all others into one line at the top. So a
+    candidate far below the better half is drawn hollow at the lower edge.
 
     Attributes:
         costs: limits in multiply-adds, logarithmic.
@@ -89,16 +89,16 @@ class Scale:
         self.accuracies = max(0.0, best - 1.16 * span), best + 0.12 * span
 
     def below(self, one: Tried) -> bool:
-        """Whether it is worse than what the axis shows."""
+        """Return True if a candidate is below the axis."""
         return one.accuracy < self.accuracies[0]
 
     def accuracy(self, one: Tried) -> float:
-        """Its place on the axis: the lower edge for what is below."""
+        """Return the drawn accuracy: at the lower edge for a candidate below the axis."""
         low, high = self.accuracies
         return max(one.accuracy, low + 0.035 * (high - low))
 
     def places(self, view: ImproveView) -> tuple[Point, ...]:
-        """Where in the picture the points stand, from left to right."""
+        """Return the points from left to right."""
         low, high = (math.log(cost) for cost in self.costs)
         bottom, top = self.accuracies
         places = [
@@ -115,12 +115,12 @@ class Scale:
 
 
 def cost(one: Tried) -> int:
-    """Multiply-adds, at least 1: the axis is logarithmic, and not every layer's are known."""
+    """Return the multiply-adds, at least 1 (the axis is logarithmic)."""
     return max(1, one.multiply_adds)
 
 
 def draw(view: ImproveView) -> bytes:
-    """The picture as a PNG, 680 × 344 pixels."""
+    """Return the picture as a PNG, 680 × 344 pixels."""
     return _figure(view).to_png(compress_level=1)
 
 
@@ -158,8 +158,8 @@ def _figure(view: ImproveView) -> Figure:
     return figure
 
 
-def _looks() -> dict[int, dict]:
-    """Mark of each round; 0 is the network as it was given. Shapes differ, not only colours."""
+def _marks() -> dict[int, dict]:
+    """Return the mark of each round; 0 is the given network. Shapes differ, not only colours."""
     from course_utils.plots import figure as f
 
     return {
@@ -181,18 +181,18 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
         linewidth=2.2,
         zorder=2,
     )
-    for number, look in _looks().items():
+    for number, mark in _marks().items():
         for below in (False, True):
             ones = [o for o in view.points if o.round == number and scale.below(o) == below]
             axes.plot(
                 [cost(one) for one in ones],
                 [scale.accuracy(one) for one in ones],
                 linestyle="",
-                markerfacecolor=f.PAPER if below else look["color"],
-                markeredgecolor=look["color"] if below else f.PAPER,
+                markerfacecolor=f.PAPER if below else mark["color"],
+                markeredgecolor=mark["color"] if below else f.PAPER,
                 markeredgewidth=1.4 if below else 0.7,
-                zorder=3.5 if number == 0 else 3,  # one mark at most, which others would hide
-                **look,
+                zorder=3.5 if number == 0 else 3,  # a single mark that others would hide
+                **mark,
             )
     if view.chosen is not None and view.chosen.accuracy is not None:
         axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_ring())
@@ -214,12 +214,12 @@ def _draw_best(axes: Axes, view: ImproveView, scale: Scale) -> None:
     axes.plot(times, [*values, values[-1]], drawstyle="steps-post", color=f.MUTED, linewidth=1.8)
     for one in best:
         if not scale.below(one):
-            look = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
-            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **look, **_looks()[one.round])
+            edge = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
+            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **edge, **_marks()[one.round])
 
 
 def _improvements(view: ImproveView) -> list[Tried]:
-    """Those that were the best when they came, the network as it was given first."""
+    """Return the candidates that were the best so far, the given network first."""
     best = [view.start]
     for one in view.tried:
         if one.accuracy is not None and one.accuracy > best[-1].accuracy:
@@ -234,8 +234,8 @@ def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
 
     names = {0: "as given", 1: "round 1", 2: "round 2", 3: "round 3"}
     entries = [
-        Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=names[number], **look)
-        for number, look in _looks().items()
+        Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=names[number], **mark)
+        for number, mark in _marks().items()
     ]
     entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="front"))
     if view.chosen is not None:
@@ -258,7 +258,7 @@ def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
 
 
 def short(count: float) -> str:
-    """A large number in a few letters: 950, 24 k, 1.2 M, 3 G."""
+    """Return a large number in short: 950, 24 k, 1.2 M, 3 G."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if count >= 0.9995 * size:
             return f"{count / size:.3g}{unit}"
@@ -266,7 +266,7 @@ def short(count: float) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between both, three to seven where that can be."""
+    """Return round numbers between the two, three to seven where possible."""
     digits: Sequence[Sequence[float]] = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []

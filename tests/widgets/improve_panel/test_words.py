@@ -6,7 +6,7 @@ from torch import nn
 
 from course_utils.search.records import Improvement, Tried
 from course_utils.search.side_by_side import SideBySide
-from course_utils.widgets.improve_panel.tables import (
+from course_utils.widgets.improve_panel.words import (
     summary,
     trained_table,
     values_table,

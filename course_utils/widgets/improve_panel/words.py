@@ -1,4 +1,4 @@
-"""What the improve panel says of a search in words, in tables and in code."""
+"""The texts of the improve panel: summary, status, tables, and Python code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def summary(found: Improvement, chosen: Tried) -> str:
-    """One line that says what the picture shows."""
+    """Return one line about the picture."""
     tried = tuple(found.tried)
     failed = sum(one.accuracy is None for one in tried)
     parts = [f"{len(tried)} candidate{'s' * (len(tried) != 1)}"]
@@ -29,6 +29,15 @@ def summary(found: Improvement, chosen: Tried) -> str:
     return f"Validation accuracy against multiply-adds: {'; '.join(parts)}."
 
 
+def search_ended(found: Improvement | None, why_stopped: str) -> str:
+    """Return the status after a search; `found` is None if it was stopped too early."""
+    if found is None:
+        return f"{why_stopped} before anything was found."
+    if found.stopped:
+        return f"{why_stopped}: the best so far is kept."
+    return f"Done: {len(found.tried)} candidates. Choose a point, and train it."
+
+
 def _at(one: Tried) -> str:
     if one.accuracy is None:
         return "no result"
@@ -36,13 +45,12 @@ def _at(one: Tried) -> str:
 
 
 def search_code(varied: Sequence[str], budget: Budget, seed: int) -> str:
-    """The search that Improve begins, for a notebook that has `model` and `data`."""
+    """Return Python code of the search, for a notebook that has `model` and `data`."""
     layers = tuple(name for name in varied if name != TRAINING)
     amount = f'"{budget}"' if budget.trials else f"{budget.seconds:g}"
     return f"""import torch
 
-from course_utils.search.improve import improve
-from course_utils.search.presets import space_for
+from course_utils.search import improve, space_for
 
 example_input = torch.zeros(2, *data.image_shape)
 space = space_for(model, example_input, {layers}, training={TRAINING in varied})
@@ -51,7 +59,7 @@ found = improve(model, data, {amount}, space=space, seed={seed})
 
 
 def values_table(found: Improvement, one: Tried) -> str:
-    """HTML: what a candidate changes of the layers and of the training, side by side."""
+    """Return HTML tables of the changes of a candidate: layers and training, side by side."""
     from course_utils.search import layer_changes, training_changes
 
     if not one.number:
@@ -85,7 +93,7 @@ def values_table(found: Improvement, one: Tried) -> str:
 
 
 def trained_table(trainings: SideBySide) -> str:
-    """HTML: the networks that were trained side by side; "" for none."""
+    """Return an HTML table of the networks that were trained side by side; "" for none."""
     tested = trainings.tested
     if not trainings.trained:
         return ""
@@ -107,7 +115,7 @@ def trained_table(trainings: SideBySide) -> str:
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The first column names the rows; cells are HTML already."""
+    """Return an HTML table; the first cell of a row is its heading, and all cells are HTML."""
     head = "".join(f'<th scope="col">{one}</th>' for one in heads)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{one}</td>" for one in row[1:])}</tr>'
