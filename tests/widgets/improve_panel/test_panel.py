@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import html
 import threading
-import time
 from importlib import import_module
 
 import pytest
@@ -12,10 +11,10 @@ from torch import nn
 
 import course_utils.search as search
 from course_utils.core.errors import CourseError
-from course_utils.data.load import load_dataset
 from course_utils.data.sets import Dataset
 from course_utils.models.simple import SimpleCNN
 from course_utils.widgets.improve_panel.panel import ImprovePanel, improve_panel
+from course_utils.widgets.improve_panel.work import space_of
 from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch
@@ -40,58 +39,87 @@ def panel(make):
     return make()
 
 
+@pytest.fixture(scope="module")
+def found():
+    """The result of one search, for all tests that start after it."""
+    model, varied = toy_model(), ["out_channels", "kernel_size", "depth", "training"]
+    space = space_of(varied, model, DATA)
+    return search.improve(model, DATA, "6 trials", space=space, precision="float32", seed=0)
+
+
 @pytest.fixture
-def done(panel):
+def done(panel, found, monkeypatch):
     """After a search."""
-    panel.improve(wait=True)
-    assert panel.error == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "improve", lambda *_, on_change, **__: on_change(found) or found)
+        panel.improve(wait=True)
+    assert panel.error == "" and panel.result is found
     return panel
 
 
 @pytest.fixture
-def gate(monkeypatch):
-    """Holds a search in its second candidate until it is asked to stop."""
-    arrived, improve = threading.Event(), search.improve
+def hold(monkeypatch):
+    """Holds a search until it is asked to stop: hold(when) returns an event that it is held."""
 
-    def held(*arguments, on_change, stop, **keywords):
-        def wait_then(found):
-            on_change(found)
-            if len(found.tried) == 1:
-                arrived.set()
-                stop.wait(20)
+    def build(when=lambda found: len(found.tried) == 1):
+        held, improve = threading.Event(), search.improve
 
-        return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
+        def slow(*arguments, on_change, stop, **keywords):
+            def wait_then(found):
+                on_change(found)
+                if found.now and when(found):  # it is "" at the end
+                    assert not stop.is_set(), "no further step begins after the stop"
+                    held.set()
+                    assert stop.wait(120)
 
-    monkeypatch.setattr(search, "improve", held)
-    return arrived
+            return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
+
+        monkeypatch.setattr(search, "improve", slow)
+        return held
+
+    return build
 
 
-def status(panel: ImprovePanel) -> str:
-    return html.unescape(panel._status.value)
-
-
-def until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+@pytest.fixture
+def gate(hold):
+    """Holds a search after its first candidate."""
+    return hold()
 
 
 # The search
 
 
-def test_improve_shows_every_candidate(done):
-    found = done.result
-    assert len(found.tried) == 6 and not found.stopped
-    assert status(done) == "Done: 6 candidates. Choose a point, and train it."
-    numbers = [value for _, value in done.controls["candidate"].options]
+def test_improve_shows_every_candidate(panel):
+    panel.improve(wait=True)
+    found = panel.result
+    assert panel.error == "" and len(found.tried) == 6 and not found.stopped
+    assert panel.status == "Done: 6 candidates. Choose a point, and train it."
+    numbers = [value for _, value in panel.controls["candidate"].options]
     assert numbers == ["best", *range(7)]
     shown = [one for one in found.tried if one.accuracy is not None]
-    assert done._points.value.count("<button") == 1 + len(shown)
-    assert done.summary.startswith("Validation accuracy against multiply-adds: 6 candidates")
-    assert f"the best, number {found.best.number}: {found.best.accuracy:.1%}" in done.summary
-    assert done._bar.value == 1
-    assert done.network is found.network
+    assert panel.shown_points.count("<button") == 1 + len(shown) == len(panel.view.points)
+    assert panel.summary.startswith("Validation accuracy against multiply-adds: 6 candidates")
+    assert f"the best, number {found.best.number}: {found.best.accuracy:.1%}" in panel.summary
+    assert panel._bar.value == 1
+    assert panel.network is found.network
+
+
+def test_the_settings_reach_the_search(make, monkeypatch):
+    calls = []
+
+    def improve(model, data, budget, **arguments):
+        calls.append((model, data, str(budget), arguments))
+        raise search.StoppedEarly("It was stopped.")
+
+    monkeypatch.setattr(search, "improve", improve)
+    model = toy_model()
+    panel = make(model, budget=60, seed=4)
+    panel.set(budget=1, epochs=3)
+    panel.improve(wait=True)
+    ((given, data, budget, arguments),) = calls
+    assert given is model and data is DATA and budget == "1 s"
+    assert (arguments["seed"], arguments["precision"]) == (4, "float32")
+    assert panel.result is None and panel.status == "Stopped before anything was found."
 
 
 def test_what_may_vary_is_what_is_ticked(make):
@@ -112,60 +140,39 @@ def test_the_given_network_is_left_as_it_is(make):
     assert panel.error == "" and same(before, weights(model))
 
 
-def test_the_same_seed_gives_the_same_candidates(make):
-    panels = [make(budget="10 trials", seed=seed) for seed in (1, 1, 2)]
-    for panel in panels:
-        panel.improve(wait=True)
-    first, again, other = ([one.params for one in p.result.tried] for p in panels)
-    assert first == again != other
-
-
-def test_a_budget_in_seconds_is_kept(make):
-    panel = make(budget=60)
-    panel.set(budget=1)
-    begun = time.monotonic()
-    panel.improve(wait=True)
-    assert panel.error == "" and time.monotonic() - begun < 15  # 1.2 s on a quiet machine
-    assert panel.result.tried and panel.result.tried[-1].at < 10
-
-
 def test_candidates_are_shown_while_the_search_goes_on(panel, gate):
     panel.improve()
-    assert gate.wait(20)
-    until(lambda: "round 1, candidate 1" in status(panel))
+    assert gate.wait(120)
     panel.refresh()
+    assert "round 1" in panel.status
     assert panel.running and len(panel.result.tried) == 1
     assert panel._improve_button.disabled and not panel._stop_button.disabled
     panel.choose(1)
-    assert panel.error == "" and "<caption>Candidate 1 (round 1" in panel._values.value
+    assert panel.error == "" and "<caption>Candidate 1 (round 1" in panel.shown_tables
     panel.train()
-    assert "on its way already" in status(panel)
+    assert "on its way already" in panel.status
     panel.stop()
-    assert panel.wait(20)
+    assert panel.wait(120)
 
 
-def test_stop_is_quick_and_keeps_the_best_so_far(panel, gate):
+def test_stop_keeps_the_best_so_far(panel, gate):
     panel.improve()
-    assert gate.wait(20)
-    asked = time.monotonic()
+    assert gate.wait(120)
     panel.stop()
-    assert panel.wait(20)
-    assert time.monotonic() - asked < 2  # a tenth of a second, but the machine may be busy
+    assert panel.wait(120)
     assert len(panel.result.tried) == 1 and panel.result.stopped
-    assert status(panel) == "Stopped: the best so far is kept."
+    assert panel.status == "Stopped: the best so far is kept."
     assert panel.network is panel.result.network
     assert not panel._improve_button.disabled and panel._stop_button.disabled
 
 
-def test_stop_in_the_middle_of_a_training(make):
-    panel = make(SimpleCNN(), load_dataset("fashion-mnist"), budget=60)
+def test_stop_in_the_middle_of_a_training(panel, hold):
+    held = hold(lambda found: ": epoch" in found.now)
     panel.improve()
-    until(lambda: "epoch 1 of 2" in status(panel), 60)
-    asked = time.monotonic()
+    assert held.wait(120)
     panel.stop()
-    assert panel.wait(30)
-    assert time.monotonic() - asked < 3
-    assert panel.result.stopped and panel.error == ""
+    assert panel.wait(120)
+    assert panel.result.stopped and panel.result.tried == [] and panel.error == ""
 
 
 def test_a_stop_before_the_first_result_is_no_error(panel, monkeypatch):
@@ -174,28 +181,28 @@ def test_a_stop_before_the_first_result_is_no_error(panel, monkeypatch):
 
     def slow(*arguments, **options):
         measuring.set()
-        assert panel._run.stopping.wait(20)
+        assert panel._run.stopping.wait(120)
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(module, "evaluate", slow)
     panel.improve()
-    assert measuring.wait(20)
+    assert measuring.wait(120)
     panel.stop()
-    assert panel.wait(20)
-    assert status(panel) == "Stopped before anything was found."
+    assert panel.wait(120)
+    assert panel.status == "Stopped before anything was found."
     assert panel.error == "" and panel.result is None and panel.network is None
     panel.train()
-    assert "press Improve first" in status(panel)
+    assert "press Improve first" in panel.status
 
 
 def test_another_panel_that_works_stops_this_one(panel, make, gate):
     panel.improve()
-    assert gate.wait(20)
+    assert gate.wait(120)
     other = make(budget="3 trials")
     other.improve()  # waits for the first one's end
     other.stop()  # it is held, too
-    assert panel.wait(20) and other.wait(20)
-    assert status(panel) == "Another panel began to train: the best so far is kept."
+    assert panel.wait(120) and other.wait(120)
+    assert panel.status == "Another panel began to train: the best so far is kept."
 
 
 def test_a_new_search_forgets_the_old_one(done):
@@ -210,13 +217,13 @@ def test_a_new_search_forgets_the_old_one(done):
 def test_clear_forgets_everything(done, gate):
     done.train(wait=True)
     done.improve()
-    assert gate.wait(20)
+    assert gate.wait(120)
     done.clear()
     assert done.result is None and done.network is None and done.side_by_side is None
-    assert not done.running and done.error == "" and status(done) == ""
+    assert not done.running and done.error == "" and done.status == ""
     assert done.summary.startswith("No candidate yet.")
     assert [value for _, value in done.controls["candidate"].options] == ["best"]
-    assert "<button" not in done._points.value and done._values.value == ""
+    assert "<button" not in done.shown_points and done.shown_tables == ""
 
 
 # The candidates
@@ -224,14 +231,14 @@ def test_clear_forgets_everything(done, gate):
 
 def test_choose_shows_values_and_code(done):
     one = next(one for one in done.result.tried if one.accuracy is not None)
-    before = done._picture.value
+    before = done.shown_picture
     done.choose(0)
-    assert done._picture.value != before
-    assert "as it was given" in done._values.value
+    assert done.shown_picture != before
+    assert "as it was given" in done.shown_tables
     done.choose(one.number)
-    assert f"<caption>Candidate {one.number} (round 1, epochs: 2)" in done._values.value
-    assert f"{one.params['learning_rate']:.3g}" in done._values.value
-    code = html.unescape(done._code.value)
+    assert f"<caption>Candidate {one.number} (round 1, epochs: 2)" in done.shown_tables
+    assert f"{one.params['learning_rate']:.3g}" in done.shown_tables
+    code = done.shown_code
     assert code == done.result.code(one)
     space = {"model": toy_model(), "data": DATA}
     exec(code, space)
@@ -240,29 +247,30 @@ def test_choose_shows_values_and_code(done):
 
 def test_the_list_and_the_points_agree(done):
     done.controls["candidate"].value = 2
-    pressed = [b for b in done._points.value.split("<button")[1:] if 'pressed="true"' in b]
+    pressed = [b for b in done.shown_points.split("<button")[1:] if 'pressed="true"' in b]
     reached = done.result.tried[1].accuracy is not None
     assert len(pressed) == reached
     assert all('data-number="2"' in b and 'data-index="3"' in b for b in pressed)
     done.choose("best")
     assert f'data-number="{done.result.best.number}"' in next(
-        b for b in done._points.value.split("<button") if 'pressed="true"' in b
+        b for b in done.shown_points.split("<button") if 'pressed="true"' in b
     )
 
 
 def test_a_candidate_that_is_not_there_is_answered_in_words(done):
-    with pytest.raises(CourseError, match="'candidate' cannot be 99: choose one of 'best', 0, 1"):
+    with pytest.raises(CourseError, match="'candidate' cannot be 99"):
         done.choose(99)
 
 
 def test_a_candidate_without_a_result_says_why(make):
-    # On four steps some schedules have no way up: these candidates are pruned with that reason.
-    panel = make(data=toy_data(train=90), budget="12 trials")
+    # Four steps are too few for the first schedule that is tried.
+    panel = make(data=toy_data(train=90), budget="1 trial")
     panel.improve(wait=True)
-    failed = next(one for one in panel.result.tried if one.accuracy is None)
+    (failed,) = panel.result.tried
+    assert failed.accuracy is None
     panel.choose(failed.number)
     assert panel.error == "" and f"number {failed.number}: no result" in panel.summary
-    assert html.escape(failed.reason) in panel._values.value
+    assert html.escape(failed.reason) in panel.shown_tables
     panel.train(wait=True)
     assert failed.reason.split(":")[0] in panel.error
     panel.choose("best")
@@ -272,7 +280,7 @@ def test_a_candidate_without_a_result_says_why(make):
 def test_the_code_before_a_search_is_the_search(make):
     panel = make(budget="3 trials", training=False, seed=4)
     space = {"model": toy_model(), "data": DATA}
-    exec(html.unescape(panel._code.value), space)
+    exec(panel.shown_code, space)
     panel.improve(wait=True)
     assert [one.params for one in space["found"].tried] == [o.params for o in panel.result.tried]
 
@@ -290,15 +298,15 @@ def test_the_code_is_shown_on_request(panel):
 def test_train_it_trains_the_candidate_and_the_given_network(done):
     one = done.result.best
     done.train(wait=True)
-    assert done.error == "" and status(done) == "Trained: the table has both."
+    assert done.error == "" and done.status == "Trained: the table has both."
     trained = done.side_by_side.trained
     assert list(trained) == [(one.number, one.epochs), (0, one.epochs)]
-    table = html.unescape(done._trained_table.value)
+    table = html.unescape(done.shown_tables)
     for row in trained.values():
         assert f"{row.accuracy:.1%} ({row.interval})" in table and f"{row.parameters:,}" in table
     assert done.network is trained[one.number, one.epochs].model
     done.train(wait=True)
-    assert "done already" in status(done)
+    assert "done already" in done.status
 
 
 def test_train_it_for_other_epochs(done):
@@ -314,38 +322,45 @@ def test_train_it_for_other_epochs(done):
     assert done.network is done.side_by_side.trained[1, 3].model
 
 
-def test_train_it_can_be_stopped(done):
-    done.set(epochs=60)
+def test_train_it_can_be_stopped(done, monkeypatch):
+    steps, held = [], threading.Event()
+
+    def held_step(progress):
+        steps.append(progress)
+        held.set()
+        assert done._run.stopping.wait(120)
+
+    monkeypatch.setattr(done, "_take_progress", held_step)
     done.train()
-    until(lambda: "epoch" in status(done))
-    asked = time.monotonic()
+    assert held.wait(120)
     done.stop()
-    assert done.wait(20)
-    assert time.monotonic() - asked < 2
-    assert status(done) == "Stopped: what is not finished does not count."
+    assert done.wait(120)
+    assert len(steps) == 1, "no further step begins after the stop"
+    assert ": epoch 1 of" in steps[0].text and 0 < steps[0].share < 1
+    assert done.status.startswith("Stopped") and done.side_by_side.trained == {}
     assert done.network is done.result.network and done.error == ""
 
 
 def test_train_it_before_a_search_is_refused_in_words(panel):
     panel.train(wait=True)
-    assert "press Improve first" in status(panel) and panel._train_button.disabled
+    assert "press Improve first" in panel.status and panel._train_button.disabled
 
 
 def test_the_given_network_alone_is_not_trained(done):
     done.choose(0)
     done.train(wait=True)
-    assert "trained beside it anyway" in status(done)
+    assert "trained beside it anyway" in done.status
 
 
 def test_the_test_pictures_wait_until_they_are_asked_for(done):
-    with pytest.raises(CourseError, match="test pictures are for the end"):
+    with pytest.raises(CourseError, match="test images"):
         done.evaluate()
     done.train(wait=True)
-    assert "test accuracy" not in done._trained_table.value
+    assert "test accuracy" not in done.shown_tables
     tested = done.evaluate()
     assert tested.keys() == done.side_by_side.trained.keys()
     assert all(one.total == len(DATA.test) for one in tested.values())
-    assert "test accuracy" in done._trained_table.value and done.error == ""
+    assert "test accuracy" in done.shown_tables and done.error == ""
 
 
 # Errors
@@ -364,7 +379,7 @@ def test_a_space_that_is_empty_for_this_network(make):
     panel = make(out_channels=False, kernel_size=False, depth=False, training=False, groups=True)
     panel.improve(wait=True)  # one channel comes in: it has no groups
     assert panel.error.startswith("There is nothing to vary")
-    assert status(panel) == "Ended by an error."
+    assert panel.status == "Ended by an error."
     panel.set(depth=True)
     assert panel.error == ""
 
@@ -390,7 +405,7 @@ def test_what_cannot_be_searched_is_answered_in_words(make, options, words):
 def test_a_network_without_convolutions_can_be_trained_better(make):
     panel = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), budget="3 trials")
     panel.improve(wait=True)
-    assert panel.error == "" and "its training" in panel._values.value
+    assert panel.error == "" and "its training" in panel.shown_tables
 
 
 def test_a_budget_of_nothing_is_answered_in_words(make):
@@ -443,12 +458,12 @@ def test_a_wrong_name_is_refused(make):
 
 def test_the_buttons_do_what_they_say(panel, gate):
     panel._improve_button.click()
-    assert gate.wait(20) and panel._improve_button.disabled
+    assert gate.wait(120) and panel._improve_button.disabled
     panel._stop_button.click()
-    assert panel.wait(20) and panel._stop_button.disabled
+    assert panel.wait(120) and panel._stop_button.disabled
     panel.choose(1)
     panel._train_button.click()
-    assert panel.wait(20) and len(panel.side_by_side.trained) == 2
+    assert panel.wait(120) and len(panel.side_by_side.trained) == 2
     panel._clear_button.click()
     assert panel.result is None and panel.error == ""
 
@@ -459,7 +474,7 @@ def test_the_committed_text_has_no_measured_number(panel):
     panel.improve(wait=True)
     bundle = panel._repr_mimebundle_()
     assert bundle["text/plain"] == name + "every candidate is a point"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+    assert base64.b64decode(bundle["image/png"]) == panel.shown_picture
 
 
 def test_the_default_is_the_articles_network():
@@ -468,13 +483,3 @@ def test_the_default_is_the_articles_network():
     assert panel.settings["budget"] == 60 and panel.error == ""
     again = improve_panel()
     assert torch.equal(panel.model.conv1.weight, again.model.conv1.weight)
-
-
-def test_optuna_is_imported_with_the_first_panel(run_python):
-    run_python(
-        "import sys, course_utils.widgets as w\n"
-        "w.improve_panel\n"
-        "assert 'optuna' not in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
-        "w.improve_panel(budget='3 trials')\n"
-        "assert 'optuna' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
-    )
