@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import gc
 import html
+import math
 import threading
 import weakref
 from collections.abc import Callable
@@ -56,7 +57,7 @@ class BackgroundRun:
         self.stopping, self.displaced = threading.Event(), False
         self.result: Any = None
         self.exception: BaseException | None = None
-        self._working, self._ended, self._drawn = False, threading.Event(), 0.0
+        self._working, self._ended, self._drawn = False, threading.Event(), -math.inf
         # A daemon, so that the shutdown of a kernel does not wait for the last epoch.
         self._thread = threading.Thread(target=self._run, name="course-training", daemon=True)
 
