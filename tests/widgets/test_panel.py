@@ -82,7 +82,7 @@ def shown(panel: Panel) -> dict[str, object]:
 def test_a_new_panel_shows_its_result(panel):
     assert panel.result == 4
     assert panel.summary == "square < 4"
-    assert bytes(panel._picture.value).startswith(b"\x89PNG")
+    assert bytes(panel.shown_picture).startswith(b"\x89PNG")
     assert shown(panel) == {
         "error": "",
         "message": False,
@@ -94,10 +94,10 @@ def test_a_new_panel_shows_its_result(panel):
 
 
 def test_a_change_of_any_control_refreshes_once(panel):
-    before, picture = panel.computed, panel._picture.value
+    before, picture = panel.computed, panel.shown_picture
     panel.controls["number"].value = 3
     assert (panel.computed, panel.result) == (before + 1, 9)
-    assert panel._picture.value != picture
+    assert panel.shown_picture != picture
     panel.controls["scale"].value = 2.0
     assert (panel.computed, panel.result) == (before + 2, 18)
 
@@ -117,13 +117,13 @@ def test_set_refreshes_once_for_many_controls(panel):
 
 
 def test_an_impossible_setting_is_answered_in_words(panel):
-    picture = panel._picture.value
+    picture = panel.shown_picture
     panel.controls["number"].value = 9
     assert panel.error == panel.summary == "Nine is <too> much.\nFormula: n < 9"
     assert isinstance(panel.exception, Doubt)
     assert panel.nearest == {"number": 8}
     assert panel._nearest_button.description == "Nearest that works: number = 8"
-    assert panel._picture.value == picture, "the last picture that worked stays, marked as stale"
+    assert panel.shown_picture == picture, "the last picture that worked stays, marked as stale"
     assert shown(panel) == {
         "error": "Nine is &lt;too&gt; much.\nFormula: n &lt; 9",
         "message": True,
@@ -177,11 +177,11 @@ def test_an_unexpected_exception_is_shown_not_lost(panel, number, kind, text):
 
 
 def test_unknown_controls_and_impossible_values_are_named(panel):
-    with pytest.raises(CourseError, match=r"no control 'size'; it has number, scale, colour"):
+    with pytest.raises(CourseError, match="no control 'size'"):
         panel.set(size=3)
-    with pytest.raises(CourseError, match=r"'colour' cannot be 'green': choose one of 'blue', 're"):
+    with pytest.raises(CourseError, match=r"'colour'.*'green'.*'blue', 'red'"):
         panel.set(colour="green")
-    with pytest.raises(CourseError, match=r"'number' cannot be 'three'"):
+    with pytest.raises(CourseError, match=r"'number'.*'three'"):
         panel.set(number="three")
     panel.set(number=3)
     assert panel.result == 9
@@ -233,7 +233,7 @@ def test_the_controls_follow_the_result_without_another_refresh(panel):
 def test_where_no_kernel_runs_the_picture_and_its_line_are_left(panel):
     bundle = panel._repr_mimebundle_()
     assert bundle["text/plain"] == "Squares & more: square < 4"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+    assert base64.b64decode(bundle["image/png"]) == panel.shown_picture
     assert "application/vnd.jupyter.widget-view+json" in bundle
     panel.set(number=9)
     assert panel._repr_mimebundle_()["text/plain"].startswith("Squares & more: Nine is <too> much.")
@@ -273,7 +273,7 @@ def test_changes_by_other_threads_are_neither_lost_nor_mixed():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
     assert panel.most == 1, "one refresh at a time"
     assert panel.exception is None
@@ -294,10 +294,10 @@ def test_a_change_while_the_panel_adjusts_itself_waits_its_turn():
     panel = Adjusting()
     thread = threading.Thread(target=lambda: panel.set(number=3))
     thread.start()
-    assert entered.wait(5)
+    assert entered.wait(120)
     panel.controls["scale"].value = 2.0
     changed.set()
-    thread.join(5)
+    thread.join(120)
     assert panel.result == 18
 
 

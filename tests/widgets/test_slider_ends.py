@@ -14,7 +14,6 @@ from course_utils.core.errors import CourseError
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
 
-
 # A panel that computes with each move gets a small network.
 SMALL = {"initialisation_panel": {"images": torch.rand(4, 1, 8, 8), "width": 8}}
 

@@ -182,10 +182,8 @@ class ImprovePanel(RunsInBackground, Panel):
         Raises:
             CourseError: there is no candidate of that number.
         """
-        with self._quiet():
-            offer(
-                self.controls["candidate"], self._found
-            )  # the list may not have the newest candidate yet
+        with self._quiet():  # the list may not have the newest candidate yet
+            offer(self.controls["candidate"], self._found)
         self.set(candidate=number)
 
     def evaluate(self) -> dict[tuple[int, int], Evaluation]:
@@ -331,8 +329,9 @@ class ImprovePanel(RunsInBackground, Panel):
 
     def _on_searched(self, run: BackgroundRun) -> None:
         self._found = run.result
-        self._bar.value = 1 if run.result and not run.result.stopped else self._bar.value
         self._say(search_ended(run.result, run.why_stopped))
+        if run.result is not None and not run.result.stopped:
+            self._bar.value = 1
 
     def _on_trained(self, run: BackgroundRun) -> None:
         if run.result:

@@ -24,7 +24,7 @@ def values(slider) -> list:
     return [value for _, value in slider.options]
 
 
-def test_they_show_the_layer_as_it_is(controls):
+def test_they_show_the_settings_of_the_layer(controls):
     conv = nn.Conv2d(12, 24, (1, 7), 2, (0, 3), groups=3, bias=False, padding_mode="circular")
     fit_to_layer(controls, conv)
     settings = {name: control.value for name, control in controls.items()}
@@ -44,7 +44,7 @@ def test_they_show_the_layer_as_it_is(controls):
     assert dict(controls["kernel_size"].options)["1×7"] == (1, 7)
 
 
-def test_a_large_kernel_and_many_channels_have_room(controls):
+def test_the_sliders_grow_for_a_large_layer(controls):
     fit_to_layer(controls, nn.Conv2d(3, 768, 16, 16))
     assert (controls["out_channels"].value, controls["out_channels"].max) == (768, 1536)
     assert values(controls["kernel_size"]) == [*range(1, 12), 16]
@@ -54,12 +54,12 @@ def test_a_large_kernel_and_many_channels_have_room(controls):
     assert values(controls["kernel_size"]) == list(range(1, 12))
 
 
-def test_a_slider_has_two_ends_even_where_only_one_value_can_be(controls):
+def test_a_slider_has_two_ends_even_if_one_value_is_impossible(controls):
     fit_to_layer(controls, nn.Conv2d(1, 4, 3))
     assert values(controls["groups"]) == [1, 2] and controls["groups"].value == 1
 
 
-def test_room_is_made_for_what_is_nearest(controls):
+def test_the_nearest_setting_is_added(controls):
     fit_to_layer(controls, nn.Conv2d(4, 4, 3, padding=1))
     make_room(controls, {"padding": 8, "stride": (2, 3), "out_channels": 99, "unknown": 1})
     assert values(controls["padding"])[-3:] == [5, "same", 8]

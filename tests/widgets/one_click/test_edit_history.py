@@ -28,7 +28,7 @@ def wanted(history: EditHistory, layer: str = "0", **changes: object) -> dict:
     return simple_settings(history.current.convs[layer]) | {"padding": FOLLOWS} | changes
 
 
-def test_a_look_at_what_the_layer_has_changes_nothing(history):
+def test_the_settings_of_the_layer_itself_change_nothing(history):
     result = history.preview("0", wanted(history))
     assert (
         result.edited is None
@@ -37,7 +37,7 @@ def test_a_look_at_what_the_layer_has_changes_nothing(history):
     )
 
 
-def test_the_edit_is_made_once_however_many_pictures_are_looked_at(history):
+def test_the_edit_is_made_once_for_all_images(history):
     first, second = (history.preview("0", wanted(history, out_channels=9), k) for k in (0, 5))
     assert first.edited is second.edited and second.index == 5
     assert history.preview("0", wanted(history), 10**6).index == 23
@@ -58,7 +58,7 @@ def test_an_applied_edit_is_what_the_next_one_starts_from(history):
     assert same(before, weights(history.original.model))
 
 
-def test_undo_and_redo_give_the_very_networks(history):
+def test_undo_and_redo_return_the_same_networks(history):
     history.apply(history.preview("0", wanted(history, out_channels=9)))
     edited = history.current
     assert history.can_undo and not history.can_redo
@@ -68,14 +68,14 @@ def test_undo_and_redo_give_the_very_networks(history):
     assert history.current is edited
 
 
-def test_nothing_to_undo_or_redo_is_said(history):
+def test_nothing_to_undo_or_redo_is_an_error(history):
     with pytest.raises(CourseError, match="nothing to undo"):
         history.undo()
     with pytest.raises(CourseError, match="nothing to redo"):
         history.redo()
 
 
-def test_an_impossible_setting_leaves_all_as_it_was(history):
+def test_an_impossible_setting_changes_nothing(history):
     with pytest.raises(ImpossibleSetting):
         history.preview("0", wanted(history, groups=2))
     assert history.preview("0", wanted(history)).edited is None
@@ -97,7 +97,7 @@ def test_a_trained_copy_belongs_to_its_chain_of_edits(history):
     assert result.trained == (0.75, 0.75) and history.trained_copy(result).accuracy == 0.75
 
 
-def test_the_code_gives_the_network_of_the_picture(history):
+def test_the_code_makes_the_network_of_the_picture(history):
     history.apply(history.preview("0", wanted(history, out_channels=9)))
     history.apply(history.preview("0", wanted(history, padding="same", bias=False)))
     result = history.preview("0", wanted(history, kernel_size=5, padding_mode="reflect"))

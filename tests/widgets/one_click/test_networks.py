@@ -9,7 +9,7 @@ from course_utils.widgets.one_click.networks import YOURS, networks
 from tests.toys import same, toy_model, weights
 
 
-def test_yours_come_first_and_are_the_very_objects():
+def test_yours_come_first_and_are_the_same_objects():
     one, two = toy_model(), toy_model()
     found = networks(one, {"two": two})
     assert list(found)[:3] == [YOURS, "two", "first_cnn"]
@@ -18,7 +18,7 @@ def test_yours_come_first_and_are_the_very_objects():
     assert found["two"].label == "two: Sequential"
 
 
-def test_a_name_that_is_no_variable_gives_no_line():
+def test_a_name_that_is_not_a_variable_has_no_line():
     assert networks(models={"my net": toy_model()})["my net"].line == ""
 
 
@@ -29,7 +29,7 @@ def test_a_network_of_yours_may_take_the_place_of_another():
 
 
 @pytest.mark.parametrize("name", ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"])
-def test_those_that_are_always_there_are_what_their_lines_say(name):
+def test_the_lines_of_code_make_the_same_kind_of_network(name):
     network = networks()[name]
     before = torch.get_rng_state()
     model = network.make()
@@ -40,7 +40,7 @@ def test_those_that_are_always_there_are_what_their_lines_say(name):
     assert type(names["model"]) is type(model)
 
 
-def test_what_is_no_network_is_refused():
+def test_other_objects_are_refused():
     with pytest.raises(CourseError, match="'net' is a type, not a network"):
         networks(models={"net": nn.Conv2d})
     with pytest.raises(CourseError, match="'yours' is a str"):

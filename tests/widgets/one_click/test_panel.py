@@ -56,7 +56,7 @@ def pixels(lab: OneClickLab) -> np.ndarray:
 
 
 class TestLive:
-    def test_it_begins_with_the_network_as_it_is(self, lab):
+    def test_at_first_nothing_is_edited(self, lab):
         assert lab.error == "" and lab.report is None
         assert lab.summary.endswith("Move a slider.")
         assert lab.settings["layer"] == "0" and lab.settings["out_channels"] == 4
@@ -114,7 +114,7 @@ class TestLive:
         assert lab.result.index == 3
 
     def test_an_unknown_name_or_no_network_is_refused(self, make):
-        with pytest.raises(CourseError, match="no control 'kernel'"):
+        with pytest.raises(CourseError, match="'kernel'"):
             make(kernel=3)
         with pytest.raises(CourseError, match="not a network"):
             one_click_lab(models={"net": 3})
@@ -139,7 +139,7 @@ class TestErrors:
         lab.set(out_channels=5)
         assert "output" in lab.error and lab.nearest == {}
 
-    def test_a_network_that_cannot_be_used_is_told_and_left_again(self, make):
+    def test_a_network_that_cannot_be_used_is_an_error_until_another_is_chosen(self, make):
         lab = make(models={"dense": nn.Linear(2, 2)})
         lab.set(network="dense")
         assert "no Conv2d" in lab.error and lab.settings["layer"] == "none"
@@ -172,7 +172,7 @@ class TestChain:
         lab.redo()
         assert lab.settings["out_channels"] == 6 and lab._redo_button.disabled
 
-    def test_what_cannot_be_is_said(self, lab):
+    def test_an_impossible_action_is_answered_in_words(self, lab):
         for action, text in (
             (lab.apply, "no edit to apply"),
             (lab.undo, "nothing to undo"),
@@ -242,14 +242,14 @@ class TestTraining:
     def test_the_sliders_stay_live_and_the_result_finds_its_edit(self, lab, held):
         lab.set(out_channels=6)
         lab.train()
-        assert held.arrived.wait(10) and lab.running
+        assert held.arrived.wait(120) and lab.running
         lab.set(out_channels=9)
         assert lab.model[0].out_channels == 9 and "Training" in lab.status
         assert lab._train_button.disabled and not lab._stop_button.disabled
         lab.train()
         assert "on its way already" in lab.status
         held.set()
-        assert lab.wait(20)
+        assert lab.wait(120)
         assert lab.result.trained[1] is None, "9 channels were not trained"
         lab.set(out_channels=6)
         assert None not in lab.result.trained
@@ -257,9 +257,9 @@ class TestTraining:
     def test_stop_leaves_no_number(self, lab, held):
         lab.set(out_channels=6)
         lab.train()
-        assert held.arrived.wait(10)
+        assert held.arrived.wait(120)
         lab.stop()
-        assert lab.wait(20)
+        assert lab.wait(120)
         assert lab.result.trained == (None, None) and "Stopped" in lab.status
         assert not lab._train_button.disabled and lab._stop_button.disabled
 

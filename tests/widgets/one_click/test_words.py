@@ -62,7 +62,7 @@ def test_the_table_has_every_row():
     assert rows["function"][1].startswith("another: max |Δ| / max |y| = ")
 
 
-def test_a_field_that_cannot_be_counted_is_not_made_up():
+def test_a_receptive_field_that_is_not_known():
     squeezed = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 4, 1), nn.Flatten())
     assert (
         table(EditResult(MeasuredNetwork.for_data(squeezed, DATA), "1"))[2][1:3]
@@ -76,7 +76,7 @@ def test_a_field_that_cannot_be_counted_is_not_made_up():
     assert table(EditResult(network, "0"))[2][1] == "not known"
 
 
-def test_what_is_the_same_is_called_so():
+def test_equal_values_are_called_the_same():
     rows = dict(zip(ROWS, (row[1:] for row in table(looked(out_channels=12))), strict=True))
     assert rows["accuracy at once"][2] == "same"
     assert rows["function"][1].startswith("the same: ")
@@ -94,7 +94,7 @@ def test_without_classes_there_is_no_accuracy_but_a_reason():
     assert "right" not in summary(result)
 
 
-def test_the_notes_say_of_how_many_pictures_and_where_the_chain_began():
+def test_the_notes():
     result = looked(out_channels=9)
     assert notes(result) == [
         "At once: on 24 held-out images. Trained briefly: a copy, for one epoch of 60 training"
@@ -106,7 +106,7 @@ def test_the_notes_say_of_how_many_pictures_and_where_the_chain_began():
     )
 
 
-def test_the_summary_says_it_all_in_one_line():
+def test_the_summary():
     result = dataclasses.replace(looked(out_channels=12), trained=(0.5, 0.75))
     text = summary(result)
     assert text.startswith("Sequential: 0, out_channels 6 → 12; followed: 1 BatchNorm2d, 1 Linear;")
