@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,6 +12,7 @@ import torch
 
 from course_utils import widgets as panels
 from course_utils.core.errors import CourseError
+from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
 
@@ -19,8 +21,11 @@ SMALL = {"initialisation_panel": {"images": torch.rand(4, 1, 8, 8), "width": 8}}
 
 
 @pytest.fixture(scope="module", params=panels.__all__)
-def panel(request) -> Panel:
-    return getattr(panels, request.param)(**SMALL.get(request.param, {}))
+def panel(request) -> Iterator[Panel]:
+    with pytest.MonkeyPatch.context() as patch:
+        # What a panel adds when it is left alone would be drawn between any two moves.
+        patch.setattr(WhenIdle, "ask", lambda _: None)
+        yield getattr(panels, request.param)(**SMALL.get(request.param, {}))
 
 
 def ends(control: widgets.Widget) -> list[Any]:
