@@ -66,7 +66,7 @@ def test_a_slider_by_keyboard_edits_the_courses_network(lab, course):
 
 def test_a_click_on_the_drawn_network_chooses_the_layer(lab, course):
     course.get_by_title("conv2", exact=True).click()
-    says(course, "conv2 as it is")
+    says(course, "conv2 unchanged")
     assert course.get_by_role("combobox", name="layer").input_value() == "conv2"
     assert lab.kernel("lab.settings")["out_channels"] == 32
     drawn = course.get_by_title("conv2", exact=True).bounding_box()
@@ -91,7 +91,7 @@ def test_a_slider_by_mouse(lab, course):
 
 def test_the_buttons_apply_and_undo(lab, course):
     course.get_by_role("button", name="Apply").click()
-    says(course, "conv2 as it is")
+    says(course, "conv2 unchanged")
     assert lab.kernel("lab.result.original is not None")
     course.get_by_role("button", name="Undo").click()
     course.get_by_role("button", name="Redo").and_(lab.page.locator(":enabled")).wait_for()
@@ -100,7 +100,7 @@ def test_the_buttons_apply_and_undo(lab, course):
 
 def test_an_impossible_setting_has_a_way_out(lab, course):
     course.get_by_role("combobox", name="layer").select_option("conv1")
-    says(course, "conv1 as it is")
+    says(course, "conv1 unchanged")
     slider = course.get_by_role("slider", name="groups")
     slider.focus()
     slider.press("ArrowRight")
@@ -140,27 +140,27 @@ def test_resnet_by_keyboard_and_mouse(lab, course):
     networks = course.get_by_role("combobox", name="network")
     networks.focus()
     networks.press("ArrowDown")
-    says(course, "ResNet, conv1 as it is")
+    says(course, "ResNet, conv1 unchanged")
     course.get_by_title("layer2.0.conv1", exact=True).click()
-    says(course, "layer2.0.conv1 as it is")
+    says(course, "layer2.0.conv1 unchanged")
     slider = course.get_by_role("slider", name="out_channels")
     slider.focus()
     slider.press("ArrowRight")
     says(course, "out_channels 128 → 129; followed: 1 BatchNorm2d, 1 Conv2d;")
     says(course, "the same function")
     course.get_by_role("button", name="Train briefly").click()
-    course.get_by_text("It gives 1,000 scores a picture").wait_for()
+    course.get_by_text("It returns 1,000 scores an image").wait_for()
 
 
 def test_a_network_of_the_notebook(lab, own):
-    says(own, "Mine, look as it is")
+    says(own, "Mine, look unchanged")
     slider = own.get_by_role("slider", name="out_channels")
     slider.focus()
     slider.press("ArrowRight")
     says(own, "out_channels 8 → 9; followed: 1 Conv2d, 1 Linear;")
     says(own, "the same function")
     own.get_by_title("see", exact=True).click()
-    says(own, "see as it is")
+    says(own, "see unchanged")
     assert lab.kernel("(mine.look.out_channels, own.model.see.in_channels)") == [8, 8]
     own.get_by_role("button", name="Show me the code").click()
     own.locator(".course-code").filter(has_text="model = mine").wait_for()

@@ -74,7 +74,6 @@ class Drawing:
         self._source = Block(
             "", "input", network.held_out.shape[0], network.held_out.shape[1:], None
         )
-        self._top = top
         width, height = style.cell
         columns = (WIDTH - 2 * EDGE) // width
         names = ["", *(block.name for block in network.blocks)]

@@ -27,7 +27,7 @@ def heading(result: EditResult) -> str:
     """Return the edit in a few words: "SimpleCNN: conv1, out_channels 16 → 24"."""
     network = type(result.before.model).__name__
     if result.report is None:
-        return f"{network}: {result.layer} as it is"
+        return f"{network}: {result.layer} unchanged"
     return f"{network}: {result.layer}, {', '.join(changes_in_words(result))}"
 
 
@@ -90,7 +90,7 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
     if result.report is None:
         block = result.before.block(result.layer)
         size = f" × {_by(block.size)}" if block.size else ""
-        text = f"{network}, {result.layer} as it is: {block.channels}{size} numbers,"
+        text = f"{network}, {result.layer} unchanged: {block.channels}{size} numbers,"
         text += f" {result.before.parameters:,} parameters in all"
         accuracy = result.accuracies[0] if measured else None
         if accuracy is not None:

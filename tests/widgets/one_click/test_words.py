@@ -35,7 +35,7 @@ def _pooled() -> nn.Sequential:
 
 
 def test_the_heading_names_the_edit():
-    assert heading(looked()) == "Sequential: 0 as it is"
+    assert heading(looked()) == "Sequential: 0 unchanged"
     assert heading(looked(out_channels=9, bias=False)) == (
         "Sequential: 0, out_channels 6 → 9, bias yes → no"
     )
