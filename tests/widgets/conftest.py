@@ -1,4 +1,4 @@
-"""Training panels on tiny data, and a way to hold a training in the middle of a step."""
+"""Panels that train on tiny data, and a way to hold a training before a step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DATA = toy_data()
 
 @pytest.fixture
 def panels(monkeypatch):
-    """All panels of a test; none trains on after it, and nothing is lost in a thread."""
+    """All panels of a test; their runs end with it, and no thread has lost an exception."""
     made, lost = [], []
     monkeypatch.setattr(threading, "excepthook", lost.append)
     with one_thread():
         yield made
         for panel in made:
             panel.stop()
-            assert panel.wait(30)
+            assert panel.wait(120)
     assert lost == []
 
 
@@ -44,21 +44,35 @@ def make(panels):
 
 
 @pytest.fixture
-def held(monkeypatch):
-    """Holds a training before its next step while it is cleared."""
-    gate, arrived = threading.Event(), threading.Event()
+def hold_steps(monkeypatch):
+    """Makes a training function wait before each step: hold_steps(owner, name) returns a gate.
+
+    The training goes on when the gate is set, or when it is stopped; `gate.arrived` is set at the
+    first step.
+    """
+
+    def hold(owner: object, name: str) -> threading.Event:
+        gate, train = threading.Event(), getattr(owner, name)
+        gate.arrived = threading.Event()
+
+        def held(*arguments, on_step, stop, **keywords):
+            def wait_then(step):
+                gate.arrived.set()
+                while not gate.wait(0.01) and not stop.is_set():
+                    pass
+                on_step(step)
+
+            return train(*arguments, on_step=wait_then, stop=stop, **keywords)
+
+        monkeypatch.setattr(owner, name, held)
+        return gate
+
+    return hold
+
+
+@pytest.fixture
+def held(hold_steps):
+    """Holds a training of the training panel while the gate is cleared."""
+    gate = hold_steps(module.ResumableTraining, "train")
     gate.set()
-    train = module.ResumableTraining.train
-
-    def slow(self, arguments, *, on_step, stop, **keywords):
-        def wait_then(step):
-            arrived.set()
-            while not gate.wait(0.01) and not stop.is_set():
-                pass
-            on_step(step)
-
-        return train(self, arguments, on_step=wait_then, stop=stop, **keywords)
-
-    monkeypatch.setattr(module.ResumableTraining, "train", slow)
-    gate.arrived = arrived
     return gate

@@ -1,4 +1,4 @@
-"""What the panels that compare runs share: on one that only counts, and on the real ones."""
+"""The shared part of panels that compare runs: on a panel that only counts, and on the real ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class View:
 
 
 class Counter(ComparesRuns, Panel):
-    """A run counts up; 13 is no plan, 14 fails on its way."""
+    """A run counts up; 13 is refused, 14 fails during the run."""
 
     def __init__(self):
         self.hold = threading.Event()
@@ -141,7 +141,7 @@ def test_errors_are_shown_and_then_over(panel, to, text):
 
 @dataclass(frozen=True)
 class Kind:
-    """A panel of the course, its module's training function, and what is seen after a run."""
+    """A panel of the course, the training function of its module, and its expected texts."""
 
     module: object
     train: str

@@ -67,7 +67,7 @@ def panel():
 
 
 def shown(panel: Panel) -> dict[str, object]:
-    """What the reader sees of a panel's state."""
+    """Return what the reader sees of a panel's state."""
     return {
         "error": panel._error.value,
         "message": panel._message.layout.display is None,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
 
 import numpy as np
 import pytest
@@ -221,23 +220,9 @@ class TestTraining:
         assert "done already" in lab.status
 
     @pytest.fixture
-    def held(self, monkeypatch):
-        """Holds a training before its next step while it is cleared."""
-        gate, arrived = threading.Event(), threading.Event()
-        train = module.train_briefly
-
-        def slow(network, *, on_step, stop, **keywords):
-            def wait_then(step):
-                arrived.set()
-                while not gate.wait(0.01) and not stop.is_set():
-                    pass
-                on_step(step)
-
-            return train(network, on_step=wait_then, stop=stop, **keywords)
-
-        monkeypatch.setattr(module, "train_briefly", slow)
-        gate.arrived = arrived
-        return gate
+    def held(self, hold_steps):
+        """Holds a brief training before its next step until the gate is set."""
+        return hold_steps(module, "train_briefly")
 
     def test_the_sliders_stay_live_and_the_result_finds_its_edit(self, lab, held):
         lab.set(out_channels=6)

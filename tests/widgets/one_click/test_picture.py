@@ -42,7 +42,7 @@ def test_what_is_said_beside_the_legend():
 
 
 def test_the_maps_of_both_sides_share_one_scale():
-    """Twice the answer is a stronger colour, so the picture before changes with that after."""
+    """Larger values after the edit make the colours before it paler."""
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(256, 3))
     network = MeasuredNetwork.for_data(model, DATA)
     plain, other = (
