@@ -1,4 +1,4 @@
-"""The shared part of panels that compare runs: on a panel that only counts, and on the real ones."""
+"""The shared part of panels that compare runs: on one that only counts, and on the real ones."""
 
 from __future__ import annotations
 
