@@ -216,12 +216,6 @@ def test_stop_is_quick_and_leaves_no_run(real, held):
     assert real.status == "Stopped: no run to compare."
 
 
-def test_another_panel_that_trains_stops_this_one(kind, real, held):
-    kind.panel(epochs=1).train(wait=True)
-    assert real.wait(120)
-    assert real.runs == [] and real.status.startswith("Another panel began to train")
-
-
 def test_a_run_on_its_way_is_shown(real, monkeypatch):
     monkeypatch.setattr(background, "monotonic", itertools.count(0, 0.1).__next__)
     seen = []
