@@ -154,7 +154,7 @@ class EditResult:
 
     @property
     def same_function(self) -> bool:
-        """Whether the outputs differ by rounding only."""
+        """True if the outputs differ by rounding only."""
         return self.difference < ROUNDING
 
     @cached_property
