@@ -13,7 +13,7 @@ PIP    := -m pip --disable-pip-version-check install $(if $(CI),-qq)
 
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
-PYTEST := $(RUN) -m pytest -p no:cacheprovider
+PYTEST := $(RUN) -m pytest -p no:cacheprovider -q -n $(JOBS) --dist loadscope
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/notebooks/sanitize.cfg
 
 # A stamp says that an installation is finished. If the folder is moved or renamed, the environment no longer
@@ -48,13 +48,13 @@ lint: $(TEST_STAMP) ## style and plain English only
 	$(RUN) -m tests.plain_english
 
 unit: $(TEST_STAMP) ## unit tests only
-	$(PYTEST) -q -n $(JOBS) --dist loadscope -m "not browser and not benchmark" tests
+	$(PYTEST) -p no:nbval -m "not browser and not benchmark" tests
 
 browser: $(TEST_STAMP) ## tests in a real JupyterLab only
-	$(PYTEST) -q -m browser tests/browser
+	$(PYTEST) -p no:nbval -m browser tests/browser
 
 nbval: $(TEST_STAMP) ## notebooks only: run each, compare with its committed outputs
-	env -u COURSE_DATA_DIR $(PYTEST) -q -n $(JOBS) --dist loadscope $(NBVAL) notebooks
+	env -u COURSE_DATA_DIR $(PYTEST) $(NBVAL) notebooks
 
 bench: $(TEST_STAMP) ## benchmarks (minutes; needs a quiet machine)
 	@status=0; for b in tests/benchmarks/bench_*.py; do \
