@@ -15,7 +15,8 @@ __all__ = public_names(
         "initialisation": "ACTIVATIONS SCHEMES initialise signal_spread SignalSpread",
         "learning_rate": "RatePlan RateRun rates_as_frame train_with",
         "optimizers": ("build_optimizer COMPARED_OPTIMIZERS optimizer_code OPTIMIZERS"),
-        "precision": "asked_for choose PLAIN Precision step_seconds",
+        "precision": "asked_for PLAIN Precision",
+        "probe": "choose step_seconds",
         "range_test": "KEPT range_test RangeTest",
         "regularisation": (
             "augmented DECAYING_OPTIMIZERS gaps_as_frame "

@@ -1,10 +1,10 @@
-"""Training by several processes at once, one for each GPU or processor.
+"""Training with several processes at once, one for each GPU or processor.
 
-`python -m torch.distributed.run --nproc_per_node 2 train.py` starts the same script twice; each
+`python -m torch.distributed.run --nproc_per_node 2 train.py` starts the same script twice. Each
 process (its number is the *rank*) computes the gradient of its own part of each batch, and
 `torch.nn.parallel.DistributedDataParallel` averages the gradients (Li et al. 2020, "PyTorch
-distributed: experiences on accelerating data parallel training"). All that `fit` needs for this is
-here. In one process each of these helpers does nothing.
+distributed: experiences on accelerating data parallel training"). `fit` finds here all that it
+needs for this. In one process these helpers change nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from course_utils.core import CourseError
-from course_utils.data import part_of
+from course_utils.core import CourseError, seed_layers
+from course_utils.data import ImageSet, part_of
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class Group:
     Attributes:
         rank: Number of this process, from 0.
         world_size: How many there are.
-        messages: gloo's process group, which carries numbers and objects on the CPU: to agree on
-            something does not make a GPU wait.
+        messages: The gloo process group, for numbers and objects on the CPU: exchanging them does
+            not make a GPU wait.
     """
 
     rank: int = 0
@@ -47,16 +47,52 @@ class Group:
     messages: Any = None
 
     def own(self, count: int) -> slice:
-        """The part of this rank of `count` things."""
+        """Return the part of this rank of `count` things."""
         return part_of(count, self.rank, self.world_size)
 
+    def own_part(self, image_set: ImageSet) -> ImageSet:
+        """Return the pictures of this rank; in one process the set itself."""
+        if self.world_size == 1:
+            return image_set
+        own = self.own(len(image_set))
+        return image_set.subset(range(own.start, own.stop))
+
     def share(self, count: int) -> float:
-        """The part of this rank as a share in [0, 1]; exactly 1 in one process."""
+        """Return the part of this rank as a share in [0, 1]; exactly 1 in one process."""
         part = self.own(count)
         return (part.stop - part.start) / count
 
+    def part_of_mean(self, loss: Tensor, size: int) -> Tensor:
+        """Return the part of this rank in the mean loss of a batch of `size` pictures.
+
+        The sum over the ranks is the mean over the whole batch, however it is divided.
+        """
+        return loss if self.world_size == 1 else loss * self.share(size)
+
+    def before_averaging(self, loss: Tensor) -> Tensor:
+        """Return a rank's part of the loss, scaled because `backward` averages over the ranks."""
+        return loss if self.world_size == 1 else loss * self.world_size
+
+    def seed_layers(self, device: torch.device, *numbers: int) -> None:
+        """Seed the layers that draw random numbers, such as dropout: each rank differently."""
+        seed_layers(device, *numbers, *([self.rank] if self.rank else []))
+
+    def fewest_pictures(self, model: nn.Module) -> int:
+        """Return how many pictures a batch needs: one for each rank, two with BatchNorm."""
+        return self.world_size * (1 + has_batch_norm(model))
+
+    def check_batch_size(self, batch_size: int, model: nn.Module) -> None:
+        """Raise a `CourseError` if a batch has too few pictures for several processes."""
+        needed = self.fewest_pictures(model)
+        if self.world_size > 1 and batch_size < needed:
+            why = ", and BatchNorm needs two pictures in each" if has_batch_norm(model) else ""
+            raise CourseError(
+                f"batch_size={batch_size} is shared by {self.world_size} processes{why}: give at "
+                f"least {needed}, or start fewer."
+            )
+
     def sum(self, numbers: Sequence[float]) -> list[float]:
-        """Each of `numbers` summed over the ranks, in float64."""
+        """Return each of `numbers` summed over the ranks, in float64."""
         if self.world_size == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64)
@@ -64,11 +100,11 @@ class Group:
         return total.tolist()
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true on any rank."""
+        """Return whether `flag` is true on any rank."""
         return self.sum([flag])[0] > 0
 
     def of_first(self, work: Callable[[], T]) -> T:
-        """Do `work` on rank 0 alone; every rank gets what it gave, or the exception it raised."""
+        """Call `work` on rank 0 alone; return its result, or raise its exception, on every rank."""
         if self.world_size == 1:
             return work()
         outcome: list[Any] = [None, None]
@@ -86,21 +122,21 @@ class Group:
 
     @contextlib.contextmanager
     def parallel(self, model: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-        """`model`, wrapped so that `backward` averages the gradients over the ranks.
+        """Wrap `model` so that `backward` averages the gradients over the ranks.
 
         All start with the weights and buffers of rank 0. The graph must be the same in every step;
-        parameters that it does not use keep no gradient, as in one process.
+        parameters that it does not use get no gradient, as in one process.
         """
         if self.world_size == 1:
             yield model
             return
         with self._batch_norm_of_all(model, device):
-            # static_graph notices unused parameters by itself in the first step, also where an L1
-            # penalty, which no forward pass knows of, gives them a gradient.
+            # static_graph finds unused parameters by itself in the first step, also where the L1
+            # penalty, which is outside the forward pass, gives them a gradient.
             yield DistributedDataParallel(model, process_group=self._of(device), static_graph=True)
 
     def share_buffers(self, model: nn.Module, device: torch.device) -> None:
-        """Give all ranks the buffers of rank 0, such as running statistics."""
+        """Copy the buffers of rank 0, such as running statistics, to all ranks."""
         if self.world_size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0, group=self._of(device))
@@ -121,14 +157,14 @@ class Group:
             if self.rank == 0:
                 warnings.warn(
                     "The model has BatchNorm: on the CPU each process normalises over its own part "
-                    "of the batch, so the numbers are not those of one process.",
+                    "of the batch, so the numbers differ from those of one process.",
                     stacklevel=6,  # the line that calls fit
                 )
             yield
             return
         try:
             for parent, name, layer in places:
-                # It shares parameters and running statistics with the layer that comes back.
+                # It shares parameters and running statistics with the original layer.
                 setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(layer))
             yield
         finally:
@@ -137,7 +173,7 @@ class Group:
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several that train together."""
+    """Return whether this process is one of several that train together."""
     if not dist.is_available():
         return False
     if dist.is_initialized():
@@ -146,17 +182,17 @@ def is_distributed() -> bool:
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether some layer normalises over the batch, which a single picture is none for."""
+    """Return whether some layer normalises over the batch, which takes at least two pictures."""
     return any(isinstance(layer, _BatchNorm) for layer in model.modules())
 
 
 def own_device(device: torch.device | str) -> torch.device | str:
-    """The GPU of this process where `device` is "auto" or "cuda"; any other device as it is.
+    """Return the GPU of this process if `device` is "auto" or "cuda", otherwise `device`.
 
-    It is that of `LOCAL_RANK`, or the current one where a launcher does not set it.
+    The GPU is the one of `LOCAL_RANK`, or the current one if the launcher does not set it.
 
     Raises:
-        CourseError: If there are fewer GPUs than processes, or the device cannot do this.
+        CourseError: If there are fewer GPUs than processes, or the device is "mps".
     """
     if not is_distributed():
         return device
@@ -176,10 +212,10 @@ def own_device(device: torch.device | str) -> torch.device | str:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
-    """The group of all processes that the launcher started.
+    """Return the group of all processes that the launcher started, for a `with` block.
 
-    If nobody has initialised `torch.distributed`, it is initialised for the block: nccl for CUDA,
-    else gloo. A process group of the caller's is used, and left as it is.
+    If `torch.distributed` is not initialised yet, it is initialised for the block: with nccl on
+    CUDA, otherwise with gloo. A process group of the caller is used and left unchanged.
 
     Raises:
         CourseError: If the environment says that there are several processes, but not how they
@@ -209,7 +245,7 @@ def _initialise(backend: str) -> None:
             f"they cannot find each other ({error}): start them with "
             "`python -m torch.distributed.run`, or remove WORLD_SIZE from the environment."
         ) from error
-    # Under a name of its own: a second group would find the addresses of the first in the store.
+    # Each group has its own name: a second one would find the addresses of the first in the store.
     store = dist.PrefixStore(f"fit {next(_numbers)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
 

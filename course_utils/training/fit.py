@@ -1,4 +1,4 @@
-"""Training a classifier: `fit` and what comes of it.
+"""Train a classifier with `fit`.
 
 >>> from course_utils.data import load_dataset
 >>> from course_utils.models import SimpleCNN
@@ -30,13 +30,22 @@ from course_utils.core import (
     seed_layers,
     use_threads,
 )
-from course_utils.data import Augment, Dataset
+from course_utils.data import Augment, Batches, Dataset
 from course_utils.metrics import check_model_fits
-from course_utils.training.distributed import has_batch_norm, joined, own_device
+from course_utils.training.checkpoint import Checkpoint
+from course_utils.training.distributed import Group, has_batch_norm, joined, own_device
 from course_utils.training.history import History, Step
-from course_utils.training.loop import Stopped, Training
-from course_utils.training.optimizers import OptimizerFactory, SchedulerFactory
+from course_utils.training.loop import Training, train
+from course_utils.training.optimizers import (
+    OptimizerFactory,
+    SchedulerFactory,
+    SteppedScheduler,
+    build_optimizer,
+    build_scheduler,
+)
 from course_utils.training.precision import PLAIN, Precision
+from course_utils.training.probe import AdaptivePrecision
+from course_utils.training.stopping import Stopped, StopRequest
 
 
 def fit(
@@ -62,131 +71,144 @@ def fit(
     on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `model`, in place, to tell the classes of `data` apart.
+    """Train `model`, in place, to classify the pictures of `data`.
 
     Each epoch shows every training picture once, in a new order, and then measures the model on the
-    validation pictures. Afterwards the model is in eval mode, on the device on which it was, its
-    weights in the usual memory layout; torch's global random numbers are as before.
+    validation pictures. Afterwards the model is in eval mode, on its own device, its weights in the
+    usual memory layout; torch's global random numbers do not change.
 
-    Order, augmentation and dropout are functions of (seed, epoch), so one seed gives the same
-    numbers on the same machine with the same `precision`. The weights that the model starts with
-    are the caller's: call `torch.manual_seed` before building it.
+    Order, augmentation and dropout depend on (seed, epoch) only, so one seed leads to the same
+    numbers on the same machine with the same `precision`. `seed` does not set the model's first
+    weights: call `torch.manual_seed` before you build the model.
 
-    Several processes: the same script, unchanged, trains on two GPUs or two processors when it is
+    Several processes: the same script, unchanged, trains on two GPUs or two processors if it is
     started by `python -m torch.distributed.run --nproc_per_node 2 train.py`:
 
     >>> model = SimpleCNN()  # doctest: +SKIP
     >>> history = fit(model, load_dataset("fashion-mnist"), batch_size=64)  # doctest: +SKIP
 
-    `batch_size` is still that of the whole batch, of which each process takes its part, and the
-    result is that of one process, within rounding. Two things differ: dropout draws other masks,
-    and on the CPU BatchNorm normalises over the part of each process (a warning says so; on CUDA it
-    becomes SyncBatchNorm meanwhile). All start with the weights of rank 0 and end with the same
-    weights and history; rank 0 alone shows the bar and reads and writes the checkpoint; callbacks
-    run in every process, and a `stop` in any of them stops all. An exception in a callback must
-    come in all, or end the program, as it does if nobody catches it. `precision="auto"` tries on
-    rank 0, once. The model must compute the same graph in each step; parameters it leaves unused
-    stay as they are.
+    Each process takes its part of each batch of `batch_size` pictures, and the result is the same
+    as with one process, within rounding. Two things differ: dropout draws other masks, and on the
+    CPU BatchNorm normalises over the part of each process (a warning says so; on CUDA it becomes
+    SyncBatchNorm during the training). All start with the weights of rank 0 and end with the same
+    weights and history. Only rank 0 shows the progress bar and reads and writes the checkpoint.
+    Callbacks run in every process, and a `stop` in any of them stops all. An exception in a
+    callback must be raised in all, or end the program, as it does if nothing catches it. With
+    `precision="auto"`, rank 0 chooses for all. The model must compute the same graph in each step;
+    parameters that it does not use do not change.
 
     Args:
-        model: Takes float32 (N, C, H, W), gives logits (N, classes).
+        model: Takes float32 (N, C, H, W), returns logits (N, classes).
         data: Its `train` and `validation` pictures are used, never `test`.
         epochs: Passes over the training pictures.
-        batch_size: Pictures in each step. A last batch of a single picture (with several processes,
-            of fewer than two for each) is left out if the model has BatchNorm, which cannot
-            normalise it; several processes need two for each of them in every other batch.
-        optimizer: A class or function that makes one of a list of parameters (those that require a
-            gradient), such as `torch.optim.SGD` or `partial(torch.optim.AdamW, weight_decay=0.05)`;
-            or a ready one. Default: AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay
-            regularization").
+        batch_size: Pictures in each step. If the model has BatchNorm, which cannot normalise a
+            single picture, a last batch with fewer than two pictures for each process is left out,
+            and every other batch needs at least two for each process.
+        optimizer: A class or function that takes a list of parameters (those that require a
+            gradient) and returns an optimizer, such as `torch.optim.SGD` or
+            `partial(torch.optim.AdamW, weight_decay=0.05)`; or a ready optimizer. Default: AdamW
+            (Loshchilov and Hutter 2019, "Decoupled weight decay regularization").
         learning_rate: Passed to the optimizer as `lr`. Default: 1e-3 for the default optimizer,
-            else the optimizer's own.
-        scheduler: A function that makes a schedule of the optimizer and of the number of times
-            that it will be stepped: `lambda optimizer, n: OneCycleLR(optimizer, 0.01, n)`; or a
-            ready one for a ready optimizer. `ReduceLROnPlateau` is given the validation loss after
-            each epoch.
+            otherwise the optimizer's own.
+        scheduler: A function that takes the optimizer and the number of scheduler steps and returns
+            a scheduler: `lambda optimizer, n: OneCycleLR(optimizer, 0.01, n)`; or a ready one for a
+            ready optimizer. `ReduceLROnPlateau` is given the validation loss after each epoch.
         scheduler_every: "step" or "epoch".
         label_smoothing: Share of the label that is spread over all classes (Szegedy et al. 2016,
             "Rethinking the Inception architecture for computer vision").
-        l1: Factor of the sum of the weights' magnitudes in what is minimised; biases and the
-            parameters of normalisation layers are left out.
+        l1: Factor of the sum of the weights' absolute values in the loss; biases and the parameters
+            of normalisation layers are left out.
         augment: Random changes of the training pictures.
-        device: "auto" takes a CUDA GPU if there is one and else the CPU.
+        device: "auto" takes a CUDA GPU if there is one, otherwise the CPU.
         precision: "auto" tries for a moment what is fastest here (see
-            `course_utils.training.precision`), and again if the steps suddenly become slow;
-            "float32" computes plainly; "bfloat16" uses autocast and channels_last wherever it runs.
+            `course_utils.training.probe`), and again if the steps suddenly become slow; "float32"
+            computes plainly; "bfloat16" always uses autocast and channels_last.
         seed: Of order, augmentation and dropout.
         checkpoint: File that is written after each epoch.
-        resume: Go on after the last epoch in `checkpoint`, if the file exists, to the very numbers
-            of a training without interruption. The other arguments must be as they were; more
-            epochs are allowed if there is no schedule.
+        resume: Continue after the last epoch in `checkpoint`, if the file exists; the numbers are
+            those of a training without interruption. The other arguments must be the same; more
+            epochs are allowed if there is no scheduler.
         stop: When it is set, training ends before the next step.
         on_step: Called after each step.
-        on_epoch: Called with the history so far after each epoch. Both callbacks run in the thread
-            of `fit`; an exception in them ends the training and comes out of `fit`.
+        on_epoch: Called with the history after each epoch. Both callbacks run in the thread of
+            `fit`; an exception in them ends the training, and `fit` raises it.
         progress: Show a progress bar.
 
     Raises:
         Diverged: If the loss is nan or infinite.
-        CourseError: If model, data and settings do not go together, the checkpoint is damaged or
+        CourseError: If model, data and settings do not fit together, the checkpoint is damaged or
             belongs to another training, or there are more processes than pictures in a batch (with
             BatchNorm, than half of them) or than GPUs.
     """
     _check_settings(epochs, batch_size, scheduler_every, label_smoothing, l1)
     target = pick_device(own_device(device))
     with joined(target) as group, borrowed(model, target), private_random_numbers(target):
-        if batch_size < group.world_size:
-            raise CourseError(
-                f"batch_size={batch_size} is shared by {group.world_size} processes: give at least "
-                f"{group.world_size}, or start fewer."
-            )
-        if group.world_size > 1 and has_batch_norm(model) and batch_size < 2 * group.world_size:
-            raise CourseError(
-                f"batch_size={batch_size} is shared by {group.world_size} processes, and BatchNorm "
-                f"needs two pictures in each: give at least {2 * group.world_size}, or start fewer."
-            )
+        group.check_batch_size(batch_size, model)
         seed_layers(target, seed)
         check_model_fits(model, data, target)
-        training = Training(
-            model,
-            data,
-            target,
-            group,
-            epochs=epochs,
-            batch_size=batch_size,
-            label_smoothing=label_smoothing,
-            l1=l1,
-            augment=augment,
-            seed=seed,
-            stop=stop,
-            on_step=on_step,
-        )
-        training.set_optimizer(optimizer, learning_rate, scheduler, scheduler_every)
-        before = None
-        if checkpoint is not None and resume and group.of_first(Path(checkpoint).exists):
-            before = training.load(checkpoint)
-        with _bar(progress and group.rank == 0, training) as bar:
+        batches = _training_batches(data, batch_size, augment, seed, target, group, model)
+        steps = epochs * len(batches)
+        optimizer = build_optimizer(model, optimizer, learning_rate)
+        count = steps if scheduler_every == "step" else epochs
+        stepped = SteppedScheduler(build_scheduler(optimizer, scheduler, count), scheduler_every)
+        if stepped.plateau and not len(data.validation):
+            raise CourseError(
+                "ReduceLROnPlateau watches the validation loss, but there are no validation "
+                "pictures: load the data with validation=0.1, or take another schedule."
+            )
+        history, before, file = History(), None, None
+        if checkpoint is not None:
+            settings = {
+                "pictures": len(data.train),
+                "batch_size": batch_size,
+                "label_smoothing": float(label_smoothing),
+                "l1": float(l1),
+                "augment": repr(augment),
+                "seed": seed,
+            }
+            file = Checkpoint(Path(checkpoint), group, model, optimizer, stepped, epochs, settings)
+            if resume and file.exists():
+                history, before = file.load()
+        stop_request = StopRequest(stop, group)
+        adaptive = AdaptivePrecision(model, target, history, stop_request)
+        with _bar(progress and group.rank == 0, steps, done=len(history.step_loss)) as bar:
             try:
-                training.set_precision(precision, before)
-                with group.parallel(model, target) as training.parallel:
-                    for epoch in range(len(training.history.epoch), epochs):
-                        training.run_epoch(epoch, bar)
-                        if checkpoint is not None:
-                            training.save(checkpoint)
-                        if on_epoch is not None:
-                            on_epoch(training.history)
+                adaptive.start(precision, lambda: next(iter(batches))[0], group, before)
+                with group.parallel(model, target) as parallel:
+                    training = Training(
+                        model=model,
+                        parallel=parallel,
+                        device=target,
+                        group=group,
+                        data=data,
+                        batches=batches,
+                        epochs=epochs,
+                        optimizer=optimizer,
+                        scheduler=stepped,
+                        label_smoothing=label_smoothing,
+                        l1=l1,
+                        seed=seed,
+                        precision=adaptive,
+                        history=history,
+                        checkpoint=file,
+                        stop=stop_request,
+                        on_step=on_step,
+                        on_epoch=on_epoch,
+                        bar=bar,
+                    )
+                    train(training)
             except Stopped:
                 group.share_buffers(model, target)
-                done = len(training.history.step_loss)
-                training.history.stopped = f"stopped after step {done:,} of {training.steps:,}"
-    return training.history
+                history.stopped = f"stopped after step {len(history.step_loss):,} of {steps:,}"
+    return history
 
 
 @contextlib.contextmanager
 def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Move `model` to `device`; afterwards back to where it was, in eval mode and the usual layout.
+    """Move `model` to `device` for a block, and back afterwards.
 
-    The number of threads is afterwards as it was, too.
+    Afterwards it is in eval mode, without gradients and in the usual memory layout, and the number
+    of threads is as before.
     """
     first = next(model.parameters(), None)
     home = first.device if first is not None else device
@@ -196,20 +218,44 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
         yield
     finally:
         use_threads(threads)
-        model.zero_grad()  # to None: gradients may lie in memory with the channels last
+        model.zero_grad()  # to None: gradients may have the channels last in memory
         PLAIN.arrange_model(model)
         model.to(home)
         model.eval()
 
 
+def _training_batches(
+    data: Dataset,
+    batch_size: int,
+    augment: Augment | None,
+    seed: int,
+    device: torch.device,
+    group: Group,
+    model: nn.Module,
+) -> Batches:
+    rest = len(data.train) % batch_size
+    too_small = len(data.train) > rest > 0 and rest < group.fewest_pictures(model)
+    return Batches(
+        data.train,
+        batch_size,
+        mean=data.mean,
+        std=data.std,
+        shuffle=True,
+        augment=augment,
+        seed=seed,
+        device=device,
+        drop_last=too_small and has_batch_norm(model),
+        rank=group.rank,
+        world_size=group.world_size,
+    )
+
+
 @contextlib.contextmanager
-def _bar(show: bool, training: Training) -> Iterator[Any]:
-    """A progress bar over all steps, or something that takes the same calls and shows nothing."""
+def _bar(show: bool, steps: int, done: int) -> Iterator[Any]:
+    """Show a progress bar over all steps, or an object with the same methods that shows nothing."""
     from tqdm.auto import tqdm
 
-    done = len(training.history.step_loss)
-    bar = tqdm(total=training.steps, initial=done, desc="training", unit="step", disable=not show)
-    with bar:
+    with tqdm(total=steps, initial=done, desc="training", unit="step", disable=not show) as bar:
         yield bar
 
 

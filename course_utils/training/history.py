@@ -1,19 +1,26 @@
-"""What is known about a training while it runs and when it is over."""
+"""The record of a training: what is known while it runs and afterwards."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
+import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from course_utils.core import CourseError
+from course_utils.training.distributed import Group
 
 
 class Step(NamedTuple):
-    """One step of the optimizer, as `on_step` of `fit` is told of it.
+    """One step of the optimizer, as `fit` passes it to `on_step`.
 
-    `step` counts from 1 to `steps` over all epochs, `epoch` from 1 to `epochs`; `loss` is that of
-    the batch before the step, `learning_rate` the one the step was made with.
+    `step` counts from 1 to `steps` over all epochs, `epoch` from 1 to `epochs`. `loss` is the
+    loss of the batch before the step, `learning_rate` the rate of the step.
     """
 
     step: int
@@ -26,21 +33,21 @@ class Step(NamedTuple):
 
 @dataclass
 class History:
-    """How a training went: one number for each finished epoch, and two for each step.
+    """The course of a training: numbers for each finished epoch, and two for each step.
 
     Attributes:
         epoch: 1, 2, 3, ...
-        train_loss: Mean over the epoch of the cross-entropy in nats that was minimised: with label
+        train_loss: Mean cross-entropy of the epoch in nats, as it was minimised: with label
             smoothing and dropout, without an L1 penalty.
-        train_accuracy: Share of the training pictures that were right when they came up, so in the
-            middle of learning, augmented and with dropout.
+        train_accuracy: Share of the training pictures that the model classified correctly during
+            the epoch, while it learned, with augmentation and dropout.
         validation_loss, validation_accuracy: On the validation pictures after the epoch, in eval
-            mode and float32, without label smoothing; nan where there is no validation picture.
-        learning_rate: Of the epoch's last step (the first parameter group's).
-        seconds: Time that the epoch took, with its validation.
+            mode and float32, without label smoothing; nan without validation pictures.
+        learning_rate: Of the epoch's last step (first parameter group).
+        seconds: Time of the epoch, with its validation.
         step_loss, step_learning_rate: The same two for each step, also of an unfinished epoch.
-        precision: In which number format it was computed, and why; differs between machines.
-        stopped: Why it ended before its last epoch; None if it did not.
+        precision: The number format, and the reason for it; differs between machines.
+        stopped: Where it was stopped before its last epoch; None if it was not.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -56,7 +63,7 @@ class History:
     stopped: str | None = None
 
     def summary(self) -> str:
-        """One line about the last finished epoch; no times, so it is much the same everywhere."""
+        """Return one line about the last finished epoch, without times."""
         end = f" ({self.stopped})" if self.stopped else ""
         if not self.epoch:
             return f"no epoch finished{end}"
@@ -71,17 +78,17 @@ class History:
         return line + end
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it in lists, numbers and texts; `History(**...)` makes it a history again."""
+        """Return lists, numbers and texts from which `History(**...)` makes the same history."""
         return dataclasses.asdict(self)
 
 
 class Diverged(CourseError):
-    """The loss is no finite number any more, so there is nothing left to learn from.
+    """The loss is not a finite number any more, so training cannot go on.
 
     Attributes:
-        step, epoch: Where, both counted from 1.
-        learning_rate: With which the step before was made.
-        suggestion: A smaller learning rate to try.
+        step, epoch: Where it happened, both counted from 1.
+        learning_rate: Of the step before; None if there was no step.
+        suggestion: A smaller learning rate to try; None if there was no step.
         history: What was recorded until then.
     """
 
@@ -91,7 +98,7 @@ class Diverged(CourseError):
         self.learning_rate = rates[-1] if rates else None
         self.suggestion = None
         text = (
-            f"The very first loss is {loss}, before anything was learnt: look for nan, inf or huge "
+            f"The very first loss is {loss}, before the first step: look for nan, inf or huge "
             "numbers in the model's weights (initialisation) or the pictures (normalisation)."
         )
         if self.learning_rate is not None:
@@ -104,3 +111,84 @@ class Diverged(CourseError):
             )
             text += f" instead of {peak:.3g}." if peak != self.learning_rate else "."
         super().__init__(text)
+
+
+LOOK_EVERY = 16
+"""Steps between two looks at the losses where a look makes the device wait."""
+
+
+class Recorder:
+    """Writes the history of a training, step by step and epoch by epoch.
+
+    Args:
+        history: To write; it may contain epochs already.
+        group: The processes that train together; losses are those of the whole batches.
+        device: Of the losses.
+        look_every: Steps between two looks at the losses, which then come to the CPU.
+    """
+
+    def __init__(
+        self, history: History, group: Group, device: torch.device, look_every: int
+    ) -> None:
+        self.history, self.group, self.device = history, group, device
+        self.look_every = look_every
+        self._unread: list[Tensor] = []  # losses that are still on the device
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Begin an epoch, counted from 0."""
+        self._began = time.perf_counter()
+        self._epoch = epoch + 1
+        self._first = len(self.history.step_loss)
+        self._right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._sizes: list[int] = []
+
+    def begin_step(self, size: int, learning_rate: float) -> None:
+        """Note the size of the batch, over all processes, and the learning rate of the step."""
+        self.size, self._rate = size, learning_rate
+
+    def add(self, loss: Tensor, right: Tensor) -> None:
+        """Record a step.
+
+        Args:
+            loss: The part of this process in the batch's mean loss.
+            right: For each picture of this process, whether the answer was right.
+
+        Raises:
+            Diverged: If a loss is not finite.
+        """
+        self._unread.append(loss)
+        if len(self._unread) >= self.look_every:
+            self.read_losses()
+        own = self.group.own(self.size)  # where there are too few pictures, one more was shown
+        self._right += right[: own.stop - own.start].sum()
+        self.history.step_learning_rate.append(self._rate)
+        self._sizes.append(self.size)
+
+    def read_losses(self) -> None:
+        """Bring the losses to the CPU and check them.
+
+        Raises:
+            Diverged: If one is not finite.
+        """
+        for value in self.group.sum(torch.stack(self._unread).tolist()) if self._unread else ():
+            if not math.isfinite(value):
+                raise Diverged(value, len(self.history.step_loss) + 1, self._epoch, self.history)
+            self.history.step_loss.append(value)
+        self._unread.clear()
+
+    def last_step(self, steps: int, epochs: int) -> Step:
+        """Return the last step, of `steps` in `epochs`."""
+        losses = self.history.step_loss
+        return Step(len(losses), steps, self._epoch, epochs, losses[-1], self._rate)
+
+    def end_epoch(self, validation_loss: float, validation_accuracy: float) -> None:
+        """Record an epoch and its validation."""
+        h, shown = self.history, sum(self._sizes)
+        losses = h.step_loss[self._first :]
+        h.train_loss.append(sum(map(operator.mul, losses, self._sizes)) / shown)
+        h.train_accuracy.append(self.group.sum([self._right.item()])[0] / shown)
+        h.validation_loss.append(validation_loss)
+        h.validation_accuracy.append(validation_accuracy)
+        h.learning_rate.append(self._rate)
+        h.seconds.append(time.perf_counter() - self._began)
+        h.epoch.append(self._epoch)  # last: another thread counts the finished epochs by these

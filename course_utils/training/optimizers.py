@@ -1,4 +1,4 @@
-"""The course's table of optimizers, and optimizers and schedules from what a reader writes.
+"""The course's table of optimizers; making optimizers and schedulers from what a reader writes.
 
 The optimizers of the table:
 
@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from course_utils.core import CourseError
 
 OptimizerFactory = Callable[..., Optimizer]
-"""Parameters, and perhaps lr=, to an optimizer: `torch.optim.SGD`, a `functools.partial`, ..."""
+"""Takes parameters, and perhaps lr=; returns an optimizer: `torch.optim.SGD`, a `partial`, ..."""
 
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
-"""Optimizer and the number of times that it will be stepped, to a schedule."""
+"""Takes an optimizer and the number of scheduler steps; returns a scheduler."""
 
 OPTIMIZERS: dict[str, OptimizerFactory] = {
     "SGD": torch.optim.SGD,
@@ -36,17 +36,17 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
     "Adam": torch.optim.Adam,
     "AdamW": torch.optim.AdamW,
 }
-"""The optimizers of the course by name; all else is torch's default."""
+"""The optimizers of the course by name; other settings are torch's defaults."""
 
 COMPARED_OPTIMIZERS = ("SGD + momentum", "RMSprop", "Adam", "AdamW")
-"""Names of those that notebook 03_1 compares and that a search may choose."""
+"""Names of the optimizers that notebook 03_1 compares and that a search may choose."""
 
 DEFAULT_LEARNING_RATE = 1e-3
 """Of the default optimizer, AdamW."""
 
 
 def optimizer_code(name: str, *, prefix: str = "", **options: Any) -> str:
-    """Return Python that makes the entry `name` of `OPTIMIZERS`, with further `options`.
+    """Return Python code that makes the entry `name` of `OPTIMIZERS`, with further `options`.
 
     Args:
         prefix: Written before the name of the class, such as "torch.optim.".
@@ -66,17 +66,17 @@ def build_optimizer(
     optimizer: OptimizerFactory | Optimizer | None = None,
     learning_rate: float | None = None,
 ) -> Optimizer:
-    """An optimizer of the parameters of `model` that require a gradient.
+    """Return an optimizer of the parameters of `model` that require a gradient.
 
     Args:
-        model: Where it will be trained, so on its device.
-        optimizer: A class or function that makes one of a list of parameters; a ready one, which is
-            given back; or None for AdamW.
+        model: On the device where it will be trained.
+        optimizer: A class or function that takes a list of parameters and returns an optimizer; a
+            ready optimizer, which is returned; or None for AdamW.
         learning_rate: Passed on as `lr` if it is given.
 
     Raises:
         CourseError: If nothing requires a gradient, a ready optimizer belongs to another model, or
-            one is asked for that needs more than one look at each batch.
+            the optimizer needs each batch several times (LBFGS).
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
@@ -97,7 +97,7 @@ def build_optimizer(
                 "The optimizer holds no parameter of this model: make it of model.parameters(), "
                 "after the last change of the model's layers."
             )
-        # What it has gathered about the parameters follows them to their device.
+        # This moves its state to the device of the parameters.
         optimizer.load_state_dict(optimizer.state_dict())
     elif optimizer is None:
         optimizer = torch.optim.AdamW(trained, **({"lr": DEFAULT_LEARNING_RATE} | rate))
@@ -105,7 +105,7 @@ def build_optimizer(
         optimizer = optimizer(trained, **rate)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise CourseError(
-            "LBFGS looks at each batch several times, which fit does not do: take SGD or AdamW."
+            "LBFGS needs each batch several times, which fit does not do: take SGD or AdamW."
         )
     return optimizer
 
@@ -113,7 +113,7 @@ def build_optimizer(
 def build_scheduler(
     optimizer: Optimizer, scheduler: SchedulerFactory | LRScheduler | None, count: int
 ) -> LRScheduler | None:
-    """A schedule for `optimizer` that is stepped `count` times; None stays None.
+    """Return a scheduler for `optimizer` that is stepped `count` times; None for None.
 
     Raises:
         CourseError: If it cannot be made, or a ready one belongs to another optimizer.
@@ -135,3 +135,27 @@ def build_scheduler(
             "that makes the schedule."
         )
     return scheduler
+
+
+class SteppedScheduler:
+    """A scheduler that is stepped after each step or after each epoch; or none.
+
+    Args:
+        scheduler: `ReduceLROnPlateau` is stepped after each epoch, with the validation loss.
+        every: "step" or "epoch".
+    """
+
+    def __init__(self, scheduler: LRScheduler | None, every: str) -> None:
+        self.scheduler = scheduler
+        self.plateau = isinstance(scheduler, ReduceLROnPlateau)
+        self.every = "epoch" if self.plateau else every
+
+    def after_step(self) -> None:
+        """Call this after each step of the optimizer."""
+        if self.scheduler is not None and self.every == "step":
+            self.scheduler.step()
+
+    def after_epoch(self, validation_loss: float) -> None:
+        """Call this after each epoch."""
+        if self.scheduler is not None and self.every == "epoch":
+            self.scheduler.step(*([validation_loss] if self.plateau else []))

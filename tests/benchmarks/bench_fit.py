@@ -29,7 +29,7 @@ from torchvision import transforms
 from course_utils.data import Augment, Dataset, ImageSet, load_dataset
 from course_utils.models import SimpleCNN
 from course_utils.training import PLAIN, Precision, Step, choose, fit
-from course_utils.training.precision import forget
+from course_utils.training.probe import forget
 
 BATCH = 64
 PICTURES = 140 * BATCH

@@ -12,21 +12,14 @@ import torch.distributed as dist
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
 from course_utils.data.sets import Batches, part_of
 from course_utils.training import distributed
 from course_utils.training.distributed import Group
-from tests import distributed_cases as cases
 from tests.toys import same, toy_data, toy_model
+from tests.training import distributed_cases as cases
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +31,14 @@ def folder(tmp_path_factory) -> Path:
 def ranks(folder) -> list[dict]:
     """What each of two processes found; they are started only once, as this takes seconds."""
     launcher = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc_per_node 2"
-    command = [sys.executable, "-m", *launcher.split(), "-m", "tests.distributed_cases", folder]
+    command = [
+        sys.executable,
+        "-m",
+        *launcher.split(),
+        "-m",
+        "tests.training.distributed_cases",
+        folder,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if sys.platform == "linux":  # gloo then never looks up this machine's name
         environment["GLOO_SOCKET_IFNAME"] = "lo"

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import pytest
+import math
 
-from course_utils.core.errors import CourseError
-from course_utils.training.history import Diverged, History
+import pytest
+import torch
+
+from course_utils.core import CourseError
+from course_utils.training import loop
+from course_utils.training.history import Diverged, History, Recorder
+from tests.toys import toy_model
+from tests.training.toy_fit import quick
 
 
 def test_summary():
@@ -35,3 +41,44 @@ def test_diverged_suggests_a_tenth(rate, suggestion):
     error = Diverged(float("nan"), 3, 1, History(step_learning_rate=[rate, rate]))
     assert error.suggestion == suggestion and error.learning_rate == rate
     assert f"Try a learning rate of {suggestion:g}." in str(error)
+
+
+def test_divergence_names_the_learning_rate_and_a_smaller_one():
+    model = toy_model()
+    with pytest.raises(Diverged) as caught:
+        quick(model, epochs=20, optimizer=torch.optim.SGD, learning_rate=1e9)
+    error = caught.value
+    assert "1e+09" in str(error) and "1e+08" in str(error)
+    assert error.learning_rate == 1e9 and error.suggestion == 1e8
+    assert error.step == len(error.history.step_loss) + 1 > 1
+    assert all(map(math.isfinite, error.history.step_loss))
+    assert not model.training
+
+
+def test_losses_looked_at_now_and_then_are_the_same(monkeypatch):
+    """On a GPU each look would make it wait, so there are fewer."""
+    eager = quick(toy_model(), epochs=2)
+
+    def patient(*args, look_every):
+        return Recorder(*args, look_every=3)
+
+    monkeypatch.setattr(loop, "Recorder", patient)
+    history = quick(toy_model(), epochs=2)
+    assert history.step_loss == eager.step_loss and history.train_loss == eager.train_loss
+    with pytest.raises(Diverged) as caught:
+        quick(toy_model(), epochs=9, optimizer=torch.optim.SGD, learning_rate=1e9)
+    assert caught.value.step == len(caught.value.history.step_loss) + 1
+    assert caught.value.learning_rate == 1e9
+
+
+def test_weights_that_are_nan_from_the_start():
+    model = toy_model()
+    with torch.no_grad():
+        model[6].bias[0] = math.nan
+    with pytest.raises(Diverged, match="very first loss is nan"):
+        quick(model, epochs=1)
+
+
+def test_history_is_its_own_dictionary():
+    history = quick(toy_model(), epochs=1)
+    assert History(**history.as_dict()) == history

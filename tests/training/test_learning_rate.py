@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
 from course_utils.training.learning_rate import (
     RatePlan,
     train_with,
@@ -21,12 +20,6 @@ from course_utils.training.schedules import Schedule
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data(train=90)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def quick(data=DATA, model=toy_model, **plan):

@@ -4,45 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.training import precision
-from course_utils.training.precision import (
-    PLAIN,
-    Precision,
-    Watch,
-    asked_for,
-    choose,
-    fall_back,
-    named,
-    step_seconds,
-)
+from course_utils.core import CourseError
+from course_utils.training.precision import PLAIN, Precision, asked_for
 from tests.toys import same, toy_model, weights
-
-BF16 = "bfloat16, channels_last"
-
-
-@pytest.fixture(autouse=True)
-def _forget():
-    precision.forget()
-    yield
-    precision.forget()
 
 
 def images(channels: int = 1) -> torch.Tensor:
     return torch.rand(4, channels, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
-def measured(monkeypatch, seconds: dict[str, float]) -> list:
-    calls: list = []
-
-    def measure(model, images, candidates, between=None):
-        calls.append(candidates)
-        return seconds
-
-    monkeypatch.setattr(precision, "_measure", measure)
-    return calls
 
 
 @given(
@@ -54,7 +23,7 @@ def measured(monkeypatch, seconds: dict[str, float]) -> list:
     )
 )
 def test_every_name_is_understood(choice):
-    assert named(choice.name) == choice
+    assert Precision.from_name(choice.name) == choice
     assert asked_for(choice) is choice
 
 
@@ -69,134 +38,6 @@ def test_bfloat16_is_asked_for_with_the_layout_that_it_needs():
 def test_other_names_are_not(name):
     with pytest.raises(CourseError, match="'auto', 'float32', 'bfloat16'"):
         asked_for(name)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "winner"),
-    [
-        ({"float32": 1.0}, "float32"),
-        ({"float32": 1.0, "float32, channels_last": 0.97}, "float32"),
-        ({"float32": 1.0, "float32, channels_last": 0.9}, "float32, channels_last"),
-        ({"float32": 1.0, BF16: 0.9}, "float32"),
-        ({"float32": 1.0, BF16: 0.8}, BF16),
-        ({"float32": 1.0, "float32, channels_last": 0.8, BF16: 0.75}, "float32, channels_last"),
-        ({"float32": 1.0, "float32, channels_last": 0.8, BF16: 0.5}, BF16),
-        ({"float32": 1.0, BF16: 0.5, f"{BF16}, 1 thread": 0.45}, BF16),
-        ({"float32": 1.0, BF16: 0.5, f"{BF16}, 1 thread": 0.05}, f"{BF16}, 1 thread"),
-        ({"float32": 1.0, "bfloat16": 0.5, "bfloat16, 1 thread": 0.1}, "bfloat16, 1 thread"),
-        ({"float32": 1.0, BF16: 9.0, "float32, 1 thread": 0.1}, "float32, 1 thread"),
-    ],
-)
-def test_takes_what_is_clearly_faster(monkeypatch, seconds, winner):
-    measured(monkeypatch, seconds)
-    choice = choose(toy_model(), images())
-    assert choice.name == winner
-    assert choice.seconds == seconds
-    assert ("nothing was faster" in choice.reason) == (winner in ("float32", "float32, 1 thread"))
-    assert ("with more threads all was slower" in choice.reason) == ("1 thread" in winner)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "reason"),
-    [
-        ({"float32": 1.0, BF16: 0.5}, "2.0 times as fast as plain float32 in a short probe"),
-        ({"float32": 1.0, BF16: 0.01}, "many times as fast as plain float32 in a short probe"),
-        (
-            {"float32": 9.0, "float32, 1 thread": 0.3, f"{BF16}, 1 thread": 0.1},
-            "3.0 times as fast as plain float32, and with more threads all was slower "
-            "in a short probe",
-        ),
-    ],
-)
-def test_says_why(monkeypatch, seconds, reason):
-    measured(monkeypatch, seconds)
-    assert choose(toy_model(), images()).reason == reason
-
-
-def test_measures_once_for_equal_models_and_batches(monkeypatch):
-    calls = measured(monkeypatch, {"float32": 1.0, BF16: 0.5})
-    first = choose(toy_model(), images())
-    assert choose(toy_model(seed=1), images() + 1) == first and len(calls) == 1
-    choose(toy_model(), images()[:2])
-    choose(toy_model(dropout=0.5), images())
-    choose(toy_model().eval(), images())
-    assert len(calls) == 4
-    precision.forget()
-    choose(toy_model(), images())
-    assert len(calls) == 5
-
-
-def test_a_busy_moment_is_not_remembered(monkeypatch):
-    calls = measured(monkeypatch, {"float32": 1.0, "float32, 1 thread": 0.1})
-    for _ in range(2):
-        assert choose(toy_model(), images()).threads == 1
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_training_under_way_never_loses_precision(monkeypatch, dtype):
-    calls = measured(monkeypatch, {"float32": 1.0})
-    fall_back(toy_model(), images(), Precision(dtype))
-    assert (torch.bfloat16 in {c.dtype for c in calls[0]}) == (dtype == torch.bfloat16)
-
-
-def test_the_probe_leaves_everything_as_it_was():
-    model = toy_model(norm=True, dropout=0.5).train()
-    model[0].weight.grad = torch.ones_like(model[0].weight)
-    before, threads = weights(model), torch.get_num_threads()
-    state, strides = torch.get_rng_state(), [p.stride() for p in model.parameters()]
-    choice = choose(model, images())
-    assert {"float32", BF16} <= choice.seconds.keys()
-    assert all(0 < seconds < 600 for seconds in choice.seconds.values())
-    assert same(before, weights(model))
-    assert torch.equal(state, torch.get_rng_state())
-    assert torch.get_num_threads() == threads
-    assert [p.stride() for p in model.parameters()] == strides
-    assert torch.equal(model[0].weight.grad, torch.ones(6, 1, 3, 3))
-    assert model[6].weight.grad is None and model.training
-
-
-def test_frozen_layers_are_probed_as_frozen():
-    model = toy_model()
-    model[0].requires_grad_(False)
-    choose(model, images())
-    assert not model[0].weight.requires_grad and model[6].weight.requires_grad
-
-
-class Views(nn.Module):
-    """What the article writes: `x.view`, which fails with the channels last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(2, 6, 3, padding=1)
-        self.out = nn.Linear(6 * 64, 3)
-
-    def forward(self, x):
-        return self.out(self.conv(x).view(len(x), -1))
-
-
-def test_what_does_not_work_is_left_out():
-    choice = choose(Views(), images(2))
-    assert not any("channels_last" in name for name in choice.seconds)
-    assert not choice.channels_last
-
-
-def test_a_model_that_does_not_run_at_all():
-    with pytest.raises(RuntimeError, match="channels"):
-        choose(toy_model(3), images(1))
-
-
-def test_between_is_called_and_may_end_the_probe():
-    def between():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        choose(toy_model(), images(), between=between)
-
-
-def test_other_devices_are_not_measured():
-    choice = choose(toy_model().to("meta"), images().to("meta"))
-    assert choice == PLAIN and "not measured on meta" in choice.reason
 
 
 def test_arranges_weights_and_pictures():
@@ -221,39 +62,3 @@ def test_autocast():
         assert (x @ x).dtype == torch.bfloat16
     with PLAIN.autocast(x.device):
         assert (x @ x).dtype == torch.float32
-
-
-def test_watch_waits_for_several_slow_steps_in_a_row():
-    watch = Watch(Precision(seconds={"float32": 0.01}))
-    slow, fine = [1.0] * (Watch.PATIENCE - 1), 0.02
-    assert not any(watch.collapsed(t) for t in [*slow, fine, *slow, fine])
-    assert [watch.collapsed(1.0) for _ in range(Watch.PATIENCE)][-1]
-
-
-def test_watch_knows_nothing_of_what_was_not_measured():
-    watch = Watch(asked_for("bfloat16"))
-    assert not any(watch.collapsed(1e6) for _ in range(20))
-
-
-def test_a_step_is_timed_without_a_trace():
-    model = toy_model(dropout=0.5, norm=True).train()
-    before, state = weights(model), torch.get_rng_state()
-    calls: list[None] = []
-    seconds = step_seconds(model, images(), steps=3, between=lambda: calls.append(None))
-    assert 0 < seconds < 60 and len(calls) == 3
-    assert same(before, weights(model)) and torch.equal(state, torch.get_rng_state())
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def test_of_several_steps_the_fastest_counts(monkeypatch):
-    times = iter([0.3, 0.1, 0.2])
-    monkeypatch.setattr(precision, "_step_seconds", lambda *_: next(times))
-    assert step_seconds(toy_model(), images(), steps=3) == 0.1
-
-
-def test_the_timing_can_be_ended():
-    def stop() -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        step_seconds(toy_model(), images(), between=stop)

@@ -24,12 +24,6 @@ DATA = toy_data(160)
 SGD = OPTIMIZERS["SGD + momentum"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
-
-
 def quick(model=None, data=DATA, **arguments) -> RangeTest:
     settings = {"optimizer": SGD, "batch_size": 16, "precision": "float32", "highest": 10.0}
     return range_test(model or toy_model(), data, **(settings | arguments))

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
 from course_utils.data.augment import Augment
 from course_utils.data.sets import Dataset
 from course_utils.metrics.evaluate import evaluate
@@ -22,12 +21,6 @@ from course_utils.training.regularisation import (
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data(train=90)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def quick(data: Dataset = DATA, **settings: object) -> RegularisationRun:

@@ -11,7 +11,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from course_utils.core.errors import CourseError
 from course_utils.core.files import load_checkpoint
-from course_utils.core.runtime import one_thread
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged, Step
 from course_utils.training.resume import ResumableTraining, Smoother
@@ -27,12 +26,6 @@ SETTINGS = {
     "scheduler": CosineAnnealingLR,
     "precision": "float32",
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def make() -> ResumableTraining:

@@ -1,7 +1,7 @@
-"""What `tests/test_distributed.py` runs in one process and in several, and compares.
+"""Cases that `test_distributed.py` runs in one process and in several, and compares.
 
-`python -m torch.distributed.run --nproc_per_node 2 -m tests.distributed_cases FOLDER` runs all
-cases, one after the other, and leaves what each rank found in FOLDER.
+`python -m torch.distributed.run --nproc_per_node 2 -m tests.training.distributed_cases FOLDER`
+runs all cases, one after the other, and saves what each rank found in FOLDER.
 """
 
 from __future__ import annotations
