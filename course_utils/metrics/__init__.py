@@ -1,4 +1,4 @@
-"""How good a network is, how sure that is, and what it costs.
+"""Measure a network: accuracy, how certain that number is, and cost.
 
 Used by notebooks 01 to 03.3.
 """
@@ -12,7 +12,7 @@ __all__ = public_names(
     {
         "compare": "compare_models",
         "compatibility": "check_model_fits",
-        "evaluate": "evaluate Evaluation Interval wilson_interval",
-        "intervals": "Estimate mean_interval median_interval",
+        "evaluate": "evaluate Evaluation",
+        "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
     },
 )

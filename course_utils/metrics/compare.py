@@ -1,10 +1,10 @@
-"""Models side by side: accuracy, size, cost, receptive field, measured latency and file size.
+"""Compare models: accuracy, size, cost, receptive field, measured latency and file size.
 
->>> from course_utils.data.load import load_dataset
->>> from course_utils.models.simple import SimpleCNN
->>> narrow, wide = SimpleCNN(), SimpleCNN(widths=(32, 64))
->>> result = compare(narrow, wide, load_dataset("fashion-mnist"), latency=False)
->>> result["after"].parameters - result["before"].parameters
+>>> from course_utils.data import load_dataset
+>>> from course_utils.models import SimpleCNN
+>>> models = {"narrow": SimpleCNN(), "wide": SimpleCNN(widths=(32, 64))}
+>>> result = compare_models(models, load_dataset("fashion-mnist"), latency=False)
+>>> result["wide"].parameters - result["narrow"].parameters
 29696
 """
 
@@ -22,12 +22,8 @@ from course_utils.conv import LayerRow, ReceptiveField, layer_table
 from course_utils.core import CourseError, device_of, evaluation_mode, private_random_numbers
 from course_utils.data import Dataset
 from course_utils.metrics.compatibility import check_model_fits
-from course_utils.metrics.evaluate import (
-    Interval,
-    check_logits,
-    evaluate,
-    wilson_interval,
-)
+from course_utils.metrics.evaluate import check_logits, evaluate
+from course_utils.metrics.intervals import Interval, wilson_interval
 from course_utils.metrics.latency import Latency, measure_latency, typical_ratio
 
 if TYPE_CHECKING:
@@ -39,15 +35,17 @@ Pictures = tuple[Tensor, Tensor | None]  # images, labels
 
 @dataclass(frozen=True)
 class Measurements:
-    """What is known of one model.
+    """The measurements of one model.
 
     Attributes:
-        correct, total: pictures that it recognises, of so many; None without labels.
-        parameters: numbers that it learns, shared ones counted once.
-        multiply_adds: of one picture, over convolutions and linear layers.
-        receptive_field: of the `nn.Conv2d` that is called last; None if there is none, or its field
-            is not known (behind squeeze-and-excitation it sees the whole picture, say). Never that
-            of an earlier layer instead: two models' numbers would not be of the same layer.
+        correct, total: number of pictures that it classifies correctly, and of all pictures; None
+            without labels.
+        parameters: number of parameters; shared ones count once.
+        multiply_adds: for one picture, of convolutions and linear layers.
+        receptive_field: of the `nn.Conv2d` that is called last; None if there is none, or if its
+            field is not known (after squeeze-and-excitation, for example, it sees the whole
+            picture). An earlier layer does not count instead: the numbers of two models would
+            belong to different layers.
         file_bytes: size of the file that `torch.save(model.state_dict(), ...)` writes.
         latency: by batch size; empty if it was not measured.
     """
@@ -62,11 +60,11 @@ class Measurements:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of right answers, in [0, 1]; None without labels."""
+        """Share of pictures that were classified correctly, in [0, 1]; None without labels."""
         return None if self.correct is None else self.correct / self.total
 
     def interval(self, confidence: float = 0.95) -> Interval | None:
-        """Wilson's interval of the accuracy, see `metrics.wilson_interval`; None without labels."""
+        """Return Wilson's interval for the accuracy, see `wilson_interval`; None without labels."""
         if self.correct is None:
             return None
         return wilson_interval(self.correct, self.total, confidence)
@@ -74,7 +72,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side; `comparison[name]` is one of them, the first is what others refer to."""
+    """The measurements of several models by name; the others are compared with the first."""
 
     models: Mapping[str, Measurements]
 
@@ -82,20 +80,19 @@ class Comparison:
         return self.models[name]
 
     def latency_ratio(self, name: str, batch_size: int = 1) -> float:
-        """How many times as long as the first model `name` takes; below 1 it is faster.
+        """Return the latency of model `name` divided by that of the first; below 1 it is faster.
 
-        The median over the rounds of the ratio within each round: what slows the machine for a
-        while slows both models of a round, and so leaves it as it is.
+        See `typical_ratio` in `latency`.
         """
         first = next(iter(self.models.values()))
         return typical_ratio(self.models[name].latency[batch_size], first.latency[batch_size])
 
     def as_frame(self) -> pandas.DataFrame:
-        """A table to read: a row for each quantity, a column for each model.
+        """Return a table of texts: a row for each quantity, a column for each model.
 
-        Behind them, for each model but the first, how it differs from the first: accuracy in
-        percentage points, all else as a factor. What is not known is "–". The numbers themselves
-        are in `comparison[name]`.
+        One more column for each model but the first shows the difference from the first: accuracy
+        in percentage points, everything else as a factor. Unknown values are "–". The numbers are
+        in `comparison[name]`.
         """
         import pandas
 
@@ -131,13 +128,6 @@ class Comparison:
         return self.as_frame().to_string()
 
 
-def compare(
-    before: nn.Module, after: nn.Module, data: Dataset | Pictures, **options: Any
-) -> Comparison:
-    """Two models side by side, named "before" and "after"; for `options` see `compare_models`."""
-    return compare_models({"before": before, "after": after}, data, **options)
-
-
 def compare_models(
     models: Mapping[str, nn.Module],
     data: Dataset | Pictures,
@@ -148,26 +138,25 @@ def compare_models(
     latency_batches: Sequence[int] = (1, 64),
     seconds: float = 0.5,
 ) -> Comparison:
-    """Several models side by side; each runs in eval mode and stays as it was.
+    """Measure several models on the same pictures; each runs in eval mode and does not change.
 
-    The latency is that of a forward pass on the device where the model is, on the CPU with one
-    thread. The models take turns, so that a busy machine does harm to all alike.
+    The latency is the time of a forward pass on the model's device, on the CPU with one thread. The
+    models take turns, so that a busy machine slows them all equally.
 
     Args:
-        models: by name. Each takes float32 (N, C, H, W) and gives logits (N, classes).
+        models: by name. Each takes float32 (N, C, H, W) and returns logits (N, classes).
         data: a data set, or (images, labels): images as the models take them, float (N, C, H, W),
-            labels int64 (N,), or None where there are none.
+            and labels int64 (N,), or None.
         part: of the data set: "test", or "validation" while you still choose between models.
-        batch_size: pictures at a time when the accuracy is measured.
-        latency: measure it, too.
-        latency_batches: pictures in a batch whose latency is measured; where there are fewer
-            pictures they are repeated.
-        seconds: for each model and each of `latency_batches`; see `latency.measure_latency`.
+        batch_size: pictures at a time for the accuracy.
+        latency: whether to measure it.
+        latency_batches: batch sizes for the latency; too few pictures are repeated.
+        seconds: for each model and each of `latency_batches`; see `measure_latency`.
 
     Raises:
-        CourseError: if there is no model or no picture, a setting is wrong, or a model and the data
-            do not go together; the text names the model.
-        Exception: whatever else a model raises on the pictures.
+        CourseError: if there is no model or no picture, a setting is wrong, or a model does not fit
+            the data; the message names the model.
+        Exception: any other error of a model.
     """
     _check(models, data, part, latency_batches)
     with private_random_numbers():
@@ -188,16 +177,14 @@ def compare_models(
 def _check(
     models: Mapping[str, nn.Module], data: Dataset | Pictures, part: str, batches: Sequence[int]
 ) -> None:
-    """Raise a `CourseError` for what has nothing to do with any one model."""
+    """Raise a `CourseError` for wrong arguments."""
     if not models:
         raise CourseError("There is nothing to compare: give at least one model.")
     if any(count < 1 for count in batches):
         raise CourseError(f"latency_batches={tuple(batches)}: give whole numbers from 1 up.")
     for name, model in models.items():
         if any(parameter.is_meta for parameter in model.parameters()):
-            raise CourseError(
-                f"{name} lies on the meta device: without numbers nothing can be run."
-            )
+            raise CourseError(f"{name} is on the meta device: it has no numbers, so it cannot run.")
     if isinstance(data, Dataset):
         if part not in PARTS:
             raise CourseError(f"part={part!r}: give one of {', '.join(map(repr, PARTS))}.")
@@ -224,7 +211,7 @@ def _check(
 def _measure(
     model: nn.Module, data: Dataset | Pictures, part: str, batch_size: int
 ) -> dict[str, Any]:
-    """All of `Measurements` but the latency."""
+    """Return the fields of `Measurements` except the latency."""
     correct, total = _count_right(model, data, part, batch_size)
     rows = layer_table(model, _pictures(data, part, 1).to(device_of(model)))
     fields = [row.receptive_field for row in rows if _is_called_conv(model, row)]
@@ -241,7 +228,7 @@ def _measure(
 def _count_right(
     model: nn.Module, data: Dataset | Pictures, part: str, batch_size: int
 ) -> tuple[int | None, int | None]:
-    """Pictures that the model recognises, of so many; (None, None) without labels."""
+    """Return (correct, total); (None, None) without labels."""
     if isinstance(data, Dataset):
         check_model_fits(model, data, device_of(model))
         result = evaluate(
@@ -255,14 +242,14 @@ def _count_right(
     with evaluation_mode(model), torch.no_grad():
         for some, right in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(some.to(device_of(model)))
-            # How many classes there are is not known here: as many as the model says.
+            # The number of classes is not known here: the model's own counts.
             check_logits(logits, len(right), logits.shape[-1] if isinstance(logits, Tensor) else 0)
             correct += int((logits.argmax(1).to(right.device) == right).sum())
     return correct, len(labels)
 
 
 def _pictures(data: Dataset | Pictures, part: str, count: int) -> Tensor:
-    """The first `count` pictures, float (count, C, H, W); they begin again where they end."""
+    """Return the first `count` pictures, float (count, C, H, W), repeated if there are fewer."""
     images = getattr(data, part).images if isinstance(data, Dataset) else data[0]
     chosen = images[torch.arange(count) % len(images)]
     return data.normalise(chosen) if isinstance(data, Dataset) else chosen
@@ -298,7 +285,7 @@ def _row(batch_size: int) -> str:
 
 
 def _factor(value: float, reference: float) -> str:
-    """How many times as large; "same" if equal, as ×1.00 may be only nearly that."""
+    """Return the ratio as text; "same" if equal, because ×1.00 may be rounded."""
     if value == reference:
         return "same"
     return f"×{value / reference:.2f}" if reference else "–"

@@ -1,66 +1,133 @@
-"""Whether a model and a data set go together, said in the reader's words before training starts."""
+"""Check that a model and a data set fit together, and say in plain words where they do not."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from course_utils.core import CourseError, evaluation_mode
 from course_utils.data import Dataset
 from course_utils.metrics.evaluate import check_logits
 
+# Arguments, in order, of the operations whose failure is explained. Layers call these functions,
+# and so do models that use `torch.nn.functional` themselves.
+_CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_POOLING = ("input", "kernel_size", "stride", "padding")
+_MAX_POOLING = (*_POOLING, "dilation")
+_LINEAR = ("input", "weight")
+_PRODUCT = ("input", "other")
+_ARGUMENTS = {
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), _CONVOLUTION),
+    **dict.fromkeys((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), _POOLING),
+    **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), _MAX_POOLING),
+    **dict.fromkeys((torch.max_pool1d, torch.max_pool2d, torch.max_pool3d), _MAX_POOLING),
+    F.linear: _LINEAR,
+    **dict.fromkeys((Tensor.matmul, Tensor.__matmul__, torch.matmul), _PRODUCT),
+}
+
 
 def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str = "cpu") -> None:
-    """Show two pictures to `model`, in eval mode, and see whether one score per class comes back.
+    """Show two pictures to `model`, in eval mode, and check that it returns a score per class.
 
     Raises:
-        CourseError: If there is no training picture, or channels, picture size or number of classes
-            are others than the model was built for.
+        CourseError: If there is no training picture, or the model was built for another number of
+            channels, picture size or number of classes.
     """
     if not len(data.train):
         raise CourseError(f"{data.title} has no training picture: there is nothing to learn from.")
     images = data.normalise(data.train.images[:2].to(device))
+    watch = _Watch()
     with evaluation_mode(model), torch.no_grad():
         try:
-            logits = model(images)
+            with watch:
+                logits = model(images)
         except CourseError:
             raise
         except (RuntimeError, ValueError, TypeError) as error:
-            raise CourseError(_in_words(str(error), data)) from error
+            raise CourseError(_in_words(error, watch, data)) from error
     check_logits(logits, len(images), len(data.classes))
 
 
-def _in_words(message: str, data: Dataset) -> str:
+class _Watch(TorchFunctionMode):
+    """Remembers the operation that failed last.
+
+    Attributes:
+        error: What it raised.
+        names: The names of its arguments; empty for an operation that is not in the table.
+        arguments: The arguments by name.
+        convolutions: The number of convolutions that have run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+        self.convolutions = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+        kwargs = kwargs or {}
+        names = _ARGUMENTS.get(function, ())
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            self.error, self.names = error, names
+            self.arguments = dict(zip(names, args, strict=False)) | kwargs
+            raise
+        self.convolutions += names is _CONVOLUTION
+        return result
+
+
+def _in_words(error: Exception, watch: _Watch, data: Dataset) -> str:
     channels, height, width = data.image_shape
     pictures = f"the pictures of {data.title} ({channels}×{height}×{width})"
-    wrong = re.search(r"to have (\d+) channels?, but got (\d+) channels?", message)
-    if wrong:
-        expected, given = map(int, wrong.groups())
-        if given == channels:
+    names, of = (watch.names, watch.arguments) if watch.error is error else ((), {})
+    shape = of["input"].shape if names else ()
+    if names is _CONVOLUTION and len(shape) == of["weight"].dim():
+        expected, given = of["weight"].shape[1] * of.get("groups", 1), shape[1]
+        if expected != given and not watch.convolutions:
             return (
                 f"The model's first convolution takes {expected} channels, but {pictures} have "
                 f"{channels}: build the model with in_channels={channels}."
             )
-        return (
-            f"A convolution of the model takes {expected} channels, but the layer before it gives "
-            f"{given}: make its in_channels {given}."
-        )
-    wrong = re.search(
-        r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x", message
-    )
-    if wrong:
-        _, given, expected = map(int, wrong.groups())
-        return (
-            f"A linear layer of the model takes {expected} numbers, but with {pictures} it is "
-            f"given {given}: build the model for this picture size, or set the layer's in_features "
-            f"to {given}."
-        )
-    if re.search(r"[Kk]ernel size can't be greater|[Oo]utput size is too small", message):
-        return (
-            f"{pictures[0].upper()}{pictures[1:]} are too small for this model: one of its layers "
-            "has nothing left to look at. Use fewer poolings or strides, or more padding."
-        )
-    first = message.strip().splitlines()[0] if message.strip() else "no message"
+        if expected != given:
+            return (
+                f"A convolution of the model takes {expected} channels, but the layer before it "
+                f"returns {given}: make its in_channels {given}."
+            )
+    if names in (_LINEAR, _PRODUCT):
+        matrix = of["weight"].T if names is _LINEAR else of["other"]
+        if matrix.dim() == 2 and matrix.shape[0] != shape[-1]:
+            return (
+                f"A linear layer of the model takes {matrix.shape[0]} numbers, but with {pictures} "
+                f"it is given {shape[-1]}: build the model for this picture size, or set the "
+                f"layer's in_features to {shape[-1]}."
+            )
+    if names in (_CONVOLUTION, _POOLING, _MAX_POOLING):
+        kernel = of["weight"].shape[2:] if names is _CONVOLUTION else of["kernel_size"]
+        if not _window_fits(shape[2:], kernel, of.get("padding", 0), of.get("dilation", 1)):
+            return (
+                f"{pictures[0].upper()}{pictures[1:]} are too small for this model: one of its "
+                "layers has no pixels left. Use fewer poolings or strides, or more padding."
+            )
+    first = (str(error).strip() or "no message").splitlines()[0]
     return f"The model cannot take {pictures}: {first}"
+
+
+def _window_fits(
+    sizes: Sequence[int],
+    kernel: int | Sequence[int],
+    padding: int | str | Sequence[int],
+    dilation: int | Sequence[int],
+) -> bool:
+    """Return whether a window fits into an input of `sizes`; numbers count for all axes."""
+    if isinstance(padding, str):
+        padding = 0 if padding == "valid" else 10**9
+    axes = (
+        [value] * len(sizes) if isinstance(value, int) else value
+        for value in (kernel, padding, dilation)
+    )
+    return all(n + 2 * p > d * (k - 1) for n, k, p, d in zip(sizes, *axes, strict=False))

@@ -1,7 +1,7 @@
-"""How far the results of several seeds lie apart: a middle, and an interval around it.
+"""Confidence intervals: for an accuracy, and for the results of several seeds.
 
-One training is one throw of the dice. Two methods differ if their intervals lie apart; if these
-overlap much, a few seeds more may turn the order round.
+One training is like one throw of a die. Two methods differ if their intervals do not overlap. If
+they overlap much, the order of the methods may change with a few more seeds.
 """
 
 from __future__ import annotations
@@ -9,15 +9,52 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
 
 from course_utils.core import CourseError
 
 
+class Interval(NamedTuple):
+    """From `low` to `high`, both in [0, 1]."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:.1%} to {self.high:.1%}"
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval for an accuracy when `correct` of `total` answers are right.
+
+    It contains all p for which the measured share is within z standard errors √(p(1 − p)/n) of p
+    (Wilson 1927, "Probable inference, the law of succession, and statistical inference"). Unlike
+    p̂ ± z·√(p̂(1 − p̂)/n) it stays in [0, 1], and its width is not 0 when all answers are right.
+
+    Raises:
+        CourseError: If not 0 <= correct <= total, total is 0, or `confidence` is not in (0, 1).
+    """
+    if total < 1 or not 0 <= correct <= total:
+        raise CourseError(
+            f"{correct} right of {total} is impossible: give 0 <= correct <= total and total >= 1."
+        )
+    _check_confidence(confidence)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + (z / total) ** 2 / 4)
+    # With no or all answers right a bound is exactly 0 or 1, which rounding might miss by 1e-17.
+    low = 0.0 if correct == 0 else max(0.0, min(centre - half, share))
+    high = 1.0 if correct == total else min(1.0, max(centre + half, share))
+    return Interval(low, high)
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A middle and an interval around it.
+    """A median or mean, and an interval around it.
 
-    `str` writes it with four significant digits, a format string as it says:
+    `str` writes four significant digits; a format string changes this:
 
     >>> print(Estimate(0.85, 0.84, 0.87, 0.9375))
     0.85 (0.84 to 0.87, level 94%)
@@ -27,7 +64,7 @@ class Estimate:
     Attributes:
         middle: median or mean.
         low, high: ends of the interval.
-        level: share of experiments of this kind whose interval contains the true middle.
+        level: share of such experiments whose interval contains the true median or mean.
     """
 
     middle: float
@@ -41,7 +78,7 @@ class Estimate:
         return self.low, self.high
 
     def overlaps(self, other: Estimate) -> bool:
-        """Whether the two intervals have a point in common."""
+        """Return whether the two intervals have a point in common."""
         return self.low <= other.high and other.low <= self.high
 
     def __format__(self, spec: str) -> str:
@@ -53,26 +90,26 @@ class Estimate:
 
 
 def median_interval(values: Iterable[float], *, confidence: float = 0.95) -> Estimate:
-    """The median, and an interval for it that holds whatever the distribution is.
+    """Return the median, and an interval for it that is valid for every distribution.
 
-    Each value lies below the true median with probability one half, so how many do is binomial.
-    Hence the interval from the k-th smallest to the k-th largest of n values contains the median
-    with probability 1 − 2 P(B ≤ k − 1), B binomial (n, 1/2): with 5 values and k = 1, the whole
-    range, 1 − 2 · 0.5⁵ = 93.75 % (Thompson 1936, "On confidence ranges for the median and other
-    expectation distributions for populations of unknown distribution form"). For values that
-    repeat, the probability is at least that.
+    Each value is below the true median with probability 1/2, so their number is binomial. The
+    interval from the k-th smallest to the k-th largest of n values therefore contains the median
+    with probability 1 − 2 P(B ≤ k − 1), with B binomial (n, 1/2). Example: 5 values and k = 1, the
+    whole range: 1 − 2 · 0.5⁵ = 93.75 % (Thompson 1936, "On confidence ranges for the median and
+    other expectation distributions for populations of unknown distribution form"). If values
+    repeat, this is the least probability.
 
     Args:
-        values: two or more; of a few seeds, say.
+        values: two or more, such as the results of a few seeds.
         confidence: k is the largest with at least this probability; 1 if even the range has less.
 
     Returns:
-        Median, interval, and the level that it really has.
+        Median, interval, and its true level.
 
     Raises:
-        CourseError: fewer than two values, one that is not finite, or confidence outside 0 to 1.
+        CourseError: fewer than two values, a value that is not finite, or confidence not in (0, 1).
     """
-    found = _read(values, confidence)
+    found = _sorted_values(values, confidence)
     n, middle = len(found), len(found) // 2
     median = found[middle] if n % 2 else (found[middle - 1] + found[middle]) / 2
     k, outside = 1, 2 * 0.5**n
@@ -82,17 +119,18 @@ def median_interval(values: Iterable[float], *, confidence: float = 0.95) -> Est
 
 
 def mean_interval(values: Iterable[float], *, confidence: float = 0.95) -> Estimate:
-    """The mean, and Student's interval for it, as right as the values are normally distributed.
+    """Return the mean, and Student's interval for it, which assumes normally distributed values.
 
-    Half of its width is t · s / √n, with s the standard deviation and t the quantile of Student's
-    distribution with n − 1 degrees of freedom (Student 1908, "The probable error of a mean").
+    Half of its width is t · s / √n, where s is the standard deviation and t the quantile of
+    Student's distribution with n − 1 degrees of freedom (Student 1908, "The probable error of a
+    mean").
 
     Raises:
-        CourseError: fewer than two values, one that is not finite, or confidence outside 0 to 1.
+        CourseError: fewer than two values, a value that is not finite, or confidence not in (0, 1).
     """
     from scipy.stats import t
 
-    found = _read(values, confidence)
+    found = _sorted_values(values, confidence)
     n = len(found)
     mean = math.fsum(found) / n
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (n - 1))
@@ -100,18 +138,22 @@ def mean_interval(values: Iterable[float], *, confidence: float = 0.95) -> Estim
     return Estimate(mean, mean - half, mean + half, confidence)
 
 
-def _read(values: Iterable[float], confidence: float) -> list[float]:
-    """The values in order."""
+def _sorted_values(values: Iterable[float], confidence: float) -> list[float]:
     found = sorted(float(value) for value in values)
     if len(found) < 2:
         raise CourseError(
             f"{len(found)} value{'s' * (len(found) != 1)} cannot show a spread: give at least 2, "
-            "of different seeds; 5 are a good beginning."
+            "of different seeds; 5 are a good start."
         )
     if not all(map(math.isfinite, found)):
         raise CourseError(
-            "A value is nan or infinite, so there is no interval: count the runs that failed apart."
+            "A value is nan or infinite, so there is no interval: leave out the runs that failed "
+            "and report their number."
         )
+    _check_confidence(confidence)
+    return found
+
+
+def _check_confidence(confidence: float) -> None:
     if not 0 < confidence < 1:
         raise CourseError(f"confidence={confidence}: give a share between 0 and 1; 0.95 is usual.")
-    return found

@@ -1,4 +1,4 @@
-"""How long a forward pass takes, measured so that models can be compared on a busy machine."""
+"""Measure the time of a forward pass so that models can be compared on a busy machine."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from course_utils.core import CourseError, device_of, evaluation_mode, one_thread
 
-ROUNDS = 200  # more only make the numbers more alike
-FEWEST_ROUNDS = 3  # fewer have no quartiles
+ROUNDS = 200
+FEWEST_ROUNDS = 3  # quartiles need three
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Latency:
 
     @property
     def median(self) -> float:
-        """Milliseconds of a whole batch; half of the passes took less."""
+        """Median milliseconds of a whole batch."""
         return statistics.median(self.milliseconds)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Milliseconds that a quarter, and three quarters, of the passes stayed below."""
+        """Lower and upper quartile in milliseconds."""
         low, _, high = statistics.quantiles(self.milliseconds, n=4, method="inclusive")
         return low, high
 
@@ -51,25 +51,25 @@ def measure_latency(
     rounds: int = ROUNDS,
     seconds: float = 0.5,
 ) -> dict[str, Latency]:
-    """Time a forward pass of each model, one thread on the CPU, eval mode, no gradients.
+    """Time a forward pass of each model: one thread on the CPU, eval mode, no gradients.
 
-    In every round each model runs once, in an order that turns about from round to round: whatever
-    else the machine does, it does to all alike. A first round prepares the kernels and is not
-    counted. Afterwards modes and the number of threads are as they were.
+    In every round each model runs once, and the order is reversed after each round, so that other
+    programs slow all models equally. A first round prepares the kernels and does not count.
+    Afterwards modes and the number of threads are as before.
 
     Args:
-        models: by name; each runs on the device where its parameters are.
+        models: by name; each runs on the device of its parameters.
         images: float32 (N, C, H, W), one batch.
-        rounds: at most so many, at least 3.
-        seconds: no new round begins after so long for each model, once there are three.
+        rounds: the most rounds, at least 3.
+        seconds: after this time for each model no new round begins, once there are three.
 
     Raises:
-        CourseError: if there are fewer than 3 rounds.
-        Exception: whatever a model raises on `images`.
+        CourseError: if `rounds` is below 3.
+        Exception: any error of a model.
     """
     if rounds < FEWEST_ROUNDS:
         raise CourseError(
-            f"rounds={rounds} is too few for quartiles: give {FEWEST_ROUNDS} or more."
+            f"rounds={rounds} is too small for quartiles: give {FEWEST_ROUNDS} or more."
         )
     batches = {name: images.to(device_of(model)) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
@@ -88,10 +88,10 @@ def measure_latency(
 
 
 def typical_ratio(one: Latency, reference: Latency) -> float:
-    """How many times as long `one` takes as `reference`, both of the same `measure_latency`.
+    """Return the ratio of two latencies of the same `measure_latency`; 2 is twice as long.
 
-    The median of the ratios within each round: a machine that is slow for a while slows both passes
-    of a round, which leaves their ratio as it is.
+    It is the median of the ratios within each round: a machine that is slow for a while slows both
+    passes of a round, so their ratio does not change.
     """
     pairs = zip(one.milliseconds, reference.milliseconds, strict=True)
     return statistics.median(a / b for a, b in pairs)
@@ -116,6 +116,6 @@ def _pass_milliseconds(model: nn.Module, images: Tensor) -> float:
 
 
 def _wait(device: torch.device) -> None:
-    """Until the device has done all it was told; the CPU always has."""
+    """Wait until the device has finished its work; the CPU always has."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()

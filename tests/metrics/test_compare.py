@@ -12,13 +12,8 @@ from course_utils.conv.receptive_field import ReceptiveField
 from course_utils.core.errors import CourseError
 from course_utils.core.runtime import one_thread
 from course_utils.data.sets import Dataset
-from course_utils.metrics.compare import (
-    Comparison,
-    Measurements,
-    compare,
-    compare_models,
-)
-from course_utils.metrics.evaluate import evaluate, wilson_interval
+from course_utils.metrics import evaluate, wilson_interval
+from course_utils.metrics.compare import Comparison, Measurements, compare_models
 from course_utils.metrics.latency import Latency
 from tests.toys import same, stripes, toy_data, toy_model, weights
 
@@ -32,6 +27,10 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     return toy_data()
+
+
+def compare(before: nn.Module, after: nn.Module, data, **options) -> Comparison:
+    return compare_models({"before": before, "after": after}, data, **options)
 
 
 def as_the_models_take_them(data: Dataset, part: str = "test"):
@@ -204,7 +203,7 @@ images, labels = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
     ("changes", "text"),
     [
         ({"models": {}}, "at least one model"),
-        ({"models": {"a": nn.Linear(1, 1, device="meta")}}, "a lies on the meta device"),
+        ({"models": {"a": nn.Linear(1, 1, device="meta")}}, "a is on the meta device"),
         ({"latency_batches": (1, 0)}, "from 1 up"),
         ({"data": toy_data(), "part": "exam"}, "'exam'.*'test'"),
         ({"data": toy_data(validation=0), "part": "validation"}, "no picture"),

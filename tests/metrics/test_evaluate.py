@@ -4,90 +4,19 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from course_utils.core.errors import CourseError
 from course_utils.core.runtime import evaluation_mode, one_thread
-from course_utils.metrics.evaluate import (
-    Evaluation,
-    accuracy,
-    check_logits,
-    evaluate,
-    wilson_interval,
-)
+from course_utils.metrics.evaluate import Evaluation, check_logits, evaluate
+from course_utils.metrics.intervals import wilson_interval
 from tests.toys import same, stripes, toy_model, weights
-
-shares = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-confidences = st.floats(0.01, 0.9999)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     with one_thread():
         yield
-
-
-@given(shares, confidences)
-def test_wilson_contains_the_share_and_stays_within_0_and_1(share, confidence):
-    correct, total = share
-    low, high = wilson_interval(correct, total, confidence)
-    assert 0 <= low <= correct / total <= high <= 1
-    assert low < high
-
-
-@given(shares, confidences)
-def test_wilson_agrees_with_scipy(share, confidence):
-    binomtest = pytest.importorskip("scipy.stats").binomtest
-    correct, total = share
-    expected = binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    assert wilson_interval(correct, total, confidence) == pytest.approx(tuple(expected), abs=1e-9)
-
-
-@given(shares, confidences)
-def test_wilson_bounds_solve_his_equation(share, confidence):
-    """At each bound p the measured share is just z standard errors √(p(1 − p)/n) away from p."""
-    from statistics import NormalDist
-
-    correct, total = share
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    for p in wilson_interval(correct, total, confidence):
-        if 0 < p < 1:
-            gap = (correct / total - p) ** 2
-            assert gap == pytest.approx(z * z * p * (1 - p) / total, rel=1e-5, abs=1e-13)
-
-
-@given(shares, confidences)
-def test_wilson_is_symmetric(share, confidence):
-    correct, total = share
-    low, high = wilson_interval(correct, total, confidence)
-    mirrored = wilson_interval(total - correct, total, confidence)
-    assert (1 - high, 1 - low) == pytest.approx(mirrored, abs=1e-12)
-
-
-def test_wilson_known_values():
-    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
-
-
-@pytest.mark.parametrize("wrong", [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
-def test_wilson_of_what_cannot_be(wrong):
-    with pytest.raises(CourseError):
-        wilson_interval(*wrong)
-
-
-def test_accuracy():
-    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
-    assert accuracy(logits, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
-    for wrong in ((logits, torch.tensor([0])), (logits[0], torch.tensor([0, 1]))):
-        with pytest.raises(CourseError, match="scores"):
-            accuracy(*wrong)
-    with pytest.raises(CourseError, match="no picture"):
-        accuracy(logits[:0], torch.zeros(0, dtype=torch.int64))
 
 
 class Reads(nn.Module):
@@ -185,7 +114,7 @@ def test_nothing_to_evaluate_on():
         (torch.zeros(4, 7), "7 scores .* 3 classes: give its last layer 3 outputs"),
         (torch.zeros(4, 3, 2, 2), r"\(4, 3, 2, 2\)"),
         (torch.zeros(8, 3), r"\(8, 3\)"),
-        ((torch.zeros(4, 3),), "gives a tuple"),
+        ((torch.zeros(4, 3),), "returns a tuple"),
     ],
 )
 def test_what_is_no_table_of_scores(logits, text):
