@@ -1,6 +1,6 @@
-"""Networks that come trained with the course.
+"""Trained networks that are part of the course.
 
-`load_pretrained("first_cnn")` is the network of notebook 02_2, for panels and cells that want
+`load_pretrained("first_cnn")` returns the network of notebook 02_2, for panels and cells that need
 trained kernels at once. `python -m course_utils.experiments.first_cnn` trains it again.
 """
 
@@ -16,7 +16,7 @@ from course_utils.core import CourseError, load_checkpoint, private_random_numbe
 from course_utils.models.simple import SimpleCNN
 
 NAMES = ("first_cnn",)
-"""What `load_pretrained` knows."""
+"""Names that `load_pretrained` knows."""
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 _NEEDED = {
@@ -34,16 +34,16 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a trained network.
+    """Facts about a trained network.
 
     Attributes:
-        name: Of `load_pretrained`.
+        name: Its name, for `load_pretrained`.
         data: Name of the data set, for `load_dataset`.
-        classes: Names of its classes.
-        mean, std: Float32 (C,), with which its pictures (scaled to [0, 1]) were normalised.
-        correct, total: Test pictures that it recognised when it was trained, and test pictures.
+        classes: Names of the classes.
+        mean, std: Float32 (C,), to normalise its pictures (scaled to [0, 1]).
+        correct, total: Number of test pictures that it classified correctly, and of all.
         recipe: The arguments of `fit`, as text.
-        arguments: Of the model's class.
+        arguments: Arguments of the model's class.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Card:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test pictures that it recognised."""
+        """Share of the test pictures that it classified correctly."""
         return self.correct / self.total
 
 
 def load_pretrained(name: str = "first_cnn") -> SimpleCNN:
-    """Return a trained network, in eval mode, on the CPU; every call makes a new one.
+    """Return a trained network, in eval mode, on the CPU; each call makes a new one.
 
     Raises:
         CourseError: If the course has no network of this name, or its file is damaged.
@@ -76,7 +76,7 @@ def load_pretrained(name: str = "first_cnn") -> SimpleCNN:
 
 
 def pretrained_card(name: str = "first_cnn") -> Card:
-    """Return what is known of a trained network: data, normalisation, accuracy, recipe.
+    """Return facts about a trained network: data, normalisation, accuracy, recipe.
 
     Raises:
         CourseError: If the course has no network of this name, or its file is damaged.
@@ -87,7 +87,7 @@ def pretrained_card(name: str = "first_cnn") -> Card:
 
 
 def save_pretrained(name: str, content: dict[str, Any]) -> None:
-    """Write what `load_pretrained` and `pretrained_card` read, in place of the shipped file.
+    """Write the file that `load_pretrained` and `pretrained_card` read, in place of the old one.
 
     Raises:
         CourseError: If the course has no network of this name, or the file cannot be written.

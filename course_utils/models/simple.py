@@ -1,10 +1,10 @@
 """The small networks that the course trains.
 
 - `SimpleCNN`: two convolutions and one linear layer, the network of §2.2.2;
-- `DenseBaseline`: a network without any convolution, to compare it with (§1.1).
+- `DenseBaseline`: a network without convolutions, for comparison (§1.1).
 
-Each is an `nn.Sequential` with named layers: `print(model)` is its description, `model.conv1` one
-of its layers, `model[:3]` its beginning.
+Each is an `nn.Sequential` with named layers: `print(model)` shows them, `model.conv1` is one layer,
+`model[:3]` are the first three.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class _Layers(nn.Sequential):
 
 
 class SimpleCNN(_Layers):
-    """Twice convolution, ReLU and pooling, then a linear layer: images in, class scores out.
+    """Two blocks of convolution, ReLU and pooling, then a linear layer.
 
     Each convolution (3×3, padding 1) keeps the size of its input and each pooling halves it,
     rounded down: 28×28 becomes 14×14 and then 7×7. The scores are logits, as `F.cross_entropy`
-    wants them.
+    needs them.
 
     Args:
         in_channels: Channels of the images; 1 for grey, 3 for colour.
         classes: Number of scores.
         image_size: Side of the square images in pixels, or (height, width).
-        widths: Channels that the two convolutions give.
+        widths: Output channels of the two convolutions.
         dropout: Probability with which an input of the linear layer is set to zero while training
             (Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
             overfitting"). 0 leaves the layer out.
-        batch_norm: Normalise behind each convolution (Ioffe and Szegedy 2015, "Batch
-            normalization"); the convolutions then have no bias, for the normalisation would take
-            it away again.
+        batch_norm: Normalise after each convolution (Ioffe and Szegedy 2015, "Batch
+            normalization"); the convolutions then have no bias, because the normalisation would
+            remove it.
 
     Shape:
         (N, in_channels, height, width) to (N, classes).
@@ -60,8 +60,8 @@ class SimpleCNN(_Layers):
         classifier: The `nn.Linear`.
 
     Raises:
-        CourseError: If nothing would be left of the image behind the two poolings, or a setting is
-            outside its range.
+        CourseError: If the image is smaller than 4×4 pixels, so that the two poolings leave nothing
+            of it, or a setting is outside its range.
 
     >>> SimpleCNN(in_channels=1, classes=10, image_size=28).classifier
     Linear(in_features=1568, out_features=10, bias=True)
@@ -116,13 +116,13 @@ class SimpleCNN(_Layers):
 
     @classmethod
     def for_data(cls, data: Dataset, *, dropout: float = 0.0, seed: int | None = None) -> SimpleCNN:
-        """Return one that takes the pictures of a data set, with a score for each of its classes.
+        """Return a network for the pictures of a data set, with a score for each of its classes.
 
         Args:
-            data: Its pictures' shape and its number of classes count.
+            data: Only the shape of its pictures and the number of its classes are used.
             dropout: As above.
-            seed: Fixes the weights, to those that `torch.manual_seed(seed)` would lead to, and
-                leaves torch's global random numbers as they are. None draws from those.
+            seed: Draws the weights as after `torch.manual_seed(seed)`, without changing torch's
+                global random numbers. None draws from these.
         """
         channels, *size = data.image_shape
         with contextlib.nullcontext() if seed is None else private_random_numbers():
@@ -132,10 +132,11 @@ class SimpleCNN(_Layers):
 
 
 class DenseBaseline(_Layers):
-    """Linear layers and ReLUs, every pixel connected with every neuron; no convolution.
+    """Linear layers and ReLUs: every pixel is connected with every neuron.
 
-    It knows nothing of neighbourhood: shuffle the pixels of all images alike and it learns as well
-    as before. Compare it with `SimpleCNN` at an equal number of parameters: `of_size`.
+    It does not know which pixels are neighbours: it learns equally well if the pixels of all images
+    are shuffled in the same way. Use `of_size` to compare it with a `SimpleCNN` that has the same
+    number of parameters.
 
     Args:
         in_channels: Channels of the images.
@@ -187,7 +188,7 @@ class DenseBaseline(_Layers):
         classes: int = 10,
         image_size: int | tuple[int, int] = 28,
     ) -> DenseBaseline:
-        """One hidden layer, as wide as brings the network nearest to so many parameters.
+        """Return a network with one hidden layer and as nearly as possible `parameters` parameters.
 
         With n inputs, h hidden neurons and c classes there are (n + 1)·h + (h + 1)·c parameters.
 
@@ -220,6 +221,6 @@ def _check_counts(**counts: int) -> None:
 def _check_dropout(dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise CourseError(
-            f"dropout={dropout} is no probability below 1: 0.5 drops every second value, "
-            "1 would drop all of them."
+            f"dropout={dropout}: give a probability from 0 to below 1; 0.5 drops half of the "
+            "values, 1 would drop all of them."
         )

@@ -1,11 +1,12 @@
-"""Where weights start, and what that does to the signal in a deep stack of convolutions.
+"""Initialise weights, and measure the effect on the signal in a deep stack of convolutions.
 
-`initialise` draws the weights of any model anew by a named scheme. `signal_spread` sends real
-pictures forward and a gradient backward through a deep stack and reports the spread (standard
-deviation) that is left at each layer.
+`initialise` draws new weights for any model by a named scheme. `signal_spread` sends real pictures
+forward and a gradient backward through a deep stack and reports the spread (standard deviation) at
+each layer.
 
-The schemes, with n_in the inputs and n_out the outputs that one weight connects (for a convolution:
-channels times kernel area) and g the gain of the activation (√2 for ReLU, 5/3 for tanh):
+Papers on the schemes, with n_in inputs of each output and n_out outputs of each input (for a
+convolution: channels times kernel area) and the gain g of the activation (√2 for ReLU, 5/3 for
+tanh):
 
 - Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks";
 - He et al. 2015, "Delving deep into rectifiers";
@@ -46,24 +47,24 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "leaky_relu": nn.LeakyReLU,
 }
-"""Names, as `torch.nn.init.calculate_gain` spells them, of the activations of `signal_spread`."""
+"""The activations of `signal_spread`, named as in `torch.nn.init.calculate_gain`."""
 
 _GAINS = ("linear", *ACTIVATIONS, "selu")
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def initialise(model: Model, scheme: str, *, nonlinearity: str = "relu", seed: int) -> Model:
-    """Draw the weights of all convolution and linear layers of `model` anew, in place.
+    """Draw new weights for all convolution and linear layers of `model`, in place.
 
-    Biases become 0 (except under "default", where PyTorch draws them too); normalisation layers go
-    back to weight 1, bias 0 and empty running statistics. Other layers keep what they have. The
-    numbers depend on `seed` and on the order of the layers only: torch's global random numbers are
-    neither used nor moved, whatever device the model is on.
+    Biases become 0 (except for "default", where PyTorch draws them too). Normalisation layers are
+    reset to weight 1, bias 0 and empty running statistics. Other layers do not change. The numbers
+    depend on `seed` and on the order of the layers only, on every device; torch's global random
+    numbers are not used.
 
     Args:
         model: any network.
         scheme: one of `SCHEMES`.
-        nonlinearity: the activation behind the layers, which sets the gain of "he", "he read as
+        nonlinearity: the activation after the layers, which sets the gain of "he", "he read as
             variance" and "orthogonal": "relu", "leaky_relu" (slope 0.01), "tanh", "sigmoid",
             "selu" or "linear".
         seed: of the random numbers.
@@ -107,7 +108,7 @@ def _require_free_weight(name: str, layer: nn.Module) -> None:
 
 
 def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.Module], None]:
-    """A function that fills the weight and the bias of one layer."""
+    """Return a function that fills the weight and the bias of one layer."""
     init = nn.init
     gain = init.calculate_gain(nonlinearity)
 
@@ -143,12 +144,14 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
 
 @dataclass(frozen=True)
 class SignalSpread:
-    """What `signal_spread` measured; the lists hold one number per layer, first layer first.
+    """The result of `signal_spread`; the lists have one number per layer, first layer first.
 
-    `activation_std` is the standard deviation of the layer's output behind the activation, the
-    input's being 1. `gradient_std` is that of the loss's gradient with respect to the same output,
-    the last layer's being 1. Numbers too large for float32 are `inf` or `nan`. `verdict` says both
-    in words, rounded to orders of magnitude.
+    Attributes:
+        activation_std: standard deviation of the layer's output after the activation; the input has
+            1. Numbers too large for float32 are `inf` or `nan`.
+        gradient_std: the same for the gradient of the loss with respect to this output; the last
+            layer has 1.
+        verdict: both in words, rounded to orders of magnitude.
     """
 
     scheme: str
@@ -171,20 +174,21 @@ def signal_spread(
     images: Tensor,
     seed: int = 0,
 ) -> SignalSpread:
-    """Measure how the signal and the gradient fare in a stack of freshly initialised convolutions.
+    """Measure the spread of signal and gradient in a stack of newly initialised convolutions.
 
-    The stack is `depth` times 3×3 convolution without bias, BatchNorm if wanted (Ioffe & Szegedy
-    2015), activation. The first 8 of `images` go in, averaged down to 8×8 pixels and standardised.
-    Edges wrap around (circular padding), so that every output really has the n_in inputs that the
-    schemes reckon with. The loss is a fixed random combination of the last outputs, whose gradient
-    there has a spread of 1. (With BatchNorm and ReLU the gradient grows by about 1.2 a layer on its
-    way back, whatever the scheme: Yang et al. 2019, "A mean field theory of batch normalization".)
+    The stack repeats `depth` times: 3×3 convolution without bias, BatchNorm if wanted (Ioffe &
+    Szegedy 2015), activation. Its input are the first 8 of `images`, averaged down to 8×8 pixels
+    and standardised. Edges wrap around (circular padding), so that every output really has the n_in
+    inputs that the schemes assume. The loss is a fixed random combination of the last outputs; its
+    gradient there has a spread of 1. (With BatchNorm and ReLU the gradient grows by a factor of
+    about 1.2 per layer on its way back, with every scheme: Yang et al. 2019, "A mean field theory
+    of batch normalization".)
 
     Args:
         scheme: one of `SCHEMES`.
         depth: number of layers.
         activation: one of `ACTIVATIONS`; also sets the gain of the scheme.
-        batch_norm: whether BatchNorm (on the batch's own statistics) stands before each activation.
+        batch_norm: whether BatchNorm (with the batch's statistics) comes before each activation.
         width: channels of each layer.
         images: float pictures (N, C, H, W).
         seed: of weights and loss.
@@ -239,7 +243,7 @@ def _prepare(images: Tensor, count: int = 8, size: int = 8) -> Tensor:
     small = nn.functional.interpolate(small, size=(size, size), mode="area")
     spread = float(small.std())
     if not (0 < spread < math.inf):
-        raise CourseError("The pictures have no spread (all pixels alike, inf or nan).")
+        raise CourseError("The pictures have no spread (all pixels equal, inf or nan).")
     return (small - small.mean()) / spread
 
 
@@ -254,7 +258,7 @@ _TINY = 1e-30
 
 
 def _change(value: float) -> str:
-    """The verb for a spread that began at 1."""
+    """Return the verb for a spread that was 1 at the start."""
     if value < 1e-3:
         return "vanish"
     if value < 0.1:

@@ -1,8 +1,8 @@
-"""One training by its learning rate: optimizer, peak and schedule within a budget.
+"""Train with a plan for the learning rate: optimizer, peak and schedule.
 
-`train_with` trains the same network from the same start with one `RatePlan`, so that what differs
-is the learning rate's work. A training that diverges is a result here, not an error: that a rate is
-too high is what one wants to see.
+`train_with` trains the same network from the same first weights with one `RatePlan`, so that only
+the learning rate makes a difference. Divergence is a result here, not an error, because it shows
+that a rate is too high.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RatePlan:
-    """How the learning rate goes, and the budget within which it does.
+    """A plan for the learning rate, and the size of the training.
 
     Args:
-        schedule: its course, as shares of the peak.
+        schedule: the learning rate over the training, as shares of the peak.
         peak: the highest learning rate.
         optimizer: one of `COMPARED_OPTIMIZERS`.
         epochs: passes over the pictures.
-        pictures: how many the network learns from, of each class the same number.
+        pictures: number of training pictures, the same number of each class.
 
     Raises:
         CourseError: a number outside its range, or an unknown optimizer.
@@ -70,12 +70,12 @@ class RatePlan:
 
 @dataclass(frozen=True)
 class RateRun:
-    """What came of one plan.
+    """The result of a training with one plan.
 
     Attributes:
-        plan: that was followed.
-        history: the curves, as far as they go.
-        diverged: why it ended early, in a sentence; "" if it did not.
+        plan: the plan.
+        history: the curves, until the training diverged if it did.
+        diverged: a sentence that says where it diverged; "" if it did not.
     """
 
     plan: RatePlan
@@ -84,12 +84,12 @@ class RateRun:
 
     @property
     def label(self) -> str:
-        """That of the plan."""
+        """The label of the plan."""
         return self.plan.label
 
     @property
     def validation_accuracy(self) -> float:
-        """After the last epoch; nan if it diverged or has not finished one."""
+        """Accuracy after the last epoch; nan if it diverged or no epoch is finished."""
         done = self.history.validation_accuracy
         return done[-1] if done and not self.diverged else math.nan
 
@@ -105,25 +105,25 @@ def train_with(
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> RateRun | None:
-    """Train a network with fresh weights by one plan, in steps of 64 pictures.
+    """Train a network with new weights by one plan, in batches of 64 pictures.
 
     Args:
-        plan: what to follow.
-        data: its training pictures are thinned out to `plan.pictures`.
-        model: gives a network with fresh weights. Default: `SimpleCNN` for the pictures.
+        plan: the plan.
+        data: `plan.pictures` of its training pictures are used.
+        model: returns a network with new weights. Default: a `SimpleCNN` for the pictures.
         seed: of the weights, and of the choice and order of the pictures.
         precision, on_step, on_epoch: as for `fit`.
         stop: ends the training early when it is set.
 
     Returns:
-        None if it was stopped: with fewer steps it could not be compared with others.
+        None if it was stopped, because with fewer steps it could not be compared with others.
 
     Raises:
-        CourseError: more pictures than there are, none for validation, too few steps for the
-            schedule, or a network that does not fit or whose very first loss is no number.
+        CourseError: too few training pictures, no validation pictures, too few steps for the
+            schedule, or a network that does not fit the pictures or whose first loss is not finite.
     """
     if not len(data.validation):
-        raise CourseError("Plans are judged by validation pictures: load them, validation=0.1.")
+        raise CourseError("Plans need validation pictures: load the data with validation=0.1.")
     few = replace(data, train=data.train.few(plan.pictures, seed=seed))
     try:
         history = fit(
@@ -142,14 +142,14 @@ def train_with(
             progress=False,
         )
     except Diverged as error:
-        if error.learning_rate is None:  # before the first step: no rate is to blame
+        if error.learning_rate is None:  # before the first step: the rate is not the cause
             raise
         return RateRun(plan, error.history, str(error))
     return None if history.stopped else RateRun(plan, history)
 
 
 def rates_as_frame(runs: Sequence[RateRun]) -> pandas.DataFrame:
-    """One row a run: the plan and the validation accuracy, NaN where it diverged."""
+    """Return a row for each run: the plan and the validation accuracy, NaN if it diverged."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -1,8 +1,8 @@
 """The learning-rate range test: a short training whose rate rises until the loss explodes.
 
 Smith 2017, "Cyclical learning rates for training neural networks": while the rate is too low the
-loss stands still, then it falls, and where the rate is too high it jumps up. A few dozen steps show
-all three, so that one need not train ten times.
+loss does not change, then it falls, and where the rate is too high it jumps up. A few dozen steps
+show all three, which saves ten trainings.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from course_utils.training.optimizers import OptimizerFactory
 from course_utils.training.precision import Precision
 
 MEMORY = 0.9
-"""Share of the running mean of the losses that stays at each step."""
+"""Weight of the old value in the running mean of the losses."""
 
 EXPLODED = 2.0
-"""The test ends when the running mean is so many times the lowest one."""
+"""The test ends when the running mean is this many times its lowest value."""
 
 FEWEST = 10
-"""Steps without which there is nothing to see."""
+"""With fewer steps there is nothing to see."""
 
 KEPT = 0.75
-"""The loss has blown up where less than this share of its fall is left for good."""
+"""The loss has blown up when less than this share of its fall is left, until the end."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test found.
+    """The result of a range test.
 
     Attributes:
         rates: learning rate of each step, rising.
         losses: of the batch before the step, in nats.
-        smoothed: the losses, each averaged with its neighbours; no lag, so it belongs to `rates`.
+        smoothed: the losses, each averaged with its neighbours on both sides, so without a delay.
         steepest: the rate at which `smoothed` falls fastest over the logarithm of the rate.
-        blow_up: the last rate at which three quarters of the fall are still there; infinite if the
-            loss did not explode.
-        suggestion: proposed peak, √(`steepest` · `blow_up`), or `steepest` if nothing exploded;
+        blow_up: the last rate at which the loss keeps three quarters of its fall; infinite if it
+            did not explode.
+        suggestion: suggested peak, √(`steepest` · `blow_up`), or `steepest` if nothing exploded;
             two significant digits.
     """
 
@@ -80,34 +80,34 @@ def range_test(
     seed: int = 0,
     stop: threading.Event | None = None,
 ) -> RangeTest:
-    """Find a learning rate for `model` in one short training of a copy of it.
+    """Find a learning rate for `model` with one short training of a copy.
 
-    The rate rises by the same factor at each step, from `lowest` to `highest`, through `fit`. The
-    losses are smoothed, and the rate is proposed that lies halfway, on the logarithmic scale,
-    between the one at which they fall fastest, which is a safe one, and the one at which they blow
-    up, which is none. It suits as the peak of a schedule that comes down again. Without an
-    explosion (the range too low, or pictures so easy that no gradient is left) it is the safe one.
+    From `lowest` to `highest` the rate is multiplied by the same factor at each step. The losses
+    are smoothed. The suggested rate is halfway, on the logarithmic scale, between the rate at which
+    they fall fastest (a safe rate) and the rate at which they blow up (not a safe one). It is a
+    good peak for a schedule that falls again. If nothing explodes (the range is too low, or the
+    pictures are so easy that no gradient is left), it is the safe rate.
 
     Args:
-        model: stays as it is.
-        data: its training pictures are used, no others.
-        optimizer: as for `fit`, but no ready one. Default: AdamW.
+        model: does not change.
+        data: only its training pictures are used.
+        optimizer: as for `fit`, but not a ready one. Default: AdamW.
         lowest, highest: ends of the range.
         steps: 30 or more.
         batch_size, precision, seed: as for `fit`.
-        stop: ends the test early when it is set; from ten steps on, what was seen has to do.
+        stop: ends the test early when it is set; after at least ten steps there is a result.
 
     Raises:
-        CourseError: the range, the steps or the batch size make no sense, the optimizer is a ready
-            one, the model cannot be copied, its very first loss is no finite number, the test ended
-            too soon, or the loss never falls.
+        CourseError: a wrong range, number of steps or batch size, a ready optimizer, a model that
+            cannot be copied, a first loss that is not finite, a test that ended too early, or a
+            loss that never falls.
     """
     _check(lowest, highest, steps, batch_size, optimizer)
-    watch = _Watch(steps, stop)
+    watch = _Ending(steps, stop)
     if watch.asked():
         raise _stopped(after=0)
     batches = max(1, math.ceil(len(data.train) / batch_size))
-    # Validation after each epoch would cost time and tell nothing.
+    # Validation after each epoch would cost time and is not needed.
     pictures = replace(data, validation=data.validation.subset(torch.arange(0)))
     factor = (highest / lowest) ** (1 / (steps - 1))
     try:
@@ -126,7 +126,7 @@ def range_test(
             progress=False,
         )
     except Diverged as error:
-        if error.learning_rate is None:  # before the first step: no rate is to blame
+        if error.learning_rate is None:  # before the first step: the rate is not the cause
             raise
         history, watch.exploded = error.history, True
     seen = len(history.step_loss)
@@ -135,10 +135,10 @@ def range_test(
     return _evaluate(history.step_learning_rate[:seen], history.step_loss, watch.exploded)
 
 
-class _Watch:
-    """Follows the losses and ends the test after `steps`, when they explode, or on `stop`.
+class _Ending:
+    """Ends the test after `steps` steps, when the losses explode, or when `stop` is set.
 
-    `fit` takes it for both, as its `on_step` and as its `stop`.
+    `fit` gets it twice, as its `on_step` and as its `stop`.
     """
 
     def __init__(self, steps: int, stop: threading.Event | None) -> None:
@@ -148,18 +148,18 @@ class _Watch:
 
     def __call__(self, step: Step) -> None:
         self._mean = MEMORY * self._mean + (1 - MEMORY) * step.loss
-        # Begun at nothing, the running mean is too small by this factor.
+        # Because it starts at 0, the running mean is too small by this factor.
         mean = self._mean / (1 - MEMORY**step.step)
         self._lowest = min(self._lowest, mean)
         self.exploded = mean > EXPLODED * self._lowest
         self.over = self.exploded or step.step >= self.steps
 
     def asked(self) -> bool:
-        """Whether somebody wants it to end."""
+        """Return whether the caller wants it to end."""
         return self.stop is not None and self.stop.is_set()
 
     def is_set(self) -> bool:
-        """Whether it has to end, as an event says it."""
+        """Return whether the training has to end, as `threading.Event` does."""
         return self.over or self.asked()
 
 
@@ -183,13 +183,13 @@ def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeT
         remedy = f"begin below {rates[0]:.2g}" if exploded else f"go on beyond {rates[-1]:.2g}"
         raise CourseError(
             f"The loss did not fall between the rates {rates[0]:.2g} and {rates[-1]:.2g}, so there "
-            f"is nothing to propose: {remedy}, or see whether the model can learn these pictures."
+            f"is nothing to suggest: {remedy}, or check whether the model can learn these pictures."
         )
     slopes = np.gradient(smoothed, np.log(rates))
     steepest = rates[int(slopes[: lowest + 1].argmin())]
     blow_up, suggestion = math.inf, steepest
     if exploded:
-        # The last rate, not the first: on its way the loss of single batches goes up and down.
+        # The last rate, not the first, because the loss of single batches goes up and down.
         kept = np.flatnonzero(smoothed <= start - KEPT * (start - smoothed[lowest]))
         blow_up = rates[int(kept[-1])]
         suggestion = math.sqrt(steepest * blow_up)
@@ -199,8 +199,8 @@ def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeT
 
 
 def _smooth(losses: np.ndarray) -> np.ndarray:
-    """Each loss averaged with its neighbours, weighted by a bell over some fifth of the steps."""
-    width = max(1.0, len(losses) / 20)
+    """Return each loss averaged with its neighbours, with Gaussian weights."""
+    width = max(1.0, len(losses) / 20)  # standard deviation of the weights, in steps
     places = np.arange(len(losses))
     weights = np.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
     return (weights @ losses) / weights.sum(axis=1)
@@ -211,8 +211,8 @@ def _copy(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except RuntimeError as error:
         raise CourseError(
-            "The model cannot be copied, and the range test would spoil it: make what computes a "
-            f"weight from others (a pruning mask, say) permanent first. torch says: {error}"
+            "The model cannot be copied, and the range test would change it: first make permanent "
+            f"what computes a weight from others (such as a pruning mask). torch says: {error}"
         ) from error
 
 
@@ -225,7 +225,7 @@ def _check(
 ) -> None:
     if isinstance(optimizer, Optimizer):
         raise CourseError(
-            "A ready optimizer moves the weights of your own model, and the range test trains a "
+            "A ready optimizer changes the weights of your own model, but the range test trains a "
             "copy: give the optimizer's class, such as torch.optim.SGD."
         )
     for name, value in (("lowest", lowest), ("highest", highest)):

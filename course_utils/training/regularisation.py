@@ -1,15 +1,15 @@
-"""Methods against overfitting, compared on one network by the gap that each of them leaves.
+"""Compare methods against overfitting by the gap between training and validation accuracy.
 
-A network that has learnt its training pictures by heart is right on nearly all of them and on far
-fewer of those it has never seen. `train_regularised` trains the same network from the same start
-with one combination of methods and measures both shares, the training one without augmentation and
-without dropout, so that the two can be compared:
+A network that has learnt its training pictures by heart classifies nearly all of them correctly,
+but far fewer new ones. `train_regularised` trains the same network from the same first weights with
+one combination of methods and measures both accuracies (the training accuracy without augmentation
+and dropout, so that they can be compared). The methods:
 
 - dropout: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
   overfitting";
 - weight decay: with Adam (Kingma & Ba 2015) it is an L2 term in the gradient, which Adam then
   rescales; AdamW decouples it (Loshchilov & Hutter 2019, "Decoupled weight decay regularization");
-- L1: the sum of the magnitudes of the weights, added to the loss (Tibshirani 1996);
+- L1: the sum of the weights' absolute values, added to the loss (Tibshirani 1996);
 - augmentation: see `course_utils.data.augment`.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     import pandas
 
 DECAYING_OPTIMIZERS = ("Adam", "AdamW")
-"""Names of the two of `OPTIMIZERS` that treat weight decay differently."""
+"""Two of `OPTIMIZERS` that apply weight decay in different ways."""
 
 
 @dataclass(frozen=True)
 class Regularisation:
-    """One combination of methods, and the small training in which it is tried.
+    """One combination of methods, and the size of the training.
 
     Args:
         dropout: share of the values dropped before the classifier while training, in [0, 1).
         optimizer: "Adam" (decay in the gradient) or "AdamW" (decoupled).
         weight_decay: of that optimizer.
-        l1: factor of the sum of the weights' magnitudes in the loss.
+        l1: factor of the sum of the weights' absolute values in the loss.
         pad_crop, flip, cutout: of `Augment`.
-        pictures: how many training pictures the network is given, the same number of each class.
+        pictures: number of training pictures, the same number of each class.
         epochs: passes over them.
         learning_rate: of the optimizer.
 
@@ -74,7 +74,7 @@ class Regularisation:
                 f"There is no optimizer {self.optimizer!r} here: choose Adam or AdamW."
             )
         if not 0 <= self.dropout < 1:
-            raise CourseError(f"dropout={self.dropout} is no share: give a number from 0 to 0.9.")
+            raise CourseError(f"dropout={self.dropout}: give a share from 0 to 0.9.")
         for name in ("weight_decay", "l1"):
             if not getattr(self, name) >= 0:
                 raise CourseError(f"{name}={getattr(self, name)} is negative: 0 switches it off.")
@@ -90,7 +90,7 @@ class Regularisation:
 
     @property
     def label(self) -> str:
-        """The methods in use, short enough for a chart: "dropout 0.5 + flip"."""
+        """The methods, short enough for a chart: "dropout 0.5 + flip"."""
         parts = []
         if self.dropout:
             parts.append(f"dropout {self.dropout:g}")
@@ -111,13 +111,14 @@ class Regularisation:
 
 @dataclass(frozen=True)
 class RegularisationRun:
-    """What came of one combination.
+    """The result of a training with one combination.
 
     Attributes:
         settings: the combination.
-        train_accuracy: share of right answers on the training pictures, shown as they are.
-        validation_accuracy: the same on pictures that the network has not learnt from.
-        history: the curves; None while it is on its way.
+        train_accuracy: share of the training pictures that are classified correctly, without
+            augmentation and dropout.
+        validation_accuracy: the same for the validation pictures.
+        history: the curves; None during the training.
     """
 
     settings: Regularisation
@@ -127,12 +128,12 @@ class RegularisationRun:
 
     @property
     def label(self) -> str:
-        """That of the settings."""
+        """The label of the settings."""
         return self.settings.label
 
     @property
     def gap(self) -> float:
-        """Training minus validation accuracy: how much of what was learnt holds only there."""
+        """Training minus validation accuracy."""
         return self.train_accuracy - self.validation_accuracy
 
 
@@ -147,29 +148,29 @@ def train_regularised(
     on_step: Callable[..., None] | None = None,
     on_epoch: Callable[..., None] | None = None,
 ) -> RegularisationRun | None:
-    """Train a network with one combination of methods and measure the gap that is left.
+    """Train a network with one combination of methods and measure the gap.
 
     Args:
         settings: the combination.
-        data: its training pictures are thinned out to `settings.pictures`.
-        model: dropout -> network with fresh weights. Default: `SimpleCNN` for the pictures.
+        data: `settings.pictures` of its training pictures are used.
+        model: takes the dropout, returns a network with new weights. Default: `SimpleCNN`.
         seed: of the weights, of the choice and order of the pictures and of the dropout.
         precision: as for `fit`.
         stop: ends the training early when it is set.
         on_step, on_epoch: passed on to `fit`.
 
     Returns:
-        None if it was stopped: after fewer epochs it could not be compared with others.
+        None if it was stopped, because with fewer epochs it could not be compared with others.
 
     Raises:
-        CourseError: more pictures than there are, none for validation, or a network or
-            augmentation that does not fit them.
-        Diverged: the loss is no number any more.
+        CourseError: too few training pictures, no validation pictures, or a network or augmentation
+            that does not fit them.
+        Diverged: the loss is not finite any more.
     """
     if not len(data.validation):
         raise CourseError("The gap needs validation pictures: load the data with validation=0.1.")
     few = data.train.few(settings.pictures, seed=seed)
-    small = Dataset(data.name, data.title, few, data.validation, data.test, data.source)
+    small = replace(data, train=few)
     make = model or (lambda dropout: SimpleCNN.for_data(data, dropout=dropout))
     network = seeded(lambda: make(settings.dropout), seed)
     history = fit(
@@ -203,10 +204,10 @@ def train_regularised(
 def augmented(
     pictures: Tensor, settings: Regularisation, *, copies: int = 1, seed: int = 0
 ) -> Tensor:
-    """What the network sees of `pictures` in `copies` epochs: uint8 (copies, N, C, H, W).
+    """Return `pictures` as the network sees them in `copies` epochs: uint8 (copies, N, C, H, W).
 
     Raises:
-        CourseError: the augmentation does not fit the pictures, as `Augment` says.
+        CourseError: the augmentation does not fit the pictures, see `Augment`.
     """
     generator = torch.Generator().manual_seed(seed)
     augment = settings.augment or Augment()
@@ -214,7 +215,7 @@ def augmented(
 
 
 def gaps_as_frame(runs: Sequence[RegularisationRun]) -> pandas.DataFrame:
-    """One row a run: the methods, both accuracies and the gap."""
+    """Return a row for each run: the methods, both accuracies and the gap."""
     import pandas as pd
 
     names = [field.name for field in fields(Regularisation)]

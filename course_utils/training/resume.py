@@ -1,8 +1,8 @@
-"""A training in parts: stopped when one likes, continued, with other settings if need be, or reset.
+"""Train in parts: stop, continue (with other settings if wanted), or reset.
 
-`fit` trains once. Whoever watches a training wants more: to stop it, to go on as if nothing had
-been, to go on with a smaller learning rate, to begin again. `ResumableTraining` keeps what that
-takes: the first weights, a checkpoint of each part, and one curve of all parts.
+`fit` trains once. A training panel needs more: to stop, to continue as if there had been no stop,
+to continue with a smaller learning rate, to start again. `ResumableTraining` keeps what this needs:
+the first weights, a checkpoint of each part, and one curve of all parts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from course_utils.training.history import History, Step
 
 
 class Smoother:
-    """Running mean that forgets: the weight of a value halves every `half_life` values.
+    """Exponential running mean: the weight of a value halves after each `half_life` values.
 
-    The mean is corrected for its start from nothing, as Adam corrects its moments.
+    The mean is corrected for its start at 0, as Adam corrects its moments.
 
     Args:
         half_life: in values.
-        mean: of many values before; None for a start from nothing.
+        mean: the running mean of earlier values; None if there are none.
     """
 
     def __init__(self, half_life: float = 12, mean: float | None = None):
@@ -39,7 +39,7 @@ class Smoother:
         self._sum, self._weight = (0.0, 0.0) if mean is None else (mean, 1.0)
 
     def __call__(self, value: float) -> float:
-        """The mean, now that `value` has come."""
+        """Add `value` and return the mean."""
         self._sum = self._keep * self._sum + (1 - self._keep) * value
         self._weight = self._keep * self._weight + (1 - self._keep)
         return self._sum / self._weight
@@ -47,9 +47,13 @@ class Smoother:
 
 @dataclass
 class _Part:
-    """One stretch of training with the same settings: one or, if it is resumed, more calls of fit.
+    """A part of the training with the same settings: one call of `fit`, or more if it is resumed.
 
-    `before` counts the epochs of the parts before it.
+    Attributes:
+        key: Equal for equal settings.
+        before: Number of epochs in the parts before it.
+        epochs: Number of its epochs, done or not.
+        file: Its checkpoint.
     """
 
     key: Any
@@ -67,12 +71,12 @@ class ResumableTraining:
     Args:
         model: trained in place.
         data: as for `fit`.
-        seed: of the first part; every further part has another, so that it does not see the
-            pictures in the order of the first.
+        seed: of the first part; each later part has another one, so that it does not see the
+            pictures in the same order.
 
     Attributes:
-        positions, losses: for each step its place on the axis of epochs, and the smoothed loss.
-            Both grow while another thread trains; take the shorter one's length.
+        positions, losses: of each step, its position on the axis of epochs and the smoothed loss.
+            Both grow while another thread trains, so one may be longer for a moment.
     """
 
     def __init__(self, model: nn.Module, data: Dataset, *, seed: int = 0):
@@ -89,12 +93,12 @@ class ResumableTraining:
 
     @property
     def epochs_done(self) -> int:
-        """Whole epochs so far."""
+        """Number of finished epochs."""
         return self._parts[-1].before + len(self._parts[-1].history.epoch) if self._parts else 0
 
     @property
     def planned(self) -> int:
-        """Epochs that were asked for last, done or not."""
+        """Number of epochs that the last call of `train` asked for, done or not."""
         return self._parts[-1].before + self._parts[-1].epochs if self._parts else 0
 
     @property
@@ -104,14 +108,14 @@ class ResumableTraining:
 
     @property
     def history(self) -> History | None:
-        """Of all parts, as of one training; None if there was none."""
+        """The history of all parts as one training; None before the first."""
         whole = History()
         for part in self._parts:
             _append(whole, part.history, part.before)
         return whole if self._parts else None
 
     def reset(self) -> None:
-        """Put the model's first weights back and forget all training."""
+        """Restore the model's first weights and forget all training."""
         self.model.load_state_dict(self._first_weights)
         self._forget()
 
@@ -124,26 +128,26 @@ class ResumableTraining:
         on_step: Callable[[Step], None] | None = None,
         on_epoch: Callable[[], None] | None = None,
     ) -> History:
-        """Begin, go on with what was stopped, or, after the last epoch, add some.
+        """Start, continue after a stop, or add epochs after the last one.
 
-        What was stopped goes on after its last whole epoch: to the numbers of a training without
-        interruption if `key` is what it was, otherwise with the new arguments, a new optimizer and
-        a new schedule for the epochs that are left.
+        After a stop, training continues after its last finished epoch. With the same `key` it leads
+        to the numbers of a training without interruption; otherwise the remaining epochs have the
+        new arguments, a new optimizer and a new scheduler.
 
         Args:
             arguments: of `fit`, without those that are set here. `epochs` counts from the first
                 start, or from the last reset.
-            key: compares equal for equal settings; functions in `arguments` would not.
+            key: equal for equal settings; `arguments` cannot be compared if it has functions.
             stop: ends the training before the next step.
-            on_step: told of each step.
+            on_step: called after each step.
             on_epoch: called after each epoch.
 
         Returns:
             The history of all parts.
 
         Raises:
-            CourseError: so many epochs are done already, or whatever `fit` raises, such as
-                `Diverged`; the next call then goes on after the last whole epoch.
+            CourseError: all these epochs are done already, or any error of `fit`, such as
+                `Diverged`; the next call then continues after the last finished epoch.
         """
         part = self._next_part(key, arguments["epochs"])
 
@@ -176,7 +180,7 @@ class ResumableTraining:
         return self.history
 
     def _next_part(self, key: Any, epochs: int) -> _Part:
-        """The part to train now; model and curves are put back to the last whole epoch."""
+        """Return the part to train now; model and curves go back to the last finished epoch."""
         done = self.epochs_done
         if done >= epochs:
             raise CourseError(done_already(done, epochs))
@@ -202,7 +206,7 @@ class ResumableTraining:
             self._folder = tempfile.TemporaryDirectory(prefix="course-training-")
         number = len(self._parts)
         file = Path(self._folder.name, f"part{number}.pt")
-        file.unlink(missing_ok=True)  # of a training before the last reset
+        file.unlink(missing_ok=True)  # it may be from before the last reset
         weights = _copy_of(self.model)
         seed = mixed_seed(self.seed, number) if number else self.seed  # the first part is a `fit`
         part = _Part(key, done, epochs - done, file, seed, weights)
@@ -220,11 +224,11 @@ class ResumableTraining:
 
 
 def done_already(done: int, epochs: int) -> str:
-    """Why there is nothing to train, and what to do."""
+    """Say why there is nothing to train, and what to do."""
     what = "The epoch is" if done == 1 else f"All {done} epochs are"
     if done > epochs:
         what = f"More than {epochs} epochs are"
-    return f"{what} done: ask for more epochs to go on, or reset to start afresh."
+    return f"{what} done: ask for more epochs to go on, or reset to start again."
 
 
 def _copy_of(model: nn.Module) -> dict[str, Any]:
@@ -232,7 +236,7 @@ def _copy_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _append(whole: History, part: History, before: int) -> None:
-    """Put a part's numbers behind those of `whole`, which has `before` epochs."""
+    """Append a part's numbers to `whole`, which has `before` epochs."""
     for one in dataclasses.fields(History):
         mine, new = getattr(whole, one.name), getattr(part, one.name)
         if isinstance(mine, list):

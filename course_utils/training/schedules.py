@@ -1,17 +1,17 @@
-"""Learning-rate schedules by name: what `fit(scheduler=...)` takes, made of torch's own schedulers.
+"""Learning-rate schedules by name, for `fit(scheduler=...)`, made of torch's own schedulers.
 
 A `Schedule` is a function of an optimizer and of the number of steps. Its peak is the optimizer's
-own learning rate, its lengths are shares of the training, so that one schedule fits every budget:
+learning rate. Its lengths are shares of the training, so one schedule fits any number of steps:
 
 >>> import torch
 >>> schedule = Schedule("cosine", warmup=0.25)
 >>> [round(rate, 3) for rate in schedule_curve(schedule, 8, peak=0.1)]
 [0.001, 0.051, 0.1, 0.093, 0.075, 0.051, 0.026, 0.008]
 
-The shapes, with t the number of steps made so far and n that of all steps:
+The shapes, with t the number of steps made so far and n the number of all steps:
 
-- step: times gamma after each share of the steps, as He et al. 2016 ("Deep residual learning for
-  image recognition") trained;
+- step: times gamma after each share of the steps (He et al. 2016, "Deep residual learning for
+  image recognition");
 - exponential: peak · final ** (t / n);
 - cosine: Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", without
   the restarts;
@@ -51,29 +51,29 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "one cycle": ("warmup", "final"),
     "plateau": ("gamma", "patience"),
 }
-"""Name of each shape, and the arguments of `Schedule` that it heeds."""
+"""Name of each shape, and the arguments of `Schedule` that it uses."""
 
 WARMUP_START = 0.01
-"""Share of the peak with which a warm-up begins."""
+"""Share of the peak at which a warm-up starts."""
 
 _CYCLE_START = 1 / 25  # torch's own for OneCycleLR
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate goes, as shares of its peak over shares of the training.
+    """The course of the learning rate, as shares of its peak over shares of the training.
 
-    The peak is the learning rate that the optimizer has. Give it to `fit` as `scheduler=`, stepped
-    after each step (the default); "plateau" is then asked after each epoch.
+    The peak is the optimizer's learning rate. Give the schedule to `fit` as `scheduler=`, to be
+    stepped after each step (the default); `fit` steps "plateau" after each epoch.
 
     Args:
         shape: one of `SHAPES`.
         warmup: share of the steps in which the rate first rises, linearly from a hundredth of the
-            peak; for "one cycle" the share of its own rise, which is a cosine from 1/25.
+            peak; for "one cycle" the share of its own rise, a cosine from 1/25.
         every: share of the steps between two drops of "step".
-        gamma: factor of each drop, of "step" and "plateau".
-        final: share of the peak that is left at the end, of "exponential", "cosine", "one cycle".
-        patience: epochs without a lower validation loss that "plateau" bears before it drops.
+        gamma: factor of each drop of "step" and "plateau".
+        final: share of the peak at the end of "exponential", "cosine" and "one cycle".
+        patience: epochs without a lower validation loss after which "plateau" still waits.
 
     Raises:
         CourseError: unknown shape, a number outside its range, or a warm-up for "plateau".
@@ -93,12 +93,12 @@ class Schedule:
             )
         if not 0 <= self.warmup < 1:
             raise CourseError(
-                f"warmup={self.warmup:g}: it is a share of the training and has to end before it "
-                "does, so give a number from 0 to below 1; 0.05 to 0.3 is usual."
+                f"warmup={self.warmup:g}: it is a share of the training, so give a number from 0 "
+                "to below 1; 0.05 to 0.3 is usual."
             )
         if self.warmup and self.shape == "plateau":
             raise CourseError(
-                "ReduceLROnPlateau has no warm-up, for torch cannot put it behind another "
+                "ReduceLROnPlateau has no warm-up, because torch cannot put it after another "
                 "schedule: give warmup=0, or another shape."
             )
         for name in ("every", "gamma", "final"):
@@ -109,7 +109,7 @@ class Schedule:
             raise CourseError(f"patience={self.patience}: give a number of epochs from 0 up.")
 
     def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
-        """The scheduler, to be stepped `steps` times.
+        """Return the scheduler, to be stepped `steps` times.
 
         Raises:
             CourseError: a learning rate that is not positive, or too few steps.
@@ -125,8 +125,8 @@ class Schedule:
         rise = round(self.warmup * steps)
         if not 1 <= rise < steps:
             raise CourseError(
-                f"A warm-up over {self.warmup:g} of {steps} steps would last {rise} of them; at "
-                "least 1 has to be in it, and 1 behind it: train longer, or change the share."
+                f"A warm-up over {self.warmup:g} of {steps} steps would last {rise} of them; it "
+                "needs at least 1, and 1 after it: train longer, or change the share."
             )
         first = LinearLR(optimizer, WARMUP_START, total_iters=rise)
         then = self._after_warmup(optimizer, steps - rise, lowest_peak)
@@ -138,7 +138,7 @@ class Schedule:
         if self.shape == "exponential":
             return ExponentialLR(optimizer, self.final ** (1 / steps))
         if self.shape == "cosine":
-            # One lowest rate for all parameter groups is all that torch has.
+            # torch has one lowest rate for all parameter groups.
             return CosineAnnealingLR(optimizer, steps, eta_min=self.final * lowest_peak)
         if self.shape == "plateau":
             return ReduceLROnPlateau(optimizer, factor=self.gamma, patience=self.patience)
@@ -146,7 +146,7 @@ class Schedule:
 
     def _one_cycle(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         if self.warmup and self.warmup * steps < 2:
-            # torch's rise ends at warmup · steps − 1: it divides by that, and below it has no rise.
+            # torch's rise ends at step warmup · steps − 1, and torch divides by this number.
             raise CourseError(
                 f"The rise of OneCycle over {self.warmup:g} of {steps} steps would last "
                 f"{self.warmup * steps:g} of them and needs at least 2 (with exactly 1, torch "
@@ -158,13 +158,13 @@ class Schedule:
             [float(group["lr"]) for group in optimizer.param_groups],
             rise=self.warmup,
             final=self.final,
-            # By default torch would give momentum to a plain SGD that was meant to have none.
+            # By default torch would give momentum to a plain SGD, which should have none.
             cycle_momentum=_has_momentum(optimizer),
         )
 
     @property
     def label(self) -> str:
-        """The shape and what it heeds, short enough for a chart: "cosine, warm-up 0.1"."""
+        """The shape and its changed arguments, short enough for a chart: "cosine, warm-up 0.1"."""
         plain, parts = Schedule(), [self.shape]
         words = {"warmup": "warm-up"} | ({"warmup": "rise"} if self.shape == "one cycle" else {})
         for name in SHAPES[self.shape]:
@@ -175,7 +175,7 @@ class Schedule:
 
     @property
     def code(self) -> str:
-        """Python that makes it: "Schedule('cosine', warmup=0.1)"."""
+        """Python code that makes it: "Schedule('cosine', warmup=0.1)"."""
         plain = Schedule()
         changed = [
             f"{field.name}={getattr(self, field.name)!r}"
@@ -208,15 +208,15 @@ def one_cycle(
 ) -> LRScheduler:
     """Return torch's `OneCycleLR`, by default with a shorter rise than torch's own 0.3.
 
+    If the rise would last one step or less, the optimizer's learning rate does not change.
+
     Args:
         optimizer: Its learning rate is replaced.
-        steps: Times that it will be stepped.
+        steps: Number of times that the scheduler will be stepped.
         peak: Highest learning rate, or one for each parameter group.
         rise: Share of the steps in which the rate rises, from 1/25 of the peak.
-        final: Share of the peak that is left at the end; by default torch's own.
+        final: Share of the peak at the end; by default torch's own.
         cycle_momentum: Lower the momentum while the rate rises, and raise it again.
-
-    Where the rise would last one step or less, the learning rate stays as the optimizer has it.
     """
     if 0 < rise * steps <= 1:  # OneCycleLR would divide by zero, or have no rise
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
@@ -232,28 +232,28 @@ def one_cycle(
 
 
 def schedule_curve(schedule: SchedulerFactory, steps: int, *, peak: float = 1.0) -> list[float]:
-    """The learning rate of each of `steps` steps, from a real scheduler on a parameter of its own.
+    """Return the learning rate of each of `steps` steps, from a real scheduler.
 
-    `ReduceLROnPlateau` follows the validation loss, which nobody knows beforehand: its curve is the
-    one of a loss that never stops falling, so constant.
+    `ReduceLROnPlateau` depends on the validation loss, which is not known before. Its curve here is
+    constant, as for a loss that never stops falling.
 
     Args:
         schedule: a `Schedule`, or any function of an optimizer and the number of steps.
-        peak: learning rate that the optimizer is made with.
+        peak: the optimizer's learning rate.
 
     Raises:
         CourseError: `peak` is not positive, or the schedule cannot be made.
     """
     if not 0 < peak < math.inf:
         raise CourseError(f"peak={peak}: a learning rate has to be a positive number.")
-    # Momentum, because torch's OneCycleLR asks for it unless it is told not to.
+    # torch's OneCycleLR needs momentum by default.
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak, momentum=0.9)
     scheduler = build_scheduler(optimizer, schedule, steps)
     rates = []
     for step in range(steps):
         rates.append(float(optimizer.param_groups[0]["lr"]))
         optimizer.step()
-        # Asking OneCycleLR for one rate more than it has would be an error.
+        # One step more than OneCycleLR has would be an error.
         if step < steps - 1 and not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
     return rates

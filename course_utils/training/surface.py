@@ -1,9 +1,9 @@
-"""Gradient descent where it can be seen: on the loss surface of a model with two parameters.
+"""Show gradient descent on the loss surface of a model with two parameters.
 
-The surface is a valley, f(a, b) = (λ₁ a² + λ₂ b²) / 2, flat along a and steep along b, as the loss
-of a network is near its minimum, with very different curvatures λ. Each step of plain gradient
-descent with the rate r multiplies a by 1 − r λ₁ and b by 1 − r λ₂: above r = 2 / λ₂ the steps go
-back and forth, ever further, and far below it a hardly moves (LeCun et al. 1998, "Efficient
+The surface is a valley, f(a, b) = (λ₁ a² + λ₂ b²) / 2, flat along a and steep along b: near its
+minimum the loss of a network also has very different curvatures λ. Each step of plain gradient
+descent with the rate r multiplies a by 1 − r λ₁ and b by 1 − r λ₂. Above r = 2 / λ₂ the steps in b
+jump from side to side and grow; far below it a hardly changes (LeCun et al. 1998, "Efficient
 backprop").
 """
 
@@ -24,7 +24,7 @@ START = (-4.0, 1.0)
 
 @dataclass(frozen=True)
 class Descent:
-    """The way of an optimizer over the surface.
+    """The path of an optimizer on the surface.
 
     Attributes:
         path: (a, b) before the first step and after each one.
@@ -45,24 +45,24 @@ def descend(
     start: tuple[float, float] = START,
     curvatures: tuple[float, float] = CURVATURES,
 ) -> Descent:
-    """Let a real optimizer walk down the valley; nothing is drawn at random.
+    """Return the path of a real optimizer down the valley; nothing is random.
 
     Args:
-        optimizer: a class or function that makes one of a list of parameters and `lr`.
+        optimizer: a class or function that takes a list of parameters and `lr`.
         learning_rate: its `lr`.
-        steps: how many; the walk ends before a number would overflow.
-        start: (a, b) at the beginning.
+        steps: number of steps; the path ends before a number overflows.
+        start: first (a, b).
         curvatures: λ₁ and λ₂.
 
     Raises:
-        CourseError: a rate that is not positive, no step, or a curvature that is not positive.
+        CourseError: a rate or curvature that is not positive, or no step.
     """
     if not 0 < learning_rate < math.inf:
         raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
     if steps < 1:
         raise CourseError(f"steps={steps}: at least 1 is needed.")
     if not all(0 < curvature < math.inf for curvature in curvatures):
-        raise CourseError(f"curvatures={curvatures}: a valley has positive ones.")
+        raise CourseError(f"curvatures={curvatures}: both have to be positive.")
     place = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     scale = torch.tensor(curvatures, dtype=torch.float64)
     walker = optimizer([place], lr=learning_rate)

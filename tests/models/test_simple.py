@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -38,6 +38,7 @@ def test_computes_what_it_says():
     torch.testing.assert_close(model(images), expected)
 
 
+@settings(max_examples=30)
 @given(
     channels=st.integers(1, 4),
     classes=st.integers(1, 12),
@@ -94,6 +95,7 @@ def test_dense_baseline():
     assert parameters(DenseBaseline(1, 2, 3, hidden=())) == 9 * 2 + 2
 
 
+@settings(max_examples=30)
 @given(budget=st.integers(800, 100_000))
 def test_dense_baseline_of_a_size(budget):
     model = DenseBaseline.of_size(budget)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core import CourseError
@@ -14,6 +14,7 @@ def images(channels: int = 1) -> torch.Tensor:
     return torch.rand(4, channels, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+@settings(max_examples=50)
 @given(
     st.builds(
         Precision,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 
 from course_utils.core.errors import CourseError
 from course_utils.core.runtime import one_thread
-from course_utils.data.load import load_dataset
-from course_utils.models.simple import SimpleCNN
+from course_utils.data import Dataset, ImageSet, load_dataset
+from course_utils.models import SimpleCNN
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged
 from course_utils.training.optimizers import COMPARED_OPTIMIZERS, OPTIMIZERS
@@ -29,12 +29,25 @@ def quick(model=None, data=DATA, **arguments) -> RangeTest:
     return range_test(model or toy_model(), data, **(settings | arguments))
 
 
+@cache
+def clothes() -> Dataset:
+    """Fashion-MNIST of half the size, which trains in a moment."""
+    data = load_dataset("fashion-mnist")
+    parts = (
+        ImageSet(images.images[..., ::2, ::2], images.labels, images.classes)
+        for images in (data.train, data.validation.few(600), data.test.few(10))
+    )
+    return Dataset(data.name, data.title, *parts)
+
+
+def network() -> SimpleCNN:
+    return SimpleCNN.for_data(clothes(), seed=0)
+
+
 @pytest.fixture(scope="module")
 def on_clothes() -> RangeTest:
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        data = load_dataset("fashion-mnist")
-        return range_test(SimpleCNN(), data, optimizer=SGD, precision="float32")
+    with one_thread():
+        return range_test(network(), clothes(), optimizer=SGD, precision="float32")
 
 
 def test_rates_rise_by_one_factor_and_the_test_ends_when_the_loss_explodes(on_clothes):
@@ -85,23 +98,16 @@ def test_the_proposal_learns_stripes_and_a_hundredth_of_it_does_not(name, seed):
 
 @pytest.mark.parametrize("name", COMPARED_OPTIMIZERS)
 def test_the_proposal_beats_ten_times_and_a_hundredth_of_it_on_clothes(name):
-    data = load_dataset("fashion-mnist")
-    small = replace(data, train=data.train.few(3000))
-
-    def fresh():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return SimpleCNN()
-
     optimizer = OPTIMIZERS[name]
-    rate = range_test(fresh(), data, optimizer=optimizer, precision="float32").suggestion
+    rate = range_test(network(), clothes(), optimizer=optimizer, precision="float32").suggestion
+    small = replace(clothes(), train=clothes().train.few(3000))
     accuracy = {}
     for factor in (0.01, 1, 10):
-        history = fit(fresh(), small, epochs=2, optimizer=optimizer, learning_rate=rate * factor,
+        history = fit(network(), small, epochs=1, optimizer=optimizer, learning_rate=rate * factor,
                       precision="float32", progress=False)  # fmt: skip
         accuracy[factor] = history.validation_accuracy[-1]
     assert accuracy[1] > max(accuracy[0.01], accuracy[10]), (rate, accuracy)
-    assert accuracy[1] > 0.74
+    assert accuracy[1] > 0.6
 
 
 def test_model_data_and_random_numbers_are_left_alone():

@@ -79,7 +79,7 @@ def test_decoupled_decay_is_weaker_than_the_same_decay_in_adams_gradient():
     for optimizer in ("Adam", "AdamW"):
         models = []
         train_regularised(
-            Regularisation(optimizer=optimizer, weight_decay=0.1, pictures=90, epochs=80),
+            Regularisation(optimizer=optimizer, weight_decay=0.1, pictures=90, epochs=55),
             DATA,
             model=lambda dropout, models=models: models.append(toy_model()) or models[-1],
             precision="float32",

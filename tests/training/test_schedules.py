@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
@@ -20,11 +20,12 @@ from course_utils.training.schedules import (
 )
 from tests.toys import toy_data, toy_model
 
-steps = st.integers(1, 120)
+steps = st.integers(1, 60)
 shares = st.floats(0.001, 1)
 peaks = st.floats(1e-5, 10)
 
 
+@settings(max_examples=25)
 @given(steps, shares, peaks)
 def test_cosine_is_its_formula(n, final, peak):
     curve = schedule_curve(Schedule("cosine", final=final), n, peak=peak)
@@ -33,6 +34,7 @@ def test_cosine_is_its_formula(n, final, peak):
     assert curve == pytest.approx(want, rel=1e-4)
 
 
+@settings(max_examples=25)
 @given(steps, shares, shares, peaks)
 def test_step_drops_after_each_share(n, every, gamma, peak):
     curve = schedule_curve(Schedule("step", every=every, gamma=gamma), n, peak=peak)
@@ -40,13 +42,15 @@ def test_step_drops_after_each_share(n, every, gamma, peak):
     assert curve == pytest.approx([peak * gamma ** (t // length) for t in range(n)], rel=1e-4)
 
 
+@settings(max_examples=25)
 @given(steps, shares, peaks)
 def test_exponential_is_its_formula(n, final, peak):
     curve = schedule_curve(Schedule("exponential", final=final), n, peak=peak)
     assert curve == pytest.approx([peak * final ** (t / n) for t in range(n)], rel=1e-4)
 
 
-@given(st.integers(2, 120), st.floats(0.01, 0.99), peaks, st.sampled_from(list(SHAPES)[:4]))
+@settings(max_examples=25)
+@given(st.integers(2, 60), st.floats(0.01, 0.99), peaks, st.sampled_from(list(SHAPES)[:4]))
 def test_warmup_rises_to_the_peak_and_hands_over(n, warmup, peak, shape):
     rise = round(warmup * n)
     assume(1 <= rise < n)
@@ -58,7 +62,8 @@ def test_warmup_rises_to_the_peak_and_hands_over(n, warmup, peak, shape):
     )
 
 
-@given(st.integers(3, 120), st.floats(0.0, 0.99), st.floats(1e-4, 0.02), peaks)
+@settings(max_examples=25)
+@given(st.integers(3, 60), st.floats(0.0, 0.99), st.floats(1e-4, 0.02), peaks)
 def test_one_cycle_is_torchs(n, warmup, final, peak):
     assume(not warmup or warmup * n >= 2)
     curve = schedule_curve(Schedule("one cycle", warmup=warmup, final=final), n, peak=peak)
@@ -172,7 +177,7 @@ def test_labels_and_code():
     [
         ({"shape": "linear"}, "no schedule 'linear'"),
         ({"warmup": 1.0}, "warmup=1: it is a share"),
-        ({"warmup": 3}, "has to end before"),
+        ({"warmup": 3}, "warmup=3"),
         ({"warmup": -0.1}, "warmup=-0.1"),
         ({"warmup": float("nan")}, "warmup=nan"),
         ({"shape": "plateau", "warmup": 0.1}, "has no warm-up"),

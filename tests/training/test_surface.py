@@ -4,13 +4,14 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core.errors import CourseError
 from course_utils.training.surface import START, descend
 
 
+@settings(max_examples=25)
 @given(st.floats(1e-4, 0.5), st.integers(1, 40))
 def test_plain_descent_multiplies_each_parameter(rate, steps):
     walk = descend(torch.optim.SGD, rate, steps=steps)
@@ -46,7 +47,7 @@ def test_gradients_are_switched_on_for_the_walk_alone():
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"learning_rate": 0.1, "steps": 0}, "steps=0"),
-        ({"learning_rate": 0.1, "curvatures": (1, -1)}, "a valley has positive"),
+        ({"learning_rate": 0.1, "curvatures": (1, -1)}, "curvatures="),
     ],
 )
 def test_what_is_no_descent(arguments, text):
