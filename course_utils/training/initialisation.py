@@ -128,7 +128,7 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
     }
 
     def draw(layer: nn.Module) -> None:
-        # Drawn on the CPU and copied, so that a seed gives the same numbers on every device.
+        # Drawn on the CPU and copied: a seed leads to the same numbers on every device.
         weight = torch.empty(layer.weight.shape)
         bias = None if layer.bias is None else torch.zeros(layer.bias.shape)
         if scheme == "default":
@@ -295,7 +295,7 @@ def _gradients_in_words(stds: list[float]) -> str:
     if overflow:
         return f"Gradients explode: beyond float32's range (3·10³⁸) from layer {overflow} down."
     if last == 1:
-        return "With one layer there is no way back for the gradient to lose."
+        return "With one layer there is no earlier layer for the gradient to reach."
     if stds[-2] == 0:
         return f"Gradients are dead: nothing reaches layer {last - 1} or any layer before it."
     verb = _change(stds[0])

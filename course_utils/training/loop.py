@@ -1,4 +1,4 @@
-"""The training loop of `fit`: `train` is the loop, `Training` does what each of its lines needs."""
+"""The training loop of `fit`: `train` is the loop, `Training` has the details of its lines."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Training:
         return range(len(self.history.epoch), self.epochs)
 
     def steps(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch; whoever asks for the next one has made a step."""
+        """Yield the batches of one epoch; the caller makes a step with each."""
         self.recorder.begin_epoch(epoch)
         self.model.train()
         self.batches.set_epoch(epoch)
@@ -105,7 +105,7 @@ class Training:
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return what this step makes smaller: cross-entropy, and the L1 penalty if there is one.
 
-        The recorder is told of the cross-entropy and of the answers.
+        The cross-entropy and the number of right answers are recorded.
         """
         precision, size = self.precision.current, self.recorder.size
         with precision.autocast(self.device):

@@ -138,7 +138,7 @@ class SlowSteps:
         self._in_a_row = 0
 
     def seen(self, seconds: float) -> bool:
-        """Count one more step of so many seconds; return whether training has become slow."""
+        """Count a step that took `seconds`; return whether training has become slow."""
         self._in_a_row = self._in_a_row + 1 if seconds > self._limit else 0
         return self._in_a_row >= self.PATIENCE
 
