@@ -29,7 +29,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def ranks(folder) -> list[dict]:
-    """What each of two processes found; they are started only once, as this takes seconds."""
+    """Results of each of two processes; they are started only once, because this takes seconds."""
     launcher = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc_per_node 2"
     command = [
         sys.executable,
@@ -48,7 +48,7 @@ def ranks(folder) -> list[dict]:
             command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
         try:
-            launched.wait(timeout=120)
+            launched.wait(timeout=300)  # a safety net
         except subprocess.TimeoutExpired:
             launched.terminate()  # the launcher ends its processes
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,12 +91,9 @@ def test_two_processes_give_the_numbers_of_one(ranks, folder, name):
     one = cases.CASES[name](folder)
     assert len(two["history"]["step_loss"]) == len(one["history"]["step_loss"]) >= 16
     assert largest_difference(one, two) < CLOSE
-
-
-@pytest.mark.parametrize("name", ["uneven", "fewer pictures than ranks"])
-def test_these_are_twenty_steps_that_learn(ranks, name):
-    losses = ranks[0][name]["history"]["step_loss"]
-    assert len(losses) == 20 and losses[-1] < losses[0] - 0.05
+    if "ranks" in name or name == "uneven":
+        losses = two["history"]["step_loss"]
+        assert len(losses) == 20 and losses[-1] < losses[0] - 0.05
 
 
 def test_resumes_with_two_processes_and_with_one(ranks, folder, tmp_path):
