@@ -28,6 +28,6 @@ __all__ = public_names(
         "one_layer": "build_and_run ConvResult ConvSettings INITIALISATIONS",
         "receptive_field": "receptive_field ReceptiveField",
         "rules": "PADDING_MODES window_rules",
-        "sliding": "convolve cross_correlate sliding_steps SlidingSteps Step",
+        "sliding": "convolve cross_correlate sliding_steps SlidingSteps WindowStep",
     },
 )

@@ -30,7 +30,7 @@ MODES = ("cross-correlation", "convolution")
 
 
 @dataclass(frozen=True)
-class Step:
+class WindowStep:
     """One window and its output number.
 
     Attributes:
@@ -54,8 +54,8 @@ class Step:
     sum: float
 
 
-class SlidingSteps(Sequence[Step]):
-    """All steps of one kernel over one picture; each `Step` is computed on access.
+class SlidingSteps(Sequence[WindowStep]):
+    """All steps of one kernel over one picture; each `WindowStep` is computed on access.
 
     Attributes:
         image: (H, W).
@@ -103,14 +103,14 @@ class SlidingSteps(Sequence[Step]):
     def __len__(self) -> int:
         return self.output.numel()
 
-    def __getitem__(self, index: int) -> Step:
+    def __getitem__(self, index: int) -> WindowStep:
         if not -len(self) <= index < len(self):
             raise IndexError(f"There are {len(self)} windows, numbered from 0, so not {index}.")
         index %= len(self)
         row, col = divmod(index, self.output.shape[1])
         (k_h, k_w), (s_h, s_w), (d_h, d_w) = self.kernel.shape, self.stride, self.dilation
         patch = self.windows[row, col]
-        return Step(
+        return WindowStep(
             index=index,
             row=row,
             col=col,

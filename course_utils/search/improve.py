@@ -62,9 +62,9 @@ from course_utils.search.study import quiet
 from course_utils.training import (
     History,
     Precision,
-    asked_for,
+    as_precision,
     build_optimizer,
-    choose,
+    fastest_precision,
     step_seconds,
 )
 
@@ -191,8 +191,8 @@ class _Search:
         batch = data.normalise(data.train.images[: ARTICLE["batch_size"]])
         self.batch = batch.to(self.device)
         if precision == "auto":  # measured once, for all candidates
-            precision = choose(on_device.train(), self.batch, between=self.limit.check)
-        self.precision = asked_for(precision)
+            precision = fastest_precision(on_device.train(), self.batch, between=self.limit.check)
+        self.precision = as_precision(precision)
         if weights == "auto":
             weights = "keep" if has_learned(result.accuracy, data) else "fresh"
         space = space_for(model, example) if space is None else space

@@ -15,15 +15,15 @@ __all__ = public_names(
         "initialisation": "ACTIVATIONS SCHEMES initialise signal_spread SignalSpread",
         "learning_rate": "RatePlan RateRun rates_as_frame train_with",
         "optimizers": ("build_optimizer COMPARED_OPTIMIZERS optimizer_code OPTIMIZERS"),
-        "precision": "asked_for PLAIN Precision",
-        "probe": "choose step_seconds",
+        "precision": "as_precision PLAIN Precision",
+        "probe": "fastest_precision step_seconds",
         "range_test": "KEPT range_test RangeTest",
         "regularisation": (
             "augmented DECAYING_OPTIMIZERS gaps_as_frame "
             "Regularisation RegularisationRun "
             "train_regularised"
         ),
-        "resume": "done_already ResumableTraining",
+        "resume": "all_done_message ResumableTraining",
         "schedules": "one_cycle Schedule schedule_curve SCHEDULES SHAPES",
         "surface": "descend Descent",
     },

@@ -112,7 +112,7 @@ PLAIN = Precision()
 """float32, channels first, number of threads unchanged."""
 
 
-def asked_for(precision: str | Precision) -> Precision:
+def as_precision(precision: str | Precision) -> Precision:
     """Return the `Precision` that a reader means: a ready one, or one by its name.
 
     "bfloat16" alone includes channels_last, which it needs to be fast.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from course_utils.core import private_random_numbers, use_threads
 from course_utils.training.distributed import Group
 from course_utils.training.history import History
-from course_utils.training.precision import PLAIN, Precision, asked_for
+from course_utils.training.precision import PLAIN, Precision, as_precision
 from course_utils.training.stopping import StopRequest
 
 ROUNDS = 20
@@ -67,9 +67,6 @@ def fastest_precision(
             _remembered.clear()
         _remembered[key] = choice
     return choice
-
-
-choose = fastest_precision
 
 
 def faster_precision(
@@ -182,7 +179,7 @@ class AdaptivePrecision:
             if before is not None:
                 choice = _as_before(Precision.from_name(before), choice)
         else:
-            choice = asked_for(precision)
+            choice = as_precision(precision)
         # With several processes a step also waits for the others, so its time says nothing.
         self._automatic = precision == "auto" and group.world_size == 1
         self._use(choice)

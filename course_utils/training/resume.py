@@ -183,7 +183,7 @@ class ResumableTraining:
         """Return the part to train now; model and curves go back to the last finished epoch."""
         done = self.epochs_done
         if done >= epochs:
-            raise CourseError(done_already(done, epochs))
+            raise CourseError(all_done_message(done, epochs))
         last = self._parts[-1] if self._parts else None
         if last is None or len(last.history.epoch) == last.epochs:
             return self._new_part(key, done, epochs)
@@ -223,7 +223,7 @@ class ResumableTraining:
         self._smoother = Smoother(mean=self.losses[-1] if self.losses else None)
 
 
-def done_already(done: int, epochs: int) -> str:
+def all_done_message(done: int, epochs: int) -> str:
     """Say why there is nothing to train, and what to do."""
     what = "The epoch is" if done == 1 else f"All {done} epochs are"
     if done > epochs:

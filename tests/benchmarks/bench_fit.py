@@ -28,7 +28,7 @@ from torchvision import transforms
 
 from course_utils.data import Augment, Dataset, ImageSet, load_dataset
 from course_utils.models import SimpleCNN
-from course_utils.training import PLAIN, Precision, Step, choose, fit
+from course_utils.training import PLAIN, Precision, Step, fastest_precision, fit
 from course_utils.training.probe import forget
 
 BATCH = 64
@@ -148,7 +148,7 @@ def main() -> int:
 
     forget()
     started = time.perf_counter()
-    best = choose(fresh_model().train(), images[:BATCH])
+    best = fastest_precision(fresh_model().train(), images[:BATCH])
     print(f"{best}, which took {time.perf_counter() - started:.2f} s; one thread, pictures/s:")
 
     article = like_the_article(Pictures(few, data.mean, data.std))

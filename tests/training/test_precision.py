@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core import CourseError
-from course_utils.training.precision import PLAIN, Precision, asked_for
+from course_utils.training.precision import PLAIN, Precision, as_precision
 from tests.toys import same, toy_model, weights
 
 
@@ -25,12 +25,12 @@ def images(channels: int = 1) -> torch.Tensor:
 )
 def test_every_name_is_understood(choice):
     assert Precision.from_name(choice.name) == choice
-    assert asked_for(choice) is choice
+    assert as_precision(choice) is choice
 
 
 def test_bfloat16_is_asked_for_with_the_layout_that_it_needs():
-    assert asked_for("bfloat16") == Precision(torch.bfloat16, channels_last=True)
-    assert asked_for("float32") == PLAIN == asked_for(PLAIN)
+    assert as_precision("bfloat16") == Precision(torch.bfloat16, channels_last=True)
+    assert as_precision("float32") == PLAIN == as_precision(PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_bfloat16_is_asked_for_with_the_layout_that_it_needs():
 )
 def test_other_names_are_not(name):
     with pytest.raises(CourseError, match="'auto', 'float32', 'bfloat16'"):
-        asked_for(name)
+        as_precision(name)
 
 
 def test_arranges_weights_and_pictures():
@@ -59,7 +59,7 @@ def test_arranges_weights_and_pictures():
 
 def test_autocast():
     x = torch.rand(4, 4)
-    with asked_for("bfloat16").autocast(x.device):
+    with as_precision("bfloat16").autocast(x.device):
         assert (x @ x).dtype == torch.bfloat16
     with PLAIN.autocast(x.device):
         assert (x @ x).dtype == torch.float32

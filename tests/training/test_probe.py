@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from course_utils.training import probe
-from course_utils.training.precision import PLAIN, Precision, asked_for
+from course_utils.training.precision import PLAIN, Precision, as_precision
 from course_utils.training.probe import (
     SlowSteps,
     faster_precision,
@@ -170,7 +170,7 @@ def test_watch_waits_for_several_slow_steps_in_a_row():
 
 
 def test_watch_knows_nothing_of_what_was_not_measured():
-    slow = SlowSteps(asked_for("bfloat16"))
+    slow = SlowSteps(as_precision("bfloat16"))
     assert not any(slow.seen(1e6) for _ in range(20))
 
 

@@ -50,7 +50,7 @@ from course_utils.search.study import (
     plan_of,
     trials_of,
 )
-from course_utils.training import asked_for
+from course_utils.training import as_precision
 
 Run = Callable[[argparse.Namespace, RDBStorage], None]
 """What a command does."""
@@ -90,7 +90,7 @@ def _create(options: argparse.Namespace, storage: RDBStorage) -> None:
 def _work(options: argparse.Namespace, storage: RDBStorage) -> None:
     study = open_study(options.study, storage, seed=options.seed)
     if options.precision != "auto":
-        asked_for(options.precision)  # an unknown one would be an error of every candidate
+        as_precision(options.precision)  # an unknown one would be an error of every candidate
     stop = threading.Event()
     with _set_by_signals(stop):
         objective = Objective(plan_of(study), precision=options.precision, stop=stop)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from course_utils.conv import SlidingSteps, Step
+from course_utils.conv import SlidingSteps, WindowStep
 from course_utils.core import MINUS, decimal, number, total
 from course_utils.plots import Canvas
 from course_utils.plots import canvas as pictures
@@ -38,11 +38,11 @@ class View:
     formula: str
 
     @property
-    def step(self) -> Step:
+    def step(self) -> WindowStep:
         return self.correlation[self.position]
 
     @property
-    def flipped(self) -> Step:
+    def flipped(self) -> WindowStep:
         return self.convolution[self.position]
 
 
@@ -139,7 +139,7 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
     _draw_legend(canvas, view, spread, not inside.all(), _TOP + rows * cell + 12, block)
 
 
-def _draw_window(canvas: Canvas, step: Step, spread: bool, cell: int) -> None:
+def _draw_window(canvas: Canvas, step: WindowStep, spread: bool, cell: int) -> None:
     """Draw a frame around the window, and with dilation a ring around each pixel that it reads."""
     x, y = _LEFT + step.cols[0] * cell, _TOP + step.rows[0] * cell
     span = step.cols[-1] - step.cols[0] + 1, step.rows[-1] - step.rows[0] + 1
@@ -181,7 +181,7 @@ def _draw_row(
     canvas: Canvas,
     title: str,
     steps: SlidingSteps,
-    step: Step,
+    step: WindowStep,
     flipped: bool,
     corner: tuple[int, int],
     cells: tuple[int, ...],
@@ -234,7 +234,7 @@ def _draw_kernel(
         _mark(canvas, left + 1, top + 1, 1)
 
 
-def _sum_lines(step: Step, width: int, room: int) -> list[str]:
+def _sum_lines(step: WindowStep, width: int, room: int) -> list[str]:
     """Return the products as a sum, and its value, in `room` lines; long sums without zeros."""
     values = step.products.flatten().tolist()
     if len(values) > 9:
@@ -248,7 +248,7 @@ def _sum_lines(step: Step, width: int, room: int) -> list[str]:
 
 
 def _draw_products(
-    canvas: Canvas, step: Step, corner: tuple[int, int], cell: tuple[int, int]
+    canvas: Canvas, step: WindowStep, corner: tuple[int, int], cell: tuple[int, int]
 ) -> None:
     """Draw each product below its factors in small letters; alone where the cell is narrow."""
     x, y = corner
@@ -274,7 +274,7 @@ def _draw_products(
 
 
 def _draw_output(
-    canvas: Canvas, steps: SlidingSteps, step: Step, corner: tuple[int, int], cell: int
+    canvas: Canvas, steps: SlidingSteps, step: WindowStep, corner: tuple[int, int], cell: int
 ) -> None:
     """Draw the outputs up to this window, and a frame of the window's colour around its own."""
     x, y = corner

@@ -15,7 +15,7 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.experiments import first_cnn_recipe
 from course_utils.metrics import Evaluation, evaluate
 from course_utils.models import SimpleCNN
-from course_utils.training import History, ResumableTraining, Step, done_already
+from course_utils.training import History, ResumableTraining, Step, all_done_message
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import button, row_of
 from course_utils.widgets.panel import Panel
@@ -118,7 +118,7 @@ class TrainingPanel(RunsInBackground, Panel):
             return
         settings = self.settings
         if self._training.epochs_done >= settings["epochs"]:
-            self._say(done_already(self._training.epochs_done, settings["epochs"]))
+            self._say(all_done_message(self._training.epochs_done, settings["epochs"]))
             return
         run = BackgroundRun(
             lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
