@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from course_utils.core import CourseError, private_random_numbers
+from course_utils.core import CourseError, private_random_numbers, whole_number
 
 if TYPE_CHECKING:
     from course_utils.data import Dataset
@@ -214,8 +214,7 @@ def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
 
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise CourseError(f"{name}={value!r}: give a whole number, at least 1.")
+        whole_number(name, value, 1)
 
 
 def _check_dropout(dropout: float) -> None:

@@ -14,7 +14,7 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from course_utils.core import (
     private_random_numbers,
     seed_layers,
     use_threads,
+    whole_number,
 )
 from course_utils.data import Augment, Batches, Dataset
 from course_utils.metrics import check_model_fits
@@ -262,19 +263,13 @@ def _bar(show: bool, steps: int, done: int) -> Iterator[Any]:
 def _check_settings(
     epochs: int, batch_size: int, scheduler_every: str, label_smoothing: float, l1: float
 ) -> None:
-    problems: Iterable[tuple[bool, str]] = (
-        (epochs < 1, f"epochs={epochs}: give at least 1."),
-        (batch_size < 1, f"batch_size={batch_size}: give at least 1."),
-        (
-            scheduler_every not in ("step", "epoch"),
-            f"scheduler_every={scheduler_every!r}: give 'step' or 'epoch'.",
-        ),
-        (
-            not 0 <= label_smoothing < 1,
-            f"label_smoothing={label_smoothing}: give a share from 0 to below 1; 0.1 is usual.",
-        ),
-        (not 0 <= l1 < math.inf, f"l1={l1}: give a number from 0 up; 1e-5 is little, 1e-3 much."),
-    )
-    for wrong, text in problems:
-        if wrong:
-            raise CourseError(text)
+    whole_number("epochs", epochs, 1)
+    whole_number("batch_size", batch_size, 1)
+    if scheduler_every not in ("step", "epoch"):
+        raise CourseError(f"scheduler_every={scheduler_every!r}: give 'step' or 'epoch'.")
+    if not 0 <= label_smoothing < 1:
+        raise CourseError(
+            f"label_smoothing={label_smoothing}: give a share from 0 to below 1; 0.1 is usual."
+        )
+    if not 0 <= l1 < math.inf:
+        raise CourseError(f"l1={l1}: give a number from 0 up; 1e-5 is little, 1e-3 much.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from course_utils.core import CourseError, seeded
+from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Dataset
 from course_utils.models import SimpleCNN
 from course_utils.training.fit import fit
@@ -59,8 +59,7 @@ class RatePlan:
         if not 0 < self.peak < math.inf:
             raise CourseError(f"peak={self.peak}: a learning rate has to be a positive number.")
         for name in ("epochs", "pictures"):
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name}={getattr(self, name)}: at least 1 is needed.")
+            whole_number(name, getattr(self, name), 1)
 
     @property
     def label(self) -> str:

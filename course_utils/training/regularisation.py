@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, seeded
+from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Augment, Dataset
 from course_utils.metrics import evaluate
 from course_utils.models import SimpleCNN
@@ -79,8 +79,7 @@ class Regularisation:
             if not getattr(self, name) >= 0:
                 raise CourseError(f"{name}={getattr(self, name)} is negative: 0 switches it off.")
         for name in ("pictures", "epochs"):
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name}={getattr(self, name)}: at least 1 is needed.")
+            whole_number(name, getattr(self, name), 1)
 
     @property
     def augment(self) -> Augment | None:

@@ -40,7 +40,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, whole_number
 from course_utils.training.optimizers import SchedulerFactory, build_scheduler
 
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -105,8 +105,7 @@ class Schedule:
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise CourseError(f"{name}={value:g}: give a share above 0 and up to 1.")
-        if self.patience < 0:
-            raise CourseError(f"patience={self.patience}: give a number of epochs from 0 up.")
+        whole_number("patience", self.patience, 0)
 
     def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         """Return the scheduler, to be stepped `steps` times.
@@ -115,8 +114,7 @@ class Schedule:
             CourseError: a learning rate that is not positive, or too few steps.
         """
         _check_rates(optimizer)
-        if steps < 1:
-            raise CourseError(f"A schedule of {steps} steps: give at least 1.")
+        whole_number("steps", steps, 1)
         if self.shape == "one cycle":
             return self._one_cycle(optimizer, steps)
         lowest_peak = min(float(group["lr"]) for group in optimizer.param_groups)

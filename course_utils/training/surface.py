@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, whole_number
 
 CURVATURES = (1.0, 20.0)
 START = (-4.0, 1.0)
@@ -59,8 +59,7 @@ def descend(
     """
     if not 0 < learning_rate < math.inf:
         raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
-    if steps < 1:
-        raise CourseError(f"steps={steps}: at least 1 is needed.")
+    whole_number("steps", steps, 1)
     if not all(0 < curvature < math.inf for curvature in curvatures):
         raise CourseError(f"curvatures={curvatures}: both have to be positive.")
     place = torch.tensor(start, dtype=torch.float64, requires_grad=True)

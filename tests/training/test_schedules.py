@@ -199,7 +199,7 @@ def test_settings_that_make_no_sense(arguments, text):
         (Schedule("cosine", warmup=0.9), 4, "would last 4 of them"),
         (Schedule("one cycle", warmup=0.25), 4, "exactly 1, torch divides by zero"),
         (Schedule("one cycle", warmup=0.25), 3, r"0\.75 of them.*rise over 0\.5 or more"),
-        (Schedule(), 0, "schedule of 0 steps"),
+        (Schedule(), 0, "steps=0"),
     ],
 )
 def test_too_few_steps(schedule, n, text):
