@@ -49,7 +49,8 @@ def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str
         except CourseError:
             raise
         except (RuntimeError, ValueError, TypeError) as error:
-            raise CourseError(_in_words(error, watch, data)) from error
+            scripted = any(isinstance(m, torch.jit.ScriptModule) for m in model.modules())
+            raise CourseError(_in_words(error, watch, data, scripted)) from error
     check_logits(logits, len(images), len(data.classes))
 
 
@@ -81,7 +82,8 @@ class _Watch(TorchFunctionMode):
         return result
 
 
-def _in_words(error: Exception, watch: _Watch, data: Dataset) -> str:
+def _in_words(error: Exception, watch: _Watch, data: Dataset, scripted: bool) -> str:
+    """Explain an error; TorchScript shows no operations and says the reason in its last line."""
     channels, height, width = data.image_shape
     pictures = f"the pictures of {data.title} ({channels}×{height}×{width})"
     names, of = (watch.names, watch.arguments) if watch.error is error else ((), {})
@@ -113,8 +115,8 @@ def _in_words(error: Exception, watch: _Watch, data: Dataset) -> str:
                 f"{pictures[0].upper()}{pictures[1:]} are too small for this model: one of its "
                 "layers has no pixels left. Use fewer poolings or strides, or more padding."
             )
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return f"The model cannot take {pictures}: {first}"
+    lines = (str(error).strip() or "no message").splitlines()
+    return f"The model cannot take {pictures}: {lines[-1] if scripted else lines[0]}"
 
 
 def _window_fits(

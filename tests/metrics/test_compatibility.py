@@ -54,6 +54,13 @@ def test_says_what_does_not_fit(model, text):
         check_model_fits(model, toy_data())
 
 
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
+def test_the_reason_of_torchscript_is_quoted():
+    model = torch.jit.trace(toy_model(3), torch.rand(2, 3, 8, 8))
+    with pytest.raises(CourseError, match="3 channels"):
+        check_model_fits(model, toy_data())
+
+
 def test_a_failure_that_the_model_handles_is_not_blamed():
     def tries(x):
         with contextlib.suppress(RuntimeError):
