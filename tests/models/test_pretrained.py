@@ -7,10 +7,7 @@ from course_utils.core.errors import CourseError
 from course_utils.data.load import load_dataset
 from course_utils.metrics.evaluate import evaluate
 from course_utils.models import pretrained
-from course_utils.models.pretrained import (
-    load_pretrained,
-    pretrained_card,
-)
+from course_utils.models.pretrained import load_pretrained, pretrained_card
 from course_utils.models.simple import SimpleCNN
 from tests.toys import same, weights
 

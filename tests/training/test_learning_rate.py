@@ -8,13 +8,7 @@ import torch
 from torch import nn
 
 from course_utils.core.errors import CourseError
-from course_utils.training.learning_rate import (
-    RatePlan,
-    train_with,
-)
-from course_utils.training.learning_rate import (
-    rates_as_frame as as_frame,
-)
+from course_utils.training.learning_rate import RatePlan, rates_as_frame, train_with
 from course_utils.training.optimizers import COMPARED_OPTIMIZERS
 from course_utils.training.schedules import Schedule
 from tests.toys import toy_data, toy_model
@@ -44,7 +38,7 @@ def test_a_rate_that_diverges_is_a_result():
     run = quick(peak=1e30)
     assert "steps are too large" in run.diverged
     assert math.isnan(run.validation_accuracy) and run.history.step_loss
-    assert as_frame([run])["validation accuracy"].isna().all()
+    assert rates_as_frame([run])["validation accuracy"].isna().all()
 
 
 def test_a_loss_that_is_no_number_from_the_start_is_an_error():
@@ -102,6 +96,6 @@ def test_settings_that_make_no_sense(settings, text):
 def test_label_and_table():
     run = quick(schedule=Schedule("cosine", warmup=0.25), epochs=4)
     assert run.plan.label == "SGD + momentum 0.02, cosine, warm-up 0.25"
-    (row,) = as_frame([run]).to_dict("records")
+    (row,) = rates_as_frame([run]).to_dict("records")
     assert row["schedule"] == "cosine, warm-up 0.25" and row["epochs"] == 4
-    assert as_frame([]).empty
+    assert rates_as_frame([]).empty

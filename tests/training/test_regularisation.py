@@ -13,10 +13,8 @@ from course_utils.training.regularisation import (
     Regularisation,
     RegularisationRun,
     augmented,
+    gaps_as_frame,
     train_regularised,
-)
-from course_utils.training.regularisation import (
-    gaps_as_frame as as_frame,
 )
 from tests.toys import toy_data, toy_model
 
@@ -158,8 +156,8 @@ def test_augmented_shows_what_epochs_would():
 def test_the_table_has_a_row_for_each_run():
     runs = [RegularisationRun(Regularisation(), 1.0, 0.75)]
     runs.append(RegularisationRun(Regularisation(dropout=0.5), 0.9, 0.8))
-    frame = as_frame(runs)
+    frame = gaps_as_frame(runs)
     assert list(frame["methods"]) == ["none", "dropout 0.5"]
     assert list(frame["gap"]) == pytest.approx([0.25, 0.1])
     assert list(frame["dropout"]) == [0.0, 0.5]
-    assert as_frame([]).empty
+    assert gaps_as_frame([]).empty
