@@ -1,35 +1,37 @@
-"""A table of a model's layers: what each gives, learns, costs and sees.
+"""Tables of a model's layers and of its convolutions: sizes, parameters, costs, receptive fields.
 
-The model runs once, on the meta device where that works: shapes without numbers. Hooks note each
-layer, and a `TorchDispatchMode`, which is shown every single operation, follows the receptive field
-through branches, sums and concatenations, which no hook on a layer would see.
+The model runs once, on the meta device where that works: shapes without numbers. Hooks record each
+layer. A `TorchDispatchMode`, which sees every single operation, follows the receptive field through
+branches, sums and concatenations, which no hook on a layer can see.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_utils.conv.arithmetic import conv2d_shape
-from course_utils.conv.meta import blank, stand_ins
+from course_utils.conv.meta import blank, stand_ins, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField, windows_of
-from course_utils.conv.rules import WINDOW
+from course_utils.conv.rules import WINDOW, together
 from course_utils.core import evaluation_mode
 
 if TYPE_CHECKING:
     import pandas
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_SIZES = ("kernel_size", "stride", "padding", "dilation")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -41,11 +43,11 @@ class LayerRow:
         name: the layer's name in the model, as in `model.get_submodule(name)`.
         kind: its class.
         output_shape: of the batch; None if the model did not call the layer itself.
-        parameters: numbers it learns; 0 where an earlier row has counted them already.
-        multiply_adds: of one picture; None where the layer is neither a convolution nor linear, as
-            is the custom of papers on CNNs (so a transformer's attention is not counted).
+        parameters: numbers that it learns; 0 where an earlier row has counted them already.
+        multiply_adds: of one picture. As in most papers on CNNs only those of convolutions and
+            linear layers (so not of a transformer's attention); None for other layers.
         receptive_field: of one number of the output; None where a number sees the whole picture
-            (behind flattening, global pooling, squeeze-and-excitation), or it is not known.
+            (behind flattening, global pooling, squeeze-and-excitation), or where it is not known.
     """
 
     name: str
@@ -57,28 +59,26 @@ class LayerRow:
 
 
 def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRow]:
-    """A row for each call of a layer, in the order of the calls.
+    """Return a row for each call of a layer, in the order of the calls.
 
     Layers are the modules without children, and those that own parameters themselves (a vision
-    transformer's class token). Those that were not called but learn something come last (heads for
+    transformer's class token). Layers with parameters that were not called come last (heads for
     training only; the output layer inside `nn.MultiheadAttention`), so the parameters of all rows
-    add up to the model's. Shared ones are counted once.
+    add up to those of the model. Shared ones are counted once.
 
-    The model is run in eval mode on a copy and comes to no harm.
+    A copy of the model runs, in eval mode; the model itself does not change.
 
     Args:
-        example_input: a batch (N, ...), or one picture (C, H, W); a tuple for a model of several
+        example_input: a batch (N, ...), or one picture (C, H, W); a tuple for a model with several
             inputs.
 
     Raises:
-        Exception: whatever the model raises on `example_input`.
+        Exception: any error of the model on `example_input`.
     """
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     batch = inputs[0].shape[0] if inputs[0].ndim != 3 else 1
     calls = None
-    with suppress(
-        Exception
-    ):  # control flow that looks at the data, lazy layers, a broken model ...
+    with suppress(Exception):  # control flow that looks at numbers, lazy layers, a broken model
         calls = _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
     if calls is None:
         with torch.random.fork_rng(devices=[]):
@@ -96,7 +96,7 @@ def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRo
 
 
 def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
-    """The rows as a pandas table; shapes and receptive fields as text, unknown numbers as <NA>."""
+    """Return the rows as a pandas table; shapes and fields as text, unknown numbers as <NA>."""
     import pandas
 
     return pandas.DataFrame(
@@ -104,16 +104,101 @@ def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
             "layer": [row.name for row in rows],
             "kind": [row.kind for row in rows],
             "output shape": [
-                "not called" if row.output_shape is None else "×".join(map(str, row.output_shape))
+                "not called" if row.output_shape is None else _times(row.output_shape)
                 for row in rows
             ],
-            "parameters": pandas.array([row.parameters for row in rows], dtype="Int64"),
-            "multiply-adds": pandas.array([row.multiply_adds for row in rows], dtype="Int64"),
+            "parameters": _whole(row.parameters for row in rows),
+            "multiply-adds": _whole(row.multiply_adds for row in rows),
             "receptive field": [
                 "" if row.receptive_field is None else str(row.receptive_field) for row in rows
             ],
         }
     )
+
+
+def list_convs(
+    model: nn.Module, example_input: Tensor | tuple[Tensor, ...] | None = None
+) -> pandas.DataFrame:
+    """Return a row for each `nn.Conv2d` of a model, which does not change.
+
+    Args:
+        example_input: a batch (N, C, H, W), or one picture (C, H, W); a tuple for a model with
+            several inputs. With it the rows are in the order of the calls, layers that were not
+            called last; without it in the order of `model.named_modules()`.
+
+    Returns:
+        The columns "layer" (the name that `edit_conv` takes), "in_channels", "out_channels",
+        "kernel_size", "stride", "padding", "dilation" (one number where height and width agree,
+        else a pair), "groups", "bias" and "parameters" (0 where an earlier row has counted them).
+        With an `example_input` also "output shape" (of the batch; of a layer that is called several
+        times each different one) and "multiply-adds" (of one picture, all calls together). Unknown
+        numbers are <NA>.
+
+    Raises:
+        Exception: any error of the model on `example_input`.
+    """
+    import pandas
+
+    convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    calls: dict[str, list[LayerRow]] = {name: [] for name in convs}
+    if example_input is not None:
+        rows = layer_table(model, example_input)
+        called = [row for row in rows if row.name in convs and row.output_shape is not None]
+        for row in called:
+            calls[row.name].append(row)
+        order = dict.fromkeys([row.name for row in called] + list(convs))
+        convs = {name: convs[name] for name in order}
+
+    counted: set[int] = set()
+    table: dict[str, Any] = {
+        "layer": list(convs),
+        "in_channels": [conv.in_channels for conv in convs.values()],
+        "out_channels": [conv.out_channels for conv in convs.values()],
+        **{name: [_simple(getattr(c, name)) for c in convs.values()] for name in _SIZES},
+        "groups": [conv.groups for conv in convs.values()],
+        "bias": [conv.bias is not None for conv in convs.values()],
+        "parameters": _whole(_parameters(conv, counted) for conv in convs.values()),
+    }
+    if example_input is not None:
+        table["output shape"] = [_shapes(calls[name]) for name in convs]
+        table["multiply-adds"] = _whole(_sum_multiply_adds(calls[name]) for name in convs)
+    return pandas.DataFrame(table)
+
+
+def _parameters(conv: nn.Conv2d, counted: set[int]) -> int | None:
+    """Return how many numbers `conv` learns and no earlier layer; None for a lazy layer.
+
+    With a parametrisation (weight normalisation, say) they are in modules inside the layer.
+    """
+    if any(is_lazy(p) for p in conv.parameters()):
+        return None
+    own = {id(p): p.numel() for p in conv.parameters() if id(p) not in counted}
+    counted.update(own)
+    return sum(own.values())
+
+
+def _shapes(calls: list[LayerRow]) -> str:
+    shapes = dict.fromkeys(_times(row.output_shape) for row in calls)
+    return ", ".join(shapes) or "not called"
+
+
+def _sum_multiply_adds(calls: list[LayerRow]) -> int | None:
+    return sum(row.multiply_adds for row in calls) if calls else None
+
+
+def _simple(value: Any) -> Any:
+    return together(value) if isinstance(value, tuple) else value
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:
+    """Return integers as a column; some may be missing."""
+    import pandas
+
+    return pandas.array(list(values), dtype="Int64")
 
 
 # Running the model
@@ -123,7 +208,7 @@ Call = tuple[str, nn.Module, tuple[int, ...] | None, int | None, ReceptiveField 
 
 
 def _run(model: nn.Module, inputs: tuple) -> list[Call]:
-    """Run `model` once and note each call of a layer."""
+    """Run a model once and return each call of a layer."""
     calls: list[Call] = []
     fields = _FollowFields()
     names = {module: name for name, module in model.named_modules() if _listed(module)}
@@ -139,9 +224,8 @@ def _run(model: nn.Module, inputs: tuple) -> list[Call]:
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in names]
     try:
         with evaluation_mode(model), torch.no_grad(), fields:
-            for tensor in tree_leaves(inputs):
-                if isinstance(tensor, Tensor):
-                    fields.begin(tensor)
+            for tensor in tensors_in(inputs):
+                fields.begin(tensor)
             model(*inputs)
     finally:
         for handle in handles:
@@ -152,7 +236,7 @@ def _run(model: nn.Module, inputs: tuple) -> list[Call]:
 
 
 def _real_copy(model: nn.Module) -> nn.Module:
-    """A copy, or the model itself where it can't be copied (one with pruning masks, say)."""
+    """Return a copy; the model itself where it cannot be copied (with pruning masks, say)."""
     try:
         return copy.deepcopy(model)
     except Exception:
@@ -169,12 +253,12 @@ def _owns(module: nn.Module) -> bool:
 
 
 def _first_tensor(values: Any) -> Tensor | None:
-    return next((t for t in tree_leaves(values) if isinstance(t, Tensor)), None)
+    return next(iter(tensors_in(values)), None)
 
 
 def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
-    """Multiply-adds of the whole batch, or None if unknown."""
-    if isinstance(module, nn.Conv2d):  # an adapter behind it may have resized what it gave
+    """Return the multiply-adds of the whole batch, or None if they are unknown."""
+    if isinstance(module, nn.Conv2d):  # an adapter may have resized its output
         window = {name: getattr(module, name) for name in WINDOW}
         shape = conv2d_shape(tuple(source.shape[-3:]), module.out_channels, **window)
         pictures = source.shape[0] if source.ndim == 4 else 1
@@ -190,12 +274,12 @@ def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
 
 # Following the receptive field
 
-# Operations that move channels or pictures about and leave each pixel where it is.
+# Operations that move channels or pictures, and leave each pixel where it is.
 _KEEPS_PIXELS = frozenset(
     (
         *("alias", "cat", "channel_shuffle", "detach", "expand", "permute", "select", "slice"),
         *("split", "split_with_sizes", "squeeze", "transpose", "unsqueeze", "view", "_unsafe_view"),
-        # These work pixel by pixel, though PyTorch (2.7, or any so far) does not mark them so.
+        # These work pixel by pixel, but PyTorch (up to 2.7 at least) does not mark them so.
         *("elu_", "hardsigmoid_", "hardswish", "hardswish_", "hardtanh_", "leaky_relu"),
         *("leaky_relu_", "mish_", "_prelu_kernel", "threshold_"),
     )
@@ -203,10 +287,10 @@ _KEEPS_PIXELS = frozenset(
 
 
 class _FollowFields(TorchDispatchMode):
-    """Keeps a receptive field for each tensor that the operations give.
+    """Keeps a receptive field for each tensor that is computed.
 
-    A tensor without an entry is a constant, which sees nothing; one whose entry is None sees the
-    whole picture, or is not understood, and so is all that is computed from it.
+    A tensor without an entry is a constant, which sees nothing. One with the entry None sees the
+    whole picture, or is not understood; the same holds for all that is computed from it.
     """
 
     def __init__(self):
@@ -226,21 +310,20 @@ class _FollowFields(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        tensors = tensors_in((args, kwargs))
         sources = [t for t in tensors if t in self._fields]
         if sources:
             field = self._behind(func, args, sources, output)
-            for tensor in tree_leaves(output):
-                if isinstance(tensor, Tensor):
-                    self._fields[tensor] = field
-                    base = tensor._base  # of a view; None otherwise
-                    written = any(tensor is t for t in tensors)
-                    if base is not None and written and self._fields.get(base, ...) != field:
-                        self._fields[base] = None  # a part of it now sees something else
+            for tensor in tensors_in(output):
+                self._fields[tensor] = field
+                base = tensor._base  # of a view; None otherwise
+                written = any(tensor is t for t in tensors)
+                if base is not None and written and self._fields.get(base, ...) != field:
+                    self._fields[base] = None  # a part of it now sees something else
         return output
 
     def _behind(self, func, args, sources, output) -> ReceptiveField | None:
-        """The receptive field behind one operation on `sources`."""
+        """Return the receptive field behind one operation on `sources`."""
         field = self._fields[sources[0]]
         for source in sources[1:]:
             other = self._fields[source]
@@ -269,7 +352,7 @@ class _FollowFields(TorchDispatchMode):
 
 
 def _same_pixels(name: str, args: tuple, sources: list[Tensor], output: Any) -> bool:
-    """Whether height and width are still the last two dimensions, and as they were."""
+    """Check whether height and width are still the last two dimensions, and the same."""
     ndim = sources[0].ndim
     match name:
         case "cat" | "select" | "transpose":
@@ -280,5 +363,4 @@ def _same_pixels(name: str, args: tuple, sources: list[Tensor], output: Any) -> 
             kept = [d % ndim for d in args[1][-2:]] == [ndim - 2, ndim - 1]
         case _:
             kept = True
-    outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
-    return kept and len({t.shape[-2:] for t in (*sources, *outputs)}) == 1
+    return kept and len({t.shape[-2:] for t in (*sources, *tensors_in(output))}) == 1

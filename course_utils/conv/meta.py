@@ -1,16 +1,23 @@
-"""Models and inputs without their numbers, on PyTorch's meta device: a run gives shapes only."""
+"""Models and inputs on PyTorch's meta device (shapes without numbers), and the tensors in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 
 def blank(tensor: Tensor) -> Tensor:
-    """Return a tensor on the meta device with this one's shape, dtype and memory layout."""
+    """Return a tensor on the meta device with the same shape, dtype and memory layout."""
     return torch.empty_like(tensor, device="meta")
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists and dictionaries."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def stand_ins(
@@ -18,11 +25,11 @@ def stand_ins(
     parameter: Callable[[Tensor], Tensor] = blank,
     buffer: Callable[[Tensor], Tensor] = blank,
 ) -> dict[int, Tensor]:
-    """Return the memo with which `copy.deepcopy` copies a model, but not its numbers.
+    """Return the memo with which `copy.deepcopy` copies a model without its numbers.
 
     Args:
-        parameter: what the copy gets for a parameter; it is made an `nn.Parameter` here.
-        buffer: what it gets for a buffer.
+        parameter: returns what the copy gets for a parameter (as a tensor).
+        buffer: returns what the copy gets for a buffer.
     """
     memo: dict[int, Tensor] = {}
     for p in model.parameters():

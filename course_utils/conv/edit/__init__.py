@@ -1,4 +1,4 @@
-"""One edit of one convolution, in any network: what is coupled to it follows.
+"""Change one convolution of any network; all layers that are coupled to it follow.
 
 Used by notebooks 03.2 and 03.3.
 """
@@ -11,11 +11,10 @@ __all__ = public_names(
     __name__,
     {
         "adapter": "AdaptedConv2d",
-        "channels": "channel_table",
+        "coupling": "channel_table",
         "deepen": "deepen ResidualConv2d",
         "edit": "edit_conv EditError",
         "editor": "ConvEditor",
-        "inventory": "list_convs",
         "report": "EditReport LayerChange relative_change ROUNDING",
         "settings": "CHANGEABLE simple_settings",
     },

@@ -1,4 +1,4 @@
-"""A convolution with what the rest of a network still needs behind it."""
+"""A convolution with an adapter behind it, for the rest of a network that cannot follow it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ class AdaptedConv2d(nn.Conv2d):
     """An edited convolution, and an adapter where the network cannot follow the edit.
 
     Attributes:
-        project: 1×1 convolution back to the number of channels that the layer used to give;
-            None where the network follows.
-        former: kernel_size, stride, padding and dilation whose output size the rest of the network
-            needs: the maps are resized to it (nearest pixel); None where any size will do.
+        project: 1×1 convolution back to the number of channels before the edit; None if not needed.
+        former: kernel_size, stride, padding and dilation before the edit. The maps are resized to
+            the height and width that these would produce (nearest pixel); None if not needed.
 
     Shape:
-        (N, C_in, H, W) to (N, channels given formerly, H and W given formerly).
+        (N, C_in, H, W) to (N, C_out, H_out, W_out) as before the edit.
     """
 
     project: nn.Conv2d | None
@@ -32,10 +31,10 @@ class AdaptedConv2d(nn.Conv2d):
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> AdaptedConv2d:
-        """The same layer, sharing its weights, with no adapter yet."""
+        """Return the same layer, sharing its weights, without an adapter so far."""
         if isinstance(conv, cls):
             return conv
-        result = _blank(type(conv))
+        result = _empty(type(conv))
         result.__dict__ |= conv.__dict__ | {"_modules": dict(conv._modules)}
         result.project = result.former = None
         return result
@@ -51,7 +50,7 @@ class AdaptedConv2d(nn.Conv2d):
     def _former_size(self, input: Tensor) -> tuple[int, int]:
         if type(self) is AdaptedConv2d:
             return output_sizes(self.former, [tuple(input.shape)])[0]
-        probe = copy.copy(self)  # a layer that finds its padding itself, say: ask it
+        probe = copy.copy(self)  # a layer that computes its own padding, say: ask it
         shape = (*self.weight.shape[:2], *self.former["kernel_size"])
         probe._parameters = {n: _on_meta(p) for n, p in self._parameters.items()}
         probe._parameters["weight"] = nn.Parameter(torch.empty(shape, device="meta"))
@@ -62,7 +61,7 @@ class AdaptedConv2d(nn.Conv2d):
 
     def __reduce__(self):
         kind = next(base for base in type(self).__mro__ if not issubclass(base, AdaptedConv2d))
-        return _blank, (kind,), self.__dict__
+        return _empty, (kind,), self.__dict__
 
     def extra_repr(self) -> str:
         text = super().extra_repr()
@@ -77,34 +76,34 @@ def _adapted_kind(kind: type[nn.Conv2d]) -> type[AdaptedConv2d]:
     return type(f"Adapted{kind.__name__}", (AdaptedConv2d, kind), {})
 
 
-def _blank(kind: type[nn.Conv2d]) -> AdaptedConv2d:
-    """An adapted layer of some kind of convolution, with nothing in it; pickle needs it, too."""
+def _empty(kind: type[nn.Conv2d]) -> AdaptedConv2d:
+    """Return an adapted layer of some kind of convolution, with nothing in it; pickle calls it."""
     adapted = _adapted_kind(kind)
     return adapted.__new__(adapted)
 
 
 def _on_meta(tensor: Tensor | None) -> Tensor | None:
-    # All of one dtype, unlike `meta.blank`: under autocast, weights and input need not agree.
+    # All of one dtype, unlike `meta.blank`: under autocast, weights and input may differ.
     return None if tensor is None else torch.empty(tensor.shape, device="meta")
 
 
-def keep_size_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """What `AdaptedConv2d.former` holds of a layer's settings."""
+def window_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a layer's settings that `AdaptedConv2d.former` keeps."""
     return {name: settings[name] for name in WINDOW}
 
 
-def projection(copies: list[int], kept: Tensor, like: Tensor) -> nn.Conv2d:
-    """A 1×1 convolution that puts the old channels together again.
+def projection(copies: list[int], source: Tensor, like: Tensor) -> nn.Conv2d:
+    """Return a 1×1 convolution that computes the old channels from their copies.
 
     Args:
-        copies: how often each old channel is there now.
-        kept: for each channel that is there now, the old one it continues.
-        like: gives device and dtype.
+        copies: number of copies of each old channel.
+        source: the old channel of each copy.
+        like: a tensor with the device and dtype to use.
     """
-    shares = torch.zeros(len(copies), len(kept))
-    for now, old in enumerate(kept.tolist()):
-        shares[old, now] = 1 / copies[old]
-    layer = nn.Conv2d(len(kept), len(copies), 1, bias=False, device="meta")
+    shares = torch.zeros(len(copies), len(source))
+    for new, old in enumerate(source.tolist()):
+        shares[old, new] = 1 / copies[old]
+    layer = nn.Conv2d(len(source), len(copies), 1, bias=False, device="meta")
     weight = shares[:, :, None, None].to(dtype=like.dtype)
     layer.weight = nn.Parameter(weight.to(like.device), requires_grad=like.requires_grad)
     return layer

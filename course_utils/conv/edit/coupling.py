@@ -1,88 +1,152 @@
-"""How many channels every layer gets when one layer changes its number."""
+"""Which channels change together, and how many every layer gets when one changes its number."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
-from course_utils.conv.edit.matching import fixed, tied
+from course_utils.conv.edit.draft import Draft, example_inputs
 from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.conv.edit.tracer import trace_model
 from course_utils.core import CourseError
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class CannotFollow(CourseError):
-    """The rest of the network cannot take the changed channels as they are."""
+    """The rest of the network cannot take the changed channels."""
 
 
 def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axis, int]:
-    """Channels of every parameter axis that changes with the rows of `weight`, per group.
+    """Return the new width of every parameter axis that changes with the rows of `weight`.
 
-    Channels that are tied, even loosely, change alike. All that are coupled change by the same
-    ratio where that gives whole numbers; else each channel is kept, dropped or copied a whole
-    number of times, the most important ones first.
+    Channels with coupled widths change alike: all by the same ratio where that gives whole numbers;
+    else each one is kept, dropped or copied a whole number of times, the most important first.
 
     Args:
         want: number of rows that `weight` shall have.
-        scores: importance of every label.
+        scores: importance of every class of `trace.classes`.
+
+    Returns:
+        Axis -> channels per group.
 
     Raises:
         CannotFollow: if the channels reach something whose size is fixed, or a coupled layer would
             get a fractional number of channels.
     """
-    classes = tied(trace, loosely=True)
-    own = classes[trace.axes[weight, 0].numpy().reshape(-1)]
-    stays = fixed(trace, classes)
-    free = ~stays[own]
+    classes = trace.width_classes
+    rows = classes[trace.axes[Axis(weight, 0)].numpy().reshape(-1)]
+    fixed = trace.fixed_classes(classes)
+    free = ~fixed[rows]
     if not free.any():
-        raise CannotFollow(_why_fixed(trace, classes, own))
+        raise CannotFollow(_why_fixed(trace, classes, rows))
     ratio = Fraction(want - int((~free).sum()), int(free.sum()))
-    alike = {int(c): ratio for c in np.unique(own[free])}
-    copies = _copies(own, stays, want, np.bincount(classes, scores))
-    for counts in (alike, copies):
-        changed, problem = _sizes(trace, classes, counts)
+    alike = {int(c): ratio for c in np.unique(rows[free])}
+    whole = _whole_copies(rows, fixed, want, np.bincount(classes, scores[trace.classes]))
+    for copies in (alike, whole):
+        changed, problem = _changed_axes(trace, classes, copies)
         if not problem:
             return changed
     raise CannotFollow(problem)
 
 
-def _sizes(trace: Trace, classes: np.ndarray, counts: dict) -> tuple[dict[Axis, int], str]:
-    """The axes that change, with their new sizes, and what is wrong with them."""
+def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
+    """Return how many of some places each channel gets, (..., channels).
+
+    All get equally many; those with the largest scores get the places that are left, one each.
+
+    Args:
+        scores: (..., channels).
+    """
+    channels = scores.shape[-1]
+    counts = np.full(scores.shape, places // channels)
+    best = np.argsort(-scores, axis=-1, kind="stable")[..., : places % channels]
+    np.put_along_axis(counts, best, places // channels + 1, axis=-1)
+    return counts
+
+
+def _changed_axes(
+    trace: Trace, classes: np.ndarray, copies: dict[int, int | Fraction]
+) -> tuple[dict[Axis, int], str]:
+    """Return the axes that change with their new widths, and what is wrong with them."""
     changed, touched = {}, np.zeros(classes.max() + 1, dtype=bool)
-    touched[list(counts)] = True
+    touched[list(copies)] = True
     for axis, labels in trace.axes.items():
         slots = classes[labels.numpy()]
         if not touched[slots].any():
             continue
         present, times = np.unique(slots, return_counts=True)
         pairs = zip(present.tolist(), times.tolist(), strict=True)
-        total = sum(counts.get(c, 1) * n for c, n in pairs) / Fraction(len(labels))
-        if total.denominator > 1 or total < 1:
-            where = f"{axis[0]} would get {float(total * len(labels)):g} channels"
-            return {}, f"{where} in {len(labels)} equal groups." if len(labels) > 1 else f"{where}."
-        if total != labels.shape[1]:
-            changed[axis] = int(total)
-    return changed, "" if counts else "No whole number of channels fits."
+        width = sum(copies.get(c, 1) * n for c, n in pairs) / Fraction(len(labels))
+        if width.denominator > 1 or width < 1:
+            problem = f"{axis.parameter} would get {float(width * len(labels)):g} channels"
+            return {}, problem + (f" in {len(labels)} equal groups." if len(labels) > 1 else ".")
+        if width != labels.shape[1]:
+            changed[axis] = int(width)
+    return changed, "" if copies else "No whole number of channels fits."
 
 
-def _copies(own: np.ndarray, stays: np.ndarray, want: int, scores: np.ndarray) -> dict[int, int]:
-    """Class -> how many of each channel there will be; empty if whole numbers do not fit."""
-    ids, sizes = np.unique(own, return_counts=True)
-    left = want - int(sizes[stays[ids]].sum())
-    ids, sizes = ids[~stays[ids]], sizes[~stays[ids]]
+def _whole_copies(
+    rows: np.ndarray, fixed: np.ndarray, want: int, scores: np.ndarray
+) -> dict[int, int]:
+    """Return class -> copies of each of its channels; empty if whole numbers do not fit.
+
+    A class takes several rows at once (a channel of each group, say), so `copy_counts` won't do.
+    """
+    ids, sizes = np.unique(rows, return_counts=True)
+    left = want - int(sizes[fixed[ids]].sum())
+    ids, sizes = ids[~fixed[ids]], sizes[~fixed[ids]]
     each = max(left // int(sizes.sum()), 0)
-    counts = dict.fromkeys(ids.tolist(), each)
+    copies = dict.fromkeys(ids.tolist(), each)
     left -= each * int(sizes.sum())
     best = np.argsort(-scores[ids] / sizes, kind="stable")
     for c, size in zip(ids[best].tolist(), sizes[best].tolist(), strict=True):
         if size <= left:
-            counts[c] += 1
+            copies[c] += 1
             left -= size
-    return {} if left or not any(counts.values()) else counts
+    return {} if left or not any(copies.values()) else copies
 
 
-def _why_fixed(trace: Trace, classes: np.ndarray, own: np.ndarray) -> str:
+def _why_fixed(trace: Trace, classes: np.ndarray, rows: np.ndarray) -> str:
     for labels, operation in trace.fixed:
-        if np.isin(classes[labels.numpy()], own).any():
+        if np.isin(classes[labels.numpy()], rows).any():
             return f"Its channels reach {operation!r}, which cannot be followed."
     return "Its channels meet the network's input or output, whose size is fixed."
+
+
+def channel_table(model: nn.Module, example_input: Any) -> pandas.DataFrame:
+    """Return a row for each axis of each parameter through which channels pass.
+
+    Channels with the same number are one channel for an edit: copied, dropped or kept together. A
+    channel that must stay (it meets the network's input or output) has a • instead of a number.
+
+    Columns: parameter; does ("gives", "takes", or "passes" for a bias or a normalisation's vector);
+    channels (their numbers, in order).
+
+    Raises:
+        Exception: any error of the model on the input.
+    """
+    import pandas
+
+    (inputs,) = example_inputs(model, example_input)
+    trace = trace_model(Draft(model).model, inputs)
+    fixed = trace.fixed_classes(trace.classes)
+    numbers: dict[int, int | str] = {}
+    count = 0
+    rows = []
+    for axis in trace.axes:
+        slots = trace.axis_classes(axis).reshape(-1).tolist()
+        for c in slots:
+            if c not in numbers:
+                count += not fixed[c]
+                numbers[c] = "•" if fixed[c] else count
+        if axis in trace.consumers:
+            does = "takes"
+        else:
+            does = "gives" if axis.parameter in trace.input_shapes else "passes"
+        rows.append((axis.parameter, does, [numbers[c] for c in slots]))
+    return pandas.DataFrame(rows, columns=["parameter", "does", "channels"])

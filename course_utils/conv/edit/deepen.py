@@ -1,4 +1,4 @@
-"""More convolutions in the place of one, without a change of what the network computes."""
+"""Put several convolutions in the place of one, while the network computes the same."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from course_utils.core import CourseError, private_random_numbers
 
 
 class ResidualConv2d(nn.Conv2d):
-    """x + conv(relu(x)) with a convolution that keeps size and channels and begins with zeros.
+    """x + conv(relu(x)), with a convolution that keeps size and channels and starts with zeros.
 
-    So it computes x at first, and learns from the first step on: the gradient of a zero kernel is
-    not zero (He et al. 2016, "Identity mappings in deep residual networks").
+    At first it computes x. It learns from the first step on, because the gradient of a zero kernel
+    is not zero (He et al. 2016, "Identity mappings in deep residual networks").
 
     Args:
-        channels: of the input, and of the output.
-        kernel_size: odd.
+        channels: of the input and of the output.
+        kernel_size: an odd number.
 
     Shape:
         (N, channels, H, W) to the same.
@@ -28,7 +28,7 @@ class ResidualConv2d(nn.Conv2d):
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
 
     def reset_parameters(self) -> None:
-        """Zeros, so that the layer computes its input again."""
+        """Set all numbers to zero, so that the layer returns its input."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -37,26 +37,25 @@ class ResidualConv2d(nn.Conv2d):
 
 
 def deepen(model: nn.Module, name: str, depth: int = 2) -> nn.Module:
-    """A copy of a network with `depth` convolutions in the place of one; it computes the same.
+    """Return a copy of a network with `depth` convolutions in the place of one.
 
-    Behind the convolution come depth − 1 of 3×3 whose result is added to what they are given
-    (`ResidualConv2d`). The layer is then `<name>.conv`, the others are `<name>.extra1`, ... To
-    deepen a network without changing its function is the idea of Chen, Goodfellow and Shlens 2016,
-    "Net2Net: Accelerating learning via knowledge transfer"; the zero beginning replaces their
-    identity kernels, which only work where a ReLU follows.
+    It computes the same: depth − 1 convolutions of 3×3 follow, each of which adds its result to its
+    input and starts with zeros (`ResidualConv2d`). The layer is then `<name>.conv`, the others are
+    `<name>.extra1`, ... Chen, Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via
+    knowledge transfer", use identity kernels instead, which only work where a ReLU follows.
 
     Args:
         name: of an `nn.Conv2d`, as in `model.get_submodule(name)`.
-        depth: number of convolutions there will be; 1 changes nothing.
+        depth: number of convolutions in the result; 1 changes nothing.
 
     Raises:
-        CourseError: no convolution of this name, or a depth below 1.
+        CourseError: if there is no convolution of this name, or for a depth below 1.
     """
     found = dict(model.named_modules()).get(name)
     if not isinstance(found, nn.Conv2d) or not name:
-        raise CourseError(f"{name!r} is no nn.Conv2d inside the network.")
+        raise CourseError(f"{name!r} is not an nn.Conv2d inside the network.")
     if depth < 1:
-        raise CourseError(f"depth={depth}: give at least 1, which keeps the layer as it is.")
+        raise CourseError(f"depth={depth}: give at least 1, which changes nothing.")
     model = copy.deepcopy(model)
     if depth == 1:
         return model

@@ -1,4 +1,4 @@
-"""A copy of a network without its numbers, to try an edit on, and to be filled when it works."""
+"""A copy of a network without its numbers: an edit is tried on it, then it gets its numbers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from course_utils.core import CourseError
 
 
 class Draft:
-    """A network on the meta device, and the real tensors that its parameters stand for.
+    """A network on the meta device, and the real tensors behind its parameters.
 
     Args:
+        original: the network; it is never changed.
         meta: put the copy on the meta device; else it shares the original's parameters, for models
             that look at numbers while they run.
 
     Attributes:
         model: the copy.
-        tensors: name -> real tensor, of the parameters and buffers that have changed already.
+        changed: name -> real tensor, of the parameters and buffers that have changed already.
     """
 
     def __init__(self, original: nn.Module, meta: bool = True):
-        self.original = original
+        self.original, self.meta = original, meta
         if any(is_lazy(p) for p in original.parameters()):
             raise CourseError("A lazy layer has no weights yet: run the model once.")
 
@@ -41,88 +42,98 @@ class Draft:
             self.model = copy.deepcopy(original, memo)
         except Exception as error:
             raise CourseError(f"The model cannot be copied: {error}") from error
-        self.names = {name: t for name, t in self._named(original)}
-        self.tensors: dict[str, Tensor] = {}
+        self.changed: dict[str, Tensor] = {}
+        self._real = dict(_tensors(original))
 
-    @staticmethod
-    def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-        yield from model.named_parameters()
-        yield from model.named_buffers()
+    # Numbers
 
-    def tensor(self, name: str) -> Tensor:
-        """The real numbers of a parameter or buffer, as changed so far."""
-        return self.tensors[name] if name in self.tensors else self.names[name].detach()
+    def values(self, name: str) -> Tensor:
+        """Return the real numbers of a parameter or buffer, as changed so far."""
+        return self.changed[name] if name in self.changed else self._real[name].detach()
 
-    def canonical(self, name: str) -> str:
-        """The name under which a parameter is listed; one that is shared has several."""
-        owner, _, attribute = name.rpartition(".")
-        mine = getattr(self.model.get_submodule(owner), attribute)
-        return next((other for other, t in self._named(self.model) if t is mine), name)
+    def set_values(self, name: str, values: Tensor, shape: tuple[int, ...] | None = None) -> None:
+        """Set a parameter's numbers, and its shape in the draft (without `shape`: theirs)."""
+        self.changed[name] = values
+        self.set_shape(name, values.shape if shape is None else shape)
 
-    def own(self, name: str) -> bool:
-        """Give a layer a parameter of its own where it shares one; says whether it did."""
-        owner, _, attribute = name.rpartition(".")
-        module = self.model.get_submodule(owner)
-        mine, real = getattr(module, attribute), self.tensor(self.canonical(name))
-        users = [m for m in self.model.modules() if any(p is mine for p in m._parameters.values())]
-        if len(users) == 1:
-            return False
-        module._parameters[attribute] = nn.Parameter(mine.detach().clone(), mine.requires_grad)
-        for listed, _ in self._named(self.model):
-            self.names.setdefault(listed, real)
-        return True
+    # Shapes
 
-    def replace(self, name: str, tensor: Tensor) -> None:
-        """Give a parameter other numbers, and the draft's the same shape."""
-        self.tensors[name] = tensor
-        self.reshape(name, tensor.shape)
+    def shape(self, name: str) -> torch.Size:
+        """Return the shape that a parameter or buffer has in the draft."""
+        return self._tensor(name).shape
 
-    def reshape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Give a parameter or buffer of the draft another shape, wherever it is used."""
-        owner, _, attribute = name.rpartition(".")
-        old = getattr(self.model.get_submodule(owner), attribute)
+    def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Set the shape of a parameter or buffer in the draft, wherever it is used."""
+        old = self._tensor(name)
         new = old.detach().new_empty(shape)
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, old.requires_grad)
         self._swap({id(old): new})
 
-    def shape(self, name: str) -> torch.Size:
-        """The shape that a parameter or buffer has in the draft."""
+    # Names
+
+    def listed_name(self, name: str) -> str:
+        """Return the name under which the model lists a parameter; a shared one has several."""
+        tensor = self._tensor(name)
+        return next((other for other, t in _tensors(self.model) if t is tensor), name)
+
+    def unshare(self, name: str) -> bool:
+        """Give a layer a parameter of its own if it shares one; return whether it did."""
         owner, _, attribute = name.rpartition(".")
-        return getattr(self.model.get_submodule(owner), attribute).shape
+        shared, real = self._tensor(name), self.values(self.listed_name(name))
+        users = [
+            m for m in self.model.modules() if any(p is shared for p in m._parameters.values())
+        ]
+        if len(users) == 1:
+            return False
+        module = self.model.get_submodule(owner)
+        module._parameters[attribute] = nn.Parameter(shared.detach().clone(), shared.requires_grad)
+        for listed, _ in _tensors(self.model):
+            self._real.setdefault(listed, real)
+        return True
+
+    def filled(self) -> nn.Module:
+        """Return the draft with its numbers: the changed tensors, and copies of all others."""
+        real: dict[int, Tensor] = {}
+        for name, tensor in _tensors(self.model):
+            values = self.changed.get(name)
+            original = self._real.get(name)
+            if values is None:
+                if original is None:  # an adapter's, made with its numbers
+                    continue
+                values = original.detach().clone()
+            channels_last = original is not None and not original.is_contiguous()
+            if channels_last and original.ndim == values.ndim == 4:
+                values = values.contiguous(memory_format=torch.channels_last)
+            if isinstance(tensor, nn.Parameter):
+                values = nn.Parameter(values, tensor.requires_grad)
+            real[id(tensor)] = values
+        self._swap(real)
+        return self.model
+
+    def _tensor(self, name: str) -> Tensor:
+        owner, _, attribute = name.rpartition(".")
+        return getattr(self.model.get_submodule(owner), attribute)
 
     def _swap(self, new: dict[int, Tensor]) -> None:
+        """Put other tensors in the place of some, given by their ids."""
         for module in self.model.modules():
             for table in (module._parameters, module._buffers):
                 for name, tensor in table.items():
                     if tensor is not None and id(tensor) in new:
                         table[name] = new[id(tensor)]
 
-    def filled(self) -> nn.Module:
-        """The draft with numbers: the changed tensors, and copies of all others."""
-        real: dict[int, Tensor] = {}
-        for name, tensor in self._named(self.model):
-            value = self.tensors.get(name)
-            if value is None:
-                if name not in self.names:  # an adapter's, made with its numbers
-                    continue
-                value = self.names[name].detach().clone()
-            was = self.names.get(name)
-            if was is not None and was.ndim == value.ndim == 4 and not was.is_contiguous():
-                value = value.contiguous(memory_format=torch.channels_last)
-            if isinstance(tensor, nn.Parameter):
-                real[id(tensor)] = nn.Parameter(value, tensor.requires_grad)
-            else:
-                real[id(tensor)] = value
-        self._swap(real)
-        return self.model
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def example_inputs(model: nn.Module, given: Any, meta: bool = True) -> list[tuple]:
-    """The inputs to try, two pictures each.
+    """Return the inputs to try, each a batch of two pictures.
 
-    With none given, pictures of the usual sizes with as many channels as the first convolution has;
-    the first that the model accepts is the one.
+    Without a given one these are pictures of the usual sizes, with as many channels as the first
+    convolution has.
     """
     if given is not None:
         inputs = given if isinstance(given, tuple) else (given,)
@@ -135,7 +146,7 @@ def example_inputs(model: nn.Module, given: Any, meta: bool = True) -> list[tupl
 
 
 def _two_pictures(value: Any, meta: bool) -> Any:
-    """A tensor as a batch of two pictures: BatchNorm cannot train with one number."""
+    """Return a tensor as a batch of two pictures: BatchNorm cannot train on a single one."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     batch = value[None] if value.ndim == 3 else value

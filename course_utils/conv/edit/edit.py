@@ -9,16 +9,23 @@ import numpy as np
 from torch import Tensor, nn
 
 from course_utils.conv.edit.draft import Draft, example_inputs
-from course_utils.conv.edit.importance import Importance
 from course_utils.conv.edit.report import EditReport, report_of
 from course_utils.conv.edit.settings import (
     changed_settings,
-    check,
     output_sizes,
+    require_possible,
     settings_of,
 )
-from course_utils.conv.edit.surgery import Start, attempt, parameter_name
-from course_utils.conv.edit.trace import run
+from course_utils.conv.edit.surgery import (
+    Adapters,
+    LayerEdit,
+    TracedDraft,
+    attempt,
+    parameter_name,
+)
+from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.conv.edit.tracer import trace_model
+from course_utils.conv.edit.weights import Importance
 from course_utils.core import CourseError
 
 
@@ -36,14 +43,14 @@ def edit_conv(
     return_report: bool = False,
     **changes: Any,
 ) -> nn.Module | tuple[nn.Module, EditReport]:
-    """A copy of a network in which one convolution is another, and all else fits it.
+    """Return a copy of a network in which one convolution is changed, and the rest fits it.
 
-    What computes the same function as before (within rounding), if everything follows:
+    These changes keep the function of the network (within rounding), if everything can follow:
 
-    - more channels: each copy of a channel shares the weights of those that read it (Chen,
+    - more channels: each copy of a channel shares the weights of the layers that read it (Chen,
       Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Where a
       mean over channels is taken (LayerNorm, GroupNorm), only if every channel gets equally many
-      copies; in an attention never, for its products count the copies;
+      copies; in an attention never, because its products count the copies;
     - a larger kernel whose padding keeps the size: zeros around the old one;
     - a bias; fewer groups.
 
@@ -64,67 +71,33 @@ def edit_conv(
             without a padding keeps the output's size.
 
     Raises:
-        ImpossibleSetting: no layer has such arguments, with the nearest that one can have.
+        ImpossibleSetting: no layer has such arguments; with the nearest possible ones.
         EditError: the channels are the network's output, the network cannot be followed, or there
             is no such layer.
     """
     conv = _find(model, name, set(changes))
-    wanted = changed_settings(conv, changes)
-    problems: list[str] = []
-    for meta in (True, False):
-        try:
-            start = _start(model, example_input, meta)
-            break
-        except Exception as error:
-            if isinstance(error, CourseError):
-                raise
-            problems.append(f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
-    else:
-        raise EditError(
-            f"The model does not run on the example input ({problems[-1]}). Give a batch that it"
-            " accepts: example_input=..."
-        )
-    trace, inputs = start.trace, start.inputs
-    own, computed = (
-        start.draft.canonical(parameter_name(name, "weight")),
-        f"{name}.parametrizations.",
-    )
-    weight = next((w for w in trace.inputs if w == own or w.startswith(computed)), "")
-    if not weight:
-        raise EditError(f"{name} is not used when the model runs.")
-    before = settings_of(conv)
-    wider = wanted["out_channels"] != before["out_channels"]
-    depthwise = weight in trace.depthwise and "groups" not in changes
-    ratio = conv.out_channels // conv.in_channels if depthwise and wider else 0
-    check(wanted, trace.inputs[weight], ratio)
-    if wider:
-        _refuse_output(model, name, weight, start)
-    sizes = [output_sizes(s, trace.inputs[weight]) for s in (before, wanted)]
-    plans = [(False, False)]
-    if adapter:
-        special = type(conv).forward is not nn.Conv2d.forward  # it may see to sizes itself
-        resizes = (False, True) if special or sizes[0] != sizes[1] else (False,)
-        plans = [(p, r) for p in ((False, True) if wider else (False,)) for r in resizes]
-    for project, resize in plans:
-        try:
-            start = start or Start(Draft(model, meta), inputs)
-            result = attempt(start, name, wanted, project, resize, importance)
-            break
-        except CourseError as error:
-            problems.append(str(error))
-        except Exception as error:
-            line = (str(error).strip().splitlines() or [""])[0]
-            problems.append(f"The network's forward stops: {type(error).__name__}: {line}")
-        start = None  # what failed has changed its draft
-    else:
-        hint = "" if adapter else " With adapter=True the layer is adapted to it."
-        raise EditError(f"{name} cannot be changed like this. {problems[0]}{hint}")
+    before, after = settings_of(conv), changed_settings(conv, changes)
+    edit = LayerEdit(name, before, after, importance)
+    traced = _first_run(model, example_input)
+    weight = _traced_weight(traced, name)
+    shapes = traced.trace.input_shapes[weight]
+    depthwise = weight in traced.trace.depthwise and "groups" not in changes
+    each = conv.out_channels // conv.in_channels if edit.changes("out_channels") else 0
+    require_possible(after, shapes, depthwise=each if depthwise else 0)
+    if edit.changes("out_channels"):
+        _refuse_output(traced, name, weight)
+    choices = _adapters(edit, conv, shapes) if adapter else [Adapters()]
+    result = _first_success(traced, edit, choices, hint="" if adapter else _ADAPTER_HINT)
     if return_report:
-        return result, report_of(model, result, name, changes, inputs)
+        return result, report_of(model, result, name, changes, traced.inputs)
     return result
 
 
+_ADAPTER_HINT = " With adapter=True the layer is adapted to it."
+
+
 def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
+    """Return the convolution of this name, if these settings of it can be changed."""
     convs = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
     if name not in convs:
         close = difflib.get_close_matches(name, convs, n=3, cutoff=0.4) or convs[:3]
@@ -143,35 +116,88 @@ def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
     return conv
 
 
-def _start(model: nn.Module, example: Any, meta: bool) -> Start:
-    """The run on the first inputs that the model accepts."""
-    draft = Draft(model, meta)
-    problem: Exception | None = None
-    for inputs in example_inputs(model, example, meta):
-        try:
-            return Start(draft, inputs)
-        except Exception as error:
-            problem = problem or error
-    raise problem
+def _first_run(model: nn.Module, example: Any) -> TracedDraft:
+    """Run a draft on the first inputs that the model accepts, on the meta device if possible."""
+    for meta in (True, False):
+        draft, problem = Draft(model, meta), None
+        for inputs in example_inputs(model, example, meta):
+            try:
+                return TracedDraft(draft, inputs)
+            except Exception as error:
+                problem = problem or error
+        if isinstance(problem, CourseError):
+            raise problem
+    raise EditError(
+        f"The model does not run on the example input ({_one_line(problem)}). Give a batch that"
+        " it accepts: example_input=..."
+    )
 
 
-def _refuse_output(model: nn.Module, name: str, weight: str, start: Start) -> None:
-    """See that the layer's channels are not what the network gives out."""
-    trace, classes = start.trace, start.classes
-    own = classes[trace.axes[weight, 0].numpy()]
-    if not any(np.isin(own, classes[labels.numpy()]).any() for labels in trace.outputs):
+def _traced_weight(traced: TracedDraft, name: str) -> str:
+    """Return the name in the trace of a layer's weight, or of what it is computed from."""
+    own = traced.draft.listed_name(parameter_name(name, "weight"))
+    computed = f"{name}.parametrizations."
+    for weight in traced.trace.input_shapes:
+        if weight == own or weight.startswith(computed):
+            return weight
+    raise EditError(f"{name} is not used when the model runs.")
+
+
+def _refuse_output(traced: TracedDraft, name: str, weight: str) -> None:
+    """Raise an `EditError` if the layer's channels are the network's output."""
+    trace = traced.trace
+    if not np.isin(trace.axis_classes(Axis(weight, 0)), _output_classes(trace)).any():
         return
-    # They reach the output. If twice as many of them reach it as well, they are the output.
-    draft = Draft(model)
+    # They reach the output. If twice as many of them change its shape, they are the output.
+    draft = Draft(traced.draft.original, traced.draft.meta)
     draft.model.get_submodule(name).bias = None
     rows, *rest = draft.shape(weight)
-    draft.reshape(weight, (2 * rows, *rest))
+    draft.set_shape(weight, (2 * rows, *rest))
     try:
-        _, shapes = run(draft.model, start.inputs)
-    except Exception:  # the network's forward puts them together with something fixed
+        shapes = trace_model(draft.model, traced.inputs).output_shapes
+    except Exception:  # the network's forward combines them with something fixed
         return
-    if shapes != start.shapes:
+    if shapes != trace.output_shapes:
         raise EditError(
             f"The channels of {name} are the network's output: their number is the number of"
             " classes (or colours) that it tells apart. Change another layer."
         )
+
+
+def _output_classes(trace: Trace) -> np.ndarray:
+    labels = [labels.numpy() for labels in trace.output_labels]
+    return trace.classes[np.concatenate([*labels, np.zeros(0, dtype=np.int64)])]
+
+
+def _adapters(edit: LayerEdit, conv: nn.Conv2d, shapes: list[tuple[int, ...]]) -> list[Adapters]:
+    """Return the adapters that may help, those that change least first."""
+    resizes, projects = [False], [False]
+    computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
+    if computes_size or output_sizes(edit.before, shapes) != output_sizes(edit.after, shapes):
+        resizes.append(True)
+    if edit.changes("out_channels"):
+        projects.append(True)
+    return [Adapters(project, resize) for project in projects for resize in resizes]
+
+
+def _first_success(
+    traced: TracedDraft, edit: LayerEdit, choices: list[Adapters], hint: str
+) -> nn.Module:
+    """Return the edited network of the first attempt that succeeds.
+
+    Raises:
+        EditError: if none does; it says what stopped the first one.
+    """
+    problems: list[str] = []
+    for adapters in choices:
+        try:  # a failed attempt has changed its draft
+            return attempt(traced.fresh() if problems else traced, edit, adapters)
+        except CourseError as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(f"The network's forward stops: {_one_line(error)}")
+    raise EditError(f"{edit.name} cannot be changed like this. {problems[0]}{hint}")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

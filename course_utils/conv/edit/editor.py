@@ -1,4 +1,4 @@
-"""A chain of edits that can be taken back, done again, and written down as plain Python."""
+"""A chain of edits with undo and redo, which can be written as plain Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from course_utils.conv.edit.edit import edit_conv
 from course_utils.conv.edit.report import EditReport
 from course_utils.core import CourseError
 
-_LINE = 88  # columns of a line of the written code, as most formatters have it
+_LINE = 88  # columns of a line of the written code, as in most formatters
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,18 @@ class _Edited:
 class ConvEditor:
     """Edits of one model, one after the other, with undo and redo.
 
-    Each edit makes a new model and keeps the former one, so undoing gives back that very object,
-    bit for bit. The price is memory: one whole model for every edit in the chain, those that were
-    undone included. Training `editor.model` trains that state alone: undo leaves the training
-    behind, redo returns to it.
+    Each edit makes a new model and keeps the one before, so undo returns the same object, bit for
+    bit. This costs memory: one whole model for every edit in the chain, undone ones too. Training
+    `editor.model` trains only that model: undo leaves the training, redo comes back to it.
 
     Args:
-        model: the network to begin with; it is never changed.
-        example_input: a batch (N, C, H, W) such as the model takes, or a tuple of several inputs.
+        model: the network at the start; it is never changed.
+        example_input: a batch (N, C, H, W) that the model takes, or a tuple of several inputs.
             Only its shape counts.
         options: further arguments for every `edit_conv`, such as `importance="l2"`.
 
     Raises:
-        CourseError: if `options` has `return_report`, for every edit returns its report.
+        CourseError: if `options` has `return_report`, because every edit returns its report.
 
     >>> from course_utils.models.simple import SimpleCNN
     >>> editor = ConvEditor(SimpleCNN(), torch.zeros(1, 1, 28, 28))
@@ -72,39 +71,40 @@ class ConvEditor:
         self._options = copy.deepcopy(options)
         self._first = model
         self._chain: list[_Edited] = []
-        self._done = 0  # so many edits of the chain lead to the current model, the rest is undone
+        self._done = 0  # number of edits that lead to the current model; the others are undone
 
     @property
     def model(self) -> nn.Module:
-        """The network after all edits that are not undone."""
+        """Return the network after all edits that are not undone."""
         return self._chain[self._done - 1].model if self._done else self._first
 
     @property
     def reports(self) -> tuple[EditReport, ...]:
-        """What each edit changed, first edit first; without those that are undone."""
+        """Return the reports of all edits that are not undone, first edit first."""
         return tuple(edited.report for edited in self._chain[: self._done])
 
     @property
     def can_undo(self) -> bool:
+        """Return whether there is an edit to undo."""
         return self._done > 0
 
     @property
     def can_redo(self) -> bool:
+        """Return whether there is an undone edit."""
         return self._done < len(self._chain)
 
     def edit(self, name: str, **changes: Any) -> EditReport:
         """Change the convolution `name` of the current model; `model` is the result.
 
-        What was undone before can't be done again after that. If the edit fails, all stays as it
-        was.
+        Edits that were undone before are lost. If the edit fails, nothing changes.
 
         Args:
             name: of the layer, as in `model.get_submodule(name)`.
-            changes: `nn.Conv2d`'s own arguments, and those of `edit_conv` for this edit alone.
+            changes: arguments of `nn.Conv2d`, and those of `edit_conv` for this edit only.
 
         Raises:
-            CourseError: whatever `edit_conv` raises: `ImpossibleSetting` for settings that no layer
-                can have, `EditError` where the rest of the network can't follow.
+            CourseError: any error of `edit_conv`: `ImpossibleSetting` for settings that no layer
+                can have, `EditError` where the rest of the network cannot follow.
         """
         _check_arguments(changes)
         arguments = self._options | copy.deepcopy(changes)
@@ -116,20 +116,18 @@ class ConvEditor:
         return report
 
     def undo(self) -> nn.Module:
-        """Take the last edit back; gives the model as it was before.
+        """Take the last edit back; return the model before it.
 
         Raises:
-            CourseError: if there is no edit to take back.
+            CourseError: if there is no edit to undo.
         """
         if not self.can_undo:
-            raise CourseError(
-                "There is nothing to undo: this is the model that the chain began with."
-            )
+            raise CourseError("There is nothing to undo: this is the first model of the chain.")
         self._done -= 1
         return self.model
 
     def redo(self) -> nn.Module:
-        """Do again what was undone last; gives that model.
+        """Make the edit again that was undone last; return its model.
 
         Raises:
             CourseError: if nothing was undone, or another edit was made since.
@@ -142,21 +140,21 @@ class ConvEditor:
         return self.model
 
     def code(self, variable: str = "model") -> str:
-        """The chain as Python, to be pasted into a project where `variable` is the first model.
+        """Return the chain as Python, for a project where `variable` is the first model.
 
-        Edits that are undone are left out; so is training that happened between the edits.
+        It has no undone edits, and no training between the edits.
 
         Args:
             variable: a name, or one with dots such as "self.backbone".
 
         Raises:
-            CourseError: if `variable` is no such name, or an argument can't be written as text (a
-                function, say).
+            CourseError: if `variable` is not such a name, or an argument cannot be written as text
+                (a function, say).
         """
         _check_variable(variable)
         edits = self._chain[: self._done]
         if not edits:
-            return f"# No edit so far: {variable} is as it was."
+            return f"# No edit so far: {variable} is unchanged."
         lines = ["from course_utils.conv import edit_conv", ""]
         shared = []
         if self.example_input is not None:
@@ -171,7 +169,7 @@ class ConvEditor:
 
 def _check_arguments(arguments: dict[str, Any]) -> None:
     if "return_report" in arguments:
-        raise CourseError("return_report is not yours to set here: every edit returns its report.")
+        raise CourseError("return_report cannot be set here: every edit returns its report.")
     if "example_input" in arguments:
         raise CourseError(
             "example_input is the same for the whole chain: ConvEditor(model, example_input)."
@@ -182,7 +180,7 @@ def _check_variable(variable: str) -> None:
     parts = variable.split(".")
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
         raise CourseError(
-            f"{variable!r} is no name of a variable: give one such as 'model' or 'self.backbone'."
+            f"{variable!r} is not a variable name: give one such as 'model' or 'self.backbone'."
         )
     if variable in ("torch", "edit_conv", "example_input"):
         raise CourseError(f"The code needs the name {variable} itself: give another one.")
@@ -196,7 +194,7 @@ def _call(variable: str, arguments: list[str]) -> list[str]:
 
 
 def _literal(value: Any) -> str:
-    """Python that gives `value`; a tensor is written as zeros of its shape, kind and device."""
+    """Return Python code for a value; for a tensor zeros of its shape, dtype and device."""
     match value:
         case None | bool() | float():
             return repr(value)
@@ -209,9 +207,9 @@ def _literal(value: Any) -> str:
             options = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
             options += "" if value.device.type == "cpu" else f', device="{value.device}"'
             return f"torch.zeros({', '.join(map(str, value.shape)) or '()'}{options})"
-    try:  # NumPy's whole numbers, too
+    try:  # NumPy's integers, too
         return repr(operator.index(value))
     except TypeError:
         raise CourseError(
-            f"{value!r} can't be written as plain Python: give a number, a text or a tuple of them."
+            f"{value!r} can't be written as plain Python: give a number, a string or a tuple."
         ) from None

@@ -1,8 +1,8 @@
-"""Labels: small integer tensors that say which channel lies where in an activation.
+"""Labels: small integer tensors that say which channel is where in an activation.
 
 A label tensor has as many dimensions as the tensor it belongs to, and size 1 along every dimension
-in which the labels do not change: an activation (N, C, H, W) carries labels (1, C, 1, 1). Label 0
-stands for "no channel of any layer": the input's colours, zeros put in by padding.
+in which the labels do not change: an activation (N, C, H, W) has labels (1, C, 1, 1). Label 0
+means "no channel of any layer": the input's colours, or zeros from padding.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor
 
 
 def varying(labels: Tensor) -> tuple[int, ...]:
-    """The dimensions along which the labels change, counted from the last one: −1, −2, ..."""
+    """Return the dimensions along which the labels change, counted from the last: −1, −2, ..."""
     return tuple(d - labels.ndim for d, n in enumerate(labels.shape) if n > 1)
 
 
-def along(labels: Tensor, dim: int, ndim: int) -> Tensor:
-    """A vector of labels as a tensor of `ndim` dimensions that varies along `dim`."""
+def along(vector: Tensor, dim: int, ndim: int) -> Tensor:
+    """Return a vector of labels as a tensor of `ndim` dimensions that varies along `dim`."""
     shape = [1] * ndim
     shape[dim] = -1
-    return labels.reshape(shape)
+    return vector.reshape(shape)
 
 
 def squash(labels: Tensor) -> Tensor:
-    """Size 1 along every dimension in which the labels do not change."""
+    """Return the labels with size 1 along every dimension in which they do not change."""
     for d in range(labels.ndim):
         if labels.shape[d] > 1:
             first = labels.narrow(d, 0, 1)
@@ -37,21 +37,21 @@ def squash(labels: Tensor) -> Tensor:
 
 
 def reshaped(labels: Tensor, old: Sequence[int], new: Sequence[int]) -> Tensor:
-    """Labels of a tensor of shape `old` after `view`, `flatten`, `squeeze`, ... to shape `new`.
+    """Return labels of a tensor of shape `old` after `view`, `flatten`, ... to shape `new`.
 
-    Only the dimensions that take part are unfolded: flattening (N, C, H, W) to (N, C·H·W) repeats
+    Only the dimensions that take part are expanded: flattening (N, C, H, W) to (N, C·H·W) repeats
     each channel's label H·W times, splitting C into (g, C/g) costs nothing.
     """
-    unfolded, result = [], []
+    expanded, result = [], []
     for before, after in _blocks(old, new):
         involved = any(labels.shape[d] > 1 for d in before)
-        unfolded += [old[d] if involved else 1 for d in before]
+        expanded += [old[d] if involved else 1 for d in before]
         result += [new[d] if involved else 1 for d in after]
-    return squash(labels.expand(unfolded).reshape(result))
+    return squash(labels.expand(expanded).reshape(result))
 
 
 def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]:
-    """Runs of dimensions of both shapes that hold the same numbers, as short as possible."""
+    """Return ranges of dimensions of both shapes with the same numbers, as short as possible."""
     blocks, i, j = [], 0, 0
     while i < len(old) or j < len(new):
         start = i, j
@@ -67,7 +67,7 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]
 
 
 def concatenated(parts: Sequence[Tensor], sizes: Sequence[int], dim: int) -> Tensor:
-    """Labels of `torch.cat` along `dim`; `sizes` are the tensors' own sizes there."""
+    """Return labels of `torch.cat` along `dim`; `sizes` are the sizes of the tensors there."""
     shape = [max(part.shape[d] for part in parts) for d in range(parts[0].ndim)]
     full = []
     for part, size in zip(parts, sizes, strict=True):
@@ -77,7 +77,7 @@ def concatenated(parts: Sequence[Tensor], sizes: Sequence[int], dim: int) -> Ten
 
 
 def padded(labels: Tensor, pads: Sequence[int]) -> Tensor:
-    """Labels of `F.pad`: label 0 where channels were put in; padding of pixels changes nothing."""
+    """Return labels of `F.pad`: 0 for channels that were added; added pixels change nothing."""
     pads = list(pads)
     for i in range(len(pads) // 2):
         if labels.shape[-1 - i] == 1:

@@ -1,233 +1,259 @@
 """Which channel of the changed network continues which channel of the old one.
 
-Two traces of the same network are compared, one before and one after its widths changed. Channels
-that are tied form a *class*: one channel of a residual stream, say, wherever it passes. A class is
-known by where it goes: the parameter axes that give it and those that take it (its *signature*).
-New classes continue old ones of the same signature: as many copies of each as there is room for, or
-only the most important ones. So channels find their places behind any shuffle, split or
-concatenation, and no operation needs a rule of its own here.
+The problem. A layer has got more or fewer channels, and the layers around it followed. Which old
+numbers belong into which slot of each new weight? Between two layers the channels may have been
+concatenated, shuffled, split and added, so slot 5 of the old reader and slot 5 of the new one may
+have nothing to do with each other.
+
+The idea. An edit changes how many channels there are, but not how the network is wired. So compare
+two traces of the same network, one before and one after its widths changed. A *class* is one
+channel at all places where it occurs (see `trace`). Its *signature* is the set of these places:
+the parameter axes whose slots hold it (and which group of a grouped layer). The invariant is:
+
+    a channel and what continues it have the same signature.
+
+Because all that treats channels differently is a parameter, channels of one signature pass through
+the same layers in the same way and are interchangeable. So the new classes of a signature may
+continue the old ones of the same signature in any way, if all axes agree on it, and they do: each
+axis only looks up which class its slot holds. Here they keep their order; with more places than old
+channels these are copied, with fewer the most important ones stay.
+
+An example. The convolutions a and b have 2 channels each; these are concatenated, shuffled in two
+groups, and read by a convolution c. Then a gets 4 channels, so 6 are shuffled, in two groups of 3:
+
+    axis            old slots      new slots
+    a, output       A0 A1          a0 a1 a2 a3
+    b, output       B0 B1          b0 b1
+    c, input        A0 B0 A1 B1    a0 a3 a1 b0 a2 b1
+
+The signature {a's output, c's input} has A0 and A1 before, and a0 to a3 after: four places for
+two channels, so a0 and a1 continue A0, a2 and a3 continue A1. With {b's output, c's input}, b0
+continues B0 and b1 continues B1. The slots of c then continue A0 A1 A0 B0 A1 B1, whose weights are
+in the old slots 0 2 0 1 2 3. The two copies of A0 get half of its weight each, so their sum is the
+same as before, and so is what c computes. The shuffle needs no rule: the new trace shows where each
+class arrives.
+
+Where it fails. If a network splits at a fixed place, a wider layer sends some channels another way:
+their signature is new. These continue old channels of the same layers as far as there are any that
+found no place of their own (`_by_producer`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
+from course_utils.conv.edit.coupling import copy_counts
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.core import splitmix64
 
-Classes = np.ndarray  # label -> number of its class
+Grid = tuple[int, int]  # height and width of maps that were flattened
 
 
-def tied(trace: Trace, loosely: bool = False) -> Classes:
-    """The class of every label; with `loosely`, of all that must change in equal number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+@dataclass(frozen=True)
+class Sources:
+    """Where the new slots of one parameter axis take their numbers from; both (groups, n).
 
-    pairs = trace.ties + (trace.loose_ties if loosely else [])
-    if not pairs:
-        return np.arange(trace.count)
-    a = np.concatenate([_numpy(first) for first, _ in pairs])
-    b = np.concatenate([_numpy(second) for _, second in pairs])
-    real = (a > 0) & (b > 0)  # label 0 ties nothing: what meets it is fixed
-    a, b = a[real], b[real]
-    graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(trace.count,) * 2)
-    return connected_components(graph, directed=False)[1]
+    Attributes:
+        slot: the old slot in the same group; −1 for a channel that did not come here before.
+        share: by which a weight that sums over the channels is multiplied. Copies of a channel
+            share its weight, so their sum is what it was; without an old slot it is 0.
+    """
 
-
-def fixed(trace: Trace, classes: Classes, outputs: bool = True) -> np.ndarray:
-    """For every class, whether its channels cannot change in number."""
-    result = np.zeros(classes.max() + 1, dtype=bool)
-    result[classes[0]] = True
-    for labels in [x for x, _ in trace.fixed] + (trace.outputs if outputs else []):
-        result[classes[_numpy(labels)]] = True
-    for first, second in trace.ties:
-        a, b = _numpy(first), _numpy(second)
-        if (a == 0).any() or (b == 0).any():
-            result[classes[a[b == 0]]] = result[classes[b[a == 0]]] = True
-    return result
+    slot: np.ndarray
+    share: np.ndarray
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Where every slot of the new network gets its weights from."""
+    """Which class of the old trace each class of the new one continues.
+
+    Attributes:
+        continued: (new classes,) the number of the old class.
+    """
 
     old: Trace
     new: Trace
-    old_classes: Classes
-    new_classes: Classes
-    continued: np.ndarray  # new class -> the old class that it continues
+    continued: np.ndarray
+
+    def sources(self, axis: Axis) -> Sources | None:
+        """Return where the slots of an axis take their numbers from; None if nothing changes."""
+        old, new = self.old.axis_classes(axis), self.new.axis_classes(axis)
+        if old.shape == new.shape and (old == self.continued[new]).all():
+            return None
+        if len(old) != len(new):  # grouped in one trace only
+            old, new = old.reshape(1, -1), new.reshape(1, -1)
+        grids = self.old.grids.get(axis), self.new.grids.get(axis)
+        groups = [
+            _group_sources(old[g], self.continued[new[g]], new[g], *grids) for g in range(len(new))
+        ]
+        return Sources(*(np.stack(arrays) for arrays in zip(*groups, strict=True)))
 
     def rows(self, axis: Axis) -> np.ndarray | None:
-        """For each slot of an axis the old slot to copy from; None if nothing changes."""
-        found = self.columns(axis)
-        if found is None:
+        """Return the old slot for each slot of an axis, counted over all groups, (n,)."""
+        sources = self.sources(axis)
+        if sources is None:
             return None
-        index = np.maximum(found[0], 0)
-        each = self.old.axes[axis].numel() // len(index)  # the groups lie one after the other
-        return (index + np.arange(len(index))[:, None] * each).reshape(-1)
+        groups = len(sources.slot)
+        first = np.arange(groups) * (self.old.axes[axis].numel() // groups)
+        return (np.maximum(sources.slot, 0) + first[:, None]).reshape(-1)
 
-    def lossless(self) -> bool:
-        """Whether each weight that a layer took its channels with is still there.
+    def keeps_every_channel(self) -> bool:
+        """Check whether each weight with which a layer consumed a channel is still there.
 
         Where maps of another size are flattened, pixels come and go: that does not count.
         """
         for axis in self.old.consumers:
-            found = self.columns(axis)
-            if found is None or self.old.grids.get(axis) != self.new.grids.get(axis):
+            sources = self.sources(axis)
+            if sources is None or self.old.grids.get(axis) != self.new.grids.get(axis):
                 continue
-            each = self.old.axes[axis].numel() // len(found[0])
-            if any(len(np.unique(index[index >= 0])) < each for index in found[0]):
+            width = self.old.axes[axis].numel() // len(sources.slot)
+            if any(len(np.unique(slots[slots >= 0])) < width for slots in sources.slot):
                 return False
         return True
 
-    def columns(self, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
-        """As `rows`, per group, and the share of the weight for each slot, both (groups, n).
 
-        Copies of a channel share its weight, so their sum is what it was. A channel that did not
-        come here before has weight 0 (old slot −1).
-        """
-        before, after = _numpy(self.old.axes[axis]), _numpy(self.new.axes[axis])
-        after = self.new_classes[after]
-        was, now = self.old_classes[before], self.continued[after]
-        if before.shape == after.shape and (was == now).all():
-            return None
-        if len(before) != len(after):
-            before, after, was, now = (x.reshape(1, -1) for x in (before, after, was, now))
-        grids = self.old.grids.get(axis), self.new.grids.get(axis)
-        groups = [_continue(was[g], now[g], after[g], *grids) for g in range(len(after))]
-        return np.stack([i for i, _ in groups]), np.stack([f for _, f in groups])
+def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:
+    """Match the classes of two traces of one network.
 
-
-def match(old: Trace, new: Trace, scores: np.ndarray, old_classes: Classes) -> Matching:
-    """Match the classes of two traces; `scores` says how important each old class is."""
-    new_classes = tied(new)
-    places = {axis: number for number, axis in enumerate(old.axes)}
-    old_signs, old_first = _signatures(old, old_classes, places)
-    new_signs, new_first = _signatures(new, new_classes, places)
-    continued = np.zeros(len(new_signs), dtype=np.int64)
-    spare_old: list[int] = []
-    spare_new: list[int] = []
-    candidates, places = _by_sign(old_signs, old_first), _by_sign(new_signs, new_first)
-    for sign, here in places.items():
-        there = candidates.get(sign)
-        if there is None:
-            spare_new += here.tolist()
-        else:
-            continued[here] = _share_out(there, len(here), scores)
-    for sign, there in candidates.items():
-        if sign not in places:
-            spare_old += there.tolist()
-    if spare_new:
-        _fill(old, new, old_classes, new_classes, spare_old, spare_new, continued)
-    return Matching(old, new, old_classes, new_classes, continued)
+    Args:
+        scores: importance of every old class.
+    """
+    numbers = {axis: number for number, axis in enumerate(old.axes)}
+    before, after = _by_signature(old, numbers), _by_signature(new, numbers)
+    continued = np.zeros(new.classes.max() + 1, dtype=np.int64)
+    for signature, classes in after.items():
+        if signature in before:
+            there = before[signature]
+            continued[classes] = np.repeat(there, copy_counts(scores[there], len(classes)))
+    unmatched = _without_partner(after, before)
+    if unmatched:
+        for c, source in _by_producer(old, new, _without_partner(before, after), unmatched):
+            continued[c] = source
+    return Matching(old, new, continued)
 
 
-def _share_out(old: np.ndarray, places: int, scores: np.ndarray) -> np.ndarray:
-    """Spread old classes over a number of places, the more important ones first."""
-    if places == len(old):
-        return old
-    copies = np.full(len(old), places // len(old))
-    best = np.argsort(-scores[old], kind="stable")
-    copies[best[: places % len(old)]] += 1
-    return np.repeat(old, copies)
+# Signatures
 
 
-def _fill(old, new, old_classes, new_classes, spare_old, spare_new, continued) -> None:
-    """Channels whose way is new: continue old ones of the same layer that found no place yet."""
-    givers_old, givers_new = _givers(old, old_classes), _givers(new, new_classes)
-    unused: dict[tuple, list[int]] = {}
-    for c in spare_old:
-        unused.setdefault(givers_old.get(c, ()), []).append(c)
-    everything: dict[tuple, list[int]] = {}
-    for c, sign in givers_old.items():
-        everything.setdefault(sign, []).append(c)
-    places: dict[tuple, list[int]] = {}
-    for c in spare_new:
-        places.setdefault(givers_new.get(c, ()), []).append(c)
-    for sign, here in places.items():
-        there = unused.get(sign) or everything.get(sign)
-        if there:
-            continued[here] = [there[i * len(there) // len(here)] for i in range(len(here))]
-        else:
-            continued[here] = old_classes[0]
+def _by_signature(trace: Trace, numbers: dict[Axis, int]) -> dict[int, np.ndarray]:
+    """Return signature -> its classes, in the order of their first labels.
+
+    Args:
+        numbers: of the axes, the same in both traces.
+    """
+    classes = trace.classes
+    first = np.full(classes.max() + 1, len(classes))
+    np.minimum.at(first, classes, np.arange(len(classes)))
+    signatures = _signatures(trace, numbers)
+    order = np.lexsort((first, signatures))
+    ordered = signatures[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return dict(zip(ordered[starts].tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _givers(trace: Trace, classes: Classes) -> dict[int, tuple]:
-    """Class -> the axes that give its channels."""
-    found: dict[int, tuple] = {}
-    for axis, labels in trace.axes.items():
+def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
+    """Return for every class a number that stands for the set of places where it occurs."""
+    classes = trace.classes
+    count = classes.max() + 1
+    pairs = [np.zeros(0, dtype=np.int64)]
+    for axis, labels in trace.axes.items():  # each group of a grouped layer is a place of its own
+        place = np.arange(len(labels))[:, None] + (numbers.get(axis, len(numbers)) << 16)
+        pairs.append((classes[labels.numpy()] + place * count).reshape(-1))
+    pairs = np.unique(np.concatenate(pairs))
+    # The sum of one random number for each place: equal sums, equal sets of places.
+    signatures = np.zeros(count, dtype=np.uint64)
+    np.add.at(signatures, pairs % count, splitmix64((pairs // count).astype(np.uint64)))
+    signatures[trace.fixed_classes(classes)] += np.uint64(1)  # these continue themselves
+    return signatures
+
+
+# Channels whose signature is new
+
+
+def _without_partner(classes: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> list[int]:
+    """Return the classes of one trace whose signature the other one does not have."""
+    return [c for s, found in classes.items() if s not in others for c in found.tolist()]
+
+
+def _by_producer(
+    old: Trace, new: Trace, unused: list[int], unmatched: list[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield (new class, old class of the same layers), for the new ones that are unmatched.
+
+    Args:
+        unused: old classes that nothing continues yet; they come first.
+    """
+    producers = _producers(old)
+    free, every = _grouped(unused, producers), _grouped(producers, producers)
+    for layers, here in _grouped(unmatched, _producers(new)).items():
+        there = free.get(layers) or every.get(layers) or [old.classes[0]]
+        for i, c in enumerate(here):
+            yield c, there[i * len(there) // len(here)]
+
+
+def _producers(trace: Trace) -> dict[int, tuple[Axis, ...]]:
+    """Return class -> the axes that produce its channels, or through which they pass."""
+    found: dict[int, tuple[Axis, ...]] = {}
+    for axis in trace.axes:
         if axis not in trace.consumers:
-            for c in np.unique(classes[_numpy(labels)]).tolist():
+            for c in np.unique(trace.axis_classes(axis)).tolist():
                 found[c] = (*found.get(c, ()), axis)
     return found
 
 
-def _signatures(trace: Trace, classes: Classes, places: dict[Axis, int]) -> tuple:
-    """For every class a number that stands for all places it comes to, and its first label."""
-    count = classes.max() + 1
-    pairs = []
-    for axis, labels in trace.axes.items():  # each group of a grouped layer is a place of its own
-        place = np.arange(len(labels))[:, None] + (places.get(axis, len(places)) << 16)
-        pairs.append((classes[_numpy(labels)] + place * count).reshape(-1))
-    pairs = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
-    # The sum of one random number for each place: equal sums, equal sets of places.
-    numbers = splitmix64((pairs // count).astype(np.uint64))
-    signs = np.zeros(count, dtype=np.uint64)
-    np.add.at(signs, pairs % count, numbers)
-    first = np.full(count, len(classes))
-    np.minimum.at(first, classes, np.arange(len(classes)))
-    signs[fixed(trace, classes)] += np.uint64(1)  # these continue themselves
-    return signs, first
+def _grouped(
+    classes: Iterable[int], producers: dict[int, tuple[Axis, ...]]
+) -> dict[tuple[Axis, ...], list[int]]:
+    groups = defaultdict(list)
+    for c in classes:
+        groups[producers.get(c, ())].append(c)
+    return groups
 
 
-def _by_sign(signs: np.ndarray, first: np.ndarray) -> dict[int, np.ndarray]:
-    """Signature -> its classes, in the order of their first labels."""
-    order = np.lexsort((first, signs))
-    sorted_signs = signs[order]
-    starts = np.flatnonzero(np.r_[True, sorted_signs[1:] != sorted_signs[:-1]])
-    parts = np.split(order, starts[1:])
-    return dict(zip(sorted_signs[starts].tolist(), parts, strict=True))
+# Slots of one group
 
 
-def _continue(was, now, new, old_grid, new_grid) -> tuple[np.ndarray, np.ndarray]:
-    """One group of slots: the old slot behind each new one (−1: none), and its share.
+def _group_sources(
+    old: np.ndarray,
+    continued: np.ndarray,
+    new: np.ndarray,
+    old_grid: Grid | None,
+    new_grid: Grid | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two arrays of `Sources` for one group of slots, (n,).
 
     Args:
-        was, now: the old classes in the old and in the new slots.
+        old: the old classes in the old slots.
+        continued: the old classes that the new slots continue.
         new: the new classes in the new slots.
-        old_grid, new_grid: height and width, where maps were flattened.
+        old_grid, new_grid: where maps were flattened. A class then has a slot for each pixel.
     """
-    order = np.argsort(was, kind="stable")
-    ordered = was[order]
-    start, stop = (np.searchsorted(ordered, now, side) for side in ("left", "right"))
-    there = stop - start
-    # A class that comes several times (once for each pixel of a flattened map) keeps its order.
-    rank = _rank(new)
+    order = np.argsort(old, kind="stable")
+    start, stop = (np.searchsorted(old[order], continued, side) for side in ("left", "right"))
+    there = stop - start  # old slots of the class
+    rank = _rank(new)  # which of the slots of its class a new slot is
     if old_grid and new_grid and old_grid != new_grid:  # the nearest pixel
-        (h, w), (h_new, w_new) = old_grid, new_grid
-        row, column = rank // w_new, rank % w_new
-        inside = (row * h // h_new) * w + column * w // w_new
+        (h, w), (new_h, new_w) = old_grid, new_grid
+        row, column = rank // new_w, rank % new_w
+        inside = (row * h // new_h) * w + column * w // new_w
     else:
         inside = rank * there // np.bincount(new)[new]
     inside = np.minimum(inside, np.maximum(there - 1, 0))
-    index = order[np.minimum(start + inside, len(order) - 1)]
-    share = there / np.bincount(now)[now]
-    return np.where(there > 0, index, -1), share
+    slot = order[np.minimum(start + inside, len(order) - 1)]
+    share = there / np.bincount(continued)[continued]
+    return np.where(there > 0, slot, -1), share
 
 
-def _rank(labels: np.ndarray) -> np.ndarray:
-    """How many equal labels stand before each."""
-    order = np.argsort(labels, kind="stable")
-    ordered = labels[order]
+def _rank(values: np.ndarray) -> np.ndarray:
+    """Return for each value how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
     starts = np.r_[True, ordered[1:] != ordered[:-1]]
-    positions = np.arange(len(labels))
+    positions = np.arange(len(values))
     rank = np.empty_like(positions)
     rank[order] = positions - np.maximum.accumulate(np.where(starts, positions, 0))
     return rank
-
-
-def _numpy(labels: Tensor) -> np.ndarray:
-    return labels.numpy()

@@ -1,22 +1,22 @@
-"""Where the labels go in operations without weights: moving, combining and reducing numbers.
+"""The labels of operations without weights: those that move, combine and reduce numbers.
 
-The operations are named as `torch` names them, a method like the function (`x.view`, `torch.cat`).
-What is not listed is taken for an operation on each number, if the shapes allow that.
+Operations have their names in `torch`, for methods and functions alike (`x.view`, `torch.cat`).
+An operation that is not listed is treated as one on each number, if the shapes allow that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit import labels as lb
-
-if TYPE_CHECKING:
-    from course_utils.conv.edit.trace import Trace
+from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.conv.meta import tensors_in
 
 RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel"}
 RESHAPES |= {"view_as", "reshape_as"}
@@ -29,80 +29,90 @@ REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm",
 POINTWISE = {"relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish", "tanh"}
 POINTWISE |= {"sigmoid", "hardsigmoid", "hardtanh", "dropout", "dropout2d"}
 PRODUCTS = {"matmul", "__matmul__", "bmm"}
-# Functions that only tell something of a tensor (the most frequent of all), or make a new one.
+EXPANSIONS = {"expand", "expand_as", "broadcast_to"}
+# Functions that only ask about a tensor (the most frequent of all), or make a new one.
 QUESTIONS = {"shape", "size", "dim", "ndim", "numel", "dtype", "device", "is_floating_point"}
 QUESTIONS |= {"__len__", "stride", "is_contiguous", "is_cuda", "is_meta", "requires_grad", "layout"}
 FACTORIES = {"new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like"}
 FACTORIES |= {"empty_like", "full_like", "rand_like", "randn_like", "bernoulli"}
 
 
-def follow(trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict, output: Any) -> None:
-    """Give the labels of an operation's inputs to its output."""
-    inputs = tensors_in((args, kwargs))
-    outputs = tensors_in(output)
-    if not outputs or not any(trace.of(t) for t in inputs):
+@dataclass(frozen=True)
+class Operation:
+    """One call of a function: what went in, and what came out."""
+
+    func: Callable
+    name: str
+    args: tuple
+    kwargs: dict[str, Any]
+    output: Any
+
+    def argument(self, position: int, *names: str, default: Any = None) -> Any:
+        """Return an argument by one of its names, or by its position."""
+        given = self.args[position] if len(self.args) > position else default
+        return next((self.kwargs[name] for name in names if name in self.kwargs), given)
+
+
+def follow(trace: Trace, op: Operation) -> None:
+    """Label the output of an operation, from the labels of its inputs."""
+    inputs, outputs = tensors_in((op.args, op.kwargs)), tensors_in(op.output)
+    if not outputs or not any(trace.labels_of(t) for t in inputs):
         return
-    first = inputs[0]
-    if name == "__setitem__":
-        trace.fix(x for t in inputs for x in trace.of(t))
-    elif name in JOINS or name == "stack":
-        parts = args[0] if args else kwargs["tensors"]
-        dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
-        trace.give(output, _join(trace, parts, dim % output.ndim, output.ndim, name == "stack"))
-    elif name in RESHAPES:
-        trace.give(output, _reshape(trace, first, output))
-    elif name in SPLITS or name in MOVES:
-        _move(trace, func, name, args, kwargs, inputs, outputs)
-    elif name in REDUCTIONS and _dims(name, args, kwargs) is not None:
-        dims = _dims(name, args, kwargs)
-        keepdim = outputs[0].ndim == first.ndim
-        left = _reduce(trace, first, dims, keepdim)
-        for y in outputs:
-            trace.give(y, left)
-    elif name in PRODUCTS and len(inputs) == 2 and min(t.ndim for t in inputs) > 1:
-        trace.give(output, _multiply(trace, *inputs, output))
-    elif name == "scaled_dot_product_attention":
-        query, key, value = inputs[:3]
-        trace.meet(trace.vector(query, -1), trace.vector(key, -1))
-        trace.give(output, trace.beside(value, -2))
-    elif name == "pad" and output.ndim == first.ndim:
-        pads = args[1] if len(args) > 1 else kwargs["pad"]
-        trace.give(output, tuple(lb.padded(x, pads) for x in trace.of(first)))
-    elif name not in ("expand", "expand_as", "broadcast_to") and (
-        len(inputs) == 1 or name == "grid_sample"
-    ):
-        for y in outputs:
-            trace.give(y, _same_sizes(trace, first, y), first if y.shape == first.shape else None)
-    else:
-        for y in outputs:
-            trace.give(y, _combine(trace, inputs, y))
+    x, y = inputs[0], outputs[0]
+    match op.name:
+        case "__setitem__":
+            trace.fix(labels for t in inputs for labels in trace.labels_of(t))
+        case name if name in JOINS or name == "stack":
+            trace.set_labels(y, _join(trace, op, y.ndim))
+        case name if name in RESHAPES:
+            trace.set_labels(y, _reshape(trace, x, y))
+        case name if name in SPLITS or name in MOVES:
+            _move(trace, op, inputs, outputs)
+        case name if name in REDUCTIONS and (dims := _dims(op)) is not None:
+            labels = _reduce(trace, x, dims, keepdim=y.ndim == x.ndim)
+            for y in outputs:
+                trace.set_labels(y, labels)
+        case name if name in PRODUCTS and len(inputs) == 2 and min(t.ndim for t in inputs) > 1:
+            trace.set_labels(y, _multiply(trace, *inputs, y))
+        case "scaled_dot_product_attention":
+            query, key, value = inputs[:3]
+            trace.couple_or_fix(trace.labels_along(query, -1), trace.labels_along(key, -1))
+            trace.set_labels(y, trace.labels_not_along(value, -2))
+        case "pad" if y.ndim == x.ndim:
+            pads = op.argument(1, "pad")
+            trace.set_labels(y, tuple(lb.padded(labels, pads) for labels in trace.labels_of(x)))
+        case name if name not in EXPANSIONS and (len(inputs) == 1 or name == "grid_sample"):
+            for y in outputs:
+                same = x if y.shape == x.shape else None
+                trace.set_labels(y, _same_sizes(trace, x, y), like=same)
+        case _:
+            for y in outputs:
+                trace.set_labels(y, _combine(trace, inputs, y))
 
 
 def _reduce(trace: Trace, x: Tensor, dims: Sequence[int], keepdim: bool) -> tuple[Tensor, ...]:
-    """A sum, mean or maximum over `dims`.
+    """Return the labels of a sum, mean or maximum over `dims`.
 
-    Over all channels, none are left. Over one of several dimensions along which they lie (halves of
-    which the larger is taken, say), those that fall together are tied.
+    Over all channels, none are left. Over one of several dimensions along which they lie (the
+    maximum of two halves, say), those that become one number are coupled.
     """
     dims = [d % x.ndim for d in dims]
     left = [d for d in range(x.ndim) if d not in dims]
     single = any(x.shape[d] == 1 for d in left if d > 0)  # perhaps the dimension of one channel
     result = []
-    for labels in trace.of(x):
+    for labels in trace.labels_of(x):
         if all(labels.shape[d] == 1 for d in left) and not (single and labels.numel() == 1):
             continue
         for d in dims:
             if labels.shape[d] > 1:
-                first = labels.narrow(d, 0, 1)
-                trace.tie(labels, first.expand_as(labels))
-                labels = first
+                labels = trace.couple_along(labels, d)
         result.append(labels if keepdim else labels.squeeze(dims))
     return tuple(result)
 
 
 def _same_sizes(trace: Trace, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    """One tensor in, one out: a dimension that keeps its size keeps its labels."""
-    found = trace.of(x)
+    """Return the labels of an output of one input: a dimension of the same size keeps its own."""
+    found = trace.labels_of(x)
     if x.shape == y.shape:
         return found
     if x.ndim != y.ndim:
@@ -113,27 +123,27 @@ def _same_sizes(trace: Trace, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 
 def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor, ...]:
-    """Number by number, with broadcasting: labels that meet are tied."""
-    found = [labels for t in inputs for labels in trace.of(t)]
+    """Return the labels of an operation number by number: labels that meet are coupled."""
+    found = [labels for t in inputs for labels in trace.labels_of(t)]
     if not all(_spreads(t.shape, y.shape) for t in inputs):
         return trace.fix(found)
     together: dict[tuple, Tensor] = {}
     for t in inputs:
-        for number, labels in enumerate(trace.of(t)):
+        for number, labels in enumerate(trace.labels_of(t)):
             dims = lb.varying(labels)
             # Products of channels that were flattened have two label tensors along one dimension.
-            twice = [lb.varying(x) for x in trace.of(t)[:number]].count(dims)
+            twice = [lb.varying(x) for x in trace.labels_of(t)[:number]].count(dims)
             labels = labels.reshape((1,) * (y.ndim - labels.ndim) + labels.shape)
             if not dims and t.shape != y.shape:  # a single channel, spread over all
                 trace.fix([labels])
             elif (dims, twice) in together:
-                trace.tie(together[dims, twice], labels)
+                trace.couple(together[dims, twice], labels)
             else:
                 together[dims, twice] = labels
     result = []
     for (dims, _), labels in together.items():
-        # Channels that meet numbers which are not counted in channels stay as many as they are.
-        if any(_counts(t, dims, y) and not _labelled(trace, t, dims) for t in inputs):
+        # Channels that meet as many numbers without a label (a constant) cannot change in number.
+        if any(_has_each(t, dims, y) and not _labelled(trace, t, dims) for t in inputs):
             trace.fix([labels])
         if any(set(dims) & set(other) for other, _ in together if other != dims):
             trace.fix([labels])
@@ -142,71 +152,70 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
     return tuple(result)
 
 
-def _counts(t: Tensor, dims: tuple[int, ...], y: Tensor) -> bool:
-    """Whether `t` has its own number for each channel; no `dims`: for the single one there is."""
+def _has_each(t: Tensor, dims: tuple[int, ...], y: Tensor) -> bool:
+    """Check whether `t` has a number of its own for each channel; without `dims` there is one."""
     return any(d >= -t.ndim and t.shape[d] > 1 for d in dims) or (not dims and t.shape == y.shape)
 
 
 def _labelled(trace: Trace, t: Tensor, dims: tuple[int, ...]) -> bool:
-    return any(lb.varying(labels) == dims for labels in trace.of(t))
+    return any(lb.varying(labels) == dims for labels in trace.labels_of(t))
 
 
 def _reshape(trace: Trace, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    result = tuple(lb.reshaped(labels, x.shape, y.shape) for labels in trace.of(x))
+    """Return the labels of a reshaped tensor; remember the grid of flattened maps."""
+    result = tuple(lb.reshaped(labels, x.shape, y.shape) for labels in trace.labels_of(x))
     for labels in result:  # channels split into (groups, channels of a group)
         for d in lb.varying(labels)[:-1]:
-            trace.tie_loosely(labels, d)
+            trace.couple_widths(labels, d)
     if x.ndim == 4 and y.ndim == 2:
         y._grid = tuple(x.shape[2:])
     return result
 
 
-def _move(
-    trace: Trace, func: Callable, name: str, args: tuple, kwargs: dict, inputs: list, outputs: list
-) -> None:
-    """Run the operation on the labels themselves."""
+def _move(trace: Trace, op: Operation, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+    """Label the outputs by running the operation on the labels themselves."""
     x = inputs[0]
-    if len(inputs) > 1:  # an index that is a tensor: it counts in channels as they are now
-        trace.fix(labels for t in inputs for labels in trace.of(t))
+    if len(inputs) > 1:  # an index that is a tensor: its numbers fit the channels there are now
+        trace.fix(labels for t in inputs for labels in trace.labels_of(t))
         return
     results = []
-    for labels in trace.of(x):
-        full = labels if name in ("roll", "flip") else labels.expand(x.shape)
-        moved = func(*_replace(args, x, full), **_replace(kwargs, x, full))
+    for labels in trace.labels_of(x):
+        full = labels if op.name in ("roll", "flip") else labels.expand(x.shape)
+        moved = op.func(*_replace(op.args, x, full), **_replace(op.kwargs, x, full))
         results.append([lb.squash(part) for part in tensors_in(moved)])
     for y, *parts in zip(outputs, *results, strict=True):
-        trace.give(y, tuple(parts))
-    if name in SPLITS:
+        trace.set_labels(y, tuple(parts))
+    if op.name in SPLITS:
         for parts in results:
             for part in parts[1:]:
                 if part.shape == parts[0].shape and part.numel() > 1:
-                    trace.loose_ties.append((part.reshape(-1), parts[0].reshape(-1)))
+                    trace.width_couplings.append((part.reshape(-1), parts[0].reshape(-1)))
 
 
-def _join(
-    trace: Trace, parts: Sequence[Tensor], dim: int, ndim: int, stacked: bool
-) -> tuple[Tensor, ...]:
-    """Concatenate along `dim`; what varies along another dimension comes to lie on one another."""
-    found = [trace.of(t) for t in parts]
-    if stacked:
-        found = [tuple(labels.unsqueeze(dim) for labels in own) for own in found]
-    sizes = [1 if stacked else t.shape[dim] for t in parts]
+def _join(trace: Trace, op: Operation, ndim: int) -> tuple[Tensor, ...]:
+    """Return the labels of a concatenation or stack; couple those along other dimensions."""
+    parts = op.argument(0, "tensors")
+    dim = op.argument(1, "dim", "axis", default=0) % ndim
+    found = [trace.labels_of(t) for t in parts]
+    if op.name == "stack":
+        found = [tuple(labels.unsqueeze(dim) for labels in part) for part in found]
+        sizes = [1] * len(parts)
+    else:
+        sizes = [t.shape[dim] for t in parts]
     position = dim - ndim
     along: list[Tensor | None] = []
-    beside: dict[tuple[int, ...], Tensor] = {}
-    for own, size in zip(found, sizes, strict=True):
-        counting = [x for x in own if position in lb.varying(x) or size == x.numel() == 1]
-        along.append(counting[0] if counting else None)
-        for labels in own:
+    others: dict[tuple[int, ...], Tensor] = {}
+    for part, size in zip(found, sizes, strict=True):
+        joined = [x for x in part if position in lb.varying(x) or size == x.numel() == 1]
+        along.append(joined[0] if joined else None)
+        for labels in part:
             dims = lb.varying(labels)
             if dims and position not in dims:
-                if dims in beside:
-                    trace.tie(beside[dims], labels)
-                beside.setdefault(dims, labels)
-    for dims, labels in beside.items():
-        if not all(any(lb.varying(x) == dims for x in own) for own in found):
+                trace.couple(others.setdefault(dims, labels), labels)
+    for dims, labels in others.items():
+        if not all(any(lb.varying(x) == dims for x in part) for part in found):
             trace.fix([labels])
-    result = tuple(beside.values())
+    result = tuple(others.values())
     if any(labels is not None for labels in along):
         none = torch.zeros((1,) * ndim, dtype=torch.long)
         full = [none if labels is None else labels for labels in along]
@@ -215,32 +224,27 @@ def _join(
 
 
 def _multiply(trace: Trace, a: Tensor, b: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    """Matrix product: the labels that are summed over are tied."""
-    trace.meet(trace.vector(a, -1), trace.vector(b, -2))
-    if id(b) in trace.names:
-        trace.consumers.add((trace.names[id(b)], b.ndim - 2))
-    kept = (*trace.beside(a, -1), *trace.beside(b, -2))
+    """Return the labels of a matrix product: those that it sums over are coupled."""
+    trace.couple_or_fix(trace.labels_along(a, -1), trace.labels_along(b, -2))
+    if name := trace.name_of(b):
+        trace.consumers.add(Axis(name, b.ndim - 2))
+    kept = (*trace.labels_not_along(a, -1), *trace.labels_not_along(b, -2))
     return tuple(x.reshape((1,) * (y.ndim - x.ndim) + x.shape) for x in kept)
 
 
 # Arguments and shapes
 
 
-def tensors_in(value: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
-
-
 def _spreads(shape: Sequence[int], to: Sequence[int]) -> bool:
-    """Whether broadcasting makes `to` of `shape`."""
+    """Check whether broadcasting can make `to` out of `shape`."""
     return len(shape) <= len(to) and all(
         n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)
     )
 
 
-def _dims(name: str, args: tuple, kwargs: dict) -> tuple[int, ...] | None:
-    """The dimensions of a reduction; None if it is none (`torch.max` of two tensors)."""
-    position = 2 if name == "norm" else 1
-    dims = kwargs.get("dim", kwargs.get("axis", args[position] if len(args) > position else None))
+def _dims(op: Operation) -> tuple[int, ...] | None:
+    """Return the dimensions of a reduction; None if there are none (`torch.max` of two tensors)."""
+    dims = op.argument(2 if op.name == "norm" else 1, "dim", "axis")
     if isinstance(dims, int) and not isinstance(dims, bool):
         return (dims,)
     return tuple(dims) if isinstance(dims, (tuple, list, torch.Size)) else None

@@ -1,4 +1,4 @@
-"""What an edit did to a network, in words and numbers."""
+"""The report of an edit: which layers changed, what it cost, and whether the function stayed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit.adapter import AdaptedConv2d
 from course_utils.conv.layer_table import LayerRow, layer_table
+from course_utils.conv.meta import tensors_in
 from course_utils.conv.receptive_field import ReceptiveField
 from course_utils.core import evaluation_mode
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
-ROUNDING = 1e-4  # of the largest output: what adding up in another order may change
-# Attributes of layers that an edit can change, and how they are shown.
+ROUNDING = 1e-4  # of the largest output: what another order of additions may change
+# Attributes of layers that an edit can change, and the words for them.
 _SETTINGS = {
     "in_channels": "in",
     "out_channels": "out",
@@ -40,11 +41,11 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class LayerChange:
-    """One layer that the edit touched.
+    """One layer that the edit changed.
 
     Attributes:
-        name, kind: of the layer, and its class.
-        pairs: (what, before, after) of its settings and sizes that changed, as short texts.
+        name, kind: of the layer; its class.
+        pairs: (what, before, after) of each setting or size that changed, as short texts.
     """
 
     name: str
@@ -66,15 +67,15 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class EditReport:
-    """What `edit_conv` did.
+    """What one call of `edit_conv` did.
 
     Attributes:
         name: of the edited layer.
-        changes: the arguments asked for.
+        changes: the arguments of the call.
         layers: every layer whose settings or sizes changed, the edited one first.
-        adapters: names of the layers that have an adapter now and had none before.
-        kept, cut, grown: numbers in the network's parameters that are still there (shared with
-            copies, perhaps), that are gone, and that have come (copies and zeros).
+        adapters: names of the layers that got an adapter.
+        kept, cut, grown: how many numbers of the network's parameters are still there (perhaps
+            shared with copies), are gone, and are new (copies and zeros).
     """
 
     name: str
@@ -90,22 +91,25 @@ class EditReport:
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """Names of the layers that changed."""
+        """Return the names of the layers that changed."""
         return tuple(layer.name for layer in self.layers)
 
     @cached_property
     def parameters(self) -> tuple[int, int]:
-        """Numbers that the network learns, before and after."""
+        """Return how many numbers the network learns, before and after."""
         return tuple(sum(p.numel() for p in m.parameters()) for m in (self._before, self._after))
 
     @cached_property
     def multiply_adds(self) -> tuple[int, int]:
-        """Of one picture, before and after."""
+        """Return the multiply-adds of one picture, before and after."""
         return tuple(sum(row.multiply_adds or 0 for row in rows) for rows in self._tables)
 
     @cached_property
     def receptive_field(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
-        """Of the convolution that is called last; None where that sees the whole picture."""
+        """Return that of the convolution called last, before and after.
+
+        None where it sees the whole picture, or is not known.
+        """
         return tuple(
             next((r.receptive_field for r in reversed(rows) if r.kind in _CONVOLUTIONS), None)
             for rows in self._tables
@@ -117,21 +121,21 @@ class EditReport:
 
     @torch.no_grad()
     def difference(self, *inputs: Tensor) -> float:
-        """How far the outputs are from those before: max |Δy| / max |y|, in eval mode.
+        """Return how far the outputs are from those before: max |Δy| / max |y|, in eval mode.
 
         About 1e-6 means the same function within rounding.
         """
         outputs = []
         for model in (self._before, self._after):
             with evaluation_mode(model):
-                outputs.append(torch.cat([y.flatten() for y in _outputs(model(*inputs))]))
+                outputs.append(torch.cat([y.flatten() for y in tensors_in(model(*inputs))]))
         return relative_change(*outputs)
 
     @cached_property
     def same_function(self) -> bool | None:
-        """Whether random pictures give the same outputs within rounding; None on the meta device.
+        """Return whether random pictures have the same outputs as before, within rounding.
 
-        For pictures of your own see `difference`.
+        None on the meta device. For your own pictures see `difference`.
         """
         first = next(self._before.parameters())
         if first.is_meta:
@@ -166,14 +170,14 @@ class EditReport:
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
-    """max |after − before| / max |before|; up to `ROUNDING` it is rounding."""
+    """Return max |after − before| / max |before|; up to `ROUNDING` it is rounding."""
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
 
 
 def report_of(
     before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], inputs: tuple
 ) -> EditReport:
-    """Compare a network with the edited one."""
+    """Return the report that compares a network with the edited one."""
     old, new = dict(before.named_modules()), dict(after.named_modules())
     layers = [
         change
@@ -203,10 +207,10 @@ def report_of(
 
 
 def _kept(old: Tensor, new: Tensor) -> int:
-    """How many of a parameter's numbers are still there.
+    """Return how many of a parameter's numbers are still there.
 
-    Growing keeps all along a dimension, cutting as many as are left; where groups or splits have
-    cut differently, there are zeros instead.
+    A dimension that grows keeps all, one that shrinks as many as are left; where groups or splits
+    moved, there are zeros instead.
     """
     both = math.prod(min(a, b) for a, b in zip(old.shape, new.shape, strict=True))
     if old.shape == new.shape or old.ndim == 1 or new.numel() >= old.numel() or new.is_meta:
@@ -254,7 +258,3 @@ def _random_like(value: Any, random: torch.Generator, device: torch.device) -> A
     if not value.is_floating_point():
         return torch.zeros(value.shape, dtype=value.dtype, device=device)
     return torch.randn(value.shape, generator=random).to(device, value.dtype)
-
-
-def _outputs(value: Any) -> list[Tensor]:
-    return [t for t in tree_leaves(value) if isinstance(t, Tensor)]

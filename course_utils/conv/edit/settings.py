@@ -1,4 +1,4 @@
-"""The edited layer by itself: its new settings, and its weights as far as they can be kept."""
+"""The edited layer alone: its new settings, and its kernels with another size or other groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGEABLE = (
 
 
 def settings_of(conv: nn.Conv2d) -> dict[str, Any]:
-    """Return the layer's arguments; sizes as pairs, a padding in words as it is."""
+    """Return the layer's arguments; sizes as pairs, a padding in words unchanged."""
     names = ("in_channels", *CHANGEABLE)
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
 
@@ -34,24 +34,24 @@ def simple_settings(conv: nn.Conv2d) -> dict[str, Any]:
 
 
 def simple(value: Any) -> Any:
-    """(3, 3) as 3, which reads better; (3, 5) and "same" stay."""
+    """Return (3, 3) as 3, which reads better; (3, 5) and "same" stay."""
     return together(value) if isinstance(value, tuple) else value
 
 
 def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]:
-    """All settings of the layer after the changes.
+    """Return all settings of the layer after the changes.
 
-    Where the kernel or its dilation changes and no padding is given, the output keeps its size if
-    the padding can see to that.
+    Where the kernel or its dilation changes and no padding is given, the padding keeps the output's
+    size if that is possible.
 
     Raises:
-        CourseError: for an argument that a convolution has not, or that cannot be changed here.
+        CourseError: for an argument that a convolution does not have, or that cannot be changed.
     """
     before = settings_of(conv)
     for name in changes:
         if name == "in_channels":
             raise CourseError(
-                "in_channels is what the layers before give: change their out_channels."
+                "in_channels is what the layers before produce: change their out_channels."
             )
         if name not in CHANGEABLE:
             close = difflib.get_close_matches(name, CHANGEABLE, n=1)
@@ -72,6 +72,8 @@ def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]
 
 
 def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] | str:
+    """Return the padding with which the output keeps its size at stride 1; never a negative one."""
+
     def spans(s: dict) -> list[int]:
         return [d * (k - 1) for d, k in zip(s["dilation"], s["kernel_size"], strict=True)]
 
@@ -83,16 +85,18 @@ def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] |
     return tuple(max(total // 2, 0) for total in totals)
 
 
-def check(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise: int = 0) -> None:
-    """See that there is such a layer, and that it fits the inputs that it gets.
+def require_possible(
+    settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise: int = 0
+) -> None:
+    """Check that a layer can have these settings, and that it can run on its inputs.
 
     Args:
         shapes: of the inputs, (N, C, H, W).
-        depthwise: output channels per input channel where the input's channels follow the layer's;
-            0 where they do not.
+        depthwise: output channels per input channel of a depthwise layer whose input channels
+            change with its output channels; 0 for any other layer.
 
     Raises:
-        ImpossibleSetting: with the formula, the numbers and the nearest settings that work.
+        ImpossibleSetting: with the formula, the numbers and the nearest possible settings.
     """
 
     def rules(s):
@@ -101,7 +105,7 @@ def check(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise
         elif s["out_channels"] < 1 or s["out_channels"] % depthwise:
             nearest = max(1, round(s["out_channels"] / depthwise)) * depthwise
             yield Broken(
-                f"This depthwise layer gives {depthwise} channels for each of its input's.",
+                f"This depthwise layer has {depthwise} output channels for each input channel.",
                 "C_out mod (C_out / C_in) = 0",
                 f"{s['out_channels']} mod {depthwise} = {s['out_channels'] % depthwise}",
                 ({"out_channels": nearest},),
@@ -113,13 +117,13 @@ def check(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise
 
 
 def output_sizes(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple]:
-    """Height and width of the output for each input shape."""
+    """Return height and width of the output for each input shape."""
     window = {name: settings[name] for name in WINDOW if name != "padding_mode"}
     return [conv2d_shape(shape[-3:], 1, **window)[1:] for shape in shapes]
 
 
 def set_window(conv: nn.Conv2d, settings: dict[str, Any]) -> None:
-    """Give a layer its kernel size, stride, padding, dilation and padding mode."""
+    """Set the kernel size, stride, padding, dilation and padding mode of a layer."""
     for name in WINDOW:
         setattr(conv, name, settings[name])
     sides = [0, 0, 0, 0]  # left, right, top, bottom: nn.Conv2d keeps them for padding modes
@@ -134,9 +138,9 @@ def set_window(conv: nn.Conv2d, settings: dict[str, Any]) -> None:
 
 
 def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """The kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
+    """Return kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
 
-    How they come to lie on one another is said by `middle_overlap`.
+    `middle_overlap` says which part of the old and the new kernel agree.
     """
     for dim, new in zip((2, 3), size, strict=True):
         old = weight.shape[dim]
@@ -152,22 +156,19 @@ def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
-    """Weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
+    """Return weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
 
-    Fewer groups: zeros where an output did not see an input, so the layer computes what it did.
-    More groups: what an output sees no longer is lost.
-
-    The inputs that `new` groups leave to an output are looked up among those it had.
+    Fewer groups: zeros where an output did not see an input, so the layer computes the same.
+    More groups: the weights of inputs that an output no longer sees are lost.
     """
-    rows, width = weight.shape[:2]
-    channels = width * old
-    now = channels // new
-    group_had = torch.arange(rows) // (rows // old)
-    group_has = torch.arange(rows) // (rows // new)
-    sees = group_has[:, None] * now + torch.arange(now)  # the input channel behind each weight
-    place = sees - group_had[:, None] * width
-    known = (place >= 0) & (place < width)
-    index = place.clamp(0, width - 1).to(weight.device)
+    rows, width = weight.shape[:2]  # width: input channels of one group
+    new_width = width * old // new
+    old_group = torch.arange(rows) // (rows // old)
+    new_group = torch.arange(rows) // (rows // new)
+    channel = new_group[:, None] * new_width + torch.arange(new_width)  # behind each new weight
+    old_column = channel - old_group[:, None] * width
+    known = (old_column >= 0) & (old_column < width)
+    index = old_column.clamp(0, width - 1).to(weight.device)
     index = index.reshape(*index.shape, *(1,) * (weight.ndim - 2))
     result = torch.gather(weight, 1, index.expand(-1, -1, *weight.shape[2:]))
     return result * known.to(result).reshape(*known.shape, *(1,) * (weight.ndim - 2))

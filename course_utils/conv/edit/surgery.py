@@ -3,121 +3,164 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from course_utils.conv.edit.adapter import AdaptedConv2d, keep_size_of, projection
-from course_utils.conv.edit.coupling import CannotFollow, widths
+from course_utils.conv.edit.adapter import AdaptedConv2d, projection, window_of
+from course_utils.conv.edit.coupling import CannotFollow, copy_counts, widths
 from course_utils.conv.edit.draft import Draft
-from course_utils.conv.edit.importance import Importance, class_scores, row_norms
-from course_utils.conv.edit.matching import match, tied
-from course_utils.conv.edit.rebuild import fix_attributes, rebuilt
-from course_utils.conv.edit.settings import (
-    set_window,
-    settings_of,
-    with_groups,
-    with_kernel_size,
-)
-from course_utils.conv.edit.trace import run
+from course_utils.conv.edit.matching import match
+from course_utils.conv.edit.settings import set_window, with_groups, with_kernel_size
+from course_utils.conv.edit.trace import Trace
+from course_utils.conv.edit.tracer import trace_model
+from course_utils.conv.edit.weights import Importance, class_scores, moved, row_norms, set_sizes
 
 
-class Start:
-    """A draft of the network, and what its run tells."""
+class TracedDraft:
+    """A draft of a network, and the trace of its run on some inputs."""
+
+    trace: Trace
 
     def __init__(self, draft: Draft, inputs: tuple):
         self.draft, self.inputs = draft, inputs
-        self.again()
+        self.retrace()
 
-    def again(self) -> None:
-        """Run the draft once more, after it has changed."""
-        self.trace, self.shapes = run(self.draft.model, self.inputs)
-        self.classes = tied(self.trace)
+    def retrace(self) -> None:
+        """Run the draft again, after it has changed."""
+        self.trace = trace_model(self.draft.model, self.inputs)
+
+    def fresh(self) -> TracedDraft:
+        """Return another draft of the same network, with nothing changed."""
+        return TracedDraft(Draft(self.draft.original, self.draft.meta), self.inputs)
 
 
-def attempt(
-    start: Start,
-    name: str,
-    wanted: dict[str, Any],
-    project: bool,
-    resize: bool,
-    importance: Importance,
-) -> nn.Module:
-    """Make the edit, with the adapters asked for.
+@dataclass(frozen=True)
+class LayerEdit:
+    """The change of one convolution that was asked for.
+
+    Attributes:
+        name: of the layer.
+        before, after: its settings (see `settings.settings_of`).
+        importance: which channels to keep, or to copy first.
+    """
+
+    name: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    importance: Importance
+
+    def changes(self, *settings: str) -> bool:
+        """Check whether any of these settings changes."""
+        return any(self.before[name] != self.after[name] for name in settings)
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What is put behind the layer where the rest of the network cannot follow.
+
+    Attributes:
+        project: a 1×1 convolution back to the number of channels before.
+        resize: a resizing to the height and width before.
+    """
+
+    project: bool = False
+    resize: bool = False
+
+
+def attempt(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> nn.Module:
+    """Make the edit with these adapters; return the edited network.
+
+    The draft is changed in three steps: what concerns the layer alone, then the shapes of all
+    that is coupled to it, then, when the draft runs with these shapes, its numbers.
 
     Raises:
-        Exception: whatever stops it.
+        Exception: any error that stops it; the draft is of no use after that.
     """
-    draft = start.draft
-    weight = draft.canonical(parameter_name(name, "weight"))
-    conv = draft.model.get_submodule(name)
-    before = settings_of(conv)
-    want = wanted["out_channels"]
-    wider, regroup, rebias = (
-        wanted[setting] != before[setting] for setting in ("out_channels", "groups", "bias")
-    )
-    alone = regroup or project or wanted["kernel_size"] != before["kernel_size"]
-    if alone and draft.own(parameter_name(name, "weight")):
-        weight = draft.canonical(parameter_name(name, "weight"))
-        start.again()
-    # Groups and bias concern the layer alone. If its channels change, too, it is dense meanwhile.
-    if regroup:
-        _set_groups(draft, name, 1 if wider else wanted["groups"])
-    if rebias:
-        _set_bias(draft, name, wanted["bias"])
-    if project or resize:
-        conv = _adapted(draft, name)
-    if project:
-        _project(draft, name, want, importance)
-    if regroup or rebias or project:
-        start.again()
-    old, classes = start.trace, start.classes
-    scores = np.zeros(classes.max() + 1)
-    if wider and not project:
-        scores = class_scores(draft, old, classes, weight, importance)
-        for (tensor, dim), size in widths(old, weight, want, scores[classes]).items():
-            labels, shape = old.axes[tensor, dim], list(draft.shape(tensor))
-            shape[dim] = size if shape[dim] == labels.shape[1] else size * len(labels)
-            draft.reshape(tensor, shape)
-    if wanted["kernel_size"] != before["kernel_size"]:
-        rows, columns = draft.shape(weight)[:2]
-        draft.tensors[weight] = with_kernel_size(draft.tensor(weight), wanted["kernel_size"])
-        draft.reshape(weight, (rows, columns, *wanted["kernel_size"]))
-    set_window(conv, wanted)
-    if resize and conv.former is None:
-        conv.former = keep_size_of(before)
-    fix_attributes(draft.model, old.depthwise)  # a layer's own forward may look at them
-    new, shapes = run(draft.model, start.inputs, former=old)
-    if shapes != start.shapes:
-        raise CannotFollow(f"The network's output would be {shapes}, not {start.shapes}.")
-    if (wider and not project) or new.inputs != old.inputs:
-        matching = match(old, new, scores, classes)
-        if want > before["out_channels"] and not project and not matching.lossless():
+    draft = traced.draft
+    others_follow = edit.changes("out_channels") and not adapters.project
+    _change_alone(traced, edit, adapters)
+    old = traced.trace
+    weight = draft.listed_name(parameter_name(edit.name, "weight"))
+    scores = np.zeros(old.classes.max() + 1)
+    if others_follow:
+        scores = class_scores(draft, old, weight, edit.importance)
+        _resize_coupled(draft, old, weight, edit, scores)
+    if edit.changes("kernel_size"):
+        size = edit.after["kernel_size"]  # the numbers still have the old channels
+        numbers = with_kernel_size(draft.values(weight), size)
+        draft.set_values(weight, numbers, shape=(*draft.shape(weight)[:2], *size))
+    conv = draft.model.get_submodule(edit.name)
+    set_window(conv, edit.after)
+    if adapters.resize and conv.former is None:
+        conv.former = window_of(edit.before)
+    set_sizes(draft.model, old.depthwise)  # a layer's own forward may look at them
+
+    new = trace_model(draft.model, traced.inputs, before=old)
+    if new.output_shapes != old.output_shapes:
+        raise CannotFollow(
+            f"The network's output would be {new.output_shapes}, not {old.output_shapes}."
+        )
+    if others_follow or new.input_shapes != old.input_shapes:
+        matching = match(old, new, scores)
+        grows = edit.after["out_channels"] > edit.before["out_channels"]
+        if grows and others_follow and not matching.keeps_every_channel():
             raise CannotFollow("The network picks channels by fixed numbers, and would lose some.")
-        for tensor in dict.fromkeys(axis[0] for axis in old.axes):
-            numbers = rebuilt(draft.tensor(tensor), tensor, matching)
+        for name in dict.fromkeys(axis.parameter for axis in old.axes):
+            numbers = moved(draft.values(name), name, matching)
             if numbers is not None:
-                draft.replace(tensor, numbers)
-    fix_attributes(draft.model, new.depthwise)
-    if regroup and wider and wanted["groups"] > 1:
-        _set_groups(draft, name, wanted["groups"])
+                draft.set_values(name, numbers)
+    set_sizes(draft.model, new.depthwise)
+    if edit.changes("groups") and edit.changes("out_channels") and edit.after["groups"] > 1:
+        _set_groups(draft, edit.name, edit.after["groups"])
     return draft.filled()
+
+
+def _change_alone(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> None:
+    """Change what concerns the layer alone, and trace the draft again if its parameters changed."""
+    draft, name = traced.draft, edit.name
+    weight = parameter_name(name, "weight")
+    changed = adapters.project or edit.changes("groups", "bias")
+    if adapters.project or edit.changes("groups", "kernel_size"):
+        changed |= draft.unshare(weight)
+    if edit.changes("groups"):  # the layer has one group while its channels change
+        _set_groups(draft, name, 1 if edit.changes("out_channels") else edit.after["groups"])
+    if edit.changes("bias"):
+        _set_bias(draft, name, edit.after["bias"])
+    if adapters.project or adapters.resize:
+        _make_adaptable(draft, name)
+    if adapters.project:
+        _project(draft, edit)
+    if changed:
+        traced.retrace()
+
+
+def _resize_coupled(
+    draft: Draft, trace: Trace, weight: str, edit: LayerEdit, scores: np.ndarray
+) -> None:
+    """Give the draft's parameters the shapes that follow from the layer's new channels."""
+    for axis, width in widths(trace, weight, edit.after["out_channels"], scores).items():
+        labels, shape = trace.axes[axis], list(draft.shape(axis.parameter))
+        in_groups = shape[axis.dim] != labels.shape[1]  # the axis holds all groups in a row
+        shape[axis.dim] = width * len(labels) if in_groups else width
+        draft.set_shape(axis.parameter, shape)
 
 
 # Changes of the layer in the draft
 
 
 def parameter_name(layer: str, attribute: str) -> str:
-    """The name of a layer's parameter in the model; the layer may be the whole model."""
+    """Return the name of a layer's parameter in the model; the layer may be the whole model."""
     return f"{layer}.{attribute}" if layer else attribute
 
 
 def _set_groups(draft: Draft, name: str, groups: int) -> None:
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
-    draft.replace(weight, with_groups(draft.tensor(weight), conv.groups, groups))
+    draft.set_values(weight, with_groups(draft.values(weight), conv.groups, groups))
     conv.groups = groups
 
 
@@ -125,45 +168,42 @@ def _set_bias(draft: Draft, name: str, bias: bool) -> None:
     conv = draft.model.get_submodule(name)
     conv.bias = None
     if bias:
-        like = draft.tensor(parameter_name(name, "weight"))
-        zeros = like.new_zeros(conv.out_channels)
+        zeros = draft.values(parameter_name(name, "weight")).new_zeros(conv.out_channels)
         empty = torch.empty_like(zeros, device=conv.weight.device)
         conv.bias = nn.Parameter(empty, conv.weight.requires_grad)
-        draft.tensors[parameter_name(name, "bias")] = zeros
+        draft.changed[parameter_name(name, "bias")] = zeros
 
 
-def _adapted(draft: Draft, name: str) -> AdaptedConv2d:
-    """Make the layer one that can have an adapter."""
+def _make_adaptable(draft: Draft, name: str) -> None:
+    """Make the layer one that can have an adapter, wherever it is used."""
     if not name:
         raise CannotFollow("The layer is the whole network.")
     conv = draft.model.get_submodule(name)
     adapted = AdaptedConv2d.of(conv)
-    for module in draft.model.modules():  # it may be used at several places
+    for module in draft.model.modules():
         for child, layer in module._modules.items():
             if layer is conv:
                 module._modules[child] = adapted
-    return adapted
 
 
-def _project(draft: Draft, name: str, want: int, importance: Importance) -> None:
-    """Give the layer `want` channels, and a projection back to those it had."""
+def _project(draft: Draft, edit: LayerEdit) -> None:
+    """Give the layer its new channels, and a projection back to those before."""
+    name, want = edit.name, edit.after["out_channels"]
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
-    if want % conv.groups:  # the most groups that there can be, such as 6 for 24 and 30 channels
+    if want % conv.groups:  # the most groups that are possible, such as 6 for 24 and 30 channels
         _set_groups(draft, name, math.gcd(want, conv.out_channels, conv.in_channels))
-    had, groups = conv.out_channels, conv.groups
-    numbers = draft.tensor(weight)
-    order = np.argsort(-row_norms(numbers, importance).reshape(groups, -1), kind="stable")
-    copies = np.full((groups, had // groups), want // had)
-    extra = want // groups - copies.sum(1)[0]
-    np.put_along_axis(copies, order[:, :extra], want // had + 1, axis=1)
-    copies = copies.reshape(-1)
-    kept = torch.from_numpy(np.repeat(np.arange(had), copies))
-    for own, p in list(conv._parameters.items()):  # a gain for each kernel, too
-        if p is not None and p.ndim > 0 and len(p) == had:
-            values = draft.tensor(parameter_name(name, own))
-            draft.replace(parameter_name(name, own), values.index_select(0, kept.to(values.device)))
+    old, groups = conv.out_channels, conv.groups
+    numbers = draft.values(weight)
+    scores = row_norms(numbers, edit.importance).reshape(groups, -1)
+    copies = copy_counts(scores, want // groups).reshape(-1)
+    source = torch.from_numpy(np.repeat(np.arange(old), copies))
+    for attribute, p in list(conv._parameters.items()):  # a gain for each kernel, too
+        if p is not None and p.ndim > 0 and len(p) == old:
+            values = draft.values(parameter_name(name, attribute))
+            rows = values.index_select(0, source.to(values.device))
+            draft.set_values(parameter_name(name, attribute), rows)
     conv.out_channels = want
-    layer = projection(copies.tolist(), kept, numbers)
-    draft.tensors[f"{weight.removesuffix('weight')}project.weight"] = layer.weight.detach()
+    layer = projection(copies.tolist(), source, numbers)
+    draft.changed[parameter_name(name, "project.weight")] = layer.weight.detach()
     conv.project = layer.to(conv.weight.device) if conv.weight.is_meta else layer

@@ -1,248 +1,233 @@
-"""Follow every channel through a network, whatever its architecture.
+"""The record of one run of a network: which channels each parameter produces and consumes.
 
-The network's own `forward` runs once on the meta device: shapes without numbers. A
-`TorchFunctionMode` is shown each operation of it. Every activation carries labels (see `labels`):
+`tracer` runs the network and fills a `Trace`; every activation carries *labels* (see `labels`), one
+number for each channel. The trace keeps them per parameter axis: axis 0 of a convolution's weight
+has the labels of the channels that it produces, axis 1 those that it consumes, the vectors of a
+BatchNorm those that pass through. It also keeps what the labels have to do with each other:
 
-- a convolution or linear layer gives each of its output channels a new label (`weighted`);
-- operations that only move numbers (view, permute, cat, chunk, ...) are run on the labels, too;
-- operations that combine tensors number by number (add, mul, ...) *tie* the labels that meet:
-  these channels can only change together;
-- whatever we do not know *fixes* the labels that reach it: these channels must stay (`operations`).
-
-What is found is kept per parameter axis: axis 0 of a convolution's weight holds the labels that it
-gives, axis 1 those that it takes, a BatchNorm's vectors those that pass. No rule knows the name of
-an architecture, or of a module.
+- *coupled* labels are one and the same channel (the two sides of a sum, say): it is kept, copied
+  or dropped at all places at once. All labels that are coupled, directly or through others, are
+  one *class*;
+- labels with *coupled widths* only have to stay equally many (the groups of a convolution, the
+  heads of an attention);
+- *fixed* labels cannot change in number (the network's input, or an operation that is not known).
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import warnings
 from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit import labels as lb
-from course_utils.conv.edit.layers import run_layer
-from course_utils.conv.edit.operations import (
-    FACTORIES,
-    POINTWISE,
-    QUESTIONS,
-    follow,
-    tensors_in,
-)
-from course_utils.core import kept_modes
 
-_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
-
-Axis = tuple[str, int]  # name of a parameter or buffer, and one of its dimensions
+Pair = tuple[Tensor, Tensor]
 
 
-class Trace(TorchFunctionMode):
-    """What one run of a network tells about its channels.
+class Axis(NamedTuple):
+    """One dimension of a parameter or buffer."""
+
+    parameter: str
+    dim: int
+
+
+class Trace:
+    """What one run of a network says about its channels.
 
     Args:
-        tensors: name -> meta tensor of every parameter and buffer of the model that runs.
-        former: the trace of the same network before its widths changed. A layer then takes what
+        tensors: name -> tensor of every parameter and buffer of the model that runs.
+        before: the trace of the same network before its widths changed. A layer then accepts what
             arrives where only the number of pixels has changed, and depthwise layers stay so.
 
     Attributes:
         axes: parameter axis -> labels in its slots, (groups, n).
         grids: axis -> (H, W) of the maps that were flattened before they reached it.
-        consumers: axes whose slots are summed over, so copies of a channel share their weight.
+        consumers: axes that are summed over, so the copies of a channel share its weight.
         depthwise: weights of convolutions with one input channel per group.
-        ties, loose_ties: pairs of label vectors that are equal; that must change in equal number.
-        fixed: (labels, name of the operation) that cannot change.
-        outputs: labels that leave the network.
-        inputs: weight -> shapes that its layer was given.
-        count: number of labels, 0 included.
-        trains: whether the run in training mode was needed, and went through.
+        couplings: pairs of label vectors that are the same channels.
+        width_couplings: pairs of label vectors that must change in equal number.
+        fixed: (labels, name of the operation) that cannot change in number.
+        output_labels, output_shapes: of all tensors that leave the network.
+        input_shapes: weight -> shapes of the inputs of its layer.
+        label_count: number of labels, 0 included.
+        ran_training: whether the run in training mode was needed, and succeeded.
+        operation: name of the operation that runs now.
+        bare_norm: the normalisation without parameters that runs now.
     """
 
-    def __init__(self, tensors: dict[str, Tensor], former: Trace | None = None):
-        super().__init__()
-        self.names = {id(t): name for name, t in tensors.items()}
-        self.former = former
+    def __init__(self, tensors: dict[str, Tensor], before: Trace | None = None):
+        self.before = before
         self.axes: dict[Axis, Tensor] = {}
         self.grids: dict[Axis, tuple[int, int]] = {}
         self.consumers: set[Axis] = set()
         self.depthwise: set[str] = set()
-        self.ties: list[tuple[Tensor, Tensor]] = []
-        self.loose_ties: list[tuple[Tensor, Tensor]] = []
+        self.couplings: list[Pair] = []
+        self.width_couplings: list[Pair] = []
         self.fixed: list[tuple[Tensor, str]] = []
-        self.outputs: list[Tensor] = []
-        self.inputs: dict[str, list[tuple[int, ...]]] = {}
-        self.count = 1
-        self.trains = False
+        self.output_labels: list[Tensor] = []
+        self.output_shapes: list[tuple[int, ...]] = []
+        self.input_shapes: dict[str, list[tuple[int, ...]]] = {}
+        self.label_count = 1
+        self.ran_training = False
+        self.operation = ""
         self.bare_norm: nn.Module | None = None
-        self._alive = list(tensors.values())  # an id is only good as long as its tensor lives
-        self._own: dict[str, tuple[Tensor, ...]] = {}
-        self._operation = ""
+        self._names = {id(t): name for name, t in tensors.items()}
+        self._alive = list(tensors.values())  # an id is valid only while its tensor lives
+        self._parameter_labels: dict[str, tuple[Tensor, ...]] = {}
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name == "__get__":
-            name = getattr(func.__self__, "__name__", "")
-        if name in QUESTIONS or name in FACTORIES:
-            return func(*args, **kwargs)
-        if name.endswith("_") and not name.endswith("__"):  # in place
-            name = name.rstrip("_")
-        self._operation = name
-        output = run_layer(self, func, args, kwargs)
-        if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
-            # PyTorch takes ten times as long on the meta device, for the same shape.
-            in_place = func.__name__.endswith("_") or kwargs.get("inplace", False)
-            output = args[0] if in_place else torch.empty_like(args[0])
-            self.give(output, self.of(args[0]), like=args[0])
-        elif output is None:
-            output = func(*args, **kwargs)
-            follow(self, func, name, args, kwargs, output)
-        return output
+    # Labels of tensors
 
-    def enter(self, norm: nn.Module, _inputs: tuple) -> None:
-        """A normalisation without parameters begins to run."""
-        self.bare_norm = norm
+    def name_of(self, tensor: Tensor) -> str:
+        """Return the name of a parameter or buffer; "" for any other tensor."""
+        return self._names.get(id(tensor), "")
 
-    # The labels of a tensor
-
-    def of(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """The label tensors of an activation or parameter; they vary along different dims."""
-        name = self.names.get(id(tensor))
-        if name is None:
+    def labels_of(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Return the label tensors of an activation or parameter; each varies along its own dim."""
+        name = self.name_of(tensor)
+        if not name:
             return getattr(tensor, "_channel_labels", ())
-        if name not in self._own:  # a parameter that is used by itself: layer scale, ...
-            self._own[name] = tuple(
-                lb.along(self.axis((name, d), n), d, tensor.ndim)
+        if name not in self._parameter_labels:  # a parameter that is used by itself: layer scale
+            self._parameter_labels[name] = tuple(
+                lb.along(self.produced(Axis(name, d), n), d, tensor.ndim)
                 for d, n in enumerate(tensor.shape)
                 if n > 1 and tensor.is_floating_point()
             )
-        return self._own[name]
+        return self._parameter_labels[name]
 
-    def give(self, tensor: Tensor, labels: tuple[Tensor, ...], like: Tensor | None = None) -> None:
-        """Label a tensor; `like`: the one that it was made of, number by number."""
+    def set_labels(
+        self, tensor: Tensor, labels: tuple[Tensor, ...], like: Tensor | None = None
+    ) -> None:
+        """Label a tensor; `like` is the one from which it was computed, number by number."""
         tensor._channel_labels = labels
         if hasattr(like, "_grid"):
             tensor._grid = like._grid
 
-    def axis(self, axis: Axis, n: int) -> Tensor:
-        """The labels that a parameter's axis gives; new ones at its first use."""
+    def produced(self, axis: Axis, n: int) -> Tensor:
+        """Return the labels that a parameter axis produces; new ones at its first use."""
         if axis not in self.axes:
-            self.axes[axis] = torch.arange(self.count, self.count + n)[None]
-            self.count += n
+            self.axes[axis] = torch.arange(self.label_count, self.label_count + n)[None]
+            self.label_count += n
         return self.axes[axis].reshape(-1)
 
-    def vector(self, tensor: Tensor, dim: int) -> Tensor | None:
-        """The labels along one dimension of an activation; None if it has none there."""
+    def labels_along(self, tensor: Tensor, dim: int) -> Tensor | None:
+        """Return the labels along one dimension, (n,); None if there are none."""
         dim %= tensor.ndim
-        for labels in self.of(tensor):
+        for labels in self.labels_of(tensor):
             if labels.shape[dim] > 1 or (tensor.shape[dim] == 1 and labels.numel() == 1):
-                for other in range(labels.ndim):  # the same slot sees all of these
+                for other in range(labels.ndim):  # one slot sees all labels of another dimension
                     if other != dim and labels.shape[other] > 1:
-                        first = labels.narrow(other, 0, 1)
-                        self.tie(labels, first.expand_as(labels))
-                        labels = first
+                        labels = self.couple_along(labels, other)
                 return labels.reshape(-1)
             if labels.numel() == 1 and tensor.shape[dim] == math.prod(getattr(tensor, "_grid", ())):
                 return labels.reshape(-1).expand(tensor.shape[dim])  # the pixels of one channel
         return None
 
-    def beside(self, tensor: Tensor, dim: int) -> tuple[Tensor, ...]:
-        """The label tensors that do not vary along `dim`."""
-        return tuple(x for x in self.of(tensor) if x.shape[dim] == 1 and x.numel() > 1)
+    def labels_not_along(self, tensor: Tensor, dim: int) -> tuple[Tensor, ...]:
+        """Return the label tensors that do not vary along `dim`."""
+        return tuple(x for x in self.labels_of(tensor) if x.shape[dim] == 1 and x.numel() > 1)
 
-    def owner(self, tensor: Tensor, dim: int) -> str:
-        """The parameter whose axis `dim` a weight has: itself, or what it is computed from.
+    def source_parameter(self, tensor: Tensor, dim: int) -> str:
+        """Return the parameter whose axis `dim` a weight has; "" if there is none.
 
-        Weight normalisation and standardisation compute the weight that they convolve with; its
-        labels are then those of the parameter behind it. "" if there is none.
+        It is the weight itself, or the parameter from which the weight is computed (by weight
+        normalisation or standardisation).
         """
-        if id(tensor) in self.names:
-            return self.names[id(tensor)]
-        own = self.vector(tensor, dim)
-        if own is None:
+        if name := self.name_of(tensor):
+            return name
+        labels = self.labels_along(tensor, dim)
+        if labels is None:
             return ""
-        mine = (a for a, s in self.axes.items() if a[1] == dim and s.numel() == own.numel())
-        return next((a[0] for a in mine if torch.equal(self.axes[a].reshape(-1), own)), "")
+        for axis, slots in self.axes.items():
+            same_size = axis.dim == dim and slots.numel() == labels.numel()
+            if same_size and torch.equal(slots.reshape(-1), labels):
+                return axis.parameter
+        return ""
 
-    # What is learned about labels
+    # Writing down what labels have to do with each other
 
-    def tie(self, a: Tensor, b: Tensor) -> None:
-        """The same channel: kept, copied or dropped as one."""
+    def couple(self, a: Tensor, b: Tensor) -> None:
+        """Note that two label tensors are the same channels, one by one."""
         if a is not b:
-            self.ties.append((a.reshape(-1), b.reshape(-1)))
+            self.couplings.append((a.reshape(-1), b.reshape(-1)))
 
-    def tie_loosely(self, labels: Tensor, dim: int) -> None:
-        """Along `dim` lie parts that stay equally wide: groups, heads, halves."""
+    def couple_along(self, labels: Tensor, dim: int) -> Tensor:
+        """Couple all labels that lie along `dim` at the same place; return the first of each."""
+        first = labels.narrow(dim, 0, 1)
+        self.couple(labels, first.expand_as(labels))
+        return first
+
+    def couple_widths(self, labels: Tensor, dim: int) -> None:
+        """Note that the parts along `dim` stay equally wide: groups, heads, halves."""
         first = labels.narrow(dim, 0, 1).expand_as(labels)
-        self.loose_ties.append((labels.reshape(-1), first.reshape(-1)))
+        self.width_couplings.append((labels.reshape(-1), first.reshape(-1)))
 
     def fix(self, labels: Iterable[Tensor]) -> tuple[()]:
-        """These channels cannot change in number; returns no labels."""
-        self.fixed += [(x.reshape(-1), self._operation) for x in labels]
+        """Note that these channels cannot change in number; return no labels."""
+        self.fixed += [(x.reshape(-1), self.operation) for x in labels]
         return ()
 
-    def meet(self, a: Tensor | None, b: Tensor | None) -> None:
-        """Tie two vectors of labels; one that meets none is fixed."""
+    def couple_or_fix(self, a: Tensor | None, b: Tensor | None) -> None:
+        """Couple two vectors of labels; where one is missing, fix the other."""
         if a is not None and b is not None:
-            self.tie(a, b)
+            self.couple(a, b)
         else:
             self.fix(x for x in (a, b) if x is not None)
 
-    def take(self, parameter: Tensor, dim: int, arriving: Tensor, groups: int = 1) -> None:
-        """An axis of a parameter meets channels; `arriving` holds their labels."""
-        axis = (self.owner(parameter, dim), dim)
-        slots = arriving.reshape(groups, -1)
-        if not axis[0]:
-            self.fix([arriving])
+    def bind(self, parameter: Tensor, dim: int, labels: Tensor, groups: int = 1) -> None:
+        """Note that channels with these labels, (n,), meet the axis `dim` of a parameter."""
+        axis = Axis(self.source_parameter(parameter, dim), dim)
+        slots = labels.reshape(groups, -1)
+        if not axis.parameter:
+            self.fix([labels])
         elif axis not in self.axes or (groups > 1 and len(self.axes[axis]) == 1):
             self.axes[axis] = slots
         else:
-            self.tie(self.axes[axis], slots)
+            self.couple(self.axes[axis], slots)
 
+    # Reading the finished record
 
-def run(model: nn.Module, inputs: tuple, former: Trace | None = None) -> tuple[Trace, list]:
-    """Run a model under a `Trace`.
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """Number of the class of every label, (labels,)."""
+        return self._components(self.couplings)
 
-    Parts that only training uses (the auxiliary heads of GoogLeNet, say) are found by a second
-    run in training mode.
+    @cached_property
+    def width_classes(self) -> np.ndarray:
+        """As `classes`, but all that must change in equal number is one class."""
+        return self._components(self.couplings + self.width_couplings)
 
-    Returns:
-        The trace, and the shapes of all outputs.
+    def axis_classes(self, axis: Axis) -> np.ndarray:
+        """Return the classes in the slots of a parameter axis, (groups, n)."""
+        return self.classes[self.axes[axis].numpy()]
 
-    Raises:
-        Exception: whatever the model raises.
-    """
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    trace = Trace(tensors, former)
-    must_train = former is not None and former.trains
-    shapes = []
-    bare = [m for m in model.modules() if isinstance(m, _NORMS) and not m.state_dict()]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(kept_modes(model))
-        for module in bare:
-            stack.callback(module.register_forward_pre_hook(trace.enter).remove)
-        for training in (False, True):
-            model.train(training)
-            copies = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, inputs)
-            try:
-                with torch.no_grad(), warnings.catch_warnings(), trace:
-                    warnings.simplefilter("ignore")  # they come again when the model is used
-                    result = model(*copies)
-            except Exception:
-                if not training or must_train:
-                    raise
-                break
-            trace.trains = training
-            for output in tensors_in(result):
-                trace.outputs += [x.reshape(-1) for x in trace.of(output)]
-                shapes.append(tuple(output.shape))
-            used = {name for name, _ in trace.axes} | set(trace.inputs)
-            if all(name in used for name, p in model.named_parameters() if p.ndim > 1):
-                break
-    trace.former = None  # or a chain of edits would keep every trace
-    return trace, shapes
+    def fixed_classes(self, classes: np.ndarray) -> np.ndarray:
+        """Return for every class whether it is fixed; `classes` is one of the two above."""
+        result = np.zeros(classes.max() + 1, dtype=bool)
+        result[classes[0]] = True
+        for labels in [x for x, _ in self.fixed] + self.output_labels:
+            result[classes[labels.numpy()]] = True
+        for first, second in self.couplings:  # what is coupled with "no channel" is fixed
+            a, b = first.numpy(), second.numpy()
+            if (a == 0).any() or (b == 0).any():
+                result[classes[a[b == 0]]] = result[classes[b[a == 0]]] = True
+        return result
+
+    def _components(self, pairs: list[Pair]) -> np.ndarray:
+        """Number the connected components of a graph whose edges are pairs of labels."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        if not pairs:
+            return np.arange(self.label_count)
+        a = np.concatenate([first.numpy() for first, _ in pairs])
+        b = np.concatenate([second.numpy() for _, second in pairs])
+        real = (a > 0) & (b > 0)  # label 0 is no channel, so it couples nothing
+        a, b = a[real], b[real]
+        shape = (self.label_count, self.label_count)
+        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=shape)
+        return connected_components(graph, directed=False)[1]

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from course_utils.conv.edit.inventory import list_convs
-from course_utils.conv.layer_table import layer_table
+from course_utils.conv import layer_table, list_convs
 from tests.toys import same, weights
 
 SETTINGS = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"]

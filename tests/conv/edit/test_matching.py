@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from course_utils.conv import channel_table, edit_conv
 from course_utils.conv.edit.coupling import CannotFollow, widths
-from course_utils.conv.edit.matching import tied
-from course_utils.conv.edit.trace import run
+from course_utils.conv.edit.tracer import trace_model
 
 
 def traced(model: nn.Module, *shape: int):
-    return run(model.to("meta"), (torch.zeros(shape, device="meta"),))[0]
+    return trace_model(model.to("meta"), (torch.zeros(shape, device="meta"),))
 
 
 def sizes(model: nn.Module, weight: str, want: int, *shape: int) -> dict[str, int]:
     trace = traced(model, *shape)
-    scores = torch.zeros(trace.count).numpy()
-    found = widths(trace, weight, want, scores)
+    found = widths(trace, weight, want, np.zeros(trace.classes.max() + 1))
     return {f"{name}[{dim}]": n for (name, dim), n in found.items()}
 
 
@@ -114,8 +113,7 @@ def test_residual_channels_are_one_class_and_the_output_is_fixed():
             return self.c(x + self.b(x))
 
     trace = traced(Residual(), 2, 1, 4, 4)
-    classes = tied(trace)
-    a, b = (classes[trace.axes[f"{n}.weight", 0].numpy()].tolist() for n in "ab")
+    a, b = (trace.axis_classes((f"{n}.weight", 0)).tolist() for n in "ab")
     assert a == b
     assert len(set(a[0])) == 3
     table = channel_table(Residual(), torch.zeros(1, 1, 4, 4)).set_index(["parameter", "does"])

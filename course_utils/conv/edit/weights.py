@@ -1,0 +1,123 @@
+"""The weights of the new network: which are important, and where they move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_utils.conv.edit.draft import Draft
+from course_utils.conv.edit.matching import Matching, Sources
+from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.core import CourseError
+
+Importance = str | Callable[[Tensor], Tensor]
+
+
+def class_scores(draft: Draft, trace: Trace, weight: str, importance: Importance) -> np.ndarray:
+    """Return the importance of every class; 0 for those without a row of `weight`.
+
+    Norms are added up over all layers that produce these channels, each relative to its mean, so
+    that no layer decides alone (Fang et al. 2023, "DepGraph: Towards any structural pruning").
+    """
+    own = np.unique(trace.axis_classes(Axis(weight, 0)))
+    scores = np.zeros(trace.classes.max() + 1)
+    for axis in trace.axes:
+        if axis.dim == 0 and axis.parameter in trace.input_shapes:
+            channels = trace.axis_classes(axis).reshape(-1)
+            if np.isin(channels, own).any():
+                norms = row_norms(draft.values(axis.parameter), importance)
+                np.add.at(scores, channels, norms / max(norms.mean(), 1e-30))
+    return scores
+
+
+def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
+    """Return one number for each row of a weight, (C_out,).
+
+    Raises:
+        CourseError: for an unknown importance, or one that returns another shape.
+    """
+    if weight.is_meta:
+        return np.ones(len(weight))
+    if callable(importance):
+        norms = importance(weight)
+        if norms.shape != (len(weight),):
+            raise CourseError(
+                f"importance returns shape {tuple(norms.shape)} for a weight of shape"
+                f" {tuple(weight.shape)}; it must be one number for each of the {len(weight)} rows."
+            )
+    elif importance in ("l1", "l2"):
+        norms = torch.linalg.vector_norm(
+            weight.detach().flatten(1).float(), ord=int(importance[1]), dim=1
+        )
+    else:
+        raise CourseError(f"importance={importance!r} is not known: give 'l1', 'l2' or a function.")
+    return norms.double().cpu().numpy()
+
+
+def moved(values: Tensor, name: str, matching: Matching) -> Tensor | None:
+    """Return the numbers of a parameter in their new places; None if nothing changes."""
+    changed = False
+    for axis in (Axis(name, dim) for dim in range(values.ndim)):
+        if axis not in matching.old.axes:
+            continue
+        if axis in matching.old.consumers:
+            sources = matching.sources(axis)
+            if sources is not None:
+                values, changed = _shared_out(values, axis.dim, sources), True
+        else:
+            rows = matching.rows(axis)
+            if rows is not None:
+                index = torch.from_numpy(rows).to(values.device)
+                values, changed = values.index_select(axis.dim, index), True
+    return values if changed else None
+
+
+def _shared_out(values: Tensor, dim: int, sources: Sources) -> Tensor:
+    """Return the numbers along an axis that is summed over: copies share their weight."""
+    slot = torch.from_numpy(sources.slot).to(values.device).clamp(min=0)
+    share = torch.from_numpy(sources.share).to(values.device).to(values.dtype)
+    if len(slot) == 1:
+        along = [1] * values.ndim
+        along[dim] = -1
+        return values.index_select(dim, slot[0]) * share.reshape(along)
+    # The rows of each group have their own channels.
+    row = torch.arange(len(values), device=values.device)
+    group = row * len(slot) // len(values)
+    shares = share[group]
+    return values[row[:, None], slot[group]] * shares.reshape(
+        *shares.shape, *(1,) * (values.ndim - 2)
+    )
+
+
+def set_sizes(model: nn.Module, depthwise: set[str]) -> None:
+    """Set the layers' own numbers (`in_channels`, ...) to the sizes of their weights.
+
+    Args:
+        depthwise: weights of depthwise convolutions, whose groups follow their channels.
+    """
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
+        match module:
+            case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+                if f"{name}.weight".removeprefix(".") in depthwise:
+                    each = module.out_channels // module.in_channels
+                    module.groups = module.in_channels = shape[0] // each
+                module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
+            case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
+                module.in_channels, module.out_channels = shape[0], shape[1] * module.groups
+            case nn.Linear():
+                module.out_features, module.in_features = shape
+            case nn.modules.batchnorm._NormBase():
+                vector = weight if shape else module.running_mean
+                if vector is not None:
+                    module.num_features = len(vector)
+            case nn.GroupNorm() if shape:
+                module.num_channels = shape[0]
+            case nn.LayerNorm() if len(shape) == 1:
+                module.normalized_shape = shape
+            case nn.PReLU():
+                module.num_parameters = shape[0]
