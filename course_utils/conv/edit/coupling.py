@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from course_utils.conv.edit.draft import Draft, example_inputs
+from course_utils.conv.edit.draft import EditError, first_draft
 from course_utils.conv.edit.trace import Axis, Trace
-from course_utils.conv.edit.tracer import trace_model
-from course_utils.core import CourseError
 
 if TYPE_CHECKING:
     import pandas
-
-
-class CannotFollow(CourseError):
-    """The rest of the network cannot take the changed channels."""
 
 
 def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axis, int]:
@@ -35,7 +29,7 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
         Axis -> channels per group.
 
     Raises:
-        CannotFollow: if the channels reach something whose size is fixed, or a coupled layer would
+        EditError: if the channels reach something whose size is fixed, or a coupled layer would
             get a fractional number of channels.
     """
     classes = trace.width_classes
@@ -43,7 +37,7 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
     fixed = trace.fixed_classes(classes)
     free = ~fixed[rows]
     if not free.any():
-        raise CannotFollow(_why_fixed(trace, classes, rows))
+        raise EditError(_why_fixed(trace, classes, rows))
     ratio = Fraction(want - int((~free).sum()), int(free.sum()))
     alike = {int(c): ratio for c in np.unique(rows[free])}
     whole = _whole_copies(rows, fixed, want, np.bincount(classes, scores[trace.classes]))
@@ -51,7 +45,7 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
         changed, problem = _changed_axes(trace, classes, copies)
         if not problem:
             return changed
-    raise CannotFollow(problem)
+    raise EditError(problem)
 
 
 def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
@@ -128,12 +122,11 @@ def channel_table(model: nn.Module, example_input: Any) -> pandas.DataFrame:
     channels (their numbers, in order).
 
     Raises:
-        Exception: any error of the model on the input.
+        EditError: if the model does not run on the input.
     """
     import pandas
 
-    (inputs,) = example_inputs(model, example_input)
-    trace = trace_model(Draft(model).model, inputs)
+    trace = first_draft(model, example_input).trace
     fixed = trace.fixed_classes(trace.classes)
     numbers: dict[int, int | str] = {}
     count = 0

@@ -11,27 +11,40 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
+from course_utils.conv.edit.trace import Trace
+from course_utils.conv.edit.tracer import trace_model
 from course_utils.conv.meta import blank, stand_ins
 from course_utils.core import CourseError
 
 
+class EditError(CourseError):
+    """A network in which this layer cannot be changed like this; says why."""
+
+
 class Draft:
-    """A network on the meta device, and the real tensors behind its parameters.
+    """A network on the meta device, the real tensors behind its parameters, and its last trace.
 
     Args:
         original: the network; it is never changed.
+        inputs: on which the draft runs.
         meta: put the copy on the meta device; else it shares the original's parameters, for models
             that look at numbers while they run.
 
     Attributes:
         model: the copy.
         changed: name -> real tensor, of the parameters and buffers that have changed already.
+        trace: of the last run.
+
+    Raises:
+        EditError: if the network cannot be copied.
     """
 
-    def __init__(self, original: nn.Module, meta: bool = True):
-        self.original, self.meta = original, meta
+    trace: Trace
+
+    def __init__(self, original: nn.Module, inputs: tuple = (), meta: bool = True):
+        self.original, self.inputs, self.meta = original, inputs, meta
         if any(is_lazy(p) for p in original.parameters()):
-            raise CourseError("A lazy layer has no weights yet: run the model once.")
+            raise EditError("A lazy layer has no weights yet: run the model once.")
 
         def buffer(b: Tensor) -> Tensor:
             # Tables of whole numbers (indices, counters) keep their numbers: code may look at them.
@@ -41,9 +54,25 @@ class Draft:
         try:
             self.model = copy.deepcopy(original, memo)
         except Exception as error:
-            raise CourseError(f"The model cannot be copied: {error}") from error
+            raise EditError(f"The model cannot be copied: {error}") from error
         self.changed: dict[str, Tensor] = {}
         self._real = dict(_tensors(original))
+
+    def fresh(self) -> Draft:
+        """Return another draft of the same network, with nothing changed; it has not run yet."""
+        return Draft(self.original, self.inputs, self.meta)
+
+    def run(self, before: Trace | None = None) -> Trace:
+        """Run the draft as it is now; return its trace.
+
+        Args:
+            before: the trace of the draft before its widths changed.
+
+        Raises:
+            Exception: any error of the model.
+        """
+        self.trace = trace_model(self.model, self.inputs, before)
+        return self.trace
 
     # Numbers
 
@@ -71,6 +100,16 @@ class Draft:
         self._swap({id(old): new})
 
     # Names
+
+    def traced_weight(self, layer: str) -> str:
+        """Return the name in the trace of a layer's weight, or of what it is computed from.
+
+        "" if the layer is not used when the model runs.
+        """
+        own = self.listed_name(parameter_name(layer, "weight"))
+        computed = f"{layer}.parametrizations."
+        names = (n for n in self.trace.input_shapes if n == own or n.startswith(computed))
+        return next(names, "")
 
     def listed_name(self, name: str) -> str:
         """Return the name under which the model lists a parameter; a shared one has several."""
@@ -124,12 +163,46 @@ class Draft:
                         table[name] = new[id(tensor)]
 
 
+def parameter_name(layer: str, attribute: str) -> str:
+    """Return the name of a layer's parameter in the model; the layer may be the whole model."""
+    return f"{layer}.{attribute}" if layer else attribute
+
+
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
 
 
-def example_inputs(model: nn.Module, given: Any, meta: bool = True) -> list[tuple]:
+def first_draft(model: nn.Module, example_input: Any) -> Draft:
+    """Return a draft that has run on the first inputs that the model accepts.
+
+    On the meta device if possible; else with the model's own numbers.
+
+    Raises:
+        EditError: if the model accepts none.
+    """
+    for meta in (True, False):
+        draft, problem = Draft(model, meta=meta), None
+        for draft.inputs in _inputs_to_try(model, example_input, meta):
+            try:
+                draft.run()
+                return draft
+            except Exception as error:
+                problem = problem or error
+        if isinstance(problem, CourseError):
+            raise problem
+    raise EditError(
+        f"The model does not run on the example input ({one_line(problem)}). Give a batch that"
+        " it accepts: example_input=..."
+    )
+
+
+def one_line(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+def _inputs_to_try(model: nn.Module, given: Any, meta: bool) -> list[tuple]:
     """Return the inputs to try, each a batch of two pictures.
 
     Without a given one these are pictures of the usual sizes, with as many channels as the first

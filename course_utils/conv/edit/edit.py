@@ -8,29 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from course_utils.conv.edit.draft import Draft, example_inputs
+from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.report import EditReport, report_of
-from course_utils.conv.edit.settings import (
-    changed_settings,
-    output_sizes,
-    require_possible,
-    settings_of,
-)
-from course_utils.conv.edit.surgery import (
-    Adapters,
-    LayerEdit,
-    TracedDraft,
-    attempt,
-    parameter_name,
-)
-from course_utils.conv.edit.trace import Axis, Trace
-from course_utils.conv.edit.tracer import trace_model
+from course_utils.conv.edit.settings import LayerEdit
+from course_utils.conv.edit.surgery import change_layer
+from course_utils.conv.edit.trace import Axis
 from course_utils.conv.edit.weights import Importance
-from course_utils.core import CourseError
-
-
-class EditError(CourseError):
-    """A network in which this layer cannot be changed like this; says why."""
 
 
 def edit_conv(
@@ -76,24 +59,24 @@ def edit_conv(
             is no such layer.
     """
     conv = _find(model, name, set(changes))
-    before, after = settings_of(conv), changed_settings(conv, changes)
-    edit = LayerEdit(name, before, after, importance)
-    traced = _first_run(model, example_input)
-    weight = _traced_weight(traced, name)
-    shapes = traced.trace.input_shapes[weight]
-    depthwise = weight in traced.trace.depthwise and "groups" not in changes
-    each = conv.out_channels // conv.in_channels if edit.changes("out_channels") else 0
-    require_possible(after, shapes, depthwise=each if depthwise else 0)
-    if edit.changes("out_channels"):
-        _refuse_output(traced, name, weight)
-    choices = _adapters(edit, conv, shapes) if adapter else [Adapters()]
-    result = _first_success(traced, edit, choices, hint="" if adapter else _ADAPTER_HINT)
+    edit = LayerEdit.of(name, conv, changes)
+    draft = first_draft(model, example_input)
+    weight = draft.traced_weight(name)
+    if not weight:
+        raise EditError(f"{name} is not used when the model runs.")
+    wider = edit.changes("out_channels")
+    depthwise = wider and weight in draft.trace.depthwise and "groups" not in changes
+    each = conv.out_channels // conv.in_channels if depthwise else 0
+    edit.require_possible(draft.trace.input_shapes[weight], depthwise=each)
+    if wider and _is_output(draft, name, weight):
+        raise EditError(
+            f"The channels of {name} are the network's output: their number is the number of"
+            " classes (or colours) that it tells apart. Change another layer."
+        )
+    result = change_layer(draft, edit, importance, adapter)
     if return_report:
-        return result, report_of(model, result, name, changes, traced.inputs)
+        return result, report_of(model, result, name, changes, draft.inputs)
     return result
-
-
-_ADAPTER_HINT = " With adapter=True the layer is adapted to it."
 
 
 def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
@@ -116,88 +99,18 @@ def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
     return conv
 
 
-def _first_run(model: nn.Module, example: Any) -> TracedDraft:
-    """Run a draft on the first inputs that the model accepts, on the meta device if possible."""
-    for meta in (True, False):
-        draft, problem = Draft(model, meta), None
-        for inputs in example_inputs(model, example, meta):
-            try:
-                return TracedDraft(draft, inputs)
-            except Exception as error:
-                problem = problem or error
-        if isinstance(problem, CourseError):
-            raise problem
-    raise EditError(
-        f"The model does not run on the example input ({_one_line(problem)}). Give a batch that"
-        " it accepts: example_input=..."
-    )
-
-
-def _traced_weight(traced: TracedDraft, name: str) -> str:
-    """Return the name in the trace of a layer's weight, or of what it is computed from."""
-    own = traced.draft.listed_name(parameter_name(name, "weight"))
-    computed = f"{name}.parametrizations."
-    for weight in traced.trace.input_shapes:
-        if weight == own or weight.startswith(computed):
-            return weight
-    raise EditError(f"{name} is not used when the model runs.")
-
-
-def _refuse_output(traced: TracedDraft, name: str, weight: str) -> None:
-    """Raise an `EditError` if the layer's channels are the network's output."""
-    trace = traced.trace
-    if not np.isin(trace.axis_classes(Axis(weight, 0)), _output_classes(trace)).any():
-        return
+def _is_output(draft: Draft, name: str, weight: str) -> bool:
+    """Check whether the layer's channels are the network's output."""
+    trace = draft.trace
+    channels = trace.axis_classes(Axis(weight, 0))
+    if not any(np.isin(channels, trace.classes[x.numpy()]).any() for x in trace.output_labels):
+        return False
     # They reach the output. If twice as many of them change its shape, they are the output.
-    draft = Draft(traced.draft.original, traced.draft.meta)
-    draft.model.get_submodule(name).bias = None
-    rows, *rest = draft.shape(weight)
-    draft.set_shape(weight, (2 * rows, *rest))
+    doubled = draft.fresh()
+    doubled.model.get_submodule(name).bias = None
+    rows, *rest = doubled.shape(weight)
+    doubled.set_shape(weight, (2 * rows, *rest))
     try:
-        shapes = trace_model(draft.model, traced.inputs).output_shapes
+        return doubled.run().output_shapes != trace.output_shapes
     except Exception:  # the network's forward combines them with something fixed
-        return
-    if shapes != trace.output_shapes:
-        raise EditError(
-            f"The channels of {name} are the network's output: their number is the number of"
-            " classes (or colours) that it tells apart. Change another layer."
-        )
-
-
-def _output_classes(trace: Trace) -> np.ndarray:
-    labels = [labels.numpy() for labels in trace.output_labels]
-    return trace.classes[np.concatenate([*labels, np.zeros(0, dtype=np.int64)])]
-
-
-def _adapters(edit: LayerEdit, conv: nn.Conv2d, shapes: list[tuple[int, ...]]) -> list[Adapters]:
-    """Return the adapters that may help, those that change least first."""
-    resizes, projects = [False], [False]
-    computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
-    if computes_size or output_sizes(edit.before, shapes) != output_sizes(edit.after, shapes):
-        resizes.append(True)
-    if edit.changes("out_channels"):
-        projects.append(True)
-    return [Adapters(project, resize) for project in projects for resize in resizes]
-
-
-def _first_success(
-    traced: TracedDraft, edit: LayerEdit, choices: list[Adapters], hint: str
-) -> nn.Module:
-    """Return the edited network of the first attempt that succeeds.
-
-    Raises:
-        EditError: if none does; it says what stopped the first one.
-    """
-    problems: list[str] = []
-    for adapters in choices:
-        try:  # a failed attempt has changed its draft
-            return attempt(traced.fresh() if problems else traced, edit, adapters)
-        except CourseError as error:
-            problems.append(str(error))
-        except Exception as error:
-            problems.append(f"The network's forward stops: {_one_line(error)}")
-    raise EditError(f"{edit.name} cannot be changed like this. {problems[0]}{hint}")
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        return False

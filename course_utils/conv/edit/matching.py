@@ -55,16 +55,27 @@ Grid = tuple[int, int]  # height and width of maps that were flattened
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the new slots of one parameter axis take their numbers from; both (groups, n).
+    """Where the new slots of one parameter axis take their numbers from.
 
     Attributes:
-        slot: the old slot in the same group; −1 for a channel that did not come here before.
-        share: by which a weight that sums over the channels is multiplied. Copies of a channel
-            share its weight, so their sum is what it was; without an old slot it is 0.
+        slot: (groups, n) the old slot in the same group; −1 for a channel that is new here.
+        share: (groups, n) factor of a weight that sums over the channels. Copies of a channel share
+            its weight, so their sum is the same as before; for a channel that is new here it is 0.
+        old_width: number of old slots in each group.
     """
 
     slot: np.ndarray
     share: np.ndarray
+    old_width: int
+
+    def rows(self) -> np.ndarray:
+        """Return the old slots, counted over all groups, (groups · n,)."""
+        first = np.arange(len(self.slot))[:, None] * self.old_width
+        return (np.maximum(self.slot, 0) + first).reshape(-1)
+
+    def use_all(self) -> bool:
+        """Check whether every old slot is used."""
+        return all(len(np.unique(slot[slot >= 0])) == self.old_width for slot in self.slot)
 
 
 @dataclass(frozen=True)
@@ -90,30 +101,18 @@ class Matching:
         groups = [
             _group_sources(old[g], self.continued[new[g]], new[g], *grids) for g in range(len(new))
         ]
-        return Sources(*(np.stack(arrays) for arrays in zip(*groups, strict=True)))
-
-    def rows(self, axis: Axis) -> np.ndarray | None:
-        """Return the old slot for each slot of an axis, counted over all groups, (n,)."""
-        sources = self.sources(axis)
-        if sources is None:
-            return None
-        groups = len(sources.slot)
-        first = np.arange(groups) * (self.old.axes[axis].numel() // groups)
-        return (np.maximum(sources.slot, 0) + first[:, None]).reshape(-1)
+        slot, share = (np.stack(arrays) for arrays in zip(*groups, strict=True))
+        return Sources(slot, share, old.shape[1])
 
     def keeps_every_channel(self) -> bool:
         """Check whether each weight with which a layer consumed a channel is still there.
 
         Where maps of another size are flattened, pixels come and go: that does not count.
         """
-        for axis in self.old.consumers:
-            sources = self.sources(axis)
-            if sources is None or self.old.grids.get(axis) != self.new.grids.get(axis):
-                continue
-            width = self.old.axes[axis].numel() // len(sources.slot)
-            if any(len(np.unique(slots[slots >= 0])) < width for slots in sources.slot):
-                return False
-        return True
+        same_grid = (
+            a for a in self.old.consumers if self.old.grids.get(a) == self.new.grids.get(a)
+        )
+        return all(sources is None or sources.use_all() for sources in map(self.sources, same_grid))
 
 
 def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:

@@ -1,15 +1,15 @@
-"""The edited layer alone: its new settings, and its kernels with another size or other groups."""
+"""The settings of the edited layer, before and after; which ones are possible."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from course_utils.conv.arithmetic import conv2d_shape, middle_overlap
+from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.impossible import Broken, require
 from course_utils.conv.rules import WINDOW, channel_rules, together, whole, window_rules
 from course_utils.core import CourseError
@@ -38,8 +38,55 @@ def simple(value: Any) -> Any:
     return together(value) if isinstance(value, tuple) else value
 
 
-def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return all settings of the layer after the changes.
+@dataclass(frozen=True)
+class LayerEdit:
+    """The change of one convolution: its settings before and after it.
+
+    Attributes:
+        name: of the layer in its model.
+    """
+
+    name: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, conv: nn.Conv2d, changes: dict[str, Any]) -> LayerEdit:
+        """Return the edit of a layer with these arguments of `nn.Conv2d`."""
+        before = settings_of(conv)
+        return cls(name, before, _changed_settings(before, changes))
+
+    def changes(self, *settings: str) -> bool:
+        """Check whether any of these settings changes."""
+        return any(self.before[name] != self.after[name] for name in settings)
+
+    def resizes(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Check whether the output has another height or width, for any of some input shapes."""
+        return output_sizes(self.before, shapes) != output_sizes(self.after, shapes)
+
+    def require_possible(self, shapes: Sequence[tuple[int, ...]], depthwise: int = 0) -> None:
+        """Check that a layer can have the new settings, and that it can run on its inputs.
+
+        Args:
+            shapes: of the inputs, (N, C, H, W).
+            depthwise: output channels per input channel of a depthwise layer whose input channels
+                change with its output channels; 0 for any other layer.
+
+        Raises:
+            ImpossibleSetting: with the formula, the numbers and the nearest possible settings.
+        """
+
+        def rules(s):
+            yield from _depthwise_rules(s, depthwise) if depthwise else channel_rules(s)
+            for shape in shapes:
+                yield from window_rules(shape[-2:], s)
+
+        after = {name: simple(value) for name, value in self.after.items()}
+        require(rules, after, fixed={"in_channels"})
+
+
+def _changed_settings(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings of a layer after the changes.
 
     Where the kernel or its dilation changes and no padding is given, the padding keeps the output's
     size if that is possible.
@@ -47,7 +94,6 @@ def changed_settings(conv: nn.Conv2d, changes: dict[str, Any]) -> dict[str, Any]
     Raises:
         CourseError: for an argument that a convolution does not have, or that cannot be changed.
     """
-    before = settings_of(conv)
     for name in changes:
         if name == "in_channels":
             raise CourseError(
@@ -85,35 +131,16 @@ def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] |
     return tuple(max(total // 2, 0) for total in totals)
 
 
-def require_possible(
-    settings: dict[str, Any], shapes: Sequence[tuple[int, ...]], depthwise: int = 0
-) -> None:
-    """Check that a layer can have these settings, and that it can run on its inputs.
-
-    Args:
-        shapes: of the inputs, (N, C, H, W).
-        depthwise: output channels per input channel of a depthwise layer whose input channels
-            change with its output channels; 0 for any other layer.
-
-    Raises:
-        ImpossibleSetting: with the formula, the numbers and the nearest possible settings.
-    """
-
-    def rules(s):
-        if not depthwise:
-            yield from channel_rules(s)
-        elif s["out_channels"] < 1 or s["out_channels"] % depthwise:
-            nearest = max(1, round(s["out_channels"] / depthwise)) * depthwise
-            yield Broken(
-                f"This depthwise layer has {depthwise} output channels for each input channel.",
-                "C_out mod (C_out / C_in) = 0",
-                f"{s['out_channels']} mod {depthwise} = {s['out_channels'] % depthwise}",
-                ({"out_channels": nearest},),
-            )
-        for shape in shapes:
-            yield from window_rules(shape[-2:], s)
-
-    require(rules, {n: simple(value) for n, value in settings.items()}, fixed={"in_channels"})
+def _depthwise_rules(s: dict[str, Any], each: int) -> Iterator[Broken]:
+    """Yield what is wrong with the channels of a layer with `each` outputs per input channel."""
+    channels = s["out_channels"]
+    if channels < 1 or channels % each:
+        yield Broken(
+            f"This depthwise layer has {each} output channels for each input channel.",
+            "C_out mod (C_out / C_in) = 0",
+            f"{channels} mod {each} = {channels % each}",
+            ({"out_channels": max(1, round(channels / each)) * each},),
+        )
 
 
 def output_sizes(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple]:
@@ -135,40 +162,3 @@ def set_window(conv: nn.Conv2d, settings: dict[str, Any]) -> None:
         top, left = settings["padding"]
         sides = [left, left, top, top]
     conv._reversed_padding_repeated_twice = sides
-
-
-def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
-
-    `middle_overlap` says which part of the old and the new kernel agree.
-    """
-    for dim, new in zip((2, 3), size, strict=True):
-        old = weight.shape[dim]
-        if new == old:
-            continue
-        into, source = middle_overlap(old, new)
-        kept = weight.narrow(dim, source.start, source.stop - source.start)
-        shape = list(weight.shape)
-        shape[dim] = new
-        weight = weight.new_zeros(shape)
-        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
-    return weight
-
-
-def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
-    """Return weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
-
-    Fewer groups: zeros where an output did not see an input, so the layer computes the same.
-    More groups: the weights of inputs that an output no longer sees are lost.
-    """
-    rows, width = weight.shape[:2]  # width: input channels of one group
-    new_width = width * old // new
-    old_group = torch.arange(rows) // (rows // old)
-    new_group = torch.arange(rows) // (rows // new)
-    channel = new_group[:, None] * new_width + torch.arange(new_width)  # behind each new weight
-    old_column = channel - old_group[:, None] * width
-    known = (old_column >= 0) & (old_column < width)
-    index = old_column.clamp(0, width - 1).to(weight.device)
-    index = index.reshape(*index.shape, *(1,) * (weight.ndim - 2))
-    result = torch.gather(weight, 1, index.expand(-1, -1, *weight.shape[2:]))
-    return result * known.to(result).reshape(*known.shape, *(1,) * (weight.ndim - 2))

@@ -1,61 +1,29 @@
-"""One attempt to change a layer in a draft of its network, with or without adapters."""
+"""Change a layer in a draft of its network, with the first adapters that make it possible."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from course_utils.conv.edit.adapter import AdaptedConv2d, projection, window_of
-from course_utils.conv.edit.coupling import CannotFollow, copy_counts, widths
-from course_utils.conv.edit.draft import Draft
+from course_utils.conv.edit.coupling import copy_counts, widths
+from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
 from course_utils.conv.edit.matching import match
-from course_utils.conv.edit.settings import set_window, with_groups, with_kernel_size
-from course_utils.conv.edit.trace import Trace
-from course_utils.conv.edit.tracer import trace_model
-from course_utils.conv.edit.weights import Importance, class_scores, moved, row_norms, set_sizes
-
-
-class TracedDraft:
-    """A draft of a network, and the trace of its run on some inputs."""
-
-    trace: Trace
-
-    def __init__(self, draft: Draft, inputs: tuple):
-        self.draft, self.inputs = draft, inputs
-        self.retrace()
-
-    def retrace(self) -> None:
-        """Run the draft again, after it has changed."""
-        self.trace = trace_model(self.draft.model, self.inputs)
-
-    def fresh(self) -> TracedDraft:
-        """Return another draft of the same network, with nothing changed."""
-        return TracedDraft(Draft(self.draft.original, self.draft.meta), self.inputs)
-
-
-@dataclass(frozen=True)
-class LayerEdit:
-    """The change of one convolution that was asked for.
-
-    Attributes:
-        name: of the layer.
-        before, after: its settings (see `settings.settings_of`).
-        importance: which channels to keep, or to copy first.
-    """
-
-    name: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    importance: Importance
-
-    def changes(self, *settings: str) -> bool:
-        """Check whether any of these settings changes."""
-        return any(self.before[name] != self.after[name] for name in settings)
+from course_utils.conv.edit.settings import LayerEdit, set_window
+from course_utils.conv.edit.weights import (
+    Importance,
+    class_scores,
+    move_weights,
+    row_norms,
+    set_sizes,
+    with_groups,
+    with_kernel_size,
+)
+from course_utils.core import CourseError
 
 
 @dataclass(frozen=True)
@@ -71,24 +39,63 @@ class Adapters:
     resize: bool = False
 
 
-def attempt(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> nn.Module:
-    """Make the edit with these adapters; return the edited network.
+def change_layer(draft: Draft, edit: LayerEdit, importance: Importance, adapter: bool) -> nn.Module:
+    """Return the network with a changed layer; the draft has run before.
 
-    The draft is changed in three steps: what concerns the layer alone, then the shapes of all
-    that is coupled to it, then, when the draft runs with these shapes, its numbers.
+    Args:
+        importance: which channels to keep, or to copy first.
+        adapter: where the rest of the network cannot follow, put an adapter behind the layer.
 
     Raises:
-        Exception: any error that stops it; the draft is of no use after that.
+        EditError: if nothing helps; it says what stopped the edit without adapters.
     """
-    draft = traced.draft
+    problems: list[str] = []
+    for adapters in _adapters_to_try(draft, edit) if adapter else [Adapters()]:
+        try:
+            if problems:  # the attempt that failed has changed its draft
+                draft = draft.fresh()
+                draft.run()
+            return _attempt(draft, edit, importance, adapters)
+        except CourseError as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(f"The network's forward stops: {one_line(error)}")
+    hint = "" if adapter else " With adapter=True the layer is adapted to it."
+    raise EditError(f"{edit.name} cannot be changed like this. {problems[0]}{hint}")
+
+
+def _adapters_to_try(draft: Draft, edit: LayerEdit) -> list[Adapters]:
+    """Return the adapters that may help, those that change least first."""
+    conv = draft.model.get_submodule(edit.name)
+    computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
+    resizes = computes_size or edit.resizes(
+        draft.trace.input_shapes[draft.traced_weight(edit.name)]
+    )
+    return [
+        Adapters(project, resize)
+        for project in ((False, True) if edit.changes("out_channels") else (False,))
+        for resize in ((False, True) if resizes else (False,))
+    ]
+
+
+def _attempt(
+    draft: Draft, edit: LayerEdit, importance: Importance, adapters: Adapters
+) -> nn.Module:
+    """Return the network after the edit with these adapters.
+
+    The draft changes in three steps: first what concerns the layer alone, then the shapes of all
+    that is coupled to it, and when the draft runs with these shapes, its numbers.
+
+    Raises:
+        Exception: any error that stops the edit.
+    """
     others_follow = edit.changes("out_channels") and not adapters.project
-    _change_alone(traced, edit, adapters)
-    old = traced.trace
-    weight = draft.listed_name(parameter_name(edit.name, "weight"))
+    _change_alone(draft, edit, importance, adapters)
+    old, weight = draft.trace, draft.listed_name(parameter_name(edit.name, "weight"))
     scores = np.zeros(old.classes.max() + 1)
     if others_follow:
-        scores = class_scores(draft, old, weight, edit.importance)
-        _resize_coupled(draft, old, weight, edit, scores)
+        scores = class_scores(draft, old, weight, importance)
+        _resize_coupled(draft, weight, edit.after["out_channels"], scores)
     if edit.changes("kernel_size"):
         size = edit.after["kernel_size"]  # the numbers still have the old channels
         numbers = with_kernel_size(draft.values(weight), size)
@@ -99,33 +106,31 @@ def attempt(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> nn.Modu
         conv.former = window_of(edit.before)
     set_sizes(draft.model, old.depthwise)  # a layer's own forward may look at them
 
-    new = trace_model(draft.model, traced.inputs, before=old)
+    new = draft.run(before=old)
     if new.output_shapes != old.output_shapes:
-        raise CannotFollow(
+        raise EditError(
             f"The network's output would be {new.output_shapes}, not {old.output_shapes}."
         )
     if others_follow or new.input_shapes != old.input_shapes:
         matching = match(old, new, scores)
         grows = edit.after["out_channels"] > edit.before["out_channels"]
         if grows and others_follow and not matching.keeps_every_channel():
-            raise CannotFollow("The network picks channels by fixed numbers, and would lose some.")
-        for name in dict.fromkeys(axis.parameter for axis in old.axes):
-            numbers = moved(draft.values(name), name, matching)
-            if numbers is not None:
-                draft.set_values(name, numbers)
+            raise EditError("The network picks channels by fixed numbers, and would lose some.")
+        move_weights(draft, matching)
     set_sizes(draft.model, new.depthwise)
     if edit.changes("groups") and edit.changes("out_channels") and edit.after["groups"] > 1:
         _set_groups(draft, edit.name, edit.after["groups"])
     return draft.filled()
 
 
-def _change_alone(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> None:
-    """Change what concerns the layer alone, and trace the draft again if its parameters changed."""
-    draft, name = traced.draft, edit.name
-    weight = parameter_name(name, "weight")
+def _change_alone(
+    draft: Draft, edit: LayerEdit, importance: Importance, adapters: Adapters
+) -> None:
+    """Change what concerns the layer alone, and run the draft again if its parameters changed."""
+    name = edit.name
     changed = adapters.project or edit.changes("groups", "bias")
     if adapters.project or edit.changes("groups", "kernel_size"):
-        changed |= draft.unshare(weight)
+        changed |= draft.unshare(parameter_name(name, "weight"))
     if edit.changes("groups"):  # the layer has one group while its channels change
         _set_groups(draft, name, 1 if edit.changes("out_channels") else edit.after["groups"])
     if edit.changes("bias"):
@@ -133,28 +138,21 @@ def _change_alone(traced: TracedDraft, edit: LayerEdit, adapters: Adapters) -> N
     if adapters.project or adapters.resize:
         _make_adaptable(draft, name)
     if adapters.project:
-        _project(draft, edit)
+        _project(draft, name, edit.after["out_channels"], importance)
     if changed:
-        traced.retrace()
+        draft.run()
 
 
-def _resize_coupled(
-    draft: Draft, trace: Trace, weight: str, edit: LayerEdit, scores: np.ndarray
-) -> None:
-    """Give the draft's parameters the shapes that follow from the layer's new channels."""
-    for axis, width in widths(trace, weight, edit.after["out_channels"], scores).items():
-        labels, shape = trace.axes[axis], list(draft.shape(axis.parameter))
-        in_groups = shape[axis.dim] != labels.shape[1]  # the axis holds all groups in a row
-        shape[axis.dim] = width * len(labels) if in_groups else width
+def _resize_coupled(draft: Draft, weight: str, want: int, scores: np.ndarray) -> None:
+    """Give the draft's parameters the shapes that follow from `want` rows of a weight."""
+    for axis, width in widths(draft.trace, weight, want, scores).items():
+        labels, shape = draft.trace.axes[axis], list(draft.shape(axis.parameter))
+        all_groups = shape[axis.dim] != labels.shape[1]  # the groups are behind each other
+        shape[axis.dim] = width * len(labels) if all_groups else width
         draft.set_shape(axis.parameter, shape)
 
 
 # Changes of the layer in the draft
-
-
-def parameter_name(layer: str, attribute: str) -> str:
-    """Return the name of a layer's parameter in the model; the layer may be the whole model."""
-    return f"{layer}.{attribute}" if layer else attribute
 
 
 def _set_groups(draft: Draft, name: str, groups: int) -> None:
@@ -177,7 +175,7 @@ def _set_bias(draft: Draft, name: str, bias: bool) -> None:
 def _make_adaptable(draft: Draft, name: str) -> None:
     """Make the layer one that can have an adapter, wherever it is used."""
     if not name:
-        raise CannotFollow("The layer is the whole network.")
+        raise EditError("The layer is the whole network.")
     conv = draft.model.get_submodule(name)
     adapted = AdaptedConv2d.of(conv)
     for module in draft.model.modules():
@@ -186,16 +184,15 @@ def _make_adaptable(draft: Draft, name: str) -> None:
                 module._modules[child] = adapted
 
 
-def _project(draft: Draft, edit: LayerEdit) -> None:
-    """Give the layer its new channels, and a projection back to those before."""
-    name, want = edit.name, edit.after["out_channels"]
+def _project(draft: Draft, name: str, want: int, importance: Importance) -> None:
+    """Give the layer `want` channels, and a projection back to those that it had."""
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
     if want % conv.groups:  # the most groups that are possible, such as 6 for 24 and 30 channels
         _set_groups(draft, name, math.gcd(want, conv.out_channels, conv.in_channels))
     old, groups = conv.out_channels, conv.groups
     numbers = draft.values(weight)
-    scores = row_norms(numbers, edit.importance).reshape(groups, -1)
+    scores = row_norms(numbers, importance).reshape(groups, -1)
     copies = copy_counts(scores, want // groups).reshape(-1)
     source = torch.from_numpy(np.repeat(np.arange(old), copies))
     for attribute, p in list(conv._parameters.items()):  # a gain for each kernel, too

@@ -1,4 +1,4 @@
-"""The weights of the new network: which are important, and where they move."""
+"""The weights of the new network: which are important, where they move, and how kernels change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from course_utils.conv.arithmetic import middle_overlap
 from course_utils.conv.edit.draft import Draft
 from course_utils.conv.edit.matching import Matching, Sources
 from course_utils.conv.edit.trace import Axis, Trace
@@ -57,22 +58,21 @@ def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
     return norms.double().cpu().numpy()
 
 
-def moved(values: Tensor, name: str, matching: Matching) -> Tensor | None:
-    """Return the numbers of a parameter in their new places; None if nothing changes."""
-    changed = False
-    for axis in (Axis(name, dim) for dim in range(values.ndim)):
-        if axis not in matching.old.axes:
-            continue
-        if axis in matching.old.consumers:
-            sources = matching.sources(axis)
-            if sources is not None:
-                values, changed = _shared_out(values, axis.dim, sources), True
-        else:
-            rows = matching.rows(axis)
-            if rows is not None:
-                index = torch.from_numpy(rows).to(values.device)
-                values, changed = values.index_select(axis.dim, index), True
-    return values if changed else None
+def move_weights(draft: Draft, matching: Matching) -> None:
+    """Give the draft's parameters their old numbers in their new places."""
+    for name in dict.fromkeys(axis.parameter for axis in matching.old.axes):
+        values = old = draft.values(name)
+        for axis in (Axis(name, dim) for dim in range(old.ndim)):
+            sources = matching.sources(axis) if axis in matching.old.axes else None
+            if sources is None:
+                continue
+            if axis in matching.old.consumers:
+                values = _shared_out(values, axis.dim, sources)
+            else:
+                rows = torch.from_numpy(sources.rows()).to(values.device)
+                values = values.index_select(axis.dim, rows)
+        if values is not old:
+            draft.set_values(name, values)
 
 
 def _shared_out(values: Tensor, dim: int, sources: Sources) -> Tensor:
@@ -121,3 +121,43 @@ def set_sizes(model: nn.Module, depthwise: set[str]) -> None:
                 module.normalized_shape = shape
             case nn.PReLU():
                 module.num_parameters = shape[0]
+
+
+# Kernels of the edited layer
+
+
+def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
+
+    `middle_overlap` says which part of the old and the new kernel agree.
+    """
+    for dim, new in zip((2, 3), size, strict=True):
+        old = weight.shape[dim]
+        if new == old:
+            continue
+        into, source = middle_overlap(old, new)
+        kept = weight.narrow(dim, source.start, source.stop - source.start)
+        shape = list(weight.shape)
+        shape[dim] = new
+        weight = weight.new_zeros(shape)
+        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
+    return weight
+
+
+def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
+    """Return weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
+
+    Fewer groups: zeros where an output did not see an input, so the layer computes the same.
+    More groups: the weights of inputs that an output no longer sees are lost.
+    """
+    rows, width = weight.shape[:2]  # width: input channels of one group
+    new_width = width * old // new
+    old_group = torch.arange(rows) // (rows // old)
+    new_group = torch.arange(rows) // (rows // new)
+    channel = new_group[:, None] * new_width + torch.arange(new_width)  # behind each new weight
+    old_column = channel - old_group[:, None] * width
+    known = (old_column >= 0) & (old_column < width)
+    index = old_column.clamp(0, width - 1).to(weight.device)
+    index = index.reshape(*index.shape, *(1,) * (weight.ndim - 2))
+    result = torch.gather(weight, 1, index.expand(-1, -1, *weight.shape[2:]))
+    return result * known.to(result).reshape(*known.shape, *(1,) * (weight.ndim - 2))

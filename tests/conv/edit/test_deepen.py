@@ -52,7 +52,7 @@ def test_a_deeper_network_can_be_edited():
 
 @pytest.mark.parametrize(("name", "depth"), [("relu1", 2), ("", 2), ("none", 2), ("conv1", 0)])
 def test_what_is_impossible_is_said(name, depth):
-    with pytest.raises(CourseError, match=r"no nn\.Conv2d|depth=0"):
+    with pytest.raises(CourseError, match=r"not an nn\.Conv2d|depth=0"):
         deepen(SimpleCNN(), name, depth)
 
 

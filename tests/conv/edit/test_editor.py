@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv.edit.edit import EditError
-from course_utils.conv.edit.editor import ConvEditor, _literal
-from course_utils.conv.impossible import ImpossibleSetting
+from course_utils.conv import ConvEditor, EditError, ImpossibleSetting
+from course_utils.conv.edit.editor import _literal
 from course_utils.core.errors import CourseError
 from tests.toys import same, weights
 

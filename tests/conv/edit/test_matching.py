@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv import channel_table, edit_conv
-from course_utils.conv.edit.coupling import CannotFollow, widths
+from course_utils.conv import EditError, channel_table, edit_conv
+from course_utils.conv.edit.coupling import widths
 from course_utils.conv.edit.tracer import trace_model
 
 
@@ -87,7 +87,7 @@ def test_what_is_fixed_says_who_fixes_it():
         def forward(self, x):
             return self.b(self.a(x)[:, torch.tensor([2, 0, 1, 3])])
 
-    with pytest.raises(CannotFollow, match="__getitem__"):
+    with pytest.raises(EditError, match="__getitem__"):
         sizes(Sorted(), "a.weight", 6, 2, 1, 4, 4)
 
 
