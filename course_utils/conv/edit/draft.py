@@ -99,6 +99,36 @@ class Draft:
             new = nn.Parameter(new, old.requires_grad)
         self._swap({id(old): new})
 
+    def set_sizes(self, depthwise: set[str]) -> None:
+        """Set the layers' own numbers (`in_channels`, ...) to the sizes of their weights.
+
+        Args:
+            depthwise: weights of depthwise convolutions, whose groups follow their channels.
+        """
+        for name, module in self.model.named_modules():
+            weight = getattr(module, "weight", None)
+            shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
+            match module:
+                case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+                    if f"{name}.weight".removeprefix(".") in depthwise:
+                        each = module.out_channels // module.in_channels
+                        module.groups = module.in_channels = shape[0] // each
+                    module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
+                case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
+                    module.in_channels, module.out_channels = shape[0], shape[1] * module.groups
+                case nn.Linear():
+                    module.out_features, module.in_features = shape
+                case nn.modules.batchnorm._NormBase():
+                    vector = weight if shape else module.running_mean
+                    if vector is not None:
+                        module.num_features = len(vector)
+                case nn.GroupNorm() if shape:
+                    module.num_channels = shape[0]
+                case nn.LayerNorm() if len(shape) == 1:
+                    module.normalized_shape = shape
+                case nn.PReLU():
+                    module.num_parameters = shape[0]
+
     # Names
 
     def traced_weight(self, layer: str) -> str:
@@ -176,14 +206,16 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def first_draft(model: nn.Module, example_input: Any) -> Draft:
     """Return a draft that has run on the first inputs that the model accepts.
 
-    On the meta device if possible; else with the model's own numbers.
+    It is on the meta device if the model runs there, else it has the model's own numbers.
 
     Raises:
         EditError: if the model accepts none.
     """
     for meta in (True, False):
-        draft, problem = Draft(model, meta=meta), None
-        for draft.inputs in _inputs_to_try(model, example_input, meta):
+        draft = Draft(model, meta=meta)
+        problem: Exception | None = None
+        for inputs in _inputs_to_try(model, example_input, meta):
+            draft.inputs = inputs
             try:
                 draft.run()
                 return draft

@@ -7,22 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from course_utils.conv.arithmetic import middle_overlap
 from course_utils.conv.edit.adapter import AdaptedConv2d, projection, window_of
 from course_utils.conv.edit.coupling import copy_counts, widths
 from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
 from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.settings import LayerEdit, set_window
-from course_utils.conv.edit.weights import (
-    Importance,
-    class_scores,
-    move_weights,
-    row_norms,
-    set_sizes,
-    with_groups,
-    with_kernel_size,
-)
+from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
 from course_utils.core import CourseError
 
 
@@ -68,9 +61,8 @@ def _adapters_to_try(draft: Draft, edit: LayerEdit) -> list[Adapters]:
     """Return the adapters that may help, those that change least first."""
     conv = draft.model.get_submodule(edit.name)
     computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
-    resizes = computes_size or edit.resizes(
-        draft.trace.input_shapes[draft.traced_weight(edit.name)]
-    )
+    shapes = draft.trace.input_shapes[draft.traced_weight(edit.name)]
+    resizes = computes_size or edit.resizes(shapes)
     return [
         Adapters(project, resize)
         for project in ((False, True) if edit.changes("out_channels") else (False,))
@@ -104,7 +96,7 @@ def _attempt(
     set_window(conv, edit.after)
     if adapters.resize and conv.former is None:
         conv.former = window_of(edit.before)
-    set_sizes(draft.model, old.depthwise)  # a layer's own forward may look at them
+    draft.set_sizes(old.depthwise)  # a layer's own forward may look at them
 
     new = draft.run(before=old)
     if new.output_shapes != old.output_shapes:
@@ -117,7 +109,7 @@ def _attempt(
         if grows and others_follow and not matching.keeps_every_channel():
             raise EditError("The network picks channels by fixed numbers, and would lose some.")
         move_weights(draft, matching)
-    set_sizes(draft.model, new.depthwise)
+    draft.set_sizes(new.depthwise)
     if edit.changes("groups") and edit.changes("out_channels") and edit.after["groups"] > 1:
         _set_groups(draft, edit.name, edit.after["groups"])
     return draft.filled()
@@ -204,3 +196,43 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
     layer = projection(copies.tolist(), source, numbers)
     draft.changed[parameter_name(name, "project.weight")] = layer.weight.detach()
     conv.project = layer.to(conv.weight.device) if conv.weight.is_meta else layer
+
+
+# Kernels of the edited layer
+
+
+def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
+
+    `middle_overlap` says which part of the old and the new kernel agree.
+    """
+    for dim, new in zip((2, 3), size, strict=True):
+        old = weight.shape[dim]
+        if new == old:
+            continue
+        into, source = middle_overlap(old, new)
+        kept = weight.narrow(dim, source.start, source.stop - source.start)
+        shape = list(weight.shape)
+        shape[dim] = new
+        weight = weight.new_zeros(shape)
+        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
+    return weight
+
+
+def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
+    """Return weights (C_out, C_in / old, ...) as (C_out, C_in / new, ...).
+
+    Fewer groups: zeros where an output did not see an input, so the layer computes the same.
+    More groups: the weights of inputs that an output no longer sees are lost.
+    """
+    rows, width = weight.shape[:2]  # width: input channels of one group
+    new_width = width * old // new
+    old_group = torch.arange(rows) // (rows // old)
+    new_group = torch.arange(rows) // (rows // new)
+    channel = new_group[:, None] * new_width + torch.arange(new_width)  # behind each new weight
+    old_column = channel - old_group[:, None] * width
+    known = (old_column >= 0) & (old_column < width)
+    index = old_column.clamp(0, width - 1).to(weight.device)
+    index = index.reshape(*index.shape, *(1,) * (weight.ndim - 2))
+    result = torch.gather(weight, 1, index.expand(-1, -1, *weight.shape[2:]))
+    return result * known.to(result).reshape(*known.shape, *(1,) * (weight.ndim - 2))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.conv.edit.weights import with_groups, with_kernel_size
+from course_utils.conv.edit.surgery import with_groups, with_kernel_size
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 9), st.integers(1, 9))
