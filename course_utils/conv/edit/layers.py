@@ -68,7 +68,7 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
         if consumed is not None:
             _consume(trace, x, weight, consumed, groups)
         produced = _produced(trace, weight, groups)
-    output = func(**a)
+    output = _linear_on_meta(**a) if func is F.linear and x.is_meta else func(**a)
     if produced is None:
         return output
     if a.get("bias") is not None:
@@ -80,6 +80,14 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
     )
     trace.set_labels(output, (lb.along(produced, dim, output.ndim), *others))
     return output
+
+
+def _linear_on_meta(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the output of a linear layer without numbers; PyTorch takes ten times as long."""
+    fits = input.dtype == weight.dtype and input.shape[-1:] == weight.shape[1:]
+    if not fits or (bias is not None and bias.shape != weight.shape[:1]):
+        return F.linear(input, weight, bias)  # and let it say what is wrong
+    return input.new_empty((*input.shape[:-1], weight.shape[0]))
 
 
 def _consume(trace: Trace, x: Tensor, weight: Tensor, labels: Tensor, groups: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 
@@ -27,7 +28,7 @@ DOUBLED, OTHERS = 3, 6  # layers, and kinds: other ones of the twelve for each n
 
 
 class Case:
-    """One network as it is before any edit."""
+    """One network before any edit, and what its edits must keep."""
 
     def __init__(self, name: str):
         self.entry: Entry = ZOO[name]
@@ -36,8 +37,14 @@ class Case:
         self.output = zoo_edits.run(self.model, self.inputs)
         self.seen = zoo_edits.sizes_seen(self.model, self.inputs)
         self.layers = set(zoo_edits.layers_with_weights(self.model))
+        self.pairs = self._pairs()
+        wider = {name for name, _, changes in self.pairs if "out_channels" in changes}
+        self.outputs = {n for n in wider if self._gives_the_output(n)}
 
-    def pairs(self) -> list[tuple[str, str, Changes]]:
+    def _gives_the_output(self, name: str) -> bool:
+        return zoo_edits.gives_the_output(self.model, name, self.inputs, self.shapes)
+
+    def _pairs(self) -> list[tuple[str, str, Changes]]:
         """(layer, kind, changes): some of the kinds, on one layer after the other."""
         layers = list(self.seen)
         kinds: dict[str, list[tuple[str, Changes]]] = {}
@@ -57,9 +64,7 @@ class Case:
         return chosen
 
     def must_be_refused(self, name: str, changes: Changes) -> bool:
-        if "out_channels" not in changes:
-            return False
-        return zoo_edits.gives_the_output(self.model, name, self.inputs, self.shapes)
+        return "out_channels" in changes and name in self.outputs
 
     def may_be_refused(self, name: str, changes: Changes) -> bool:
         conv = self.model.get_submodule(name)
@@ -71,7 +76,7 @@ class Case:
         """What is wrong with an edited network."""
         try:
             output = zoo_edits.run(result, self.inputs)
-            shapes = zoo_edits.shapes(copy.deepcopy(result), self.inputs)
+            shapes = zoo_edits.shapes(result, self.inputs)
         except Exception as error:
             return [f"its forward fails: {error!r}"]
         found = list(zoo_edits.problems(result, name, changes))
@@ -86,11 +91,14 @@ class Case:
         return found
 
 
+case_of = cache(Case)
+
+
 @pytest.mark.parametrize("network", NAMES)
 def test_every_kind_of_edit(network):
-    case = Case(network)
+    case = case_of(network)
     before, faults, trained = weights(case.model), [], False
-    for name, kind, changes in case.pairs():
+    for name, kind, changes in case.pairs:
         where = f"{name}, {kind}"
         refused = case.must_be_refused(name, changes)
         try:
@@ -108,7 +116,7 @@ def test_every_kind_of_edit(network):
             trained = True
             faults += [f"{where}: {fault}" for fault in after_one_step(result, case.inputs)]
     assert not faults, "\n" + "\n".join(faults)
-    assert trained or not any("out" in kind for _, kind, _ in case.pairs())
+    assert trained or not any("out" in kind for _, kind, _ in case.pairs)
     assert same(before, weights(case.model))
     assert not any(p.grad is not None for p in case.model.parameters())
 
@@ -125,20 +133,18 @@ def after_one_step(model, inputs) -> list[str]:
 
 @pytest.mark.parametrize("network", ON_META)
 def test_on_the_meta_device(network):
-    case = Case(network)
+    case = case_of(network)
     model = copy.deepcopy(case.model).to("meta")
     inputs = case.entry.inputs(device="meta")
-    for name, kind, changes in case.pairs():
+    for name, kind, changes in case.pairs[::2]:
         if case.must_be_refused(name, changes) or case.may_be_refused(name, changes):
             continue
         result = edit_conv(model, name, example_input=inputs, **changes)
         real = edit_conv(case.model, name, example_input=case.inputs, **changes)
         assert all(p.is_meta for p in result.parameters()), (name, kind)
         sizes = {key: value.shape for key, value in real.state_dict().items()}
-        assert {key: value.shape for key, value in result.state_dict().items()} == sizes, (
-            name,
-            kind,
-        )
+        found = {key: value.shape for key, value in result.state_dict().items()}
+        assert found == sizes, (name, kind)
 
 
 def test_the_zoo_is_small_and_each_kind_is_tried():
@@ -146,8 +152,8 @@ def test_the_zoo_is_small_and_each_kind_is_tried():
     assert len(ZOO) > 70
     tried: dict[str, int] = {}
     for name in NAMES:
-        case = Case(name)
+        case = case_of(name)
         assert sum(p.numel() for p in case.model.parameters()) < 10_000, name
-        for _, kind, _ in case.pairs():
+        for _, kind, _ in case.pairs:
             tried[kind] = tried.get(kind, 0) + 1
     assert len(tried) == 12 and min(tried.values()) >= 2
