@@ -141,6 +141,16 @@ class Draft:
         names = (n for n in self.trace.input_shapes if n == own or n.startswith(computed))
         return next(names, "")
 
+    def input_shapes(self, layer: str) -> list[tuple[int, ...]]:
+        """Return the shapes of a convolution's inputs in the last run; none if it is not used."""
+        shapes = self.trace.input_shapes.get(self.traced_weight(layer), [])
+        conv = self.model.get_submodule(layer)
+        if conv.padding_mode == "zeros":
+            return shapes
+        # In the other modes `nn.Conv2d` pads its input itself, before the convolution that we see.
+        left, right, top, bottom = conv._reversed_padding_repeated_twice
+        return [(*s[:-2], s[-2] - top - bottom, s[-1] - left - right) for s in shapes]
+
     def listed_name(self, name: str) -> str:
         """Return the name under which the model lists a parameter; a shared one has several."""
         tensor = self._tensor(name)

@@ -67,7 +67,7 @@ def edit_conv(
     wider = edit.changes("out_channels")
     depthwise = wider and weight in draft.trace.depthwise and "groups" not in changes
     each = conv.out_channels // conv.in_channels if depthwise else 0
-    edit.require_possible(draft.trace.input_shapes[weight], depthwise=each)
+    edit.require_possible(draft.input_shapes(name), depthwise=each)
     if wider and _is_output(draft, name, weight):
         raise EditError(
             f"The channels of {name} are the network's output: their number is the number of"

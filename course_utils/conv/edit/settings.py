@@ -145,7 +145,7 @@ def _depthwise_rules(s: dict[str, Any], each: int) -> Iterator[Broken]:
 
 def output_sizes(settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple]:
     """Return height and width of the output for each input shape."""
-    window = {name: settings[name] for name in WINDOW if name != "padding_mode"}
+    window = {name: settings[name] for name in WINDOW if name in settings}
     return [conv2d_shape(shape[-3:], 1, **window)[1:] for shape in shapes]
 
 

@@ -61,8 +61,7 @@ def _adapters_to_try(draft: Draft, edit: LayerEdit) -> list[Adapters]:
     """Return the adapters that may help, those that change least first."""
     conv = draft.model.get_submodule(edit.name)
     computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
-    shapes = draft.trace.input_shapes[draft.traced_weight(edit.name)]
-    resizes = computes_size or edit.resizes(shapes)
+    resizes = computes_size or edit.resizes(draft.input_shapes(edit.name))
     return [
         Adapters(project, resize)
         for project in ((False, True) if edit.changes("out_channels") else (False,))

@@ -291,6 +291,16 @@ def test_padding_modes_work_like_a_layer_built_with_them(mode, padding):
     assert torch.equal(edited[0](picture), fresh(picture))
 
 
+def test_the_padding_of_a_layer_that_pads_its_input_itself_is_counted_once(pictures):
+    circular = nn.Conv2d(3, 2, 7, padding=3, padding_mode="circular")
+    model = nn.Sequential(circular, nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(ImpossibleSetting) as caught:  # not of 9 + 2 · 3 pixels
+        edit_conv(model, "0", example_input=pictures, padding=10)
+    assert caught.value.nearest == {"padding": 9}
+    edited = edit_conv(model, "0", example_input=pictures, padding=-1)  # crops the picture
+    assert edited[0](pictures).shape == (2, 2, 1, 1)
+
+
 # What stays as it was
 
 
@@ -367,6 +377,15 @@ def test_a_model_that_looks_at_numbers_is_followed(pictures):
     model = Looks().eval()
     edited = edit_conv(model, "stem", example_input=pictures, out_channels=16)
     assert difference(model, edited, pictures) < 1e-5
+
+
+def test_the_output_is_refused_in_a_model_that_looks_at_numbers(pictures):
+    class Looks(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x if x.sum().item() < 1e9 else -x).mean((2, 3))
+
+    with pytest.raises(EditError, match="network's output"):
+        edit_conv(Looks(nn.Conv2d(3, 5, 1)), "0", example_input=pictures, out_channels=7)
 
 
 def test_without_an_example_the_usual_sizes_are_tried():
