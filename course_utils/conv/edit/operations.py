@@ -56,12 +56,12 @@ class Operation:
 def follow(trace: Trace, op: Operation) -> None:
     """Label the output of an operation, from the labels of its inputs."""
     inputs, outputs = tensors_in((op.args, op.kwargs)), tensors_in(op.output)
+    if op.name == "__setitem__":  # it has no output
+        trace.fix(labels for t in inputs for labels in trace.labels_of(t))
     if not outputs or not any(trace.labels_of(t) for t in inputs):
         return
     x, y = inputs[0], outputs[0]
     match op.name:
-        case "__setitem__":
-            trace.fix(labels for t in inputs for labels in trace.labels_of(t))
         case name if name in JOINS or name == "stack":
             trace.set_labels(y, _join(trace, op, y.ndim))
         case name if name in RESHAPES:

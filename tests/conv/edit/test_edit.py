@@ -384,7 +384,7 @@ def test_the_output_is_refused_in_a_model_that_looks_at_numbers(pictures):
         def forward(self, x):
             return super().forward(x if x.sum().item() < 1e9 else -x).mean((2, 3))
 
-    with pytest.raises(EditError, match="network's output"):
+    with pytest.raises(EditError, match="classes"):
         edit_conv(Looks(nn.Conv2d(3, 5, 1)), "0", example_input=pictures, out_channels=7)
 
 
