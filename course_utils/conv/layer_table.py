@@ -24,7 +24,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.meta import blank, stand_ins, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField, windows_of
-from course_utils.conv.rules import WINDOW, together
+from course_utils.conv.rules import WINDOW
+from course_utils.conv.window import together
 from course_utils.core import evaluation_mode
 
 if TYPE_CHECKING:

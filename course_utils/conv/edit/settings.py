@@ -11,7 +11,8 @@ from torch import nn
 
 from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.impossible import Broken, require
-from course_utils.conv.rules import WINDOW, channel_rules, together, whole, window_rules
+from course_utils.conv.rules import WINDOW, channel_rules, window_rules
+from course_utils.conv.window import together, whole
 from course_utils.core import CourseError
 
 CHANGEABLE = (
