@@ -137,6 +137,21 @@ def test_a_single_channel_over_all_others_stays_single(pictures):
         edit_conv(model, "gate", example_input=pictures, adapter=False, out_channels=2)
 
 
+def test_channels_that_are_written_into_a_part_of_a_tensor_stay(pictures):
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(6, 2, 1)
+
+        def forward(self, x):
+            padded = x.new_zeros(len(x), 6, *x.shape[2:])
+            padded[:, :4] = self.stem(x)  # would also accept a single channel, four times
+            return self.head(padded).mean((2, 3))
+
+    with pytest.raises(EditError, match="__setitem__"):
+        edit_conv(Writes(), "stem", example_input=pictures, adapter=False, out_channels=1)
+
+
 def test_fewer_channels_keep_the_kernels_with_the_largest_norm(pictures):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))
