@@ -1,4 +1,4 @@
-"""The table of layers on networks of every make."""
+"""The table of layers, for many kinds of networks."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Attends(nn.Module):
     ids=lambda layer: type(layer).__name__,
 )
 def test_an_operation_that_is_not_followed_has_no_field(layer):
-    """Better none than a wrong one, and none from there on."""
+    """No field is better than a wrong one; the layers behind have none, either."""
     rows = layer_table(nn.Sequential(layer, nn.Conv2d(1, 1, 1)), torch.zeros(1, 1, 4, 4))
     assert [row.receptive_field for row in rows] == [None, None]
 
@@ -224,7 +224,7 @@ def test_layers_that_do_not_run_come_last():
     assert as_frame(rows)["output shape"].iloc[-1] == "not called"
 
 
-def test_the_model_comes_to_no_harm():
+def test_the_model_does_not_change():
     model = nn.Sequential(simple()[0], nn.BatchNorm2d(16), nn.Dropout())
     model[1].eval()
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()

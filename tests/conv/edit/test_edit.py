@@ -1,4 +1,4 @@
-"""What `edit_conv` promises: the function is kept, the other layers follow, the rest is refused."""
+"""`edit_conv`: it keeps the function, the other layers follow, the impossible is refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_fewer_groups_compute_the_same():
         assert difference(model, edited, pictures) < 1e-5
 
 
-def test_who_is_added_and_who_reads_follows(model, pictures):
+def test_layers_behind_a_sum_and_in_front_of_it_follow(model, pictures):
     edited = edit_conv(model, "outer", example_input=pictures, out_channels=20)
     assert edited.stem.out_channels == edited.outer.out_channels == 20
     assert edited.inner.in_channels == edited.head.in_features == edited.norm.num_features == 20
@@ -117,7 +117,7 @@ def test_fewer_channels_keep_the_kernels_with_the_largest_norm(pictures):
     assert torch.equal(edited[2].weight, model[2].weight[:, kept])
 
 
-def test_the_reader_may_say_what_is_important(pictures):
+def test_importance_may_be_a_function(pictures):
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))
     order = torch.tensor([0.0, 9, 1, 8, 2, 7])
     edited = edit_conv(

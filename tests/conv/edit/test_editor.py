@@ -15,7 +15,7 @@ BATCH = torch.zeros(2, 3, 12, 12)
 
 
 class Shortcut(nn.Module):
-    """Adds what it was given to what its convolution makes of it."""
+    """Adds its input to the output of its convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -26,7 +26,7 @@ class Shortcut(nn.Module):
 
 
 def network() -> nn.Sequential:
-    """Weights and statistics that no two channels have in common."""
+    """Return a network whose channels all have other weights and statistics."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = nn.Sequential(

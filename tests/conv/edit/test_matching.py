@@ -1,4 +1,4 @@
-"""Widths and places: who changes with whom, and which old channel a new one continues."""
+"""Which channels change together, and which old channel a new one continues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sizes(model: nn.Module, weight: str, want: int, *shape: int) -> dict[str, in
 
 
 class Shuffle(nn.Module):
-    """Two branches, put together and shuffled, and split again, twice (Ma et al. 2018)."""
+    """Twice: split, one branch convolved, concatenated and shuffled (Ma et al. 2018)."""
 
     def __init__(self, width=6):
         super().__init__()
@@ -78,7 +78,7 @@ def test_a_sum_with_a_part_changes_that_part():
     assert "c.weight[1]" not in got
 
 
-def test_what_is_fixed_says_who_fixes_it():
+def test_the_error_names_the_operation_that_fixes_channels():
     class Sorted(nn.Module):
         def __init__(self):
             super().__init__()

@@ -117,7 +117,7 @@ KINDS += ("halves", "shared")
 
 @st.composite
 def networks(draw) -> nn.Sequential:
-    """One or two blocks between a first convolution and a classifier."""
+    """Draw one or two blocks between a first convolution and a classifier."""
     normed = draw(st.sampled_from(["none", "batch", "batch", "group"]))
     c = draw(st.sampled_from([4, 6, 8]))
     torch.manual_seed(draw(st.integers(0, 9)))
@@ -151,7 +151,7 @@ VALUES = {
 
 @st.composite
 def edits(draw) -> tuple[int, dict]:
-    """(which convolution, changes): one to three settings, or one that keeps the function."""
+    """Draw (number of the convolution, changes): up to three settings, or a kind of edit."""
     number = draw(st.integers(0, 9))
     kind = draw(st.sampled_from(["free", "free", *zoo_edits.EXACT]))
     if kind != "free":
@@ -161,7 +161,7 @@ def edits(draw) -> tuple[int, dict]:
 
 
 class Subject:
-    """A network that is edited, and what was found out about it."""
+    """A network to edit, and what its edits must keep."""
 
     def __init__(self, model: nn.Module, tried: Counter):
         self.model, self.tried = model, tried
@@ -170,7 +170,7 @@ class Subject:
         self.uneven = any(isinstance(m, nn.GroupNorm) for m in model.modules())
 
     def resolve(self, number: int, changes: dict) -> tuple[str, dict, bool]:
-        """The layer, `edit_conv`'s changes, and whether they must keep the function."""
+        """Return the layer, the changes for `edit_conv`, and whether they keep the function."""
         name = self.convs[number % len(self.convs)]
         if "exact" not in changes:
             return name, changes, False
@@ -182,7 +182,7 @@ class Subject:
         return name, exact, not (self.uneven and "out_channels" in exact)
 
     def edit(self, name: str, changes: dict, edit) -> tuple[nn.Module | None, dict]:
-        """The edited model, None if there rightly is none; and the changes that were made."""
+        """Return the edited model (None if it is impossible) and the changes that were made."""
         self.tried["edits"] += 1
         try:
             return edit(name, changes), changes

@@ -1,4 +1,4 @@
-"""What the report of an edit says."""
+"""The report of an edit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_difference_is_measured_and_modes_are_left_alone():
     assert cut.difference(torch.randn(4, 1, 28, 28)) > 1e-3
 
 
-def test_parameters_of_other_layers_and_biases_are_told():
+def test_parameters_of_other_layers_and_biases_are_reported():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
@@ -59,9 +59,9 @@ def test_parameters_of_other_layers_and_biases_are_told():
     _, report = edit_conv(
         Scaled(), "conv", example_input=PICTURE, out_channels=6, bias=True, return_report=True
     )
-    told = [str(layer) for layer in report.layers]
-    assert told[0] == "conv (Conv2d): out 4 → 6, bias no → yes"
-    assert " (Scaled): scale 4×1×1 → 6×1×1" in told
+    lines = [str(layer) for layer in report.layers]
+    assert lines[0] == "conv (Conv2d): out 4 → 6, bias no → yes"
+    assert " (Scaled): scale 4×1×1 → 6×1×1" in lines
 
 
 def test_nothing_asked_nothing_changed():
@@ -96,7 +96,7 @@ def test_what_is_kept_and_what_is_cut(changes, kept):
     assert report.same_function is False
 
 
-def test_without_numbers_nothing_is_said_of_the_function():
+def test_on_the_meta_device_the_function_is_not_compared():
     _, report = edit_conv(SimpleCNN().to("meta"), "conv1", out_channels=8, return_report=True)
     assert report.same_function is None
     assert "function" not in str(report)

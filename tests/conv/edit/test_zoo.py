@@ -1,4 +1,4 @@
-"""Every network of the zoo through the twelve kinds of edit."""
+"""Every network of the zoo, with the twelve kinds of edit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Case:
         return zoo_edits.gives_the_output(self.model, name, self.inputs, self.shapes)
 
     def _pairs(self) -> list[tuple[str, str, Changes]]:
-        """(layer, kind, changes): some of the kinds, on one layer after the other."""
+        """Return (layer, kind, changes): some of the kinds, on one layer after the other."""
         layers = list(self.seen)
         kinds: dict[str, list[tuple[str, Changes]]] = {}
         for name in layers[-1:] + layers[:-1]:
@@ -73,7 +73,7 @@ class Case:
         return uneven or name in self.entry.either
 
     def faults(self, kind: str, name: str, changes: Changes, result) -> list[str]:
-        """What is wrong with an edited network."""
+        """Return what is wrong with an edited network."""
         try:
             output = zoo_edits.run(result, self.inputs)
             shapes = zoo_edits.shapes(result, self.inputs)
@@ -122,7 +122,7 @@ def test_every_kind_of_edit(network):
 
 
 def after_one_step(model, inputs) -> list[str]:
-    """What is wrong with the gradients of one step of training."""
+    """Return what is wrong with the gradients of one step of training."""
     model.train().zero_grad()
     zoo_edits.outputs(model(*inputs)).square().mean().backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -148,7 +148,7 @@ def test_on_the_meta_device(network):
 
 
 def test_the_zoo_is_small_and_each_kind_is_tried():
-    """Many networks, all small; each kind of edit meets most of them."""
+    """Many networks, all small; each kind of edit is tried on several of them."""
     assert len(ZOO) > 70
     tried: dict[str, int] = {}
     for name in NAMES:

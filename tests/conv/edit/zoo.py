@@ -1,4 +1,4 @@
-"""Small networks of published kinds, to try edits on: the registry, and what the networks share.
+"""Small networks of published kinds, to try edits on: their registry, and shared parts.
 
 Each has a few thousand weights, but is wired as its namesake is. They are written for these tests;
 `zoo_plain`, `zoo_mobile`, `zoo_attention` and `zoo_odd` hold them.
@@ -34,7 +34,7 @@ class Entry:
     either: frozenset[str]
 
     def model(self, seed: int = 0) -> nn.Module:
-        """A network with weights and statistics that no two channels have in common."""
+        """Return a network whose channels all have other weights and statistics."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.build()
@@ -86,13 +86,13 @@ class Net(nn.Module):
 def conv_bn(
     c_in: int, c_out: int, k: int = 3, s: int = 1, g: int = 1, act: Build | None = nn.ReLU
 ) -> nn.Sequential:
-    """Convolution without a bias, BatchNorm, and an activation unless it is None."""
+    """Return a convolution without a bias, BatchNorm, and an activation unless it is None."""
     layers = [nn.Conv2d(c_in, c_out, k, s, k // 2, groups=g, bias=False), nn.BatchNorm2d(c_out)]
     return nn.Sequential(*layers, *([act()] if act else []))
 
 
 class Sum(nn.Module):
-    """The sum of what its branches give."""
+    """The sum of the outputs of its branches."""
 
     def __init__(self, *branches: nn.Module):
         super().__init__()
@@ -103,7 +103,7 @@ class Sum(nn.Module):
 
 
 class Cat(nn.Module):
-    """What its branches give, one behind the other."""
+    """The outputs of its branches, concatenated."""
 
     def __init__(self, *branches: nn.Module):
         super().__init__()

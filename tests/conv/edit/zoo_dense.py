@@ -1,4 +1,4 @@
-"""Networks of the zoo: those that give pictures, maps of classes, or boxes."""
+"""Networks of the zoo whose output is a picture, a map of classes, or boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conv.edit.zoo import Gate, conv_bn, network
 
 
 class Decoder(nn.Module):
-    """Ronneberger et al. 2015: down, up, and across; gives a map of classes."""
+    """Ronneberger et al. 2015: down, up, and across; the output is a map of classes."""
 
     def __init__(self, up, wide):
         super().__init__()
@@ -74,7 +74,7 @@ def superresolution():
 
 @network((3, 16, 16))
 class DnCNN(nn.Module):
-    """Zhang et al. 2017: the network gives the noise, which is taken off the picture."""
+    """Zhang et al. 2017: the network computes the noise, which is subtracted."""
 
     def __init__(self):
         super().__init__()

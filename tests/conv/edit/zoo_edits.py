@@ -19,7 +19,7 @@ TOLERANCE = 1e-4  # of the largest output
 
 
 def kinds(conv: nn.Conv2d) -> dict[str, Changes]:
-    """Those of the twelve kinds that this layer can be asked for."""
+    """Return those of the twelve kinds that make sense for this layer."""
     wider, larger = 2 * conv.out_channels, tuple(k + 2 for k in conv.kernel_size)
     faster, kept = tuple(2 * s for s in conv.stride), {"padding": conv.padding}
     edits: dict[str, Changes] = {
@@ -56,24 +56,24 @@ MODES = (True, False)  # as it trains, and as it computes
 
 
 def shapes(model: nn.Module, inputs: tuple[Tensor, ...], modes: tuple[bool, ...] = MODES) -> list:
-    """Of all outputs, in each mode."""
+    """Return the shapes of all outputs, in each mode."""
     results = [run(model, inputs, training) for training in modes]
     return [tree_map(lambda t: tuple(t.shape), result) for result in results]
 
 
 def outputs(value: Any) -> Tensor:
-    """All numbers of an output, one behind the other."""
+    """Return all numbers of an output as one vector."""
     return torch.cat([t.flatten() for t in tree_flatten(value)[0]])
 
 
 def difference(a: Any, b: Any) -> float:
-    """max |Δy| / max |y|."""
+    """Return max |Δy| / max |y|."""
     a, b = outputs(a), outputs(b)
     return float((a - b).abs().max() / a.abs().max())
 
 
 def sizes_seen(model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, list[tuple[int, ...]]]:
-    """Shapes of the inputs of every Conv2d that runs, in the order of the first calls."""
+    """Return the shapes of the inputs of every Conv2d that runs, in the order of first calls."""
     seen: dict[str, list[tuple[int, ...]]] = {}
     hooks = []
     for name, module in model.named_modules():
@@ -90,7 +90,7 @@ def sizes_seen(model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, list[t
 
 
 def fits(conv: nn.Conv2d, changes: Changes, seen: list[tuple[int, ...]]) -> bool:
-    """Whether the changed layer by itself can run on what it is given."""
+    """Check whether the changed layer alone can run on its inputs."""
     window = ("kernel_size", "stride", "padding", "dilation")
     settings = {name: changes.get(name, getattr(conv, name)) for name in window}
     try:
@@ -106,7 +106,7 @@ def gives_the_output(
     former: list,
     modes: tuple[bool, ...] = MODES,
 ) -> bool:
-    """Whether the network's output simply grows with this layer, so that it cannot be changed."""
+    """Check whether the network's output grows with this layer, which then cannot be changed."""
     probe = copy.deepcopy(model)
     conv = probe.get_submodule(name)
     if hasattr(conv, "parametrizations"):
@@ -119,7 +119,7 @@ def gives_the_output(
 
 
 def problems(model: nn.Module, name: str, changes: Changes) -> Iterator[str]:
-    """What the edited layer does not have of what was asked for."""
+    """Yield the settings that the edited layer should have and does not."""
     conv = model.get_submodule(name)
     if not isinstance(conv, nn.Conv2d):
         yield f"{name} is {type(conv).__name__}"
@@ -143,7 +143,7 @@ def layers_with_weights(model: nn.Module) -> list[str]:
 
 
 def spread(items: list, count: int) -> list:
-    """At most `count` of them, evenly, the first and the last among them."""
+    """Return at most `count` items, evenly spread, with the first and the last one."""
     if len(items) <= count:
         return items
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]

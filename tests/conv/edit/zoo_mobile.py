@@ -78,7 +78,7 @@ def efficientnet():
 
 
 class Ghost(nn.Module):
-    """Han et al. 2020: cheap depthwise maps beside dear ones; what is too much is cut off."""
+    """Han et al. 2020: cheap depthwise layers make more maps; surplus maps are cut off."""
 
     def __init__(self, c_in, c_out, s=1):
         super().__init__()
@@ -259,7 +259,7 @@ def squeeze_excitation():
 
 @network((3, 16, 16))
 def channel_multiplier():
-    """Depthwise layers that give two maps for each channel (Chollet 2017)."""
+    """Depthwise layers with two output maps for each channel (Chollet 2017)."""
     deep = [nn.Conv2d(4, 8, 3, 1, 1, groups=4), nn.ReLU(), nn.Conv2d(8, 24, 3, 1, 1, groups=8)]
     return Net(nn.Sequential(conv_bn(3, 4), *deep, nn.BatchNorm2d(24), conv_bn(24, 8, 1)), 8)
 

@@ -237,7 +237,7 @@ class Covariance(nn.Module):
 
 @network((3, 16, 16))
 class Named(nn.Module):
-    """Gives a dictionary, with a tuple in it."""
+    """The output is a dictionary with a tuple in it."""
 
     def __init__(self):
         super().__init__()
