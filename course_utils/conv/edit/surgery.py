@@ -85,7 +85,7 @@ def _attempt(
     old, weight = draft.trace, draft.listed_name(parameter_name(edit.name, "weight"))
     scores = np.zeros(old.classes.max() + 1)
     if others_follow:
-        scores = class_scores(draft, old, weight, importance)
+        scores = class_scores(draft, weight, importance)
         _resize_coupled(draft, weight, edit.after["out_channels"], scores)
     if edit.changes("kernel_size"):
         size = edit.after["kernel_size"]  # the numbers still have the old channels

@@ -10,18 +10,19 @@ from torch import Tensor
 
 from course_utils.conv.edit.draft import Draft
 from course_utils.conv.edit.matching import Matching, Sources
-from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.conv.edit.trace import Axis
 from course_utils.core import CourseError
 
 Importance = str | Callable[[Tensor], Tensor]
 
 
-def class_scores(draft: Draft, trace: Trace, weight: str, importance: Importance) -> np.ndarray:
+def class_scores(draft: Draft, weight: str, importance: Importance) -> np.ndarray:
     """Return the importance of every class; 0 for those without a row of `weight`.
 
     Norms are added up over all layers that produce these channels, each relative to its mean, so
     that no layer decides alone (Fang et al. 2023, "DepGraph: Towards any structural pruning").
     """
+    trace = draft.trace
     own = np.unique(trace.axis_classes(Axis(weight, 0)))
     scores = np.zeros(trace.classes.max() + 1)
     for axis in trace.axes:
