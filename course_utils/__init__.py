@@ -1,4 +1,4 @@
-"""What the notebooks of the course import: rooms (subpackages), one for each kind of task.
+"""The package behind the notebooks: rooms (subpackages), one for each kind of task.
 
 Every room can be used without a notebook; only `course_utils.widgets` imports ipywidgets. Importing
 this package imports none of them.

@@ -26,7 +26,7 @@ from course_utils.conv.meta import blank, stand_ins, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField, windows_of
 from course_utils.conv.rules import WINDOW
 from course_utils.conv.window import together
-from course_utils.core import evaluation_mode
+from course_utils.core import evaluation_mode, shape_text
 
 if TYPE_CHECKING:
     import pandas
@@ -192,7 +192,7 @@ def _simple(value: Any) -> Any:
 
 
 def _times(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
+    return shape_text(shape)
 
 
 def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:

@@ -20,7 +20,7 @@ from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.receptive_field import ReceptiveField, receptive_field
 from course_utils.conv.rules import WINDOW
 from course_utils.conv.window import Size
-from course_utils.core import draw_default
+from course_utils.core import draw_default_weights
 
 INITIALISATIONS = ("default", "he", "xavier", "zeros", "mean", "identity")
 
@@ -146,7 +146,7 @@ def _initialise(layer: nn.Conv2d, scheme: str, seed: int) -> None:
         bias.zero_()
     match scheme:
         case "default":
-            draw_default(weight, bias, random)
+            draw_default_weights(weight, bias, random)
         case "he":
             nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=random)
         case "xavier":

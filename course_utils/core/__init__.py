@@ -13,7 +13,9 @@ __all__ = public_names(
         "errors": "CourseError expect_error whole_number",
         "files": "atomic_write load_checkpoint plain_state save_checkpoint",
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
-        "seeds": "draw_default mixed_seed private_random_numbers seed_layers seeded splitmix64",
-        "text": "decimal MINUS number power_of_ten product shape_text total",
+        "seeds": (
+            "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"
+        ),
+        "text": "decimal_text MINUS number_text power_of_ten product_text shape_text sum_text",
     },
 )

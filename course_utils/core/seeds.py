@@ -100,7 +100,7 @@ def seeded(make: Callable[[], Made], seed: int) -> Made:
         return make()
 
 
-def draw_default(weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
+def draw_default_weights(weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
     """Initialise the weight and the bias of a layer in place, as `nn.Conv2d` and `nn.Linear` do.
 
     Both are uniform within ±√(1 / n_in), with n_in the number of inputs of each output. PyTorch's

@@ -10,12 +10,12 @@ _LARGEST_DENOMINATOR = 16
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def number(value: float, decimals: int = 2) -> str:
+def number_text(value: float, decimals: int = 2) -> str:
     """Return `value` as a short text: "−3", "0.25", a fraction such as "1/9", or rounded.
 
     A fraction is used only where `decimals` digits are not exact.
 
-    >>> number(-3.0), number(0.25), number(1 / 9), number(0.1234)
+    >>> number_text(-3.0), number_text(0.25), number_text(1 / 9), number_text(0.1234)
     ('−3', '0.25', '1/9', '0.12')
     """
     rounded = round(value, decimals)
@@ -23,22 +23,24 @@ def number(value: float, decimals: int = 2) -> str:
         fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
         if abs(float(fraction) - value) < 1e-6 and abs(fraction) < 10:
             return str(fraction).replace("-", MINUS)
-    return decimal(value, decimals)
+    return decimal_text(value, decimals)
 
 
-def decimal(value: float, decimals: int = 2) -> str:
+def decimal_text(value: float, decimals: int = 2) -> str:
     """Return `value` rounded to `decimals` digits after the point, without zeros at the end."""
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text.replace("-", MINUS)
 
 
-def product(first: float, second: float) -> str:
+def product_text(first: float, second: float) -> str:
     """Return the product of two factors as text, not computed: "5·(−1)"."""
-    return "·".join(f"({n})" if n.startswith(MINUS) else n for n in map(number, (first, second)))
+    return "·".join(
+        f"({n})" if n.startswith(MINUS) else n for n in map(number_text, (first, second))
+    )
 
 
-def total(terms: list[str]) -> str:
+def sum_text(terms: list[str]) -> str:
     """Return the sum of terms with signs as text: "2 − 3 + 1" for ["2", "−3", "1"]."""
     text = terms[0]
     for term in terms[1:]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
-from course_utils.core import CourseError, draw_default, one_thread, power_of_ten
+from course_utils.core import CourseError, draw_default_weights, one_thread, power_of_ten
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -132,7 +132,7 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
         weight = torch.empty(layer.weight.shape)
         bias = None if layer.bias is None else torch.zeros(layer.bias.shape)
         if scheme == "default":
-            draw_default(weight, bias, g)
+            draw_default_weights(weight, bias, g)
         else:
             fill[scheme](weight)
         layer.weight.copy_(weight)

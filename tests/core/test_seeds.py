@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core import (
-    draw_default,
+    draw_default_weights,
     mixed_seed,
     private_random_numbers,
     seed_layers,
@@ -77,5 +77,5 @@ def test_default_weights_are_torchs(make):
         torch.manual_seed(3)
         torchs, ours = make(), make()
     with torch.no_grad():
-        draw_default(ours.weight, ours.bias, torch.Generator().manual_seed(3))
+        draw_default_weights(ours.weight, ours.bias, torch.Generator().manual_seed(3))
     assert torch.equal(ours.weight, torchs.weight) and torch.equal(ours.bias, torchs.bias)

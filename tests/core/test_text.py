@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core import decimal, number, power_of_ten, product, shape_text, total
+from course_utils.core import (
+    decimal_text,
+    number_text,
+    power_of_ten,
+    product_text,
+    shape_text,
+    sum_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,22 +33,22 @@ from course_utils.core import decimal, number, power_of_ten, product, shape_text
     ],
 )
 def test_numbers_are_written_as_short_as_they_can_be(value, text):
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 @settings(max_examples=50)
 @given(st.floats(-1e4, 1e4), st.integers(0, 3))
 def test_a_decimal_can_be_read_back(value, decimals):
-    text = decimal(value, decimals)
+    text = decimal_text(value, decimals)
     assert abs(float(text.replace("−", "-")) - value) <= 0.5 * 10**-decimals + 1e-9
     assert "-" not in text and not text.endswith(".")
 
 
 def test_products_and_sums_keep_their_signs():
-    assert product(5, -1) == "5·(−1)"
-    assert product(-0.5, 1 / 9) == "(−0.5)·1/9"
-    assert total(["2", "−3", "0"]) == "2 − 3 + 0"
-    assert total(["−1"]) == "−1"
+    assert product_text(5, -1) == "5·(−1)"
+    assert product_text(-0.5, 1 / 9) == "(−0.5)·1/9"
+    assert sum_text(["2", "−3", "0"]) == "2 − 3 + 0"
+    assert sum_text(["−1"]) == "−1"
 
 
 def test_powers_of_ten_are_plain_characters():

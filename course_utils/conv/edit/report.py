@@ -16,7 +16,7 @@ from course_utils.conv.edit.adapter import AdaptedConv2d
 from course_utils.conv.layer_table import LayerRow, layer_table
 from course_utils.conv.meta import tensors_in
 from course_utils.conv.receptive_field import ReceptiveField
-from course_utils.core import evaluation_mode
+from course_utils.core import evaluation_mode, shape_text
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
 ROUNDING = 1e-4  # of the largest output: what another order of additions may change
@@ -236,13 +236,13 @@ def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str
         new_shapes = {n: p.shape for n, p in new.named_parameters(recurse=False)}
         for n, p in old.named_parameters(recurse=False):
             if n in new_shapes and p.shape != new_shapes[n]:
-                yield n, *("×".join(map(str, s)) for s in (p.shape, new_shapes[n]))
+                yield n, *(shape_text(s) for s in (p.shape, new_shapes[n]))
 
 
 def _short(value: Any) -> str:
     if isinstance(value, tuple):
         same = len(set(value)) == 1
-        return str(value[0]) if same and len(value) != 2 else "×".join(map(str, value))
+        return str(value[0]) if same and len(value) != 2 else shape_text(value)
     return str(value)
 
 

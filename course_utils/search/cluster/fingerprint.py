@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, shape_text
 from course_utils.data import Dataset
 from course_utils.search.objective import Objective
 
@@ -60,7 +60,7 @@ def _shapes(model: nn.Module) -> Shapes:
 
 
 def _summary(data: Dataset) -> str:
-    size = "×".join(map(str, data.image_shape))
+    size = shape_text(data.image_shape)
     return (
         f"{data.name}: {len(data.train):,} training and {len(data.validation):,} validation "
         f"pictures of {size}, {len(data.classes)} classes"
@@ -73,7 +73,7 @@ def _first_difference(theirs: Shapes, mine: Shapes) -> tuple[str, str] | None:
     def shown(shapes: Shapes, name: str) -> str:
         if name not in shapes:
             return f"no {name}"
-        return f"{name}: " + ("×".join(map(str, shapes[name] or ())) or "a number")
+        return f"{name}: " + (shape_text(shapes[name]) if shapes[name] else "a number")
 
     for name in {**theirs, **mine}:
         both = name in theirs and name in mine

@@ -20,7 +20,7 @@ from course_utils.conv import (
     sobel,
     window_rules,
 )
-from course_utils.core import CourseError, decimal, product, total
+from course_utils.core import CourseError, decimal_text, product_text, sum_text
 from course_utils.widgets.convolution_stepper import picture as stepper_picture
 from course_utils.widgets.convolution_stepper.picture import View
 from course_utils.widgets.panel import Panel, choice, int_slider
@@ -148,15 +148,16 @@ class ConvolutionStepper(Panel):
     def describe(self, result: View) -> str:
         step, flipped = result.step, result.flipped
         values = zip(step.patch.flatten().tolist(), step.kernel.flatten().tolist(), strict=True)
-        terms = [product(value, weight) for value, weight in values]
+        terms = [product_text(value, weight) for value, weight in values]
         rest = len(terms) - _TERMS_IN_WORDS
         more = f" + … ({rest} more)" if rest > 0 else ""
         rows, columns = result.correlation.output.shape
         last = len(result.correlation) - 1
         return (
             f"window {result.position} of 0…{last} (row {step.row}, column {step.col}): "
-            f"cross-correlation = {total(terms[:_TERMS_IN_WORDS])}{more} = {decimal(step.sum)}; "
-            f"true convolution (kernel turned) = {decimal(flipped.sum)}; "
+            f"cross-correlation = {sum_text(terms[:_TERMS_IN_WORDS])}{more} "
+            f"= {decimal_text(step.sum)}; "
+            f"true convolution (kernel turned) = {decimal_text(flipped.sum)}; "
             f"output {rows} × {columns}"
         )
 

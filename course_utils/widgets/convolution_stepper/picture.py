@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from course_utils.conv import SlidingSteps, WindowStep
-from course_utils.core import MINUS, decimal, number, total
+from course_utils.core import MINUS, decimal_text, number_text, sum_text
 from course_utils.plots import Canvas
 from course_utils.plots import canvas as pictures
 
@@ -239,12 +239,12 @@ def _sum_lines(step: WindowStep, width: int, room: int) -> list[str]:
     values = step.products.flatten().tolist()
     if len(values) > 9:
         values = [value for value in values if value] or [0.0]
-    words = total([number(value) for value in values]).split(" ")
+    words = sum_text([number_text(value) for value in values]).split(" ")
     lines = _lines(words, max(width, 150), 12)
     while len(lines) > max(room - 1, 1):
         words = [*words[: -2 if words[-1] == "…" else -1], "…"]
         lines = _lines(words, max(width, 150), 12)
-    return [*lines, f"= {decimal(step.sum)}"]
+    return [*lines, f"= {decimal_text(step.sum)}"]
 
 
 def _draw_products(
@@ -305,13 +305,13 @@ def _letter_size(cell: int) -> int:
 
 def _cell_number(value: Tensor | float) -> str:
     """Write `number` with a shorter minus, because a cell is narrow."""
-    return number(float(value)).replace(MINUS, "–")
+    return number_text(float(value)).replace(MINUS, "–")
 
 
 def _fitting(value: float, width: int, size: int, exact: bool = True) -> str:
     """Return the most exact text of `value` that fits in `width` pixels."""
-    texts = [number(value)] if exact else []
-    texts += [decimal(value, decimals) for decimals in (2, 1, 0)]
+    texts = [number_text(value)] if exact else []
+    texts += [decimal_text(value, decimals) for decimals in (2, 1, 0)]
     texts = [text.replace(MINUS, "–") for text in texts]
     return next((text for text in texts if pictures.text_width(text, size) <= width), "…")
 

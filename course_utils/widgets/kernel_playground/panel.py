@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from course_utils.conv import PRESETS, filter_image, is_signed
-from course_utils.core import CourseError, decimal, number
+from course_utils.core import CourseError, decimal_text, number_text
 from course_utils.plots import canvas as pictures
 from course_utils.widgets.kernel_playground.kernel_grid import SIZES, KernelGrid
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
@@ -58,8 +58,9 @@ def meaning_of_sum(kernel: Tensor) -> str:
     if abs(total - 1) < 1e-4:
         return "the numbers sum to 1: an even area keeps its brightness"
     if total < 0:
-        return f"the numbers sum to {decimal(total)}, below 0: what is bright becomes dark"
-    return f"the numbers sum to {decimal(total)}: an even area becomes {total:.3g} times as bright"
+        return f"the numbers sum to {decimal_text(total)}, below 0: what is bright becomes dark"
+    brighter = f"an even area becomes {total:.3g} times as bright"
+    return f"the numbers sum to {decimal_text(total)}: {brighter}"
 
 
 def draw(filtered: Filtered) -> bytes:
@@ -103,12 +104,15 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
     cell = _KERNEL // size
     if size <= max(SIZES):
         letters = 13 if size <= 3 else 11
-        texts = [[number(value).replace("−", "–") for value in row] for row in kernel.tolist()]
+        texts = [[number_text(value).replace("−", "–") for value in row] for row in kernel.tolist()]
         canvas.table(grounds, texts, left, _TOP, (cell, cell), letters)
     else:
         canvas.table(grounds, [[""] * size] * size, left, _TOP, (cell, cell))
     y = _TOP + size * cell + 10
-    for line in (f"sum {decimal(kernel.sum().item())}", f"largest {decimal(kernel.max().item())}"):
+    for line in (
+        f"sum {decimal_text(kernel.sum().item())}",
+        f"largest {decimal_text(kernel.max().item())}",
+    ):
         canvas.text(line, left, y, 12)
         y += 17
 
@@ -211,7 +215,10 @@ class KernelPlayground(Panel):
 
     def describe(self, result: Filtered) -> str:
         size = len(result.kernel)
-        low, high = decimal(result.result.min().item(), 0), decimal(result.result.max().item(), 0)
+        low, high = (
+            decimal_text(result.result.min().item(), 0),
+            decimal_text(result.result.max().item(), 0),
+        )
         preset = self.controls["preset"].value
         return (
             f"{preset}, {size} × {size}. {result.text + ' ' if result.text else ''}"

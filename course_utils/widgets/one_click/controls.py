@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
+from course_utils.core import shape_text
 from course_utils.widgets.one_click.drawing import WIDTH, Place
 from course_utils.widgets.one_click.edit_result import FOLLOWS
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
@@ -139,4 +140,4 @@ def _place_for(value: Any, values: Sequence[Any]) -> int:
 def _label(value: Any) -> str:
     if value == FOLLOWS:
         return "follows"  # there is no space for a longer text
-    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shape_text(value) if isinstance(value, tuple) else str(value)

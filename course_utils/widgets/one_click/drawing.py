@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from course_utils.core import shape_text
 from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE
 from course_utils.plots import canvas as pictures
 from course_utils.widgets.one_click.edit_result import EditResult
@@ -137,7 +138,7 @@ class Drawing:
     def _write(self, canvas: pictures.Canvas, cell: Place, old: Block, new: Block) -> None:
         """Write name, channels and size below a block, if they fit; changes are bold."""
         x, y = cell.left + cell.width / 2, cell.top + self._style.tallest + 16
-        size = "×".join(map(str, new.size)) if new.size else ""
+        size = shape_text(new.size) if new.size else ""
         channels, resized = new.channels != old.channels, new.size != old.size
         if self._style.says == "name":
             name = fitting(cell.layer or "picture", cell.width - 8, 11, bold=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from course_utils.conv import simple_settings
-from course_utils.core import power_of_ten
+from course_utils.core import power_of_ten, shape_text
 from course_utils.widgets.one_click.brief_training import training_size
 from course_utils.widgets.one_click.edit_result import Edit, EditResult
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
@@ -188,7 +188,7 @@ def _literal(value: Any) -> str:
 
 
 def _by(size: tuple[int, ...]) -> str:
-    return "×".join(map(str, size))
+    return shape_text(size)
 
 
 def _short(value: Any) -> str:
