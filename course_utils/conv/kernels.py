@@ -188,11 +188,7 @@ PRESETS: dict[str, Preset] = {
             lambda: laplacian(4),
             "Responds to lines, corners and noise: the second derivative.",
         ),
-        Preset(
-            "Laplacian 8",
-            lambda: laplacian(8),
-            "The same with the diagonal neighbours.",
-        ),
+        Preset("Laplacian 8", lambda: laplacian(8), "The same with the diagonal neighbours."),
         Preset("emboss", emboss, "Lights the picture from the upper left, like a relief."),
         Preset(
             "Gabor",

@@ -16,7 +16,7 @@ TOP, LEFT, MIRRORED, ROW, COLUMN = range(5)
 @st.composite
 def batches(draw):
     """Random pictures of 1 to 255, so that only the frame and the hole are 0."""
-    shape = (draw(st.integers(1, 6)), draw(st.integers(1, 3)), draw(SIZES), draw(SIZES))
+    shape = (draw(st.integers(0, 6)), draw(st.integers(1, 3)), draw(SIZES), draw(SIZES))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
     return torch.randint(1, 256, shape, generator=generator, dtype=torch.uint8)
 
@@ -39,35 +39,23 @@ def test_every_picture_is_the_crop_mirror_and_hole_that_was_drawn(
         padded = F.pad(image, (pad_crop,) * 4)
         top, left = choice[TOP], choice[LEFT]
         expected = padded[:, top : top + height, left : left + width].clone()
-        if augment.cutout:
-            first_row = choice[ROW] - augment.cutout // 2
-            first_column = choice[COLUMN] - augment.cutout // 2
-            expected[
-                :,
-                max(first_row, 0) : first_row + augment.cutout,
-                max(first_column, 0) : first_column + augment.cutout,
-            ] = 0
+        first, end = -(augment.cutout // 2), (augment.cutout + 1) // 2  # from the hole's centre
+        rows, columns = (slice(max(at + first, 0), at + end) for at in choice[ROW:])
+        expected[:, rows, columns] = 0
         assert torch.equal(result, expected)
 
 
 @settings(max_examples=25)
-@given(batches(), st.integers(0, 4), st.booleans(), st.integers(0, 99))
-def test_a_call_is_draw_and_apply_and_leaves_its_input_alone(images, pad_crop, flip, seed):
+@given(batches(), st.integers(0, 4), st.booleans(), st.integers(0, 1), st.integers(0, 99))
+def test_a_call_is_draw_and_apply_and_leaves_its_input_alone(images, pad_crop, flip, cutout, seed):
     before = images.clone()
-    augment = Augment(pad_crop, flip, cutout=1)
+    augment = Augment(pad_crop, flip, cutout)
     out = augment(images, generator(seed))
     choices = augment.draw(len(images), tuple(images.shape[2:]), generator(seed))
     assert torch.equal(out, augment.apply(images, choices))
     assert (out.shape, out.dtype, out.device) == (images.shape, images.dtype, images.device)
     out.zero_()
     assert torch.equal(images, before)
-
-
-def test_no_augmentation_gives_a_copy():
-    images = torch.full((2, 1, 4, 4), 7, dtype=torch.uint8)
-    out = Augment()(images, generator())
-    assert torch.equal(out, images)
-    assert out.data_ptr() != images.data_ptr()
 
 
 @settings(max_examples=25)
@@ -110,20 +98,11 @@ def test_switching_one_augmentation_leaves_the_others_as_they_were():
     assert draw(Augment(cutout=3))[:, :ROW].count_nonzero() == 0
 
 
-@settings(max_examples=10)
-@given(st.integers(0, 2**32 - 1))
-def test_the_same_seed_gives_the_same_pictures(seed):
+def test_the_same_seed_gives_the_same_pictures():
     images = torch.randint(0, 256, (16, 3, 8, 8), generator=generator(1), dtype=torch.uint8)
     augment = Augment(pad_crop=2, flip=True, cutout=4)
-    first = augment(images, generator(seed))
-    assert torch.equal(first, augment(images, generator(seed)))
-    assert not torch.equal(first, augment(images, generator(seed ^ 1)))
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_batch_of_none_or_one(count):
-    images = torch.zeros(count, 1, 4, 4, dtype=torch.uint8)
-    assert Augment(1, True, 2)(images, generator()).shape == images.shape
+    first, again, other = (augment(images, generator(seed)) for seed in (5, 5, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_any_memory_layout():
@@ -137,15 +116,6 @@ def test_any_memory_layout():
         assert torch.equal(augment(same, generator()), expected)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpu_gives_the_same_pictures():
-    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
-    augment = Augment(pad_crop=4, flip=True, cutout=8)
-    on_gpu = augment(images.cuda(), generator())
-    assert on_gpu.is_cuda
-    assert torch.equal(on_gpu.cpu(), augment(images, generator()))
-
-
 @pytest.mark.parametrize(
     "setting", [{"pad_crop": -1}, {"pad_crop": 1.5}, {"cutout": -2}, {"cutout": True}]
 )
@@ -154,12 +124,14 @@ def test_impossible_settings_are_named(setting):
         Augment(**setting)
 
 
-def test_a_hole_larger_than_the_picture_is_refused():
-    with pytest.raises(CourseError, match=r"cutout=29 is larger than the picture \(28×32\)"):
-        Augment(cutout=29)(torch.zeros(1, 1, 28, 32, dtype=torch.uint8), generator())
-
-
-@pytest.mark.parametrize("images", [torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4).byte()])
-def test_other_tensors_are_refused(images):
-    with pytest.raises(CourseError, match="takes uint8 pictures"):
-        Augment(flip=True)(images, generator())
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (torch.zeros(1, 1, 28, 32).byte(), r"cutout=29 is larger than the picture \(28×32\)"),
+        (torch.zeros(2, 1, 32, 32), "takes uint8 pictures"),
+        (torch.zeros(1, 32, 32).byte(), "takes uint8 pictures"),
+    ],
+)
+def test_other_tensors_are_refused(images, text):
+    with pytest.raises(CourseError, match=text):
+        Augment(cutout=29)(images, generator())

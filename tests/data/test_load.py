@@ -34,11 +34,7 @@ def folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
 def test_the_shipped_set():
     data = load_dataset("fashion-mnist")
     assert data.source == "shipped"
-    assert str(data) == repr(data)
-    assert str(data) == (
-        "Fashion-MNIST: 9,000 training, 1,000 validation and 2,000 test pictures of 1×28×28, "
-        "10 classes"
-    )
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [9000, 1000, 2000]
     assert data.image_shape == (1, 28, 28)
     assert data.classes[9] == "Ankle boot"
     assert data.train.images.is_contiguous()
@@ -67,16 +63,24 @@ def test_no_validation_part():
     assert data.validation.images.shape == (0, 1, 28, 28)
 
 
-@pytest.mark.parametrize("share", [1.0, -0.1, 1, float("nan"), True])
-def test_impossible_shares(share):
-    with pytest.raises(DataError, match="share from 0 to below 1"):
-        load_dataset("fashion-mnist", validation=share)
-
-
-@pytest.mark.parametrize("settings", [{"validation": 1e-6}, {"validation": 0.9999}, {"seed": -1}])
-def test_splits_that_scikit_learn_refuses(settings):
-    with pytest.raises(DataError, match="cannot be set aside"):
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [({"validation": share}, "from 0 to below 1") for share in (1.0, -0.1, 1, float("nan"), True)]
+    + [
+        ({"validation": 1e-6}, "cannot be set aside"),
+        ({"validation": 0.9999}, "cannot be set aside"),
+        ({"seed": -1}, "cannot be set aside"),
+    ],
+)
+def test_impossible_splits(settings, text):
+    with pytest.raises(DataError, match=text):
         load_dataset("fashion-mnist", **settings)
+
+
+def test_a_class_with_one_picture_cannot_be_split(folders):
+    save(folders[0] / "pets.npz", train_labels=np.array([3] + [0] * 39, np.uint8))
+    with pytest.raises(DataError, match="cannot be set aside"):
+        load_dataset("pets")
 
 
 # The search
@@ -92,12 +96,8 @@ def test_the_readers_folder_comes_first_then_the_cache(folders):
     assert str(data) == "pets: 72 training, 8 validation and 8 test pictures of 1×5×5, 4 classes"
     (own / "fashion_mnist_small.npz").write_bytes(SHIPPED.read_bytes())
     assert load_dataset("fashion-mnist").source == "COURSE_DATA_DIR"
-
-
-def test_a_damaged_file_is_not_passed_over(folders):
-    own, _ = folders
     (own / "fashion_mnist_small.npz").write_bytes(SHIPPED.read_bytes()[:100_000])
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="damaged"):  # it is not passed over
         load_dataset("fashion-mnist")
 
 
@@ -116,18 +116,13 @@ def test_a_folder_that_is_not_there_is_passed_over_but_named(monkeypatch, tmp_pa
         ("fashion_mnist", "'fashion-mnist'"),
         ("FashionMNIST", "'fashion-mnist'"),
         ("pats", "'pets'"),
+        ("xyzzy", "'pets', 'fashion-mnist', 'cifar10'"),
     ],
 )
-def test_close_names_are_offered(folders, name, meant):
+def test_close_names_are_offered_or_all(folders, name, meant):
     save(folders[0] / "pets.npz")
-    with pytest.raises(DataError, match=f"no data set '{name}'; did you mean {meant}"):
+    with pytest.raises(DataError, match=f"no data set '{name}'; (did you mean|there are) {meant}"):
         load_dataset(name)
-
-
-def test_without_a_close_name_all_are_listed(folders):
-    save(folders[1] / "pets.npz")
-    with pytest.raises(DataError, match="there are 'pets', 'fashion-mnist', 'cifar10'"):
-        load_dataset("xyzzy")
 
 
 @pytest.mark.parametrize("name", ["../pets", "/etc/passwd", "", "a/b", "a\\b", ".hidden", None, 3])
@@ -140,9 +135,6 @@ def test_a_missing_cifar10_says_what_to_do(folders):
     with pytest.raises(DataError, match=r"CIFAR-10 is not on this computer.*download=True"):
         load_dataset("cifar10")
     assert not [path for folder in folders for path in folder.iterdir()]
-
-
-def test_other_names_cannot_be_downloaded():
     with pytest.raises(DataError, match="Only 'cifar10' can be downloaded"):
         load_dataset("pets", download=True)
 
@@ -187,30 +179,22 @@ def small_cifar10(monkeypatch) -> None:
     """Let CIFAR-10 have a hundredth of its pictures: 60,000 black ones take seconds."""
     known = data_module._KNOWN["cifar10"]
     assert known.per_class == (5000, 1000)
-    monkeypatch.setitem(
-        data_module._KNOWN, "cifar10", dataclasses.replace(known, per_class=(50, 10))
-    )
+    small = dataclasses.replace(known, per_class=(50, 10))
+    monkeypatch.setitem(data_module._KNOWN, "cifar10", small)
 
 
-def cifar10_arrays(per_class: tuple[int, int] = (50, 10), size: int = 32) -> dict:
-    """Black pictures in the shape and number of CIFAR-10."""
+def cifar10_arrays(per_class: tuple[int, int] = (50, 10), size: int = 32, **changes) -> dict:
+    """Return black pictures in the shape and number of CIFAR-10, with some arrays replaced."""
     content = {"classes": np.array(data_module._KNOWN["cifar10"].classes)}
     for part, count in zip(("train", "test"), per_class, strict=True):
         content[f"{part}_labels"] = np.repeat(np.arange(10, dtype=np.uint8), count)
         content[f"{part}_images"] = np.zeros((count * 10, size, size, 3), np.uint8)
-    return content
+    return content | changes
 
 
 def test_a_file_in_the_shape_of_cifar10_is_accepted(folders, small_cifar10):
     np.savez(folders[0] / "cifar10.npz", **cifar10_arrays())
-    assert str(load_dataset("cifar10")) == (
-        "CIFAR-10: 450 training, 50 validation and 100 test pictures of 3×32×32, 10 classes"
-    )
-
-
-def uneven(content: dict) -> dict:
-    content["train_labels"][0] = 1
-    return content
+    assert str(load_dataset("cifar10")).startswith("CIFAR-10: 450 training, 50 validation")
 
 
 @pytest.mark.parametrize(
@@ -218,21 +202,13 @@ def uneven(content: dict) -> dict:
     [
         (lambda: dict(np.load(SHIPPED)), "pictures are 1×28×28, but CIFAR-10 has 3×32×32"),
         (lambda: cifar10_arrays((20, 10)), "has 200 training and 100 test pictures"),
-        (lambda: uneven(cifar10_arrays()), "same number of every class"),
+        (lambda: cifar10_arrays(train_labels=np.arange(500) % 9), "same number of every class"),
         (lambda: cifar10_arrays(size=28), "pictures are 3×28×28"),
-        (
-            lambda: {
-                **cifar10_arrays(),
-                "classes": np.array([f"class {i}" for i in range(10)]),
-            },
-            "its classes are class 0, class 1",
-        ),
+        (lambda: cifar10_arrays(classes=np.array([*"abcdefghij"])), "its classes are a, b"),
     ],
     ids=["Fashion-MNIST", "fewer", "uneven", "smaller", "other classes"],
 )
-def test_another_data_set_under_the_name_of_cifar10_is_refused(
-    folders, small_cifar10, content, text
-):
+def test_another_data_set_named_cifar10_is_refused(folders, small_cifar10, content, text):
     path = folders[0] / "cifar10.npz"
     np.savez(path, **content())
     before = path.stat()
@@ -254,9 +230,3 @@ def test_the_real_cifar10(monkeypatch):
     for channel, (mean, std) in enumerate([(0.491, 0.247), (0.482, 0.243), (0.447, 0.262)]):
         assert abs(data.mean[channel] - mean) < 0.002
         assert abs(data.std[channel] - std) < 0.002
-
-
-def test_a_class_with_one_picture_cannot_be_split(folders):
-    save(folders[0] / "pets.npz", train_labels=np.array([3] + [0] * 39, np.uint8))
-    with pytest.raises(DataError, match="cannot be set aside"):
-        load_dataset("pets")
