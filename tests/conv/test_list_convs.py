@@ -43,22 +43,13 @@ def test_with_an_input_rows_stand_in_the_order_of_the_calls():
     batch = torch.zeros(2, 1, 32, 32)
     frame = list_convs(Backwards(), batch).set_index("layer")
     assert list(frame.index) == ["first", "twice", "last", "idle"]
-    assert frame["output shape"].tolist() == [
-        "2×6×32×32",
-        "2×6×16×16, 2×6×8×8",
-        "2×4×6×2",
-        "not called",
-    ]
+    shapes = ["2×6×32×32", "2×6×16×16, 2×6×8×8", "2×4×6×2", "not called"]
+    assert frame["output shape"].tolist() == shapes
     known = {row.name: row.multiply_adds for row in layer_table(Backwards(), batch)}
     costs = frame["multiply-adds"]
     assert costs["first"] == known["first"] and costs["last"] == known["last"]
     assert costs["twice"] == (16 * 16 + 8 * 8) * 6 * 6 * 9  # both calls
     assert costs["idle"] is pandas.NA
-
-
-def test_whole_numbers_stay_whole_numbers():
-    frame = list_convs(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 3)))
-    assert all(frame[name].dtype.kind == "i" for name in (*SETTINGS, "parameters"))
 
 
 def test_a_shared_layer_is_one_row_and_shared_weights_count_once():
@@ -67,16 +58,14 @@ def test_a_shared_layer_is_one_row_and_shared_weights_count_once():
     frame = list_convs(nn.Sequential(conv, conv, tied))
     assert frame["layer"].tolist() == ["0", "2"]
     assert frame["parameters"].tolist() == [36, 0]
+    assert all(frame[name].dtype.kind == "i" for name in (*SETTINGS, "parameters"))
 
 
-def test_weights_behind_a_parametrisation_count():
+def test_parameters_of_a_parametrisation_count_and_those_of_a_lazy_layer_are_unknown():
     conv = weight_norm(nn.Conv2d(2, 4, 3))
     frame = list_convs(nn.Sequential(conv), torch.zeros(1, 2, 5, 5))
     assert frame["parameters"].tolist() == [4 * 2 * 9 + 4 + 4]  # directions, lengths and biases
     assert frame["output shape"].tolist() == ["1×4×3×3"]
-
-
-def test_a_lazy_layer_has_no_parameters_yet():
     (count,) = list_convs(nn.Sequential(nn.LazyConv2d(4, 3)))["parameters"]
     assert count is pandas.NA
 

@@ -15,9 +15,9 @@ def picture(channels: int = 1, size: int = 28) -> torch.Tensor:
     return torch.rand(channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def trained(*arguments, **keywords) -> nn.Conv2d:
+def trained(*arguments, seed: int = 1, **keywords) -> nn.Conv2d:
     with torch.random.fork_rng():
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         return nn.Conv2d(*arguments, **keywords)
 
 
@@ -39,9 +39,7 @@ def test_default_weights_are_pytorchs_own_and_its_random_state_stays():
     before = torch.get_rng_state()
     result = build_and_run(ConvSettings(), picture(), seed=5)
     assert torch.equal(before, torch.get_rng_state())
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        layer = nn.Conv2d(1, 16, 3, padding=1)
+    layer = trained(1, 16, 3, seed=5)
     assert torch.equal(result.weight, layer.weight) and torch.equal(result.layer.bias, layer.bias)
 
 
@@ -51,16 +49,11 @@ def test_initialisations_are_seeded(scheme):
     first, again, other = (build_and_run(setting, picture(4), seed=s) for s in (0, 0, 1))
     assert torch.equal(first.maps, again.maps)
     assert torch.equal(first.maps, other.maps) == (scheme in ("zeros", "mean", "identity"))
-    n_in = 2 * 9
-    expected = {
-        "default": (1 / 3 / n_in) ** 0.5,
-        "he": (2 / n_in) ** 0.5,
-        "zeros": 0.0,
-        "mean": 0.0,
-    }
-    expected["xavier"] = (2 / (n_in + 64 * 9)) ** 0.5
-    if scheme in expected:
-        assert first.weight.std().item() == pytest.approx(expected[scheme], rel=0.1, abs=1e-8)
+    n_in, n_out = 2 * 9, 64 * 9
+    variances = {"default": 1 / 3 / n_in, "he": 2 / n_in, "xavier": 2 / (n_in + n_out)}
+    if scheme != "identity":
+        deviation = variances.get(scheme, 0) ** 0.5
+        assert first.weight.std().item() == pytest.approx(deviation, rel=0.1, abs=1e-8)
 
 
 def test_mean_and_identity():
@@ -94,14 +87,12 @@ def test_the_trained_layer_itself():
     assert layer.weight.abs().min() > 0  # a copy, not the layer's own
 
 
-@pytest.mark.parametrize("size", [4, 5, (3, 7), 9])
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
-def test_a_larger_kernel_gives_the_same_maps(size):
+def test_a_larger_kernel_gives_the_same_maps():
     layer, image = trained(1, 4, 3, padding="same"), picture()
-    setting = ConvSettings(1, 4, size, padding="same")
-    result = build_and_run(setting, image, layer)
-    assert torch.allclose(result.maps, maps_of(layer, image), atol=1e-6)
-    assert result.trained_kernels_kept == 4
+    for size in (4, 5, (3, 7), 9):
+        result = build_and_run(ConvSettings(1, 4, size, padding="same"), image, layer)
+        assert torch.allclose(result.maps, maps_of(layer, image), atol=1e-6)
+        assert result.trained_kernels_kept == 4
 
 
 def test_a_smaller_kernel_is_cut_out_of_the_middle():
@@ -113,25 +104,18 @@ def test_a_smaller_kernel_is_cut_out_of_the_middle():
     assert torch.equal(mixed.weight[:, :, 1:6], layer.weight[:, :, :, 2:3])
 
 
-def test_more_kernels_and_fewer():
-    layer, image = trained(1, 4, 3), picture()
-    more = build_and_run(ConvSettings(1, 6), image, layer, seed=3)
-    fresh = build_and_run(ConvSettings(1, 6), image, seed=3)
-    assert torch.equal(more.weight[:4], layer.weight) and more.trained_kernels_kept == 4
-    assert torch.equal(more.weight[4:], fresh.weight[4:])
-    assert torch.equal(more.layer.bias[4:], fresh.layer.bias[4:])
-    fewer = build_and_run(ConvSettings(1, 2), image, layer)
-    assert torch.equal(fewer.weight, layer.weight[:2]) and fewer.trained_kernels_kept == 2
-
-
-def test_more_channels_and_fewer():
+def test_more_kernels_and_channels_and_fewer():
     layer, image = trained(2, 4, 3), picture(3)
-    more = build_and_run(ConvSettings(3, 4), image, layer, seed=3)
-    fresh = build_and_run(ConvSettings(3, 4), image, seed=3)
-    assert torch.equal(more.weight[:, :2], layer.weight) and more.trained_kernels_kept == 4
+    more = build_and_run(ConvSettings(3, 6), image, layer, seed=3)
+    fresh = build_and_run(ConvSettings(3, 6), image, seed=3)
+    assert torch.equal(more.weight[:4, :2], layer.weight) and more.trained_kernels_kept == 4
+    assert torch.equal(more.weight[4:], fresh.weight[4:])
     assert torch.equal(more.weight[:, 2:], fresh.weight[:, 2:])
-    fewer = build_and_run(ConvSettings(1, 4), image, layer)
-    assert torch.equal(fewer.weight, layer.weight[:, :1]) and fewer.trained_kernels_kept == 0
+    assert torch.equal(more.layer.bias[4:], fresh.layer.bias[4:])
+    fewer = build_and_run(ConvSettings(2, 2), image, layer)
+    assert torch.equal(fewer.weight, layer.weight[:2]) and fewer.trained_kernels_kept == 2
+    narrow = build_and_run(ConvSettings(1, 4), image, layer)
+    assert torch.equal(narrow.weight, layer.weight[:, :1]) and narrow.trained_kernels_kept == 0
 
 
 def test_groups_keep_their_block_and_one_group_the_function():
@@ -170,7 +154,6 @@ def test_bias():
     st.sampled_from([None, (1, 6, 3, 1), (4, 6, 5, 2), (3, 9, 2, 3)]),
 )
 def test_any_setting_gives_maps_or_a_way_out(setting, old):
-    """For all positions of the sliders, with and without a trained layer."""
     layer = old and trained(*old[:3], groups=old[3])
     try:
         result = build_and_run(setting, picture(4, 8), layer)

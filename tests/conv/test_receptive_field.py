@@ -56,9 +56,6 @@ def test_stacks_that_the_course_names():
     assert rf.receptive_field([(3, 1, 1)] * 3).size == rf.receptive_field([(7,)]).size == 7
     assert rf.receptive_field([]) == rf.ReceptiveField(1, 1, 0)
     assert rf.receptive_field([((3, 5),)]).size == (3, 5)
-
-
-def test_start_and_centre():
     field = rf.receptive_field([(3, 2, 1, 1)])
     assert (field.size, field.jump, field.start, field.centre) == (3, 2, -1, 0)
     assert rf.ReceptiveField(4, 1, (0, 2)).centre == (1.5, 3.5)
@@ -66,9 +63,8 @@ def test_start_and_centre():
 
 
 def test_modules_and_vgg16_as_published():
-    blocks = [2, 2, 3, 3, 3]
     layers = []
-    for convs in blocks:
+    for convs in (2, 2, 3, 3, 3):
         for _ in range(convs):
             layers += [nn.LazyConv2d(4, 3, padding="same"), nn.BatchNorm2d(4), nn.ReLU()]
         layers.append(nn.MaxPool2d(2))

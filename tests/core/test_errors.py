@@ -6,18 +6,11 @@ import pytest
 from course_utils.core import CourseError, expect_error, whole_number
 
 
-def test_expect_error_prints_the_first_line_of_other_errors(capsys):
-    with expect_error(RuntimeError):
-        raise RuntimeError("first line\nsecond line")
-    with expect_error(RuntimeError):
-        raise RuntimeError
-    assert capsys.readouterr().out == "RuntimeError: first line\nRuntimeError: \n"
-
-
-def test_expect_error_prints_the_whole_text_written_for_the_reader(capsys):
-    with expect_error(ValueError):
-        raise CourseError("first line\nsecond line")
-    assert capsys.readouterr().out == "CourseError: first line\nsecond line\n"
+def test_expect_error_prints_the_first_line_or_the_whole_text_for_the_reader(capsys):
+    for error in (RuntimeError("one\ntwo"), RuntimeError(), CourseError("one\ntwo")):
+        with expect_error(type(error)):
+            raise error
+    assert capsys.readouterr().out == "RuntimeError: one\nRuntimeError: \nCourseError: one\ntwo\n"
 
 
 def test_expect_error_needs_an_error_of_its_kind():
@@ -27,10 +20,11 @@ def test_expect_error_needs_an_error_of_its_kind():
         raise KeyError("another")
 
 
-@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
-def test_a_whole_number_becomes_an_int(value):
-    number = whole_number("steps", value, 3, 3)
-    assert number == 3 and type(number) is int
+def test_a_whole_number_becomes_an_int():
+    for value in (3, np.int64(3), np.uint8(3)):
+        number = whole_number("steps", value, 3, 3)
+        assert number == 3 and type(number) is int
+    assert whole_number("steps", 10**9, 3) == 10**9
 
 
 @pytest.mark.parametrize("value", [2, 6, 3.0, True, None, "3", float("nan")])
@@ -39,10 +33,9 @@ def test_other_values_are_refused_with_the_range(value):
         whole_number("steps", value, 3, 5)
 
 
-def test_a_range_can_be_open_and_the_error_special():
+def test_the_range_can_be_open_and_the_error_special():
     class OwnError(CourseError):
         pass
 
-    assert whole_number("steps", 10**9, 3) == 10**9
     with pytest.raises(OwnError, match=r"steps=1.* 3 up"):
         whole_number("steps", 1, 3, error=OwnError)

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.core import (
-    CourseError,
-    atomic_write,
-    load_checkpoint,
-    plain_state,
-    save_checkpoint,
-)
+from course_utils import core
+from course_utils.core import CourseError, atomic_write, load_checkpoint, save_checkpoint
 from course_utils.data import write_npz
 from course_utils.experiments import save_results
 from tests.toys import stripes
@@ -52,21 +47,15 @@ def test_only_with_sync_the_disk_is_waited_for_and_before_the_file_appears(tmp_p
     assert seen == [False]
 
 
-def save_toy_results(path):
-    save_results(path.stem, [{"a": 1}], command="make it", folder=path.parent)
-
-
 @pytest.mark.parametrize(
     ("name", "save", "error"),
     [
         ("a.pt", lambda path: save_checkpoint(path, {"n": 1}), CourseError),
         ("a.npz", lambda path: write_npz(path, stripes(6), stripes(3)), OSError),
-        ("a.json", save_toy_results, OSError),
+        ("a.json", lambda p: save_results("a", [{"n": 1}], command="", folder=p.parent), OSError),
     ],
 )
-def test_all_that_the_course_saves_is_whole_or_the_old_file(
-    tmp_path, monkeypatch, name, save, error
-):
+def test_what_the_course_saves_is_whole_or_the_old_file(tmp_path, monkeypatch, name, save, error):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -82,9 +71,9 @@ def test_all_that_the_course_saves_is_whole_or_the_old_file(
 
 def test_saves_and_loads(tmp_path):
     path = tmp_path / "new" / "a.pt"
-    save_checkpoint(path, {"weights": torch.arange(3.0), "name": "x"})
+    save_checkpoint(path, {"weights": torch.ones(1), "name": "x"})
     content = load_checkpoint(path, {"weights": torch.Tensor, "name": str})
-    assert content["weights"].tolist() == [0.0, 1.0, 2.0] and content["name"] == "x"
+    assert content == {"weights": torch.ones(1), "name": "x"}
 
 
 def test_files_that_are_missing_damaged_or_lack_an_entry(tmp_path):
@@ -109,14 +98,9 @@ def test_plain_keeps_numbers_and_drops_code(tmp_path):
         "ordered": OrderedDict(a=torch.ones(1)),
         7: {"text": np.str_("x"), "set": {1}},
     }
-    plain = plain_state(state)
-    assert plain == {
-        "numbers": [0.5, 2, True, None, None],
-        "pair": (1, 0.25),
-        "milestones": Counter({30: 2}),
-        "ordered": OrderedDict(a=torch.ones(1)),
-        7: {"text": "x"},
-    }
+    plain = core.plain_state(state)
+    del state["f"]
+    assert plain == state | {"numbers": [0.5, 2, True, None, None], 7: {"text": "x"}}
     assert type(plain["milestones"]) is Counter and plain["numbers"][2] is True
     save_checkpoint(tmp_path / "a.pt", plain)
     assert torch.load(tmp_path / "a.pt", weights_only=True) == plain

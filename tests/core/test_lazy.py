@@ -6,6 +6,7 @@ import pickle
 import pydoc
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
@@ -49,6 +50,8 @@ def test_a_name_imports_its_own_module_only(room):
     assert bake() == "bread" and bake is room.bake
     assert "bakery.bake" in sys.modules and "bakery.parts.oven" not in sys.modules
     assert room.HOT == 250
+    assert pickle.loads(pickle.dumps(bake)) is bake
+    assert type(pickle.loads(pickle.dumps(room.Oven()))) is room.Oven
 
 
 def test_a_function_is_not_hidden_by_its_module(room):
@@ -91,21 +94,16 @@ def test_a_missing_name_is_said_in_pythons_own_words(room):
     with pytest.raises(AttributeError, match="'nothing'"):
         _ = room.nothing
     assert not hasattr(room, "cake")
-
-
-def test_a_fault_in_a_module_is_not_taken_for_a_missing_name(room):
+    # A fault in a module is not taken for a missing name.
     with pytest.raises(ImportError, match=r"bakery\.broken.*'NoneType'"):
         _ = room.crumbs
 
 
 def test_a_test_can_replace_a_name_and_put_it_back(room, monkeypatch):
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, mock.patch("bakery.HOT", 0):
         patch.setattr(room, "bake", lambda: "cake")
-        assert room.bake() == "cake"
-    assert room.bake() == "bread"
-    with mock.patch("bakery.HOT", 0):
-        assert room.HOT == 0
-    assert room.HOT == 250
+        assert room.bake() == "cake" and room.HOT == 0
+    assert room.bake() == "bread" and room.HOT == 250
 
 
 def test_a_reload_takes_new_values(tmp_path, room):
@@ -116,23 +114,14 @@ def test_a_reload_takes_new_values(tmp_path, room):
     assert importlib.reload(room).HOT == 1000
 
 
-def test_classes_and_functions_are_pickled(room):
-    assert pickle.loads(pickle.dumps(room.bake)) is room.bake
-    assert type(pickle.loads(pickle.dumps(room.Oven()))) is room.Oven
-
-
 def test_threads_that_ask_at_once_get_the_same_object(tmp_path, room):
     slow = "import threading\nassert threading.Event().wait(0.05) is False\n"
     (tmp_path / "bakery" / "parts" / "oven.py").write_text(slow + "class Oven:\n    pass\n")
-    together, found = threading.Barrier(8), []
+    together = threading.Barrier(8)
 
-    def ask() -> None:
+    def ask(_) -> type:
         together.wait(60)
-        found.append(room.Oven)
+        return room.Oven
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(found) == 8 and len(set(found)) == 1
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(ask, range(8)))) == 1

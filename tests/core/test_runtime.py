@@ -4,15 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core import (
-    CourseError,
-    device_of,
-    evaluation_mode,
-    kept_modes,
-    one_thread,
-    pick_device,
-    use_threads,
-)
+from course_utils import core
+from course_utils.core import CourseError, device_of, one_thread, pick_device
 
 
 def test_picks_what_there_is(monkeypatch):
@@ -20,12 +13,9 @@ def test_picks_what_there_is(monkeypatch):
     for available, kind in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
         assert pick_device().type == kind
-
-
-@pytest.mark.parametrize("name", ["abacus", "cuda:99"])
-def test_a_device_that_is_not_there(name):
-    with pytest.raises(CourseError, match=f"{name}.*'cpu'"):
-        pick_device(name)
+    for name in ("abacus", "cuda:99"):
+        with pytest.raises(CourseError, match=f"{name}.*'cpu'"):
+            pick_device(name)
 
 
 def test_the_device_of_a_model():
@@ -36,7 +26,7 @@ def test_the_device_of_a_model():
 def test_one_thread_restores_the_number_even_after_an_error():
     before = torch.get_num_threads()
     try:
-        use_threads(3)
+        core.use_threads(3)
         with pytest.raises(KeyError), one_thread():
             assert torch.get_num_threads() == 1
             raise KeyError
@@ -45,11 +35,11 @@ def test_one_thread_restores_the_number_even_after_an_error():
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("keep", [kept_modes, evaluation_mode])
+@pytest.mark.parametrize("keep", [core.kept_modes, core.evaluation_mode])
 def test_modes_are_restored_module_by_module(keep):
     model = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(2).eval())
     with pytest.raises(KeyError), keep(model):
-        assert model.training == (keep is kept_modes)
+        assert model.training == (keep is core.kept_modes)
         model.train()
         raise KeyError
     assert [module.training for module in model.modules()] == [True, True, False]

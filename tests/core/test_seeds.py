@@ -6,21 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core import (
-    draw_default_weights,
-    mixed_seed,
-    private_random_numbers,
-    seed_layers,
-    seeded,
-    splitmix64,
-)
+from course_utils import core
+from course_utils.core import mixed_seed, private_random_numbers, seeded, splitmix64
 
 numbers = st.tuples(st.integers(-(2**63), 2**63 - 2), st.integers(0, 2**40))
 
 
 def draw(*seeds: int) -> list[int]:
     with private_random_numbers():
-        seed_layers("cpu", *seeds)
+        core.seed_layers("cpu", *seeds)
         return torch.randint(2**40, (3,)).tolist()
 
 
@@ -77,5 +71,5 @@ def test_default_weights_are_torchs(make):
         torch.manual_seed(3)
         torchs, ours = make(), make()
     with torch.no_grad():
-        draw_default_weights(ours.weight, ours.bias, torch.Generator().manual_seed(3))
+        core.draw_default_weights(ours.weight, ours.bias, torch.Generator().manual_seed(3))
     assert torch.equal(ours.weight, torchs.weight) and torch.equal(ours.bias, torchs.bias)
