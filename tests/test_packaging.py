@@ -16,6 +16,7 @@ import course_utils
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WANTED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 # Packages that have another name in conda-forge, or of which the course needs only a part.
 CONDA_NAMES = {
     "torch": "pytorch",
@@ -47,8 +48,7 @@ def conda_requirements() -> tuple[dict[str, str], list[str]]:
 
 
 def test_conda_and_pip_need_the_same():
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
-    ours = dict(map(requirement, wanted))
+    ours = dict(map(requirement, WANTED))
     conda, pip = conda_requirements()
     assert conda.pop("pip") == ""
     assert conda.pop("python") == PROJECT["requires-python"]
@@ -57,7 +57,7 @@ def test_conda_and_pip_need_the_same():
 
 
 def test_every_dependency_has_a_lower_bound():
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
+    for text in WANTED:
         assert re.match(r">=\d", requirement(text)[1]), text
 
 
@@ -88,14 +88,11 @@ def test_dependencies_are_what_the_package_imports():
 
 
 def test_readme_lists_every_notebook_with_its_minutes():
-    rows = re.findall(
-        r"\(notebooks/(\w+)\.ipynb\) \|.*\| (\d+) \|", (ROOT / "README.md").read_text("utf-8")
-    )
-    listed = dict(rows)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"\(notebooks/(\w+)\.ipynb\) \|.*\| (\d+) \|", readme))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        assert path.stem in listed
         minutes = re.search(r"(\d+) minutes", path.read_text(encoding="utf-8"))
-        assert minutes and minutes[1] == listed[path.stem], path.stem
+        assert minutes and minutes[1] == listed.get(path.stem), path.stem
 
 
 def test_links_of_the_documents_lead_somewhere():
@@ -103,11 +100,6 @@ def test_links_of_the_documents_lead_somewhere():
         text = (ROOT / name).read_text(encoding="utf-8")
         for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
             assert (ROOT / link).exists(), f"{name}: {link}"
-
-
-def test_importing_the_package_imports_nothing_heavy(run_python):
-    code = "import sys, course_utils, course_utils.core.errors; print('torch' in sys.modules)"
-    assert run_python(code).strip() == "False"
 
 
 def test_importing_every_module_leaves_the_heavy_libraries_alone(run_python):
@@ -120,11 +112,12 @@ def test_importing_every_module_leaves_the_heavy_libraries_alone(run_python):
     data = [module for module in modules if module.startswith("course_utils.data.")]
     heavy = ["sklearn", "seaborn", "pandas", "scipy", "torchvision", "matplotlib.pyplot"]
     code = (
-        f"import sys, torch; before = set(sys.modules); import {', '.join(data)}; "
+        "import sys, course_utils.core.errors; print('torch' in sys.modules); "
+        f"import torch; before = set(sys.modules); import {', '.join(data)}; "
         "new = set(sys.modules) - before; print({'PIL', 'tqdm', 'IPython'} & new); "
         f"import {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
     )
-    assert run_python(code).split("\n") == ["set()", "[]", ""]
+    assert run_python(code).split() == ["False", "set()", "[]"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no make")
@@ -135,15 +128,10 @@ def test_an_old_python_is_refused_in_one_sentence(tmp_path):
         ' "import sys; sys.version_info = (3, 9, 1); exec(sys.argv[2])" "$@"\n'
     )
     old.chmod(0o755)
-    answer = subprocess.run(
-        ["make", "lab", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    command = ["make", "lab", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    answer = subprocess.run(command, cwd=ROOT, env=env, **streams)
     assert answer.returncode != 0
-    assert "needs Python 3.11, 3.12 or 3.13" in answer.stderr
-    assert "is Python 3.9" in answer.stderr
+    assert re.search(r"needs Python 3\.11, 3\.12 or 3\.13.* is Python 3\.9", answer.stderr)
     assert not (tmp_path / "venv").exists()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.test_packaging import imported_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "course_utils"
@@ -48,8 +50,7 @@ def room_of(module: str) -> str:
 @cache
 def imports(module: str) -> list[tuple[str, str]]:
     """(module below the package, name) of all that `module` imports from the package."""
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    return list(_imports(tree))
+    return list(_imports(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -66,11 +67,6 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.Import):
             assert not any(alias.name.startswith("course_utils") for alias in node.names)
         yield from _imports(node)
-
-
-def target(module: str, name: str) -> str:
-    """The module that `from course_utils.module import name` loads."""
-    return f"{module}.{name}" if f"{module}.{name}" in MODULES else module
 
 
 def test_every_module_stands_in_a_room():
@@ -104,8 +100,8 @@ def test_no_circle():
     arrows = defaultdict(set)
     for module in MODULES:
         for source, name in imports(module):
-            if (found := target(source, name)) in MODULES and found != module:
-                arrows[module].add(found)
+            inner = f"{source}.{name}"
+            arrows[module] |= {inner if inner in MODULES else source} - {module}
     left = set(MODULES)
     while free := {module for module in left if not arrows[module] & left}:
         left -= free
@@ -125,27 +121,17 @@ def test_a_room_says_what_it_is_for_and_keeps_its_word(room):
 def test_no_file_name_stands_in_two_rooms():
     rooms = defaultdict(set)
     for module in MODULES:
-        if module.rpartition(".")[2] != "__main__":
-            rooms[module.rpartition(".")[2]].add(room_of(module))
-    twice = {name: found for name, found in rooms.items() if len(found) > 1}
-    assert twice.keys() <= FLOOR.keys(), twice  # plots/training draws what the room training makes
+        rooms[module.rpartition(".")[2]].add(room_of(module))
+    twice = {name for name, found in rooms.items() if len(found) > 1} - {"__main__"}
+    assert twice <= FLOOR.keys()  # plots/training draws what the room training makes
 
 
 def test_a_module_is_one_idea():
-    lines = Counter(
-        {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
-    )
-    assert [name for name, count in lines.most_common() if count > MOST_LINES] == []
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+    assert [name for name, count in lines.items() if count > MOST_LINES] == []
 
 
 def test_only_the_widgets_import_widgets():
-    wrong = []
-    for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                names = [node.module] if isinstance(node, ast.ImportFrom) else []
-            if room_of(module) != "widgets":
-                wrong += [module for n in names if n.partition(".")[0] in ("ipywidgets", "IPython")]
-    assert wrong == []
+    others = {name: path for name, path in MODULES.items() if room_of(name) != "widgets"}
+    libraries = {"ipywidgets", "IPython"}
+    assert [name for name, path in others.items() if imported_names(path) & libraries] == []
