@@ -11,8 +11,8 @@ __all__ = public_names(
     __name__,
     {
         "arithmetic": (
-            "conv2d_multiply_adds conv2d_parameters conv2d_shape linear_multiply_adds "
-            "linear_parameters output_size pool2d_shape same_padding size_formula"
+            "conv2d_multiply_adds conv2d_parameters conv2d_shape output_size pool2d_shape "
+            "same_padding size_formula"
         ),
         "edit.adapter": "AdaptedConv2d",
         "edit.coupling": "channel_table",
@@ -28,6 +28,6 @@ __all__ = public_names(
         "one_layer": "build_and_run ConvResult ConvSettings INITIALISATIONS",
         "receptive_field": "receptive_field ReceptiveField",
         "rules": "PADDING_MODES window_rules",
-        "sliding": "convolve cross_correlate sliding_steps SlidingSteps WindowStep",
+        "sliding": "convolve cross_correlate SlidingSteps WindowStep",
     },
 )

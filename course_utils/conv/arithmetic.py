@@ -191,12 +191,9 @@ def conv2d_parameters(
     Raises:
         ImpossibleSetting: if g does not divide both numbers of channels.
     """
-    settings = {
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-        "kernel_size": kernel_size,
-        "groups": groups,
-    }
+    settings = dict(
+        in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, groups=groups
+    )
 
     def rules(s: Settings) -> Iterator[Broken]:
         yield from channel_rules(s)
@@ -223,16 +220,6 @@ def conv2d_multiply_adds(
     channels, height, width = image_shape(output_shape)[-3:]
     weights = conv2d_parameters(in_channels, channels, kernel_size, groups, bias=False)
     return weights * height * width
-
-
-def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
-    """Count the parameters of `nn.Linear`: in_features · out_features, plus out_features biases."""
-    return out_features * (in_features + bool(bias))
-
-
-def linear_multiply_adds(in_features: int, out_features: int) -> int:
-    """Count the multiply-adds of `nn.Linear` for one picture: in_features · out_features."""
-    return in_features * out_features
 
 
 def middle_overlap(old: int, new: int) -> tuple[slice, slice]:
@@ -270,17 +257,6 @@ def _sizes(size: Size) -> tuple[int, ...]:
     return sizes
 
 
-def _window(
-    kernel_size: Size,
-    stride: Size | None,
-    padding: Size | str,
-    dilation: Size,
-    ceil_mode: bool = False,
-) -> Settings:
-    return {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "ceil_mode": ceil_mode,
-    }
+def _window(*values: Size | str | bool | None) -> Settings:
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    return dict(zip(names, values, strict=False))

@@ -18,14 +18,8 @@ Settings = dict[str, Any]
 
 # Of two equally small changes, the one whose argument comes first here is taken.
 PREFERENCE = (
-    "kernel_size",
-    "padding",
-    "dilation",
-    "stride",
-    "groups",
-    "out_channels",
-    "in_channels",
-    "padding_mode",
+    *("kernel_size", "padding", "dilation", "stride"),
+    *("groups", "out_channels", "in_channels", "padding_mode"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Kernels designed by people before networks learned them, and pictures of their results.
+"""Kernels designed by people before networks learned them.
 
 All kernels are for cross-correlation, as in `nn.Conv2d`. There are two kinds. If the numbers of a
 kernel sum to 0, it responds only to changes (edges, textures), with positive and negative values.
@@ -151,10 +151,8 @@ def difference_of_gaussians(size: int = 9, sigma: float = 1.0, ratio: float = 1.
 
 def _edges(name: str, make: Callable[[str], Tensor], remark: str, source: str) -> Iterator[Preset]:
     """Yield the presets of a kernel for vertical (x) and for horizontal edges (y)."""
-    for axis, edges, difference in (
-        ("x", "vertical", "right minus left"),
-        ("y", "horizontal", "below minus above"),
-    ):
+    differences = {"vertical": "right minus left", "horizontal": "below minus above"}
+    for axis, (edges, difference) in zip("xy", differences.items(), strict=True):
         description = f"Finds {edges} edges" + remark.format(difference=difference)
         yield Preset(f"{name} {axis}", functools.partial(make, axis), description, source)
 
@@ -208,7 +206,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def is_signed(kernel: Tensor) -> bool:
-    """Return whether the numbers sum to 0: then pictures of the result show 0 as middle grey."""
+    """Return whether the numbers sum to 0: then a picture of the result shows 0 as middle grey."""
     return abs(kernel.sum().item()) <= 1e-5 * kernel.abs().sum().item()
 
 
@@ -228,30 +226,15 @@ def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "reflect"
     """
     k_h, k_w = map(_odd, kernel.shape)
     channels = image[None] if image.ndim == 2 else image
-    settings = {
-        "kernel_size": (k_h, k_w),
-        "stride": 1,
-        "padding": "same",
-        "dilation": 1,
-        "padding_mode": padding_mode,
-    }
+    settings = dict(
+        kernel_size=(k_h, k_w), stride=1, padding="same", dilation=1, padding_mode=padding_mode
+    )
     sizes = image_shape(channels.shape)[-2:]
     require(lambda s: window_rules(sizes, s), settings, fixed=("padding", "dilation"))
     mode = "constant" if padding_mode == "zeros" else padding_mode
     sides = (k_w // 2, k_w // 2, k_h // 2, k_h // 2)
     padded = F.pad(channels[:, None].float(), sides, mode=mode)
     return F.conv2d(padded, kernel[None, None].float()).reshape(image.shape)
-
-
-def to_picture(result: Tensor, kernel: Tensor) -> Tensor:
-    """Return the result of `filter_image` on a uint8 picture as a uint8 picture for display.
-
-    A signed result (see `is_signed`) is scaled so that 0 is middle grey, 128, and the largest
-    absolute value is white or black. Other results are clipped to 0...255.
-    """
-    if is_signed(kernel):
-        result = 128 + 127 * result / result.abs().max().clamp(min=1e-6)
-    return result.round().clamp(0, 255).to(torch.uint8)
 
 
 def _odd(size: int) -> int:

@@ -8,14 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv.arithmetic import (
-    conv2d_multiply_adds,
-    conv2d_parameters,
-    conv2d_shape,
-    image_shape,
-    middle_overlap,
-    size_formula,
-)
+from course_utils.conv import arithmetic
 from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.receptive_field import ReceptiveField, receptive_field
 from course_utils.conv.rules import WINDOW
@@ -102,11 +95,13 @@ def build_and_run(
     Raises:
         ImpossibleSetting: if no such layer is possible, or the picture has too few channels.
     """
-    channels, height, width = image_shape(image.shape)
+    channels, height, width = arithmetic.image_shape(image.shape)
     c_in, c_out, g = settings.in_channels, settings.out_channels, settings.groups
     window = {name: getattr(settings, name) for name in WINDOW}
+    size = {name: value for name, value in window.items() if name != "padding_mode"}
     used = min(channels, max(c_in, 1))  # a picture may have more channels than the layer
-    shape = conv2d_shape((used, height, width), c_out, **window, groups=g, in_channels=c_in)
+    used_shape = (used, height, width)
+    shape = arithmetic.conv2d_shape(used_shape, c_out, **window, groups=g, in_channels=c_in)
     # On the meta device there are no weights; else PyTorch would draw them from its global state.
     layer = nn.Conv2d(c_in, c_out, **window, groups=g, bias=settings.bias, device="meta")
     layer = layer.to_empty(device="cpu").eval()
@@ -117,15 +112,9 @@ def build_and_run(
         layer=layer,
         input=picture,
         maps=_run(layer, picture),
-        formula=size_formula(
-            (height, width),
-            settings.kernel_size,
-            settings.stride,
-            settings.padding,
-            settings.dilation,
-        ),
-        parameters=conv2d_parameters(c_in, c_out, settings.kernel_size, g, settings.bias),
-        multiply_adds=conv2d_multiply_adds(shape, c_in, settings.kernel_size, g),
+        formula=arithmetic.size_formula((height, width), **size),
+        parameters=sum(p.numel() for p in layer.parameters()),
+        multiply_adds=arithmetic.conv2d_multiply_adds(shape, c_in, settings.kernel_size, g),
         receptive_field=receptive_field([layer]),
         trained_kernels_kept=kept,
     )
@@ -171,7 +160,7 @@ def _keep(layer: nn.Conv2d, trained: nn.Conv2d) -> int:
     kernels = min(layer.out_channels, trained.out_channels)
     old_size, new_size = trained.kernel_size, layer.kernel_size
     (into_y, from_y), (into_x, from_x) = (
-        middle_overlap(old, new) for old, new in zip(old_size, new_size, strict=True)
+        arithmetic.middle_overlap(old, new) for old, new in zip(old_size, new_size, strict=True)
     )
     whole_window = all(old <= new for old, new in zip(old_size, new_size, strict=True))
     kept = 0

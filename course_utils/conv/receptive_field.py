@@ -18,24 +18,9 @@ from course_utils.conv.window import Size, axes_of, together, whole
 
 # Each number of their output depends only on the number at the same place.
 _PIXEL_BY_PIXEL = (
-    nn.BatchNorm2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Identity,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Hardtanh,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Softplus,
+    *(nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU),
+    *(nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+    *(nn.Sigmoid, nn.Tanh, nn.Softplus),
 )
 
 
@@ -68,15 +53,12 @@ class ReceptiveField:
 
         size += d·(k − 1) · jump,   start −= p · jump,   jump *= s
         """
-        windows = zip(
-            *map(_pair, (self.size, self.jump, self.start, kernel_size, stride, dilation, padding)),
-            strict=True,
-        )
+        numbers = (self.size, self.jump, self.start, kernel_size, stride, dilation, padding)
         axes = [
             (size + d * (k - 1) * jump, jump * s, start - p * jump)
-            for size, jump, start, k, s, d, p in windows
+            for size, jump, start, k, s, d, p in zip(*map(_pair, numbers), strict=True)
         ]
-        return ReceptiveField(*(together(values) for values in zip(*axes, strict=True)))
+        return ReceptiveField(*map(together, zip(*axes, strict=True)))
 
     def union(self, other: ReceptiveField) -> ReceptiveField | None:
         """Return the receptive field of the sum of two maps; None if their jumps differ."""
@@ -84,8 +66,8 @@ class ReceptiveField:
             return None
         windows = zip(*map(_pair, (self.start, self.size, other.start, other.size)), strict=True)
         axes = [(max(a + m, b + n) - min(a, b), min(a, b)) for a, m, b, n in windows]
-        (height, top), (width, left) = axes
-        return ReceptiveField(together([height, width]), self.jump, together([top, left]))
+        size, start = map(together, zip(*axes, strict=True))
+        return ReceptiveField(size, self.jump, start)
 
     def __str__(self) -> str:
         return "{}×{}".format(*_pair(self.size))
@@ -132,9 +114,8 @@ def windows_of(layer: nn.Module) -> Iterator[tuple]:
                 yield from windows_of(inner)
         case _ if not isinstance(layer, _PIXEL_BY_PIXEL):
             raise ImpossibleSetting(
-                f"{type(layer).__name__} has no window that slides over the picture. Only"
-                " convolutions, pooling and layers that work pixel by pixel have a receptive field"
-                " here."
+                f"{type(layer).__name__} has no window that slides over the picture: only"
+                " convolutions, pooling and layers that work pixel by pixel have one."
             )
 
 

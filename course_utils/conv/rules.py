@@ -20,12 +20,8 @@ PADDING_WORDS = ("same", "valid")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 _SYMBOLS = {
-    "kernel_size": "k",
-    "stride": "s",
-    "dilation": "d",
-    "groups": "g",
-    "in_channels": "C_in",
-    "out_channels": "C_out",
+    **{"kernel_size": "k", "stride": "s", "dilation": "d"},
+    **{"groups": "g", "in_channels": "C_in", "out_channels": "C_out"},
 }
 
 

@@ -55,15 +55,26 @@ class WindowStep:
 
 
 class SlidingSteps(Sequence[WindowStep]):
-    """All steps of one kernel over one picture; each `WindowStep` is computed on access.
+    """All steps of one kernel over one picture: `steps[t]` is window t, counted row by row.
+
+    Each `WindowStep` is computed on access.
+
+    Args:
+        image: (H, W), a tensor or anything that `torch.as_tensor` accepts.
+        kernel: (k_h, k_w).
+        stride, padding, dilation: as in `nn.Conv2d`; the padding is zeros.
+        mode: "cross-correlation", which `nn.Conv2d` computes, or "convolution", which flips the
+            kernel.
 
     Attributes:
-        image: (H, W).
         padded: the picture with zeros around it.
         padding: rows and columns of zeros: ((top, bottom), (left, right)).
         kernel: as multiplied: flipped for a convolution.
         output: the whole output map, (H_out, W_out).
         stride, dilation: (height, width).
+
+    Raises:
+        ImpossibleSetting: if no window fits, or an argument is out of its range.
     """
 
     def __init__(
@@ -84,12 +95,9 @@ class SlidingSteps(Sequence[WindowStep]):
                 {"mode": MODES[0]},
             )
         self.kernel = kernel.flip(0, 1) if mode == "convolution" else kernel
-        settings = {
-            "kernel_size": tuple(kernel.shape),
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-        }
+        settings = dict(
+            kernel_size=tuple(kernel.shape), stride=stride, padding=padding, dilation=dilation
+        )
         conv2d_shape((1, *self.image.shape), 1, **settings)  # raises an error if no window fits
         y, x = axes_of(self.image.shape, settings)
         self.stride, self.dilation = (y.s, x.s), (y.d, x.d)
@@ -110,40 +118,10 @@ class SlidingSteps(Sequence[WindowStep]):
         row, col = divmod(index, self.output.shape[1])
         (k_h, k_w), (s_h, s_w), (d_h, d_w) = self.kernel.shape, self.stride, self.dilation
         patch = self.windows[row, col]
-        return WindowStep(
-            index=index,
-            row=row,
-            col=col,
-            rows=tuple(row * s_h + m * d_h for m in range(k_h)),
-            cols=tuple(col * s_w + n * d_w for n in range(k_w)),
-            patch=patch,
-            kernel=self.kernel,
-            products=patch * self.kernel,
-            sum=self.output[row, col].item(),
-        )
-
-
-def sliding_steps(
-    image: Any,
-    kernel: Any,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    mode: str = "cross-correlation",
-) -> SlidingSteps:
-    """Return the steps of `kernel` over `image`: `steps[t]` is window t, counted row by row.
-
-    Args:
-        image: (H, W), a tensor or anything that `torch.as_tensor` accepts.
-        kernel: (k_h, k_w).
-        stride, padding, dilation: as in `nn.Conv2d`; the padding is zeros.
-        mode: "cross-correlation", which `nn.Conv2d` computes, or "convolution", which flips the
-            kernel.
-
-    Raises:
-        ImpossibleSetting: if no window fits, or an argument is out of its range.
-    """
-    return SlidingSteps(image, kernel, stride, padding, dilation, mode)
+        rows = tuple(row * s_h + m * d_h for m in range(k_h))
+        cols = tuple(col * s_w + n * d_w for n in range(k_w))
+        products, total = patch * self.kernel, self.output[row, col].item()
+        return WindowStep(index, row, col, rows, cols, patch, self.kernel, products, total)
 
 
 def cross_correlate(
@@ -154,7 +132,7 @@ def cross_correlate(
     Raises:
         ImpossibleSetting: if no window fits, or an argument is out of its range.
     """
-    return sliding_steps(image, kernel, stride, padding, dilation).output
+    return SlidingSteps(image, kernel, stride, padding, dilation).output
 
 
 def convolve(
@@ -168,12 +146,13 @@ def convolve(
     Raises:
         ImpossibleSetting: if no window fits, or an argument is out of its range.
     """
-    return sliding_steps(image, kernel, stride, padding, dilation, mode="convolution").output
+    return SlidingSteps(image, kernel, stride, padding, dilation, mode="convolution").output
 
 
 def _matrix(name: str, values: Any) -> Tensor:
     matrix = torch.as_tensor(values)
     if matrix.ndim != 2 or matrix.numel() == 0:
-        shape = tuple(matrix.shape)
-        raise ImpossibleSetting(f"The {name} must have the shape (H, W), not {shape}.")
+        raise ImpossibleSetting(
+            f"The {name} must have the shape (H, W), not {tuple(matrix.shape)}."
+        )
     return matrix if matrix.is_floating_point() else matrix.float()

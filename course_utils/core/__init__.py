@@ -1,4 +1,4 @@
-"""What every other room uses: errors, devices and threads, seeds, files, and numbers as text.
+"""The ground floor of the package: errors, devices and threads, seeds, files, and numbers as text.
 
 Used by every notebook; imports no other room.
 """

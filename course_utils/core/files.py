@@ -80,7 +80,6 @@ def load_checkpoint(
     """Return the content of a file of `save_checkpoint`, with its tensors on the CPU.
 
     Args:
-        path: The file.
         needed: Name and type of each entry that the content must have.
         remedy: What to do if the file cannot be used; the last words of the error's text.
 

@@ -28,7 +28,7 @@ _CHUNK = 2**16  # bytes at a time
 _SLOWEST = 1024  # bytes per second; a host that is slower for a whole time-out is given up
 
 
-def download_cifar10(folder: Path | str, *, timeout: float = 30.0, progress: bool = True) -> Path:
+def download_cifar10(folder: Path | str) -> Path:
     """Download CIFAR-10 (Krizhevsky 2009) to `cifar10.npz` in `folder`; return that path.
 
     Address, checksums and unpacking are torchvision's. If `cifar10.npz` exists, it is not changed.
@@ -36,8 +36,6 @@ def download_cifar10(folder: Path | str, *, timeout: float = 30.0, progress: boo
     Args:
         folder: It is made if it does not exist. It needs about 600 MB during the download and
             184 MB afterwards.
-        timeout: Seconds to wait for an answer, and for the next bytes.
-        progress: Whether to show a progress bar.
 
     Raises:
         DataError: If the download fails. The bytes received so far are kept for the next call.
@@ -49,13 +47,7 @@ def download_cifar10(folder: Path | str, *, timeout: float = 30.0, progress: boo
     target = folder / "cifar10.npz"
     if target.exists():
         return target
-    archive = download_file(
-        CIFAR10.url,
-        folder / CIFAR10.filename,
-        md5=CIFAR10.tgz_md5,
-        timeout=timeout,
-        progress=progress,
-    )
+    archive = download_file(CIFAR10.url, folder / CIFAR10.filename, md5=CIFAR10.tgz_md5)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="cifar10-") as unpacked:
             extract_archive(str(archive), unpacked)
@@ -125,7 +117,8 @@ def download_file(
         except (OSError, http.client.HTTPException) as error:
             arrived = part.stat().st_size
             failures = failures + 1 if arrived < before + _CHUNK else 0
-            if failures >= attempts or _is_final(error):
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            if failures >= attempts or refused:
                 raise DataError(_stopped(url, part, arrived, error)) from error
             time.sleep(pause * failures)
     if _md5(part) != md5:
@@ -159,14 +152,8 @@ def _receive(url: str, part: Path, *, timeout: float, progress: bool) -> None:
                 raise http.client.HTTPException(f"it sent bytes from {begin}, not from {have}")
         else:
             have, total = 0, int(response.headers.get("Content-Length") or 0)
-        bar = tqdm(
-            total=total or None,
-            initial=have,
-            desc=part.stem,
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
-        )
+        shown = {"total": total or None, "initial": have, "desc": part.stem, "unit": "B"}
+        bar = tqdm(**shown, unit_scale=True, disable=not progress)
         with bar, part.open("ab" if have else "wb") as file:
             arrived = have
             marked, since = arrived, time.monotonic()  # the speed is measured from here
@@ -198,20 +185,14 @@ def _content_range(response: http.client.HTTPResponse) -> tuple[int, int]:
     return int(match[1]), 0 if match[2] == "*" else int(match[2])
 
 
-def _is_final(error: Exception) -> bool:
-    """Return whether another attempt is useless, because the host has refused the request."""
-    return isinstance(error, urllib.error.HTTPError) and error.code < 500
-
-
 def _stopped(url: str, part: Path, arrived: int, error: Exception) -> str:
+    reason = getattr(error, "reason", "") or error
     if isinstance(error, urllib.error.HTTPError):
-        why = f"it answered {error.code} {error.reason}"
-    elif isinstance(error, TimeoutError) or isinstance(
-        getattr(error, "reason", None), TimeoutError
-    ):
+        why = f"it answered {error.code} {reason}"
+    elif isinstance(reason, TimeoutError):
         why = "it is too slow or sends nothing"
     else:
-        why = str(getattr(error, "reason", "") or error) or type(error).__name__
+        why = str(reason) or type(error).__name__
     if arrived:
         advice = f"{arrived / 1e6:.1f} MB have arrived and are kept: call again to continue."
     else:

@@ -30,7 +30,7 @@ _ASSETS = Path(__file__).parents[1] / "assets"
 
 @dataclass(frozen=True)
 class _Known:
-    """What the file of a known data set must contain, so that no other file is taken for it."""
+    """The content that a known data set's file must have; no other file is taken for it."""
 
     title: str
     file: str
@@ -94,7 +94,10 @@ def load_dataset(
     if path is None:
         if not download:
             raise DataError(_not_found(name))
-        path, source = _download(name), "download"
+        if name not in _DOWNLOADS:
+            can = " and ".join(map(repr, _DOWNLOADS))
+            raise DataError(f"{_not_found(name)} Only {can} can be downloaded.")
+        path, source = _DOWNLOADS[name](cache_dir()), "download"
     pictures, test = read_npz(path)
     known = _KNOWN.get(name)
     if known is not None:
@@ -128,12 +131,13 @@ def _check_known(known: _Known, path: Path, train: ImageSet, test: ImageSet) -> 
     elif train.classes != known.classes:
         found, right = f"its classes are {', '.join(train.classes)}", ", ".join(known.classes)
     else:
-        counts = [torch.bincount(part.labels, minlength=10).tolist() for part in (train, test)]
-        if counts == [[per_class] * len(known.classes) for per_class in known.per_class]:
+        classes = len(known.classes)
+        counts = [torch.bincount(part.labels).tolist() for part in (train, test)]
+        if counts == [[per_class] * classes for per_class in known.per_class]:
             return
-        totals = [per_class * len(known.classes) for per_class in known.per_class]
+        totals = " and ".join(f"{per_class * classes:,}" for per_class in known.per_class)
         found = f"it has {len(train):,} training and {len(test):,} test pictures"
-        right = f"{totals[0]:,} and {totals[1]:,}, the same number of every class"
+        right = f"{totals}, the same number of every class"
     raise DataError(
         f"{path} is not {known.title}: {found}, but {known.title} has {right}. "
         "Rename the file, and load it by its new name."
@@ -146,12 +150,8 @@ def _split(pictures: ImageSet, validation: float, seed: int) -> tuple[ImageSet, 
     from sklearn.model_selection import train_test_split
 
     try:
-        train, held_out = train_test_split(
-            np.arange(len(pictures)),
-            test_size=validation,
-            stratify=pictures.labels.numpy(),
-            random_state=seed,
-        )
+        settings = {"test_size": validation, "stratify": pictures.labels, "random_state": seed}
+        train, held_out = train_test_split(np.arange(len(pictures)), **settings)
     except ValueError as error:
         raise DataError(
             f"A share of {validation:g} of {len(pictures):,} pictures in {len(pictures.classes)} "
@@ -190,16 +190,14 @@ def _folders() -> dict[str, Path]:
 def _not_found(name: str) -> str:
     folders = _folders()
     own = folders.get("COURSE_DATA_DIR")
-    where = f"$COURSE_DATA_DIR ({own if own else 'not set'}) or in {folders['cache']}"
-    if own and not own.is_dir():
-        where = f"$COURSE_DATA_DIR ({own}, which is not a folder) or in {folders['cache']}"
+    lacking = ", which is not a folder" if own and not own.is_dir() else ""
+    where = f"$COURSE_DATA_DIR ({own or 'not set'}{lacking}) or in {folders['cache']}"
     if name in _DOWNLOADS:
         return (
             f"{_KNOWN[name].title} is not on this computer: {_file_of(name)} is not in {where}. "
             f"load_dataset({name!r}, download=True) downloads it (170 MB, often slow)."
         )
-    similar = _similar(name)
-    return f"There is no data set {name!r}{similar} {_file_of(name)} is not in {where}."
+    return f"There is no data set {name!r}{_similar(name)} {_file_of(name)} is not in {where}."
 
 
 def _similar(name: str) -> str:
@@ -215,10 +213,3 @@ def _similar(name: str) -> str:
     if close:
         return f"; did you mean {' or '.join(map(repr, close))}?"
     return f"; there are {', '.join(map(repr, names.values()))}."
-
-
-def _download(name: str) -> Path:
-    if name not in _DOWNLOADS:
-        can = " and ".join(map(repr, _DOWNLOADS))
-        raise DataError(f"{_not_found(name)} Only {can} can be downloaded.")
-    return _DOWNLOADS[name](cache_dir())

@@ -30,13 +30,13 @@ def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
             f"{path}: classes must be a list of different names, saved as text, not "
             f"{classes.dtype} of shape {classes.shape}."
         )
-    train, test = (
-        _image_set(path, part, arrays, tuple(classes.tolist())) for part in ("train", "test")
-    )
-    if train.images.shape[1:] != test.images.shape[1:]:
+    names = tuple(classes.tolist())
+    train, test = (_image_set(path, part, arrays, names) for part in ("train", "test"))
+    one, other = (shape_text(part.images.shape[1:]) for part in (train, test))
+    if one != other:
         raise DataError(
-            f"{path}: the training pictures are {shape_text(train.images.shape[1:])}, "
-            f"the test pictures {shape_text(test.images.shape[1:])}: they must have the same shape."
+            f"{path}: the training pictures are {one}, the test pictures {other}: they must have "
+            "the same shape."
         )
     return train, test
 
@@ -65,16 +65,16 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             missing = [key for key in needed if f"{key}.npy" not in names]
-            arrays = {
-                key: _read_array(archive, f"{key}.npy") for key in needed if key not in missing
-            }
+            present = [key for key in needed if key not in missing]
+            arrays = {key: _read_array(archive, f"{key}.npy") for key in present}
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:
         # A damaged file may raise nearly anything: BadZipFile, zlib.error, EOFError, ValueError,
         # NotImplementedError, RuntimeError, MemoryError, struct.error, SyntaxError ...
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
         raise DataError(
-            f"{path} is damaged or is not an .npz file of plain arrays ({_reason(error)}): "
+            f"{path} is damaged or is not an .npz file of plain arrays ({reason}): "
             "delete it or replace it with a good copy."
         ) from error
     if missing:
@@ -114,16 +114,8 @@ def _image_set(
             f"{path}: {part}_labels must be {len(images)} whole numbers, one for each picture, "
             f"not {labels.dtype} of shape {shape_text(labels.shape)}."
         )
+    pictures = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     try:
-        return ImageSet(
-            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(labels.astype(np.int64)),
-            classes,
-        )
+        return ImageSet(pictures, torch.from_numpy(labels.astype(np.int64)), classes)
     except DataError as error:
         raise DataError(f"{path}: {part}_{error}") from None
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

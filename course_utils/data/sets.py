@@ -82,10 +82,7 @@ class ImageSet:
         Raises:
             CourseError: If there are fewer pictures, or `count` is below 1.
         """
-        if not 1 <= count <= len(self):
-            raise CourseError(
-                f"count={count!r}: give a number of pictures from 1 to {len(self):,}."
-            )
+        whole_number("count", count, 1, len(self))
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         labels = self.labels[order].cpu()
         rank = torch.empty_like(labels)  # rank of each picture within its class
@@ -148,9 +145,8 @@ class Dataset:
                     f"The parts of {self.title} do not fit each other: training is {self.train}, "
                     f"another part {part}."
                 )
-        mean, std = self.train.mean_std()
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "std", std)
+        for name, value in zip(("mean", "std"), self.train.mean_std(), strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -169,9 +165,7 @@ class Dataset:
             DataError: If `images` is not uint8; perhaps it has already been normalised.
         """
         if images.dtype != torch.uint8:
-            raise DataError(
-                f"normalise takes uint8 pictures (0 to 255), not {_dtype_name(images)}."
-            )
+            raise DataError(f"normalise takes uint8 pictures, not {_dtype_name(images)}.")
         return _normalise(*_shift_and_scale(self.mean, self.std, images.device), images)
 
     def __repr__(self) -> str:

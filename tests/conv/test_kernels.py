@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from course_utils.conv import PRESETS, ImpossibleSetting, filter_image, is_signed, kernels
-from course_utils.conv.kernels import to_picture
 
 PICTURES = {"identity", "box blur", "Gaussian blur", "sharpen", "unsharp mask", "emboss"}
 
@@ -134,13 +133,6 @@ def test_a_kernel_too_large_for_reflection():
     assert filter_image(torch.zeros(5, 7), torch.ones(9, 13)).shape == (5, 7)
     with pytest.raises(ImpossibleSetting, match="middle"):
         filter_image(torch.zeros(5, 5), torch.ones(2, 3))
-
-
-def test_to_picture():
-    signed = kernels.sobel("x")
-    assert to_picture(torch.tensor([-8.0, 0, 4]), signed).tolist() == [1, 128, 192]
-    assert to_picture(torch.zeros(3), signed).tolist() == [128, 128, 128]
-    assert to_picture(torch.tensor([-8.0, 99.6, 400]), kernels.box_blur()).tolist() == [0, 100, 255]
 
 
 @pytest.mark.parametrize(

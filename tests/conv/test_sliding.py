@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from course_utils.conv import ImpossibleSetting, convolve, cross_correlate, sliding_steps
+from course_utils.conv import ImpossibleSetting, SlidingSteps, convolve, cross_correlate
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_output_and_every_step_agree_with_pytorch(image, kernel, stride, padding
     except (RuntimeError, ValueError):
         assume(False)
     mode = "convolution" if flip else "cross-correlation"
-    steps = sliding_steps(x, k, stride, padding, dilation, mode)
+    steps = SlidingSteps(x, k, stride, padding, dilation, mode)
     assert torch.equal(steps.output, expected)
     assert len(steps) == expected.numel()
     for index, step in enumerate(steps):
@@ -70,24 +70,24 @@ def test_only_convolution_commutes():
 
 
 def test_steps_are_a_sequence():
-    steps = sliding_steps([[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[1, 0], [0, -1]])
+    steps = SlidingSteps([[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[1, 0], [0, -1]])
     assert [step.sum for step in steps] == [-4, -4, -4, -4]
     assert steps[-1].index == 3 and steps[3].rows == (1, 2) and steps[3].cols == (1, 2)
-    flipped = sliding_steps(steps.image, [[1, 0], [0, -1]], mode="convolution")[0]
+    flipped = SlidingSteps(steps.image, [[1, 0], [0, -1]], mode="convolution")[0]
     assert flipped.kernel.tolist() == [[-1, 0], [0, 1]] and flipped.sum == 4
     for index in (4, -5):
         with pytest.raises(IndexError, match="4 windows"):
             steps[index]
-    same = sliding_steps(numbers(4, 4), numbers(2, 3), padding="same")
+    same = SlidingSteps(numbers(4, 4), numbers(2, 3), padding="same")
     assert same.padding == ((0, 1), (1, 1)) and same.padded.shape == (5, 6)
 
 
 def test_impossible_windows():
     with pytest.raises(ImpossibleSetting) as caught:
-        sliding_steps(numbers(2, 5), numbers(3, 3))
+        SlidingSteps(numbers(2, 5), numbers(3, 3))
     assert caught.value.nearest == {"kernel_size": (2, 3)}
     with pytest.raises(ImpossibleSetting, match=r"\(H, W\), not \(1, 5, 5\)"):
         cross_correlate(numbers(1, 5, 5), numbers(3, 3))
     with pytest.raises(ImpossibleSetting) as caught:
-        sliding_steps(numbers(5, 5), numbers(3, 3), mode="correlation")
+        SlidingSteps(numbers(5, 5), numbers(3, 3), mode="correlation")
     assert caught.value.nearest == {"mode": "cross-correlation"}

@@ -347,7 +347,7 @@ def test_a_wrong_cifar10_archive_is_a_sentence(host, monkeypatch, tmp_path, md5,
     monkeypatch.setattr(CIFAR10, "url", host.url)
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5)
     with pytest.raises(DataError, match=rf"cifar-10-python\.tar\.gz.*{text}"):
-        download_cifar10(tmp_path, progress=False)
+        download_cifar10(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == files
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from course_utils.conv import (
     ImpossibleSetting,
+    SlidingSteps,
     box_blur,
     laplacian,
     nearest_settings,
     sharpen,
     size_formula,
-    sliding_steps,
     sobel,
     window_rules,
 )
@@ -85,14 +85,14 @@ def view(
     """
     window = {"stride": stride, "padding": padding, "dilation": dilation}
     try:
-        steps = sliding_steps(image, kernel, **window)
+        steps = SlidingSteps(image, kernel, **window)
     except ImpossibleSetting as error:
         settings = {"kernel_size": tuple(kernel.shape), **window}
         sizes = tuple(image.shape)
         nearest = nearest_settings(lambda s: window_rules(sizes, s), settings, ("kernel_size",))
         raise ImpossibleSetting(error.sentence, error.formula, error.filled, nearest) from None
     formula = size_formula(tuple(image.shape), tuple(kernel.shape), **window)
-    turned = sliding_steps(image, kernel, **window, mode="convolution")
+    turned = SlidingSteps(image, kernel, **window, mode="convolution")
     return View(steps, turned, min(max(position, 0), len(steps) - 1), formula)
 
 
