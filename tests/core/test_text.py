@@ -35,14 +35,11 @@ def test_a_decimal_can_be_read_back(value, decimals):
     assert "-" not in text and not text.endswith(".")
 
 
-def test_products_and_sums_keep_their_signs():
+def test_products_sums_powers_and_shapes():
     assert product_text(5, -1) == "5·(−1)"
     assert product_text(-0.5, 1 / 9) == "(−0.5)·1/9"
     assert sum_text(["2", "−3", "0"]) == "2 − 3 + 0"
     assert sum_text(["−1"]) == "−1"
-
-
-def test_powers_of_ten_and_shapes():
     assert power_of_ten(0) == "10⁰" and power_of_ten(38) == "10³⁸"
     assert power_of_ten(-12, digit=3) == "3·10⁻¹²"
     assert shape_text(torch.Size([3, 32, 32])) == "3×32×32"

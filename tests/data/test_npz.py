@@ -23,18 +23,15 @@ def good_bytes(request) -> bytes:
 
 
 def same(one: tuple[ImageSet, ImageSet], other: tuple[ImageSet, ImageSet]) -> bool:
-    return all(
-        torch.equal(a.images, b.images)
-        and torch.equal(a.labels, b.labels)
-        and a.classes == b.classes
-        for a, b in zip(one, other, strict=True)
-    )
+    def content(part: ImageSet) -> tuple:
+        return part.images.tolist(), part.labels.tolist(), part.classes
+
+    return [*map(content, one)] == [*map(content, other)]
 
 
 def test_truncated_files(tmp_path, good_bytes):
     path = tmp_path / "pets.npz"
-    lengths = {0, 1, 10, 100, *range(200, len(good_bytes), 197), len(good_bytes) - 1}
-    for length in lengths:
+    for length in {0, 1, 10, 100, *range(200, len(good_bytes), 197), len(good_bytes) - 1}:
         path.write_bytes(good_bytes[:length])
         with pytest.raises(DataError, match="damaged"):
             read_npz(path)
@@ -60,12 +57,6 @@ def test_files_with_a_byte_changed(tmp_path, good_bytes):
     assert refused > len(places) / 2
 
 
-@pytest.mark.parametrize("key", list(arrays()))
-def test_missing_keys(tmp_path, key):
-    with pytest.raises(DataError, match=f"has no {key}: "):
-        read_npz(save(tmp_path / "pets.npz", **{key: None}))
-
-
 GOOD = arrays()
 
 
@@ -88,6 +79,7 @@ GOOD = arrays()
         ({"classes": np.array(["cat", "cat", "hen", "owl"])}, "list of different names"),
         ({"classes": np.arange(4)}, "saved as text, not int64"),
         ({"classes": GOOD["classes"].astype(object)}, "not an .npz file of plain"),
+        *[({key: None}, f"has no {key}: ") for key in GOOD],
     ],
 )
 def test_wrong_arrays(tmp_path, changes, text):
@@ -96,14 +88,12 @@ def test_wrong_arrays(tmp_path, changes, text):
     assert str(tmp_path / "pets.npz") in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x05\x06" + b"\0" * 18]
-)
-def test_files_of_another_kind(tmp_path, content):
+def test_files_of_another_kind(tmp_path):
     path = tmp_path / "pets.npz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"damaged|has no"):
-        read_npz(path)
+    for content in (b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x05\x06" + b"\0" * 18):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"damaged|has no"):
+            read_npz(path)
 
 
 def test_a_header_that_promises_too_much(tmp_path):
