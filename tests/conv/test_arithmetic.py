@@ -57,7 +57,7 @@ POOL = {
 def cases(draw, arguments):
     """(input shape, arguments), with up to three arguments from the wilder ranges."""
     wild = draw(st.sets(st.sampled_from(sorted(arguments)), max_size=3))
-    batch, channels = draw(st.sampled_from([((), 2), ((1,), 4), ((1,), 6), ((2,), 3)]))
+    batch, channels = draw(st.sampled_from([((), 2), ((0,), 4), ((1,), 6), ((2,), 3)]))
     chosen = {name: draw(values[name in wild]) for name, values in arguments.items()}
     if chosen.get("in_channels", 0) is None:
         chosen["in_channels"] = channels
@@ -112,13 +112,9 @@ def test_pool2d_shape_agrees_with_max_pooling(case):
 
 
 @examples(60)
-@given(cases(POOL))
+@given(cases({name: values for name, values in POOL.items() if name != "dilation"}))
 def test_pool2d_shape_agrees_with_average_pooling(case):
-    input_shape, arguments = case
-    expected = torch_shape(
-        lambda dilation, **rest: nn.AvgPool2d(**rest), input_shape, arguments | {"dilation": 1}
-    )
-    assert our_shape(ar.pool2d_shape, input_shape, arguments | {"dilation": 1})[0] == expected
+    assert our_shape(ar.pool2d_shape, *case)[0] == torch_shape(nn.AvgPool2d, *case)
 
 
 def steps(old, new) -> int:
@@ -131,12 +127,10 @@ def steps(old, new) -> int:
 
 def alternatives(name, value):
     """Return all values of one argument in a range that contains the nearest one."""
-    numbers = range(0 if name == "padding" else 1, 11)
     if value == "same":
         return []
-    if isinstance(value, tuple):
-        return [(a, b) for a in numbers for b in numbers]
-    return list(numbers)
+    numbers = range(0 if name == "padding" else 1, 11)
+    return [*itertools.product(numbers, repeat=2)] if isinstance(value, tuple) else [*numbers]
 
 
 def check_smallest(function, input_shape, arguments, names):
@@ -153,29 +147,16 @@ def check_smallest(function, input_shape, arguments, names):
             if our_shape(function, input_shape, arguments | {name: value})[0] is not None
         }
     if works:
-        assert len(error.nearest) == 1, (arguments, error.nearest, works)
         ((name, value),) = error.nearest.items()
         assert steps(arguments[name], value) <= min(distance for _, distance in works)
 
 
 @examples(100)
-@given(cases(CONV))
-def test_nearest_conv_setting_is_the_smallest_change(case):
-    input_shape, arguments = case
-    names = ("kernel_size", "padding", "dilation", "groups", "out_channels")
-    check_smallest(ar.conv2d_shape, input_shape, arguments, names)
-
-
-@examples(60)
-@given(cases(POOL))
-def test_nearest_pool_setting_is_the_smallest_change(case):
-    input_shape, arguments = case
-    check_smallest(ar.pool2d_shape, input_shape, arguments, ("kernel_size", "padding", "dilation"))
-
-
-def test_an_empty_batch_keeps_its_shape():
-    assert ar.conv2d_shape((0, 3, 8, 8), 4, 3) == (0, 4, 6, 6)
-    assert ar.pool2d_shape((0, 3, 8, 8), 2) == (0, 3, 4, 4)
+@given(cases(CONV), cases(POOL))
+def test_the_nearest_setting_is_the_smallest_change(conv, pool):
+    names = ("kernel_size", "padding", "dilation")
+    check_smallest(ar.conv2d_shape, *conv, (*names, "groups", "out_channels"))
+    check_smallest(ar.pool2d_shape, *pool, names)
 
 
 def test_shapes_that_are_not_a_pictures_and_values_that_are_not_numbers_are_refused():

@@ -136,14 +136,14 @@ def test_a_kernel_too_large_for_reflection():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("kernel", "parameters"),
     [
-        lambda: kernels.gaussian_blur(sigma=0),
-        lambda: kernels.gabor(wavelength=-1),
-        lambda: kernels.laplacian(6),
-        lambda: kernels.sobel("z"),
+        (kernels.gaussian_blur, {"sigma": 0}),
+        (kernels.gabor, {"wavelength": -1}),
+        (kernels.laplacian, {"neighbours": 6}),
+        (kernels.sobel, {"axis": "z"}),
     ],
 )
-def test_impossible_parameters(call):
+def test_impossible_parameters(kernel, parameters):
     with pytest.raises(ImpossibleSetting):
-        call()
+        kernel(**parameters)

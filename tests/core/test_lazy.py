@@ -61,18 +61,14 @@ def test_a_function_is_not_hidden_by_its_module(room):
     assert inspect.isfunction(room.bake)
 
 
-def test_a_module_can_be_public_as_a_whole(room):
-    assert room.tools.knife == 1
-    from bakery import tools
-
-    assert tools is sys.modules["bakery.tools"]
-
-
-def test_the_room_lists_its_names(room):
+def test_the_room_lists_its_names_and_the_modules_that_are_public_as_a_whole(room):
     names = ["HOT", "Oven", "bake", "crumbs", "nothing", "tools"]
     assert room.__all__ == sorted(names)
     assert {*names, "__doc__"} <= set(dir(room))
     assert {"bake", "HOT"} <= {name for name, _ in inspect.getmembers(type(room))}
+    from bakery import tools
+
+    assert tools is room.tools is sys.modules["bakery.tools"] and tools.knife == 1
 
 
 def test_a_star_import_and_help_read_all_names(tmp_path, room):
