@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml  # JupyterLab depends on it
 
 import course_utils
 
@@ -33,27 +34,15 @@ def requirement(text: str) -> tuple[str, str]:
     return name, bounds.replace(" ", "")
 
 
-def conda_requirements() -> tuple[dict[str, str], list[str]]:
-    """Return conda's packages with their bounds, and the packages for pip."""
-    conda, pip = {}, []
-    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    for line in text.partition("\ndependencies:\n")[2].splitlines():
-        item = line.partition("#")[0].rstrip()
-        if item.startswith("      - "):
-            pip.append(item[8:])
-        elif item.startswith("  - ") and item != "  - pip:":
-            name, bounds = requirement(item[4:])
-            conda[name] = bounds
-    return conda, pip
-
-
 def test_conda_and_pip_need_the_same():
-    ours = dict(map(requirement, WANTED))
-    conda, pip = conda_requirements()
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *listed, by_pip = environment["dependencies"]
+    conda = dict(map(requirement, listed))
     assert conda.pop("pip") == ""
     assert conda.pop("python") == PROJECT["requires-python"]
-    assert conda == {CONDA_NAMES.get(name, name): bounds for name, bounds in ours.items()}
-    assert pip == ["-e ."]
+    wanted = dict(map(requirement, WANTED))
+    assert conda == {CONDA_NAMES.get(name, name): bounds for name, bounds in wanted.items()}
+    assert by_pip == {"pip": ["-e ."]}
 
 
 def test_every_dependency_has_a_lower_bound():

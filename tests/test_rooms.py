@@ -26,21 +26,15 @@ FLOORS = [
     ("widgets",),
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# What an import costs nothing for: it is read by type checkers only.
-TYPE_ONLY = "TYPE_CHECKING"
 MOST_LINES = 400
 
 
-def modules() -> dict[str, Path]:
-    """Name below the package -> file; a room's `__init__` has the room's name."""
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path != PACKAGE / "__init__.py"
-    }
-
-
-MODULES = modules()
+# Name below the package -> file; a room's `__init__` has the room's name.
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
 
 
 def room_of(module: str) -> str:
@@ -49,14 +43,14 @@ def room_of(module: str) -> str:
 
 @cache
 def imports(module: str) -> list[tuple[str, str]]:
-    """(module below the package, name) of all that `module` imports from the package."""
+    """Return (module below the package, name) of all that `module` imports from the package."""
     return list(_imports(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == TYPE_ONLY:
-            continue
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue  # only type checkers read it
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports name the package"
             if node.module == "course_utils":

@@ -167,16 +167,16 @@ def same_padding(kernel_size: Size, dilation: Size = 1) -> Size:
 
     def rules(s: Settings) -> Iterator[Broken]:
         yield from range_rules(s, 2)
-        for axis in axes_of((1, 1), s):
+        axes = axes_of((1, 1), s)
+        odd = tuple(axis.k - (axis.padding % 2) for axis in axes)
+        for axis in axes:
             if axis.padding % 2:
-                kernel = s["kernel_size"]
-                odd = tuple(a.k - (a.padding % 2) for a in axes_of((1, 1), s))
                 yield Broken(
                     f"A kernel of {axis.k} needs one row more on one side than on the other:"
                     " use padding='same', because no number can do this.",
                     "d·(k − 1) is even",
                     f"{axis.d}·({axis.k} − 1) = {axis.padding} is odd",
-                    ({"kernel_size": odd if isinstance(kernel, tuple) else min(odd)},),
+                    ({"kernel_size": odd if is_pair(s["kernel_size"]) else min(odd)},),
                 )
 
     require(rules, settings)

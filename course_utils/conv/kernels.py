@@ -100,10 +100,9 @@ def laplacian(neighbours: int = 4) -> Tensor:
     """Return the sum of the 4 or 8 neighbours minus 4 or 8 times the pixel: a second derivative."""
     corner = {4: 0.0, 8: 1.0}.get(neighbours)
     if corner is None:
-        raise ImpossibleSetting(
-            f"A pixel has 4 neighbours, or 8 with the corners, not {neighbours}.",
-            nearest={"neighbours": 4 if neighbours <= 6 else 8},
-        )
+        nearest = {"neighbours": 4 if neighbours <= 6 else 8}
+        text = f"A pixel has 4 neighbours, or 8 with the corners, not {neighbours}."
+        raise ImpossibleSetting(text, nearest=nearest)
     kernel = torch.tensor([[corner, 1, corner], [1, 0, 1], [corner, 1, corner]])
     kernel[1, 1] = -neighbours
     return kernel

@@ -48,12 +48,10 @@ class ConvResult:
     """The output of a layer for a picture, and its costs.
 
     Attributes:
-        layer: the layer.
         input: the channels that it used, (C_in, H, W).
         maps: the feature maps, (C_out, H_out, W_out).
         formula: of the output size, with numbers.
-        parameters: number of parameters.
-        multiply_adds: number of multiply-adds for this picture.
+        parameters, multiply_adds: their numbers, for this picture.
         receptive_field: of one number of the maps.
         trained_kernels_kept: number of kernels that contain all weights of their trained kernel.
     """
@@ -159,10 +157,8 @@ def _keep(layer: nn.Conv2d, trained: nn.Conv2d) -> int:
     """Copy the weights of `trained` that fit into `layer`; count the kernels that keep them all."""
     kernels = min(layer.out_channels, trained.out_channels)
     old_size, new_size = trained.kernel_size, layer.kernel_size
-    (into_y, from_y), (into_x, from_x) = (
-        arithmetic.middle_overlap(old, new) for old, new in zip(old_size, new_size, strict=True)
-    )
-    whole_window = all(old <= new for old, new in zip(old_size, new_size, strict=True))
+    (into_y, from_y), (into_x, from_x) = map(arithmetic.middle_overlap, old_size, new_size)
+    whole_window = old_size[0] <= new_size[0] and old_size[1] <= new_size[1]
     kept = 0
     for kernel in range(kernels):
         had, has = _channels_of(trained, kernel), _channels_of(layer, kernel)

@@ -54,9 +54,8 @@ def download_cifar10(folder: Path | str) -> Path:
             parts = [CIFAR10(unpacked, train=train) for train in (True, False)]
             write_npz(target, *map(_as_image_set, parts))
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
-        raise DataError(
-            f"CIFAR-10 was downloaded to {archive}, but cannot be unpacked: {error}"
-        ) from error
+        text = f"CIFAR-10 was downloaded to {archive}, but cannot be unpacked: {error}"
+        raise DataError(text) from error
     archive.unlink()
     return target
 
@@ -79,15 +78,11 @@ def download_file(
     """Download `url` to `path`, which appears only when it is complete and its checksum is right.
 
     Args:
-        url: An address that begins with http or https.
         path: If this file exists, it is checked, never overwritten.
-        md5: Checksum of the file, in hexadecimal.
         timeout: Seconds to wait for an answer and for the next bytes. The whole download has no
             time limit while more than 1 kB arrives each second.
         attempts: After this number of attempts in a row without progress the download stops.
-        pause: Seconds before the second attempt; the pause before each further one is longer by
-            the same time.
-        progress: Whether to show a progress bar.
+        pause: Seconds before the second attempt; each further pause is longer by the same time.
 
     Raises:
         DataError: If the host does not answer, stops, or sends a wrong file. A wrong file is

@@ -78,9 +78,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             "delete it or replace it with a good copy."
         ) from error
     if missing:
-        raise DataError(
-            f"{path} has no {', '.join(missing)}: a data set needs {', '.join(needed)}."
-        )
+        lacking, all_names = ", ".join(missing), ", ".join(needed)
+        raise DataError(f"{path} has no {lacking}: a data set needs {all_names}.")
     return arrays
 
 
@@ -106,9 +105,7 @@ def _image_set(
             f"not {found}."
         )
     if 0 in images.shape:
-        raise DataError(
-            f"{path}: {part}_images is empty (its shape is {shape_text(images.shape)})."
-        )
+        raise DataError(f"{path}: {part}_images is empty ({found}).")
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
         raise DataError(
             f"{path}: {part}_labels must be {len(images)} whole numbers, one for each picture, "

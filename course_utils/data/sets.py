@@ -103,10 +103,8 @@ class ImageSet:
         if not len(self):
             raise DataError("An empty set of pictures has no mean: give at least one picture.")
         values = torch.arange(256, dtype=torch.float64) / 255
-        counts = [
-            torch.bincount(self.images[:, channel].reshape(-1), minlength=256).cpu()
-            for channel in range(self.images.shape[1])
-        ]
+        channels = self.images.unbind(1)
+        counts = [torch.bincount(one.reshape(-1), minlength=256).cpu() for one in channels]
         shares = torch.stack(counts).double() / counts[0].sum()
         mean = shares @ values
         variance = (shares * (values - mean[:, None]) ** 2).sum(dim=1)
