@@ -7,6 +7,7 @@ rules before it, so `impossible.require` raises an error for the first one only.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -203,9 +204,5 @@ def _bounded(s: Settings, name: str, limits: Sequence[int], choose: Callable) ->
     return {name: choose(value, *limits)}
 
 
-def _at_most(s: Settings, name: str, limits: Sequence[int]) -> Settings:
-    return _bounded(s, name, limits, min)
-
-
-def _at_least(s: Settings, name: str, limits: Sequence[int]) -> Settings:
-    return _bounded(s, name, limits, max)
+_at_most = functools.partial(_bounded, choose=min)
+_at_least = functools.partial(_bounded, choose=max)
