@@ -27,11 +27,7 @@ from course_utils.exercises.network_checks import (
     check_parameter_count,
     run,
 )
-from course_utils.exercises.step_checks import (
-    check_movement,
-    check_returned_loss,
-    flat_parameters,
-)
+from course_utils.exercises.step_checks import check_movement, check_returned_loss, flat_parameters
 
 
 def _flat(height: int, width: int, channels: int) -> int:
@@ -216,10 +212,7 @@ def _check_accuracy(answer: Answer) -> str:
     logits, labels = batch(30, 5, 0.5)
     cases.append(Case((logits * 50, labels), "large logits", "only their order counts"))
     compare_numbers(
-        answer,
-        cases,
-        _share,
-        lambda logits, labels: f"logits of the shape {tuple(logits.shape)}",
+        answer, cases, _share, lambda logits, labels: f"logits of the shape {tuple(logits.shape)}"
     )
     return "This needs no softmax, because softmax keeps the order of the logits."
 

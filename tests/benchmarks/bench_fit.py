@@ -99,11 +99,7 @@ def like_the_article(pictures: Pictures) -> Iterator[None]:
 
 
 def in_turn(
-    data: Dataset,
-    precision: Precision,
-    augment: Augment | None,
-    other: Iterator[None],
-    turn: int,
+    data: Dataset, precision: Precision, augment: Augment | None, other: Iterator[None], turn: int
 ) -> tuple[float, float]:
     """Return pictures per second of `fit` and of `other`, from the medians over their steps."""
     ours: list[float] = []
