@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import math
 import re
 import sys
 import warnings
@@ -19,19 +20,16 @@ from course_utils.exercises import base, cell, check, find, hint, names, solutio
 from course_utils.exercises.base import exercise
 
 EXERCISES = {
-    "00": ["first_slider"],
-    "01": ["parameters", "dense_parameters_same_output", "gradient", "equivariance", "same_budget"],
-    "02_1": [
-        *("cross_correlate", "convolve", "output_size", "same_padding"),
-        *("edge_kernel", "receptive_field"),
-    ],
-    "02_2": ["flat_features", "build_cnn", "training_step", "accuracy", "evaluate_whole"],
-    "02_3": [*("he_std", "initialise", "l1_penalty", "decay_groups"), *("mean_std", "random_flip")],
-    "03_1": ["largest_rate", "step_rate", "fitted_drops", "train_epochs", "warmup_cosine"],
-    "03_2": ["widen", "grow_kernel", "separable_cost", "slim"],
-    "03_3": ["grid", "log_uniform", "halving", "front"],
+    "00": "first_slider",
+    "01": "parameters dense_parameters_same_output gradient equivariance same_budget",
+    "02_1": "cross_correlate convolve output_size same_padding edge_kernel receptive_field",
+    "02_2": "flat_features build_cnn training_step accuracy evaluate_whole",
+    "02_3": "he_std initialise l1_penalty decay_groups mean_std random_flip",
+    "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
+    "03_2": "widen grow_kernel separable_cost slim",
+    "03_3": "grid log_uniform halving front",
 }
-NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles]
+NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]
 
 
@@ -45,7 +43,7 @@ def in_notebook(text: str) -> dict:
 def test_names_lists_every_exercise_once():
     assert names() == NAMES
     for chapter, titles in EXERCISES.items():
-        assert names(chapter) == [f"{chapter}.{title}" for title in titles]
+        assert names(chapter) == [f"{chapter}.{title}" for title in titles.split()]
     assert names("no such chapter") == []
     modules = sorted(path.stem for path in Path(base.__file__).parent.glob("ch*.py"))
     assert modules == [f"ch{chapter}" for chapter in base.CHAPTERS]
@@ -89,11 +87,9 @@ def test_stub_has_the_signature_and_docstring_of_the_solution_and_no_body():
 def test_cell_is_the_stub_and_its_check_and_not_solved_yet(capsys):
     for name in NAMES:
         assert cell(name).startswith(stub(name)), name
-        capsys.readouterr()
         in_notebook(cell(name))
         said = capsys.readouterr().out
-        assert said.startswith("… not solved yet: "), name
-        assert said.endswith(f'hint("{name}")\n'), name
+        assert said.startswith("… not solved yet: ") and said.endswith(f'hint("{name}")\n'), name
 
 
 def test_cells_of_the_notebooks_are_those_of_the_exercises():
@@ -101,9 +97,8 @@ def test_cells_of_the_notebooks_are_those_of_the_exercises():
     for path in (Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"):
         for found in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             text = "".join(found["source"])
-            if found["cell_type"] == "code" and (
-                named := re.search(r'^check\("(.+?)"', text, re.M)
-            ):
+            named = re.search(r'^check\("(.+?)"', text, re.M)
+            if named and found["cell_type"] == "code":
                 cells[named[1]] = text
     assert cells.keys() == set(NAMES)
     assert [name for name in NAMES if cells[name].strip() != cell(name).strip()] == []
@@ -119,23 +114,18 @@ def test_task_is_one_sentence_and_there_are_two_or_three_hints():
         assert all("\n" not in text for text in found.hints), name
 
 
-def raises_not_implemented(*arguments):
-    raise NotImplementedError
+def raising(error):
+    def answer(*arguments):
+        raise error
+
+    return answer
 
 
 def test_no_answer_is_not_solved_yet(line):
     for name in NAMES:
-        functions = [lambda *a: None, lambda *a: ..., raises_not_implemented]
+        functions = [lambda *a: None, lambda *a: ..., raising(NotImplementedError)]
         for nothing in (None, ..., *(functions if name in FUNCTIONS else [])):
             assert line(name, nothing).startswith("… not solved yet: "), name
-
-
-def raises_two_lines(*arguments):
-    raise KeyError("first line\nsecond line")
-
-
-def exits(*arguments):
-    sys.exit("leaving")
 
 
 def recurses(*arguments):
@@ -147,26 +137,28 @@ class HostileError(Exception):
         raise RuntimeError("no text for you")
 
 
-def raises_hostile(*arguments):
-    raise HostileError
-
-
 def test_an_exception_of_the_answer_becomes_one_line(line):
     for name in FUNCTIONS:
         for function, kind in (
-            (raises_two_lines, "KeyError"),
-            (exits, "SystemExit: leaving"),
+            (raising(KeyError("first line\nsecond line")), "KeyError"),
+            (raising(SystemExit("leaving")), "SystemExit: leaving"),
             (recurses, "RecursionError"),
-            (raises_hostile, "HostileError"),
+            (raising(HostileError), "HostileError"),
             (lambda *, no_such_argument: 1, "TypeError"),
         ):
             said = line(name, function)
-            assert said.startswith("✘ "), name
-            assert kind in said, name
+            assert said.startswith("✘ ") and kind in said, name
+
+
+def fails(self, *arguments):
+    raise RuntimeError("no")
 
 
 class Hostile:
     """Equals everything, and raises in all other operations."""
+
+    __repr__ = __bool__ = __iter__ = fails
+    shape = property(fails)
 
     def __eq__(self, other):
         return True
@@ -174,59 +166,25 @@ class Hostile:
     def __hash__(self):
         return 0
 
-    def __repr__(self):
-        raise RuntimeError("no repr")
 
-    def __bool__(self):
-        raise RuntimeError("neither true nor false")
-
-    def __iter__(self):
-        raise RuntimeError("not to be walked through")
-
-    @property
-    def shape(self):
-        raise RuntimeError("no shape")
-
-
-RUBBISH = {
-    "zero": 0,
-    "one": 1,
-    "half": 0.5,
-    "minus one": -1,
-    "nan": float("nan"),
-    "infinity": float("inf"),
-    "true": True,
-    "text": "13",
-    "bytes": b"13",
-    "empty list": [],
-    "ragged list": [[1], [2, 3]],
-    "dict": {"a": 1},
-    "object": object(),
-    "hostile": Hostile(),
-    "class": int,
-    "complex": 1j,
-    "tensor 0": torch.tensor(0.0),
-    "tensor nan": torch.tensor(float("nan")),
-    "zeros": torch.zeros(3, 3),
-    "ones": torch.ones(3, 3),
-    "nan tensor": torch.full((3, 3), float("nan")),
-    "complex tensor": torch.ones(3, 3, dtype=torch.complex64),
-    "empty tensor": torch.zeros(0),
-    "meta tensor": torch.zeros(3, 3, device="meta"),
-    "two tensors": (torch.zeros(1), torch.zeros(1)),
-    "module": nn.Linear(2, 2),
-    "empty module": nn.Sequential(),
-}
+RUBBISH = (
+    *(0, 1, 0.5, -1, math.nan, math.inf, True, 1j, "13", b"13"),
+    *([], [[1], [2, 3]], {"a": 1}, object(), Hostile(), int),
+    *(torch.tensor(0.0), torch.tensor(math.nan), torch.zeros(0), torch.zeros(3, 3)),
+    *(torch.ones(3, 3), torch.full((3, 3), math.nan), torch.ones(3, 3, dtype=torch.complex64)),
+    *(torch.zeros(3, 3, device="meta"), (torch.zeros(1), torch.zeros(1))),
+    *(nn.Linear(2, 2), nn.Sequential()),
+)
 
 
 def test_rubbish_is_never_solved_and_never_raises(line):
     for name in NAMES:
-        for label, thing in RUBBISH.items():
+        for place, thing in enumerate(RUBBISH):
             if name not in FUNCTIONS or callable(thing):
-                assert not line(name, thing).startswith("✔"), f"{name}: {label}"
+                assert not line(name, thing).startswith("✔"), f"{name}: {place}"
             if name in FUNCTIONS:
                 returns = line(name, lambda *a, it=thing: it)
-                assert not returns.startswith("✔"), f"{name}: returns {label}"
+                assert not returns.startswith("✔"), f"{name}: returns {place}"
 
 
 def test_returning_an_argument_is_never_solved(line):
@@ -282,14 +240,11 @@ def test_checks_say_the_same_at_every_call(line):
 def test_hints_come_one_by_one_and_start_again(capsys):
     name = "02_1.output_size"
     hints = find(name).hints
-    said = []
     for _ in range(len(hints) + 2):
         hint(name)
-        said.append(capsys.readouterr().out)
-    for number, text in enumerate(hints, start=1):
-        assert said[number - 1] == f"Hint {number} of {len(hints)}: {text}\n"
-    assert f'solution("{name}")' in said[-2]
-    assert said[-1] == said[0]
+    *said, end, again = capsys.readouterr().out.splitlines()
+    assert said == [f"Hint {i} of {len(hints)}: {text}" for i, text in enumerate(hints, start=1)]
+    assert f'solution("{name}")' in end and again == said[0]
 
 
 def test_an_unknown_name_offers_close_ones():
@@ -302,13 +257,8 @@ def test_an_unknown_name_offers_close_ones():
         ("01.dense_parameters", "01.dense_parameters_same_output"),
     ):
         for ask in (hint, solution, stub, cell, lambda name: check(name, 1)):
-            with pytest.raises(CourseError, match=re.escape(repr(given))) as caught:
+            with pytest.raises(CourseError, match=f"^.*{re.escape(repr(given))}.*{meant}.*$"):
                 ask(given)
-            assert meant in str(caught.value)
-            assert "\n" not in str(caught.value)
-
-
-def test_a_name_like_nothing_lists_all():
     with pytest.raises(CourseError, match=", ".join(map(re.escape, NAMES))):
         hint("???")
 
