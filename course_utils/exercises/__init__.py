@@ -14,4 +14,4 @@ from __future__ import annotations
 
 from course_utils.core.lazy import public_names
 
-__all__ = public_names(__name__, {"base": "cell check Exercise find hint names solution stub"})
+__all__ = public_names(__name__, {"base": "check Exercise find hint names solution"})

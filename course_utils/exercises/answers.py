@@ -195,9 +195,7 @@ def same(got: float | int, want: float | int) -> bool:
 
 def alike(got: Tensor, want: Tensor) -> bool:
     """Return whether two tensors have the same shape, and agree up to float32's rounding."""
-    return got.shape == want.shape and bool(
-        torch.allclose(got.double(), want.double(), rtol=1e-4, atol=1e-5)
-    )
+    return got.shape == want.shape and torch.allclose(got.double(), want.double(), 1e-4, 1e-5)
 
 
 def compare_number(got: Any, want: float | int, where: str, because: str = "") -> None:
@@ -259,11 +257,9 @@ def compare_tensors(got: Any, want: Tensor, where: str, because: str = "") -> No
     far = ~torch.isclose(read, want, rtol=1e-4, atol=1e-5)
     if bool(far.any()):
         place = tuple(int(i) for i in far.nonzero()[0])
-        named = (
-            f"the number at {list(place)}"
-            if len(place) != 2
-            else "row {}, column {}".format(*place)
-        )
+        named = f"the number at {list(place)}"
+        if len(place) == 2:
+            named = f"row {place[0]}, column {place[1]}"
         raise Wrong(
             f"{where}: {named} is {shown(float(read[place]))}, "
             f"it should be {shown(float(want[place]))}{in_brackets(because)}"

@@ -31,6 +31,7 @@ from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_senten
 CHAPTERS = ("00", "01", "02_1", "02_2", "02_3", "03_1", "03_2", "03_3")
 
 Check = Callable[[Any], str]
+Worked = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Exercise:
     """
 
     name: str
-    worked: Callable[..., Any]
+    worked: Worked
     check: Check
     hints: tuple[str, ...]
     is_value: bool = False
@@ -69,8 +70,8 @@ class Exercise:
         source, function = self._source()
         if not self.is_value:
             return source
-        value = function.body[-1].value
-        return f"{self.variable} = {_segment(source, value)}\n"
+        last = textwrap.dedent("\n".join(source.splitlines()[function.body[-1].lineno - 1 :]))
+        return f"{self.variable} = {last.removeprefix('return ')}\n"
 
     @property
     def stub(self) -> str:
@@ -98,26 +99,20 @@ class Exercise:
         return source, ast.parse(source).body[0]
 
 
-def _segment(source: str, node: ast.AST) -> str:
-    """Return the text of `node`, dedented."""
-    first, *others = ast.get_source_segment(source, node).splitlines()
-    return "\n".join([first, *textwrap.dedent("\n".join(others)).splitlines()])
-
-
 _exercises: dict[str, Exercise] = {}
 _hints_given: dict[str, int] = {}
 
 
 def exercise(
     name: str, *, check: Check, hints: tuple[str, ...], is_value: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Worked], Worked]:
     """Register the decorated function as the worked solution of the exercise `name`.
 
     Raises:
         ValueError: the name is taken by another function.
     """
 
-    def register(worked: Callable[..., Any]) -> Callable[..., Any]:
+    def register(worked: Worked) -> Worked:
         other = _exercises.get(name)
         if other is not None and other.worked.__qualname__ != worked.__qualname__:
             raise ValueError(f"two exercises are named {name}")
@@ -189,14 +184,13 @@ def hint(name: str) -> None:
     Raises:
         CourseError: there is no such exercise.
     """
-    found = find(name)
-    given = _hints_given.get(found.name, 0)
-    if given == len(found.hints):
-        _hints_given[found.name] = 0
-        print(f'That was the last hint. solution("{found.name}") prints a worked solution.')
-        return
-    _hints_given[found.name] = given + 1
-    print(f"Hint {given + 1} of {len(found.hints)}: {found.hints[given]}")
+    hints = find(name).hints
+    given = _hints_given.get(name, 0)
+    _hints_given[name] = (given + 1) % (len(hints) + 1)
+    if given == len(hints):
+        print(f'That was the last hint. solution("{name}") prints a worked solution.')
+    else:
+        print(f"Hint {given + 1} of {len(hints)}: {hints[given]}")
 
 
 def solution(name: str) -> None:
@@ -208,37 +202,17 @@ def solution(name: str) -> None:
     print(find(name).solution, end="")
 
 
-def stub(name: str) -> str:
-    """Return the text of the unsolved cell of a notebook.
-
-    Raises:
-        CourseError: there is no such exercise.
-    """
-    return find(name).stub
-
-
-def cell(name: str) -> str:
-    """Return the whole cell of a notebook: the stub, and below it the line that checks it.
-
-    Raises:
-        CourseError: there is no such exercise.
-    """
-    return find(name).cell
-
-
 def verdict(exercise: Exercise, answer: Any) -> str:
     """Return the line that `check` prints."""
-    if is_missing(answer):
-        return _not_yet(
-            exercise, f"{exercise.variable} is still `{'None' if answer is None else '...'}`"
-        )
     try:
+        if is_missing(answer):
+            raise Unsolved(f"{exercise.variable} is still `{'...' if answer is ... else 'None'}`")
         with _isolated():
             said = exercise.check(
                 answer if exercise.is_value else Answer(answer, exercise.variable)
             )
     except Unsolved as unsolved:
-        return _not_yet(exercise, str(unsolved))
+        return f'… not solved yet: {unsolved}. Stuck? hint("{exercise.name}")'
     except Wrong as wrong:
         return f"✘ {wrong}"
     except KeyboardInterrupt:  # the Stop button
@@ -246,10 +220,6 @@ def verdict(exercise: Exercise, answer: Any) -> str:
     except BaseException as error:
         return f"✘ this answer cannot be checked: {error_sentence(error)}"
     return f"✔ solved: {exercise.name}. {said}".rstrip()
-
-
-def _not_yet(exercise: Exercise, missing: str) -> str:
-    return f'… not solved yet: {missing}. Stuck? hint("{exercise.name}")'
 
 
 @contextlib.contextmanager

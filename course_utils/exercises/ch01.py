@@ -71,12 +71,8 @@ def _check_dense_parameters(answer: Answer) -> str:
     compare_numbers(
         answer,
         cases,
-        lambda height, width, c_in, c_out: _count(
-            nn.Linear(height * width * c_in, height * width * c_out, device="meta")
-        ),
-        lambda height, width, c_in, c_out: (
-            f"a {height} × {width} picture, {c_in} → {c_out} channels"
-        ),
+        lambda h, w, c_in, c_out: _count(nn.Linear(h * w * c_in, h * w * c_out, device="meta")),
+        lambda h, w, c_in, c_out: f"a {h} × {w} picture, {c_in} → {c_out} channels",
     )
     dense, conv = _count(nn.Linear(28 * 28, 16 * 28 * 28, device="meta")), 160
     return (
@@ -189,31 +185,23 @@ def _check_equivariance(answer: Answer) -> str:
     edge[:, :2] = 5.0
     noise = torch.rand(20, 24, generator=generator)
     conv = nn.Conv2d(1, 4, 3, padding=1)
+    everywhere = "a convolution differs only near the border: cut off the margin"
+    all_sides = "cut off the margin on all four sides"
+    negative = "take the largest absolute difference: here all differences are negative"
     # In every case the margin is so wide that a shift may also move zeros in instead of rolling.
     cases = [
-        Case(
-            (conv, picture, 3, 5),
-            "a convolution, away from the border",
-            "a convolution differs only near the border: cut off the margin",
-        ),
-        Case(
-            (_Gain(edge), picture, 1, 4),
-            "a layer that differs within 2 pixels of the border",
-            "cut off the margin on all four sides",
-        ),
-        Case(
-            (_Gain(falling), picture, 2, 4),
-            "a layer that gets darker from left to right",
-            "take the largest absolute difference: here all differences are negative",
-        ),
-        Case(
-            (_Gain(spots), picture, 2, 4), "one bright spot", "the largest difference, not the mean"
-        ),
-        Case((_Gain(rows), picture, 3, 4), "rows of different brightness", "shift along the width"),
-        Case((_Gain(noise), picture, 4, 6), "a layer with random gains"),
+        (conv, 3, 5, "a convolution, away from the border", everywhere),
+        (_Gain(edge), 1, 4, "a layer that differs within 2 pixels of the border", all_sides),
+        (_Gain(falling), 2, 4, "a layer that gets darker from left to right", negative),
+        (_Gain(spots), 2, 4, "one bright spot", "the largest difference, not the mean"),
+        (_Gain(rows), 3, 4, "rows of different brightness", "shift along the width"),
+        (_Gain(noise), 4, 6, "a layer with random gains", ""),
     ]
     compare_numbers(
-        answer, cases, _measured, lambda _layer, _, shift, margin: f"shift {shift}, margin {margin}"
+        answer,
+        [Case((layer, picture, shift, margin), *said) for layer, shift, margin, *said in cases],
+        _measured,
+        lambda _layer, _, shift, margin: f"shift {shift}, margin {margin}",
     )
     return "For the convolution it is zero up to rounding: the order does not matter."
 
@@ -242,31 +230,22 @@ def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: in
     return difference.abs().max().item()
 
 
-def _first_cnn() -> nn.Module:
-    return nn.Sequential(
-        *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(32 * 7 * 7, 10)),
-    )
-
-
 def _mlp(inputs: int, hidden: int, classes: int) -> int:
     return inputs * hidden + hidden + hidden * classes + classes
 
 
 def _check_same_budget(answer: Answer) -> str:
+    first_cnn = nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.Conv2d(16, 32, 3), nn.Flatten(), nn.Linear(32 * 7 * 7, 10)
+    )
+    exact = nn.Sequential(nn.Linear(20, 200), nn.Linear(200, 10))
     norms = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 5))
     frozen = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Conv2d(6, 12, 5), nn.Linear(12, 4))
     frozen[0].requires_grad_(False)
     draw = random.Random(5)
     cases = [
-        (_first_cnn(), 784, 10, "round down"),
-        (
-            nn.Sequential(nn.Linear(20, 200), nn.Linear(200, 10)),
-            20,
-            10,
-            "a budget that is used up exactly",
-        ),
+        (first_cnn, 784, 10, "round down"),
+        (exact, 20, 10, "a budget that is used up exactly"),
         (norms, 4, 5, "BatchNorm also has parameters"),
         (frozen, 36, 4, "frozen parameters also count"),
     ]
@@ -282,10 +261,8 @@ def _check_same_budget(answer: Answer) -> str:
         want = (budget - classes) // (inputs + 1 + classes)
         if got == want:
             continue
-        if got > want and got == int(got):
-            needs = f"{int(got):,} units need {_mlp(inputs, int(got), classes):,} parameters"
-        else:
-            needs = f"{want:,} units need {_mlp(inputs, want, classes):,} parameters"
+        units = int(got) if got > want and got == int(got) else want
+        needs = f"{units:,} units need {_mlp(inputs, units, classes):,} parameters"
         raise Wrong(f"{where} your result is {shown(got)}, it should be {want:,} ({needs})")
     return "With 784 inputs and the parameters of the first CNN, the MLP has only 25 hidden units."
 

@@ -15,7 +15,6 @@ from course_utils.exercises.answers import (
     alike,
     compare_numbers,
     compare_tensors,
-    in_brackets,
     shown,
     tensor,
     wrong_kind,
@@ -25,10 +24,6 @@ from course_utils.exercises.base import exercise
 
 def _correlated(image: Tensor, kernel: Tensor, stride: int = 1) -> Tensor:
     return nn.functional.conv2d(image[None, None], kernel[None, None], stride=stride)[0, 0]
-
-
-def _flipped(kernel: Tensor) -> Tensor:
-    return kernel.flip(0, 1)
 
 
 def _check_cross_correlate(answer: Answer) -> str:
@@ -49,9 +44,8 @@ def _check_cross_correlate(answer: Answer) -> str:
         where = f"{what}: for a picture {picture_size}, a kernel {kernel_size} and stride {stride}"
         got = answer(image, kernel, stride, where=where)
         want = _correlated(image, kernel, stride)
-        because = ""
-        read = tensor(got, where)
-        if alike(read, _correlated(image, _flipped(kernel), stride)):
+        because, read = "", tensor(got, where)
+        if alike(read, _correlated(image, kernel.flip(0, 1), stride)):
             because = "the kernel was flipped, which is true convolution"
         elif stride > 1 and alike(
             read, _correlated(image, kernel)[: want.shape[0], : want.shape[1]]
@@ -113,7 +107,7 @@ def _check_convolve(answer: Answer) -> str:
             (torch.rot90(kernel), "the kernel was rotated by 90°: rotate it by 180°"),
             (torch.rot90(kernel, -1), "the kernel was rotated by 90°: rotate it by 180°"),
         ]
-        want = _correlated(image, _flipped(kernel))
+        want = _correlated(image, kernel.flip(0, 1))
         for used, because in mistakes:
             if alike(read, _correlated(image, used)) and not alike(read, want):
                 raise Wrong(f"{where} {because}")
@@ -250,10 +244,9 @@ def _check_edge_kernel(kernel: Any) -> str:
         worst = horizontal.flatten()[horizontal.abs().argmax()].item()
         if abs(worst) > 1e-5:
             turned = vertical.abs().max() < 1e-5
-            because = in_brackets("transposed, your kernel would be right" if turned else "")
             raise Wrong(
                 f"on a horizontal edge ({what}) its output is {shown(worst)}, it should be 0"
-                f"{because}"
+                f"{' (transposed, your kernel would be right)' if turned else ''}"
             )
     lowest, highest = vertical.min().item(), vertical.max().item()
     if max(abs(lowest), highest) <= 1e-5:
@@ -305,22 +298,16 @@ def _field(kernels: list[int], strides: list[int]) -> int:
 
 
 def _check_receptive_field(answer: Answer) -> str:
+    apart = "the second layer's pixels are 2 input pixels apart"
+    multiply = "multiply the strides of all earlier layers"
     cases = [
         Case(([3], [1]), "one layer", "one output pixel depends on its window"),
         Case(([3, 3], [1, 1]), "two layers", "the second adds one pixel on each side: 3 + 2"),
         Case(([5, 3, 7], [1, 1, 1]), "three layers without stride", "1 + 4 + 2 + 6"),
-        Case(
-            ([3, 3], [2, 1]),
-            "stride 2 in the first layer",
-            "the second layer's pixels are 2 input pixels apart: 3 + 2 · 2",
-        ),
+        Case(([3, 3], [2, 1]), "stride 2 in the first layer", f"{apart}: 3 + 2 · 2"),
         Case(([3, 3], [1, 2]), "stride 2 in the last layer", "a stride changes later layers only"),
         Case(([1, 3], [2, 1]), "kernel 1 with stride 2", "1 + 0 + 2 · 2"),
-        Case(
-            ([3, 2, 3, 2], [1, 2, 1, 2]),
-            "two blocks of convolution and pooling",
-            "multiply the strides of all earlier layers",
-        ),
+        Case(([3, 2, 3, 2], [1, 2, 1, 2]), "two blocks of convolution and pooling", multiply),
         Case(([7, 3, 3, 3], [2, 2, 2, 2]), "four strides of 2"),
     ]
     draw = random.Random(14)

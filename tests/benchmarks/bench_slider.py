@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.report import percentile, verdict
-from tests.browser.cells import write_notebook
-from tests.browser.lab import Lab, why_not
+from tests.browser.lab import Lab, why_not, write_notebook
 
 ROUNDS = 6
 LIMIT_MEDIAN, LIMIT_P95 = 1.3, 1.5
@@ -56,12 +55,11 @@ def measure(lab: Lab) -> tuple[list[float], list[float]]:
     for _ in range(ROUNDS):
         for name in SLIDERS:
             panel += lab.press(
-                0,
                 *THERE_AND_BACK,
                 within=f'.course-panel .widget-slider:has(.widget-label:text-is("{name}"))',
                 watched=".course-picture",
             )
-            floor += lab.press(0, *THERE_AND_BACK, within=".floor-slider", watched=".floor-picture")
+            floor += lab.press(*THERE_AND_BACK, within=".floor-slider", watched=".floor-picture")
     lost = (panel + floor).count(None)
     if lost:
         raise RuntimeError(f"{lost} of {len(panel + floor)} presses brought no new picture")

@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 from tests.browser import lab as lab_module
-from tests.browser.cells import write_notebook
 
 
 def pytest_collection_modifyitems(items):
@@ -21,10 +20,8 @@ def pytest_collection_modifyitems(items):
 def course_copy(tmp_path_factory):
     """Copy what the reader sees, because the page must not save into the repository."""
     copy = tmp_path_factory.mktemp("course")
-    notebooks = lab_module.ROOT / "notebooks"
-    if notebooks.is_dir():
-        ignored = shutil.ignore_patterns(".ipynb_checkpoints")
-        shutil.copytree(notebooks, copy / "notebooks", ignore=ignored)
+    ignored = shutil.ignore_patterns(".ipynb_checkpoints")
+    shutil.copytree(lab_module.ROOT / "notebooks", copy / "notebooks", ignore=ignored)
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(lab_module.ROOT / name, copy / name)
     return copy
@@ -52,7 +49,7 @@ def run_cells(open_lab, course_copy):
     """Return a function that runs a notebook of the given cells in a new `Lab`."""
 
     def run(*sources, **options):
-        write_notebook(course_copy / "cells.ipynb", *sources)
+        lab_module.write_notebook(course_copy / "cells.ipynb", *sources)
         lab = open_lab(**options)
         lab.open("cells.ipynb")
         lab.run_all()

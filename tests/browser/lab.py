@@ -3,8 +3,8 @@
     with Lab(folder) as lab:
         lab.open("02_1_convolution.ipynb")
         lab.run_all()
-        before = lab.picture(0)
-        lab.press(0, "ArrowRight")  # on the first slider; returns milliseconds to the new picture
+        before = lab.picture()
+        lab.press("ArrowRight")  # on the first slider; returns milliseconds to the new picture
         lab.wait_for_other_picture(before)
         assert not lab.errors
 
@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
 from tests.browser.server import ROOT, Server
 
-__all__ = ["LIMIT", "ROOT", "Lab", "why_not"]
+__all__ = ["ROOT", "Lab", "why_not", "write_notebook"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-LIMIT = 120.0  # seconds until a wait fails
+LIMIT, RUN_LIMIT = 120, 300  # seconds until a wait fails, and until running a notebook fails
 
 _FLAGS = (
     "--no-sandbox",  # Chromium refuses to run as root otherwise, as in most containers
@@ -105,14 +107,20 @@ def why_not() -> str:
     return ""
 
 
+def write_notebook(path: Path, *sources: str) -> None:
+    """Write a notebook with one code cell for each source."""
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = kernel
+    nbformat.write(notebook, path)
+
+
 class Lab:
     """One JupyterLab server and one browser page on it; a context manager that ends both.
 
     Args:
         root: the folder that the file browser shows; notebooks are opened relative to it.
-        dark: use JupyterLab's dark theme.
         size: width and height of the page in pixels.
-        environment: further variables for the server and its kernels.
 
     Attributes:
         page: Playwright's page, for what is not covered here.
@@ -122,18 +130,11 @@ class Lab:
         RuntimeError: the server ended at once, or did not answer; with the end of its log.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        *,
-        dark: bool = False,
-        size: tuple[int, int] = (1280, 900),
-        environment: Mapping[str, str] | None = None,
-    ):
+    def __init__(self, root: str | Path, *, size: tuple[int, int] = (1280, 900)):
         from playwright.sync_api import sync_playwright
 
         self.errors: list[str] = []
-        self._server = Server(Path(root).resolve(), dark, environment or {})
+        self._server = Server(Path(root).resolve())
         self._playwright = self._browser = None
         try:
             self._server.wait()
@@ -141,8 +142,8 @@ class Lab:
             self._browser = self._playwright.chromium.launch(
                 executable_path=CHROMIUM, args=list(_FLAGS)
             )
-            width, height = size
-            self.page = self._browser.new_page(viewport={"width": width, "height": height})
+            viewport = {"width": size[0], "height": size[1]}
+            self.page = self._browser.new_page(viewport=viewport)
             self.page.set_default_timeout(1000 * LIMIT)
             self.page.add_init_script(_PROBE)
             self.page.on("console", self._on_console)
@@ -166,23 +167,23 @@ class Lab:
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self._until("front.sessionContext.session?.kernel?.status === 'idle'")
 
-    def run_all(self, timeout: float = 300) -> None:
+    def run_all(self) -> None:
         """Run all cells and wait until the last one has finished."""
         self.page.evaluate(
             """() => { window.courseRan = false;
             jupyterapp.commands.execute('notebook:run-all-cells')
               .finally(() => { window.courseRan = true; }); }"""
         )
-        self._until("window.courseRan", timeout)
-        self.wait_idle(timeout)
+        self._until("window.courseRan", RUN_LIMIT)
+        self.wait_idle()
 
-    def wait_idle(self, timeout: float = 300) -> None:
+    def wait_idle(self) -> None:
         """Wait until the kernel is idle, no cell is marked as running, and the page is settled."""
         self._until(
             """front.sessionContext.session.kernel.status === 'idle' &&
             [...document.querySelectorAll('.jp-InputPrompt')]
             .every(prompt => !prompt.textContent.includes('*'))""",
-            timeout,
+            RUN_LIMIT,
         )
         self.settle()
 
@@ -211,37 +212,30 @@ class Lab:
         """Return Playwright's locator of the slider handles inside the element `within`."""
         return self.page.locator(f"{within} >> .noUi-handle")
 
-    def slider_value(self, n: int, within: str = ".jp-OutputArea") -> float:
-        """Return the value of the n-th slider, as a screen reader reads it."""
-        return float(self.sliders(within).nth(n).get_attribute("aria-valuenow"))
+    def slider_value(self, within: str) -> float:
+        """Return the value of the first slider, as a screen reader reads it."""
+        return float(self.sliders(within).first.get_attribute("aria-valuenow"))
 
     def press(
-        self,
-        n: int,
-        *keys: str,
-        within: str = ".jp-OutputArea",
-        watched: str = "img",
-        timeout: float = LIMIT,
+        self, *keys: str, within: str = ".jp-OutputArea", watched: str = "img"
     ) -> list[float | None]:
-        """Press keys on the n-th slider, one after the other, each after the former's picture.
+        """Press keys on the first slider, one after the other, each after the former's picture.
 
         Args:
-            n: position of the slider in there, from 0.
             keys: "ArrowRight", "ArrowLeft", "PageUp", "Home", "End", ...
             within: Playwright's selector of what to look in, e.g. `.course-panel >> nth=1`.
             watched: CSS selector of the pictures that count as an answer.
-            timeout: seconds to wait for each picture before returning None.
 
         Returns:
             For each key, milliseconds from the press to the new picture on the screen, or None.
         """
-        handle = self.sliders(within).nth(n)
+        handle = self.sliders(within).first
         handle.scroll_into_view_if_needed()
         handle.focus()
         self.page.evaluate("watched => { courseProbe.watched = watched; }", watched)
         times = []
         for key in keys:
-            self.page.evaluate("s => { window.courseNext = courseProbe.next(s); }", timeout)
+            self.page.evaluate("s => { window.courseNext = courseProbe.next(s); }", LIMIT)
             self.page.keyboard.press(key)
             times.append(
                 self.page.evaluate("courseNext.then(t => t === null ? t : t - courseProbe.keydown)")
@@ -249,16 +243,16 @@ class Lab:
             self.settle()
         return times
 
-    def drag(self, n: int, target: float, *, within: str = ".jp-OutputArea") -> None:
-        """Drag the n-th slider's handle with the mouse along its track: to 0 (left end) .. 1."""
-        handle = self.sliders(within).nth(n)
+    def drag(self, within: str) -> None:
+        """Drag the first slider's handle with the mouse to the right end of its track."""
+        handle = self.sliders(within).first
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
         track = handle.locator("xpath=ancestor::*[contains(@class,'noUi-base')]").bounding_box()
         y = box["y"] + box["height"] / 2
         self.page.mouse.move(box["x"] + box["width"] / 2, y)
         self.page.mouse.down()
-        self.page.mouse.move(track["x"] + target * track["width"], y, steps=20)
+        self.page.mouse.move(track["x"] + track["width"], y, steps=20)
         self.page.mouse.up()
         self.wait_idle()
 
@@ -268,26 +262,19 @@ class Lab:
         """Return Playwright's locator of the pictures in the outputs and in the panels."""
         return self.page.locator(f"{within} >> img")
 
-    def picture(self, n: int = 0, within: str = ".jp-OutputArea") -> str:
-        """Return a hash of the n-th picture's pixels; equal pictures have equal hashes."""
-        return self.pictures(within).nth(n).evaluate(_PIXELS)
+    def picture(self, within: str = ".jp-OutputArea") -> str:
+        """Return a hash of the first picture's pixels; equal pictures have equal hashes."""
+        return self.pictures(within).first.evaluate(_PIXELS)
 
-    def wait_for_other_picture(
-        self, before: str, n: int = 0, within: str = ".jp-OutputArea"
-    ) -> None:
-        """Wait until the hash of the n-th picture is not `before` any more."""
-        image = self.pictures(within).nth(n).element_handle()
+    def wait_for_other_picture(self, before: str, within: str = ".jp-OutputArea") -> None:
+        """Wait until the hash of the first picture is not `before` any more."""
+        image = self.pictures(within).first.element_handle()
         self.page.wait_for_function(_DIFFERS, arg=[image, before])
 
     def failed_cells(self) -> list[str]:
         """Return the errors that the page shows in cells, as text."""
         outputs = self.page.locator('[data-mime-type="application/vnd.jupyter.error"]')
         return [output.inner_text() for output in outputs.all()]
-
-    def screenshot(self, path: str | Path, selector: str | None = None) -> None:
-        """Write a PNG of the page, or of the first element that a CSS selector names."""
-        shown = self.page if selector is None else self.page.locator(selector).first
-        shown.screenshot(path=str(path))
 
     # Inside -----------------------------------------------------------------------------------
 

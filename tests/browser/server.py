@@ -13,16 +13,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 START, END = 180, 60  # seconds: safety nets, also on a busy machine
 
-# All cells are in the page even when out of view, so that sliders can be counted from the top.
-_WHOLE_PAGE = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
-_DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
+_TRACKER = "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
 _FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",
     "JUPYTER_DATA_DIR": "data",
@@ -34,20 +30,19 @@ _FOLDERS = {
 
 
 class Server:
-    """A JupyterLab server on a free port of this machine.
+    """A JupyterLab server on a free port of this machine; its file browser shows `root`."""
 
-    Args:
-        root: the folder that the file browser shows.
-        dark: use JupyterLab's dark theme.
-        environment: further variables for the server and its kernels.
-    """
-
-    def __init__(self, root: Path, dark: bool, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path) -> None:
         self.token = secrets.token_hex(16)
         self._profile = Path(tempfile.mkdtemp(prefix="course-lab-"))
-        port = _free_port()
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self._write_settings(_WHOLE_PAGE | (_DARK if dark else {}))
+        # All cells are in the page even when out of view, so sliders can be counted from the top.
+        tracker = self._profile / _TRACKER
+        tracker.parent.mkdir(parents=True)
+        tracker.write_text(json.dumps({"windowingMode": "none"}))
         command = [
             *(sys.executable, "-m", "jupyterlab", "--no-browser"),
             f"--config={ROOT / 'jupyter_lab_config.py'}",
@@ -62,7 +57,7 @@ class Server:
         with open(self._profile / "server.log", "wb") as log:
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | own | environment,
+                env=os.environ | own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -102,16 +97,3 @@ class Server:
         )
         with urllib.request.urlopen(request, timeout=END) as answer:
             return answer.read()
-
-    def _write_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        for name, values in settings.items():
-            package, plugin = name.split(":")
-            path = self._profile / "settings" / package / f"{plugin}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

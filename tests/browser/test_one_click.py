@@ -54,7 +54,6 @@ def picture(panel):
 def test_a_slider_by_keyboard_edits_the_courses_network(lab, course):
     before = picture(course)
     slider = course.get_by_role("slider", name="out_channels")
-    slider.focus()
     slider.press("ArrowRight")
     says(course, "conv1, out_channels 16 → 17; followed: 1 Conv2d;")
     says(course, "the same function")
@@ -101,9 +100,7 @@ def test_the_buttons_apply_and_undo(lab, course):
 def test_an_impossible_setting_has_a_way_out(lab, course):
     course.get_by_role("combobox", name="layer").select_option("conv1")
     says(course, "conv1 unchanged")
-    slider = course.get_by_role("slider", name="groups")
-    slider.focus()
-    slider.press("ArrowRight")
+    course.get_by_role("slider", name="groups").press("ArrowRight")
     alert = course.get_by_role("alert").filter(has_text="must divide in_channels = 1")
     alert.wait_for()
     course.get_by_role("button", name="Nearest that works: groups = 1").click()
@@ -123,7 +120,6 @@ def test_the_code_is_shown_on_request(course):
 def test_the_sliders_stay_live_while_it_trains(lab, course):
     course.get_by_title("conv1", exact=True).click()
     slider = course.get_by_role("slider", name="stride")
-    slider.focus()
     slider.press("ArrowRight")
     says(course, "stride 1 → 2")
     course.get_by_role("button", name="Train briefly").click()
@@ -137,15 +133,11 @@ def test_the_sliders_stay_live_while_it_trains(lab, course):
 
 
 def test_resnet_by_keyboard_and_mouse(lab, course):
-    networks = course.get_by_role("combobox", name="network")
-    networks.focus()
-    networks.press("ArrowDown")
+    course.get_by_role("combobox", name="network").press("ArrowDown")
     says(course, "ResNet, conv1 unchanged")
     course.get_by_title("layer2.0.conv1", exact=True).click()
     says(course, "layer2.0.conv1 unchanged")
-    slider = course.get_by_role("slider", name="out_channels")
-    slider.focus()
-    slider.press("ArrowRight")
+    course.get_by_role("slider", name="out_channels").press("ArrowRight")
     says(course, "out_channels 128 → 129; followed: 1 BatchNorm2d, 1 Conv2d;")
     says(course, "the same function")
     course.get_by_role("button", name="Train briefly").click()
@@ -154,9 +146,7 @@ def test_resnet_by_keyboard_and_mouse(lab, course):
 
 def test_a_network_of_the_notebook(lab, own):
     says(own, "Mine, look unchanged")
-    slider = own.get_by_role("slider", name="out_channels")
-    slider.focus()
-    slider.press("ArrowRight")
+    own.get_by_role("slider", name="out_channels").press("ArrowRight")
     says(own, "out_channels 8 → 9; followed: 1 Conv2d, 1 Linear;")
     says(own, "the same function")
     own.get_by_title("see", exact=True).click()

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.lab import ROOT
-
 FIRST = "00_start_here.ipynb"
 
 
 @pytest.fixture(scope="module")
 def lab(open_lab):
-    if not (ROOT / "notebooks" / FIRST).exists():
-        pytest.skip(f"notebooks/{FIRST} is not written yet")
     lab = open_lab()
     lab.open()
     return lab

@@ -1,4 +1,4 @@
-"""What a check prints: `line`, `solved` and `rejected`."""
+"""Fixtures that check an answer: `line`, `solved` and `rejected`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from course_utils.core import CourseError
-from course_utils.exercises import base, cell, check, find, hint, names, solution, stub
+from course_utils.exercises import base, check, find, hint, names, solution
 from course_utils.exercises.base import exercise
 
 EXERCISES = {
@@ -34,7 +34,7 @@ FUNCTIONS = [name for name in NAMES if not find(name).is_value]
 
 
 def in_notebook(text: str) -> dict:
-    """What the cell `text` defines in a notebook that has imported torch, nn and check."""
+    """Return what the cell `text` defines in a notebook that has imported torch, nn and check."""
     namespace = {"torch": torch, "nn": nn, "check": check}
     exec(compile(text, "<cell>", "exec", dont_inherit=True), namespace)
     return namespace
@@ -69,7 +69,7 @@ def test_the_solution_is_solved_and_so_is_its_printed_text_in_a_cell(solved, cap
 
 def test_stub_has_the_signature_and_docstring_of_the_solution_and_no_body():
     for name in NAMES:
-        found, text = find(name), stub(name)
+        found, text = find(name), find(name).stub
         assert max(len(row) for row in text.splitlines()) <= 100, name
         if found.is_value:
             assert text.endswith(f"\n{found.variable} = ...\n"), name
@@ -86,8 +86,8 @@ def test_stub_has_the_signature_and_docstring_of_the_solution_and_no_body():
 
 def test_cell_is_the_stub_and_its_check_and_not_solved_yet(capsys):
     for name in NAMES:
-        assert cell(name).startswith(stub(name)), name
-        in_notebook(cell(name))
+        assert find(name).cell.startswith(find(name).stub), name
+        in_notebook(find(name).cell)
         said = capsys.readouterr().out
         assert said.startswith("… not solved yet: ") and said.endswith(f'hint("{name}")\n'), name
 
@@ -101,7 +101,7 @@ def test_cells_of_the_notebooks_are_those_of_the_exercises():
             if named and found["cell_type"] == "code":
                 cells[named[1]] = text
     assert cells.keys() == set(NAMES)
-    assert [name for name in NAMES if cells[name].strip() != cell(name).strip()] == []
+    assert [name for name in NAMES if cells[name].strip() != find(name).cell.strip()] == []
 
 
 def test_task_is_one_sentence_and_there_are_two_or_three_hints():
@@ -256,7 +256,7 @@ def test_an_unknown_name_offers_close_ones():
         ("initialize", "02_3.initialise"),
         ("01.dense_parameters", "01.dense_parameters_same_output"),
     ):
-        for ask in (hint, solution, stub, cell, lambda name: check(name, 1)):
+        for ask in (hint, solution, find, lambda name: check(name, 1)):
             with pytest.raises(CourseError, match=f"^.*{re.escape(repr(given))}.*{meant}.*$"):
                 ask(given)
     with pytest.raises(CourseError, match=", ".join(map(re.escape, NAMES))):

@@ -61,7 +61,7 @@ def test_log_uniform(solved, rejected, line):
         (lambda a, b, n, g: by_exp(a, b, n, g).log10(), "logarithms to base 10"),
     )
     said = line("03_3.log_uniform", lambda a, b, n, g: by_exp(a, b, n, g) * 2)
-    assert said.endswith("between 0.0001 and 0.1"), "these are no logarithms"
+    assert said.endswith("between 0.0001 and 0.1"), "these are not logarithms"
 
 
 def halving(candidates, score, epochs, factor):

@@ -10,6 +10,7 @@ A notebook is written only if every cell ran well: no error except in cells with
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import sys
@@ -40,16 +41,11 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
         FileNotFoundError: no notebook begins with one of the names.
     """
     notebooks = sorted(folder.glob("*.ipynb"))
-    if not names:
-        return notebooks
-    chosen = set()
-    for name in names:
-        stem = Path(name).name.removesuffix(".ipynb")
-        fitting = {path for path in notebooks if path.stem.startswith(stem)}
-        if not fitting:
+    stems = tuple(Path(name).name.removesuffix(".ipynb") for name in names)
+    for stem in stems:
+        if not any(path.stem.startswith(stem) for path in notebooks):
             raise FileNotFoundError(f"No notebook in {folder} begins with {stem!r}.")
-        chosen |= fitting
-    return sorted(chosen)
+    return [path for path in notebooks if path.stem.startswith(stems or "")]
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> NotebookNode:
@@ -121,16 +117,11 @@ def tidy_output(output: NotebookNode) -> NotebookNode:
 def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
     """Join neighbouring pieces of one stream: where a stream is cut depends only on time."""
     merged: list[NotebookNode] = []
-    for output in outputs:
-        last = merged[-1] if merged else None
-        if (
-            last is not None
-            and output.output_type == last.output_type == "stream"
-            and output.name == last.name
-        ):
-            last.text += output.text
-        else:
-            merged.append(nbformat.from_dict(output))
+    for stream, group in itertools.groupby(outputs, lambda output: output.get("name")):
+        copies = [nbformat.from_dict(output) for output in group]
+        if stream:
+            copies[0].text = "".join(output.text for output in copies)
+        merged += copies[:1] if stream else copies
     return merged
 
 

@@ -17,10 +17,16 @@ SANITIZE = refresh.ROOT / "tests" / "notebooks" / "sanitize.cfg"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def with_outputs(*outputs, source="f()", tags=()):
+def with_outputs(*outputs, tags=()):
     metadata = {"tags": list(tags)} if tags else {}
-    cell = new_code_cell(source, outputs=list(outputs), execution_count=1, metadata=metadata)
+    cell = new_code_cell("f()", outputs=list(outputs), execution_count=1, metadata=metadata)
     return new_notebook(cells=[cell])
+
+
+def with_data(**data):
+    kinds = {"png": "image/png", "text": "text/plain", "html": "text/html", "widget": WIDGET}
+    data = {kinds[kind]: value for kind, value in data.items()}
+    return with_outputs(new_output("display_data", data=data))
 
 
 def test_find_takes_the_beginning_of_a_name(tmp_path):
@@ -55,15 +61,14 @@ def test_tidy_drops_what_changes_and_keeps_what_is_meant():
 
 
 def test_tidy_keeps_the_picture_of_a_panel_and_drops_its_dead_widget():
-    data = {WIDGET: {"model_id": "a1"}, "image/png": "iVBO", "text/plain": "Panel: 16 maps"}
-    cell = refresh.tidy(with_outputs(new_output("display_data", data=data))).cells[0]
+    notebook = with_data(widget={"model_id": "a1"}, png="iVBO", text="Panel: 16 maps")
+    cell = refresh.tidy(notebook).cells[0]
     assert cell.outputs[0].data == {"image/png": "iVBO", "text/plain": "Panel: 16 maps"}
 
 
 def test_tidy_lets_no_progress_bar_stand_still():
     bar = "training:   0%|          | 0/640 [00:00<?, ?step/s]"
-    output = new_output("display_data", data={WIDGET: {"model_id": "a1"}, "text/plain": bar})
-    cell = refresh.tidy(with_outputs(output)).cells[0]
+    cell = refresh.tidy(with_data(widget={"model_id": "a1"}, text=bar)).cells[0]
     assert cell.outputs[0].data == {"text/plain": "training: 640 steps"}
     (regex, replacement), *_ = get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8"))
     assert re.sub(regex, replacement, bar) == "training: 640 steps", "nbval sees the same"
@@ -105,15 +110,9 @@ ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueEr
         (with_outputs(ERROR), "ValueError: no"),
         (with_outputs(ERROR, tags=["raises-exception"]), None),
         (with_outputs(tags=["raises-exception"]), "raised nothing"),
-        (
-            with_outputs(new_output("display_data", data={"text/plain": "<F at 0x7f12abcd9876>"})),
-            "memory address",
-        ),
-        (
-            with_outputs(new_output("display_data", data={"text/html": "<i>/home/me/x</i>"})),
-            "/home/me",
-        ),
-        (with_outputs(new_output("display_data", data={"image/png": "at 0x123456"})), None),
+        (with_data(text="<F at 0x7f12abcd9876>"), "memory address"),
+        (with_data(html="<i>/home/me/x</i>"), "/home/me"),
+        (with_data(png="at 0x123456"), None),
     ],
 )
 def test_problems(notebook, expected):
@@ -122,21 +121,14 @@ def test_problems(notebook, expected):
     assert expected is None or expected in found[0]
 
 
-@pytest.fixture
-def small(tmp_path):
-    path = tmp_path / "small.ipynb"
+def test_refresh_writes_once_and_then_changes_nothing(tmp_path):
+    small = tmp_path / "small.ipynb"
     cells = [
         new_markdown_cell("# Small"),
-        new_code_cell(
-            "import sys\nprint('a')\nprint('b')\nsys.executable == " + repr(sys.executable)
-        ),
+        new_code_cell(f"import sys\nprint('a')\nprint('b')\nsys.executable == {sys.executable!r}"),
         new_code_cell("import json\njson.loads('{')", metadata={"tags": ["raises-exception"]}),
     ]
-    nbformat.write(new_notebook(cells=cells), path)
-    return path
-
-
-def test_refresh_writes_once_and_then_changes_nothing(small):
+    nbformat.write(new_notebook(cells=cells), small)
     assert refresh.refresh(small) == (True, [])
     first = small.read_text()
     notebook = nbformat.read(small, as_version=4)
