@@ -193,20 +193,18 @@ def same(got: float | int, want: float | int) -> bool:
     return math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-5)
 
 
+def reason(mistakes: Iterable[tuple[float, str]], got: float, tolerance: float = 1e-4) -> str:
+    """Return the text of the first mistake (wrong value, text) with the value `got`, or ''."""
+    return next((why for value, why in mistakes if math.isclose(got, value, rel_tol=tolerance)), "")
+
+
 def alike(got: Tensor, want: Tensor) -> bool:
     """Return whether two tensors have the same shape, and agree up to float32's rounding."""
     return got.shape == want.shape and torch.allclose(got.double(), want.double(), 1e-4, 1e-5)
 
 
 def compare_number(got: Any, want: float | int, where: str, because: str = "") -> None:
-    """Compare a result with the right number.
-
-    Args:
-        because: why `want` is right, or what went wrong; shown in brackets.
-
-    Raises:
-        Wrong: it is not a number, or differs.
-    """
+    """Compare a result with the right number; `because` is shown in brackets if it is wrong."""
     read = number(got, where)
     if not same(read, want):
         raise Wrong(
@@ -232,11 +230,7 @@ def compare_numbers(
 ) -> None:
     """Call the answer for every case and compare its result with that of `reference`.
 
-    Args:
-        describe: returns the arguments in words, e.g. 'size 28, kernel 3'.
-
-    Raises:
-        Wrong: at the first case that differs.
+    `describe` returns the arguments in words: 'size 28, kernel 3'.
     """
     for case in cases:
         where = f"for {describe(*case.arguments)}"
@@ -247,11 +241,7 @@ def compare_numbers(
 
 
 def compare_tensors(got: Any, want: Tensor, where: str, because: str = "") -> None:
-    """Compare a result with the right tensor, element by element; name the first that differs.
-
-    Raises:
-        Wrong: another shape, nan, or a difference larger than float32's rounding.
-    """
+    """Compare a result with the right tensor up to float32's rounding; name what differs first."""
     read = tensor(got, where, tuple(want.shape))
     want = want.double()
     far = ~torch.isclose(read, want, rtol=1e-4, atol=1e-5)

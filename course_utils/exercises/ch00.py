@@ -9,14 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.exercises.answers import (
-    Unsolved,
-    Wrong,
-    error_sentence,
-    is_missing,
-    one_line,
-    wrong_kind,
-)
+from course_utils.exercises import answers
+from course_utils.exercises.answers import Unsolved, Wrong, error_sentence, one_line
 from course_utils.exercises.base import exercise
 
 _SETTINGS = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
@@ -25,9 +19,9 @@ _LARGEST = 500  # above it, the check would need gigabytes of memory
 
 def _check_first_slider(settings: Any) -> str:
     if not isinstance(settings, Mapping):
-        raise wrong_kind(settings, 'a dict, such as {"kernel_size": 5}')
+        raise answers.wrong_kind(settings, 'a dict, such as {"kernel_size": 5}')
     for key, value in settings.items():
-        if is_missing(value):
+        if answers.is_missing(value):
             raise Unsolved(f"{one_line(key)} has no value yet")
         if key not in _SETTINGS:
             close = difflib.get_close_matches(str(key), _SETTINGS, n=1)

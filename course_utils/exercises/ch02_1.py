@@ -8,17 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import (
-    Answer,
-    Case,
-    Wrong,
-    alike,
-    compare_numbers,
-    compare_tensors,
-    shown,
-    tensor,
-    wrong_kind,
-)
+from course_utils.exercises import answers
+from course_utils.exercises.answers import Answer, Case, Wrong, shown
 from course_utils.exercises.base import exercise
 
 
@@ -44,14 +35,14 @@ def _check_cross_correlate(answer: Answer) -> str:
         where = f"{what}: for a picture {picture_size}, a kernel {kernel_size} and stride {stride}"
         got = answer(image, kernel, stride, where=where)
         want = _correlated(image, kernel, stride)
-        because, read = "", tensor(got, where)
-        if alike(read, _correlated(image, kernel.flip(0, 1), stride)):
+        because, read = "", answers.tensor(got, where)
+        if answers.alike(read, _correlated(image, kernel.flip(0, 1), stride)):
             because = "the kernel was flipped, which is true convolution"
-        elif stride > 1 and alike(
+        elif stride > 1 and answers.alike(
             read, _correlated(image, kernel)[: want.shape[0], : want.shape[1]]
         ):
             because = f"window number i starts at i · stride = {stride} · i"
-        compare_tensors(got, want, where, because)
+        answers.compare_tensors(got, want, where, because)
     return "The same numbers as torch.nn.functional.conv2d."
 
 
@@ -98,7 +89,7 @@ def _check_convolve(answer: Answer) -> str:
         kernel = torch.randn(kernel_size, generator=generator)
         where = f"{what}: for a picture {picture_size} and a kernel {kernel_size}"
         got = answer(image, kernel, _correlated, where=where)
-        read = tensor(got, where)
+        read = answers.tensor(got, where)
         mistakes = [
             (kernel, "the kernel was not flipped at all: this is the cross-correlation"),
             (kernel.flip(0), "only the rows were flipped: flip the columns as well"),
@@ -109,9 +100,9 @@ def _check_convolve(answer: Answer) -> str:
         ]
         want = _correlated(image, kernel.flip(0, 1))
         for used, because in mistakes:
-            if alike(read, _correlated(image, used)) and not alike(read, want):
+            if answers.alike(read, _correlated(image, used)) and not answers.alike(read, want):
                 raise Wrong(f"{where} {because}")
-        compare_tensors(got, want, where)
+        answers.compare_tensors(got, want, where)
     return "Both axes flipped: that is F∗G. A network learns its kernel, so PyTorch skips the flip."
 
 
@@ -155,7 +146,7 @@ def _check_output_size(answer: Answer) -> str:
         s, p = draw.randint(1, 4), draw.randint(0, 3)
         if n + 2 * p >= d * (k - 1) + 1:  # only settings that PyTorch accepts
             cases.append(Case((n, k, s, p, d)))
-    compare_numbers(
+    answers.compare_numbers(
         answer,
         cases,
         _size,
@@ -192,7 +183,7 @@ def _check_same_padding(answer: Answer) -> str:
         Case((1, 4), "kernel 1 with dilation", "one pixel has no gaps"),
     ]
     cases += [Case((k, d)) for k in (9, 11, 13) for d in (1, 2, 5)]
-    compare_numbers(
+    answers.compare_numbers(
         answer,
         cases,
         # Measured with PyTorch: half of what is lost without padding.
@@ -221,13 +212,13 @@ def same_padding(k: int, d: int = 1) -> int:
 
 def _check_edge_kernel(kernel: Any) -> str:
     if callable(kernel) and not isinstance(kernel, Tensor):
-        raise wrong_kind(kernel, "the kernel itself")
+        raise answers.wrong_kind(kernel, "the kernel itself")
     wanted = "3 rows of 3 numbers"
-    read = tensor(kernel, wanted=wanted)
+    read = answers.tensor(kernel, wanted=wanted)
     while read.dim() > 2 and read.shape[0] == 1:  # nn.Conv2d's shape (1, 1, 3, 3) is also right
         read = read[0]
     if read.shape != (3, 3):
-        raise wrong_kind(kernel, wanted)
+        raise answers.wrong_kind(kernel, wanted)
     if not bool(read.any()):
         raise Wrong("a kernel of zeros finds nothing: its output on a dark→bright edge is 0")
     flat = _correlated(torch.ones(3, 3).double(), read).item()
@@ -315,7 +306,7 @@ def _check_receptive_field(answer: Answer) -> str:
         depth = draw.randint(1, 6)
         kernels = [draw.randint(1, 7) for _ in range(depth)]
         cases.append(Case((kernels, [draw.randint(1, 3) for _ in range(depth)])))
-    compare_numbers(
+    answers.compare_numbers(
         answer, cases, _field, lambda kernels, strides: f"kernels {kernels}, strides {strides}"
     )
     return "Two 3 × 3 layers have the receptive field of one 5 × 5, with 18 weights instead of 25."

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import (
-    Answer,
-    Case,
-    Unsolved,
-    Wrong,
-    compare_number,
-    compare_numbers,
-    is_missing,
-    number,
-    same,
-)
+from course_utils.exercises import answers, network_checks
+from course_utils.exercises.answers import Answer, Case, Unsolved, Wrong, shown
 from course_utils.exercises.base import exercise
-from course_utils.exercises.network_checks import (
-    WANTED_PARAMETERS,
-    built,
-    check_blocks,
-    check_gradients,
-    check_parameter_count,
-    run,
-)
-from course_utils.exercises.step_checks import check_movement, check_returned_loss, flat_parameters
 
 
 def _flat(height: int, width: int, channels: int) -> int:
@@ -51,7 +35,7 @@ def _check_flat_features(answer: Answer) -> str:
     cases += [
         Case((draw.randint(4, 99), draw.randint(4, 99), draw.randint(1, 64))) for _ in range(20)
     ]
-    compare_numbers(
+    answers.compare_numbers(
         answer,
         cases,
         _flat,
@@ -81,11 +65,11 @@ def flat_features(height: int, width: int, channels: int = 32) -> int:
 
 
 def _check_build_cnn(answer: Answer) -> str:
-    model = built(answer)
+    model = network_checks.built(answer)
     pictures = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(22))
-    logits = run(model, pictures)
-    run(model, pictures[:1])
-    check_parameter_count(model)
+    logits = network_checks.run(model, pictures)
+    network_checks.run(model, pictures[:1])
+    network_checks.check_parameter_count(model)
     if not bool((logits < 0).any()):
         total = logits.sum(dim=1)
         if torch.allclose(total, torch.ones_like(total), atol=1e-4):
@@ -95,9 +79,9 @@ def _check_build_cnn(answer: Answer) -> str:
         raise Wrong("no output is negative: leave out what follows the linear layer (logits)")
     if torch.allclose(logits.logsumexp(dim=1), torch.zeros(len(logits)), atol=1e-4):
         raise Wrong("the output went through log_softmax: leave it out, cross_entropy includes it")
-    check_blocks(model, pictures)
-    check_gradients(model, pictures)
-    return f"{WANTED_PARAMETERS:,} parameters, of which 15,690 are in the last layer."
+    network_checks.check_blocks(model, pictures)
+    network_checks.check_gradients(model, pictures)
+    return "20,490 parameters, of which 15,690 are in the last layer."
 
 
 @exercise(
@@ -128,6 +112,57 @@ def build_cnn() -> nn.Module:
     )
 
 
+def _vector(tensors: Iterable[Tensor]) -> Tensor:
+    """Return a copy of all numbers of the tensors as one vector."""
+    return torch.cat([each.detach().flatten() for each in tensors]).clone()
+
+
+def _check_movement(
+    moved: Tensor, gradient: Tensor, old_gradient: Tensor, rate: float, where: str
+) -> None:
+    """Compare how far the parameters moved in one step with one SGD step; all as one vector."""
+    if not bool(moved.any()):
+        raise Wrong(
+            f"{where} no parameter moved: is the order zero_grad(), loss.backward(), "
+            "optimizer.step()?"
+        )
+    if not bool(torch.isfinite(moved).all()):
+        raise Wrong(f"{where} a parameter became nan or infinite")
+    if torch.allclose(moved, -rate * gradient, rtol=1e-3, atol=1e-6):
+        return
+    if bool(old_gradient.any()) and torch.allclose(
+        moved, -rate * (gradient + old_gradient), rtol=1e-3, atol=1e-5
+    ):
+        raise Wrong(
+            f"{where} the gradients were added to those of an earlier step: "
+            "call optimizer.zero_grad() before loss.backward()"
+        )
+    ratio = (moved @ gradient / (gradient @ gradient)).item() / -rate
+    uphill = "uphill, " if ratio < 0 else ""
+    if torch.allclose(moved, -rate * ratio * gradient, rtol=1e-2, atol=1e-5):
+        raise Wrong(
+            f"{where} the parameters moved {uphill}{shown(ratio)} times as far as one SGD step on "
+            "the mean cross-entropy would move them"
+        )
+    got, want = moved.abs().max().item(), (rate * gradient).abs().max().item()
+    raise Wrong(
+        f"{where} the parameters moved by up to {shown(got)}, not along the gradient of the mean "
+        f"cross-entropy of the logits (that is up to {shown(want)})"
+    )
+
+
+def _check_returned_loss(returned: Any, want: float, where: str) -> None:
+    """Check that the step returned the loss before the step, as a plain number."""
+    if answers.is_missing(returned):
+        raise Unsolved("training_step moves the parameters correctly, but returns no loss so far")
+    if isinstance(returned, Tensor) and returned.requires_grad:
+        raise Wrong(
+            f"{where} the loss is returned as a tensor that keeps the whole graph in memory: "
+            "return loss.item()"
+        )
+    answers.compare_number(returned, want, where, "the mean loss over the batch, before the step")
+
+
 def _check_training_step(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(23)
     for rate, with_old_gradient, what in [
@@ -138,23 +173,21 @@ def _check_training_step(answer: Answer) -> str:
         images = torch.randn(12, 1, 4, 4, generator=generator)
         labels = torch.randint(0, 3, (12,), generator=generator)
         optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-        before = flat_parameters(model)
+        before = _vector(model.parameters())
         loss = nn.functional.cross_entropy(model(images), labels)
-        gradients = torch.autograd.grad(loss, list(model.parameters()))
-        gradient = torch.cat([part.flatten() for part in gradients])
+        gradient = _vector(torch.autograd.grad(loss, list(model.parameters())))
         old_gradient = torch.zeros_like(gradient)
         if with_old_gradient:
-            old_gradient = torch.randn(gradient.shape, generator=generator)
-            parts = old_gradient.split([parameter.numel() for parameter in model.parameters()])
-            for parameter, part in zip(model.parameters(), parts, strict=True):
-                parameter.grad = part.view_as(parameter).clone()
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            old_gradient = _vector(parameter.grad for parameter in model.parameters())
         where = f"{what} (SGD, learning rate {rate}):"
         returned = answer.run(model, optimizer, images, labels, where=where)
-        moved = flat_parameters(model) - before
-        if is_missing(returned) and not bool(moved.any()):
+        moved = _vector(model.parameters()) - before
+        if answers.is_missing(returned) and not bool(moved.any()):
             raise Unsolved("training_step moves no parameter and returns nothing so far")
-        check_movement(moved, gradient, old_gradient, rate, where)
-        check_returned_loss(returned, loss.item(), where)
+        _check_movement(moved, gradient, old_gradient, rate, where)
+        _check_returned_loss(returned, loss.item(), where)
     return "The gradients of one step do not reach the next."
 
 
@@ -207,11 +240,10 @@ def _check_accuracy(answer: Answer) -> str:
         Case(batch(9, 4, 0.0), "all wrong"),
         Case(batch(1, 5, 1.1), "a single picture"),
     ]
-    logits, labels = batch(30, 5, 0.5)
-    cases.append(Case((logits - 100, labels), "all logits negative", "only their order counts"))
-    logits, labels = batch(30, 5, 0.5)
-    cases.append(Case((logits * 50, labels), "large logits", "only their order counts"))
-    compare_numbers(
+    for factor, shift, what in [(1, -100, "all logits negative"), (50, 0, "large logits")]:
+        logits, labels = batch(30, 5, 0.5)
+        cases.append(Case((factor * logits + shift, labels), what, "only their order counts"))
+    answers.compare_numbers(
         answer, cases, _share, lambda logits, labels: f"logits of the shape {tuple(logits.shape)}"
     )
     return "This needs no softmax, because softmax keeps the order of the logits."
@@ -262,12 +294,12 @@ def _check_evaluate_whole(answer: Answer) -> str:
     ]:
         model = _Watched().train()
         batches = [_batch(model, size, right, generator) for size, right in plan]
-        before = flat_parameters(model)
+        before = _vector(model.parameters())
         sizes = [size for size, _ in plan]
         where = f"{what}: for batches of {sizes} pictures"
         model.called_in_training = model.called_with_grad = False
-        got = number(answer(model, batches, where=where), where)
-        if not torch.equal(before, flat_parameters(model)):
+        got = answers.number(answer(model, batches, where=where), where)
+        if not torch.equal(before, _vector(model.parameters())):
             raise Wrong(f"{where} the parameters changed: evaluation must not train")
         if model.called_in_training:
             raise Wrong(
@@ -282,8 +314,7 @@ def _check_evaluate_whole(answer: Answer) -> str:
             (sum(shares), "that is the sum of the batches' accuracies"),
             (100 * want, "a share between 0 and 1"),
         ]
-        because = next((why for value, why in mistakes if same(float(got), value)), "")
-        compare_number(float(got), want, where, because)
+        answers.compare_number(float(got), want, where, answers.reason(mistakes, float(got)))
         if model.called_with_grad:
             raise Wrong(
                 f"{where} the accuracy is right, but gradients were recorded: put the loop into "
@@ -297,8 +328,7 @@ def _batch(
 ) -> tuple[Tensor, Tensor]:
     """Return a batch of `size` pictures; in eval mode the model is right for `right` of them."""
     images = torch.randn(size, 1, 2, 3, generator=generator)
-    with torch.no_grad():
-        labels = model.eval()(images).argmax(dim=1)
+    labels = model.eval()(images).argmax(dim=1)
     model.train()
     labels[right:] = (labels[right:] + 1) % 4
     return images, labels

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from course_utils.exercises import answers, weight_checks
 from course_utils.exercises.answers import (
     Answer,
     Unsolved,
     Wrong,
-    compare_number,
-    compare_tensors,
     error_sentence,
     in_brackets,
-    number,
-    same,
     shown,
-    tensor,
-    wrong_kind,
 )
 from course_utils.exercises.base import exercise
-from course_utils.exercises.weight_checks import (
-    check_weights,
-    he,
-    other_penalty,
-    other_rule,
-    sample_model,
-    weighted_layers,
-)
 
 
 def _check_he_std(answer: Answer) -> str:
@@ -46,9 +32,9 @@ def _check_he_std(answer: Answer) -> str:
     ]
     for layer, what in layers:
         where = f"{what}: for {layer}"
-        got = float(number(answer(layer, where=where), where))
-        because = other_rule(layer, got) or f"n_in is {layer.weight[0].numel():,}"
-        compare_number(got, he(layer), where, because)
+        got = float(answers.number(answer(layer, where=where), where))
+        because = weight_checks.other_rule(layer, got) or f"n_in is {layer.weight[0].numel():,}"
+        answers.compare_number(got, weight_checks.he(layer), where, because)
     return "n_in is how many inputs one output depends on: layer.weight[0].numel()."
 
 
@@ -74,22 +60,22 @@ def he_std(layer: nn.Module) -> float:
 
 
 def _check_initialise(answer: Answer) -> str:
-    model = sample_model()
+    model = weight_checks.sample_model()
     with torch.no_grad():
-        for _, layer in weighted_layers(model):
+        for _, layer in weight_checks.weighted_layers(model):
             layer.weight.fill_(0.5)
             if layer.bias is not None:
                 layer.bias.fill_(0.25)
     answer.run(model, where="for a network with convolutions, norms and a linear layer")
-    if all(bool((layer.weight == 0.5).all()) for _, layer in weighted_layers(model)):
+    if all(bool((layer.weight == 0.5).all()) for _, layer in weight_checks.weighted_layers(model)):
         raise Unsolved("initialise has not changed a weight so far")
-    for name, layer in weighted_layers(model):
+    for name, layer in weight_checks.weighted_layers(model):
         weight = layer.weight.detach()
         if bool((weight == 0.5).all()):
             raise Wrong(
                 f"{name}: the weights did not change; model.modules() includes nested layers"
             )
-        check_weights(name, layer, weight)
+        weight_checks.check_weights(name, layer, weight)
         if layer.bias is not None and bool(layer.bias.any()):
             raise Wrong(
                 f"{name}: a bias is {shown(layer.bias.flatten()[0].item())}, it should be 0"
@@ -136,11 +122,10 @@ def initialise(model: nn.Module) -> None:
 
 def _check_l1_penalty(answer: Answer) -> str:
     tiny = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
-    bare = nn.Sequential(nn.Linear(5, 4, bias=False))
     for model, what in [
-        (bare, "a linear layer without bias"),
+        (nn.Sequential(nn.Linear(5, 4, bias=False)), "a linear layer without bias"),
         (tiny, "layers with biases"),
-        (sample_model(), "a nested network with BatchNorm"),
+        (weight_checks.sample_model(), "a nested network with BatchNorm"),
     ]:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -148,15 +133,12 @@ def _check_l1_penalty(answer: Answer) -> str:
         where = f"{what}:"
         got = answer(model, where=where)
         if isinstance(got, Tensor) and got.numel() != 1:
-            raise wrong_kind(got, "one number (the sum)", where)
-        read = float(number(got, where))
-        weights = [layer.weight for _, layer in weighted_layers(model)]
+            raise answers.wrong_kind(got, "one number (the sum)", where)
+        read = float(answers.number(got, where))
+        weights = [layer.weight for _, layer in weight_checks.weighted_layers(model)]
         want = sum(weight.abs().sum().item() for weight in weights)
-        if not math.isclose(read, want, rel_tol=1e-4):
-            because = in_brackets(other_penalty(model, weights, read))
-            raise Wrong(
-                f"{where} your result is {shown(read)}, it should be {shown(want)}{because}"
-            )
+        because = weight_checks.other_penalty(model, weights, read)
+        answers.compare_number(read, want, where, because)
         if not isinstance(got, Tensor) or not got.requires_grad:
             raise Wrong(
                 f"{where} the value {shown(want)} is right, but no gradient flows back from it: "
@@ -164,7 +146,7 @@ def _check_l1_penalty(answer: Answer) -> str:
             )
         gradients = torch.autograd.grad(got, weights, allow_unused=True)
         for weight, gradient in zip(weights, gradients, strict=True):
-            compare_tensors(
+            answers.compare_tensors(
                 torch.zeros_like(weight) if gradient is None else gradient,
                 weight.detach().sign(),
                 f"{where} the penalty's gradient",
@@ -201,11 +183,11 @@ def l1_penalty(model: nn.Module) -> torch.Tensor:
 
 def _check_decay_groups(answer: Answer) -> str:
     small = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
-    for model, decay in [(small, 0.05), (sample_model(), 0.3)]:
+    for model, decay in [(small, 0.05), (weight_checks.sample_model(), 0.3)]:
         where = f"for weight_decay {decay}"
         groups = answer(model, decay, where=where)
         if not isinstance(groups, (list, tuple)) or not all(isinstance(g, dict) for g in groups):
-            raise wrong_kind(groups, "a list of dicts", where)
+            raise answers.wrong_kind(groups, "a list of dicts", where)
         default = 0.0123  # shows which groups rely on the optimizer's default
         try:
             optimizer = torch.optim.AdamW([dict(group) for group in groups], weight_decay=default)
@@ -219,7 +201,7 @@ def _check_decay_groups(answer: Answer) -> str:
 def _check_each_parameter(
     model: nn.Module, decay: float, given: dict[int, Any], default: float, where: str
 ) -> None:
-    weights = {id(layer.weight) for _, layer in weighted_layers(model)}
+    weights = {id(layer.weight) for _, layer in weight_checks.weighted_layers(model)}
     owners = dict(model.named_modules())
     for name, parameter in model.named_parameters():
         owner = type(owners[name.rpartition(".")[0]]).__name__
@@ -232,7 +214,7 @@ def _check_each_parameter(
                 f"{where}: the group of {label} has no weight_decay: AdamW would use its default, "
                 "0.01"
             )
-        if not isinstance(got, (int, float)) or not same(float(got), want):
+        if not isinstance(got, (int, float)) or not answers.same(float(got), want):
             raise Wrong(f"{where}: {label} has the weight decay {got}, it should have {want}")
     if given:
         raise Wrong(f"{where} the groups contain tensors that are not parameters of the model")
@@ -281,7 +263,7 @@ def _check_mean_std(answer: Answer) -> str:
         if isinstance(got, Tensor):
             got = tuple(got)
         if not isinstance(got, (tuple, list)) or len(got) != 2:
-            raise wrong_kind(got, "two tensors, mean and std", where)
+            raise answers.wrong_kind(got, "two tensors, mean and std", where)
         scaled = images.double() / 255
         mean, std = scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
         mistakes = [
@@ -298,7 +280,7 @@ def _check_statistic(
     word: str, value: Any, want: Tensor, mistakes: list[tuple[Tensor, str]], where: str
 ) -> None:
     """Compare the mean or std of each channel (C,); name the mistake if it is a known one."""
-    read = tensor(value, f"{where}, {word}:", tuple(want.shape))
+    read = answers.tensor(value, f"{where}, {word}:", tuple(want.shape))
     if torch.allclose(read, want, rtol=1e-3):
         return
     because = next((why for wrong, why in mistakes if torch.allclose(read, wrong, rtol=1e-3)), "")
@@ -353,7 +335,7 @@ def _mirrored(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
     """Return which pictures the answer mirrored (N,); check that nothing else changed."""
     passed, generator = images.clone(), torch.Generator().manual_seed(seed)
     got = answer(passed, generator, where=where, copy=False)
-    flat = tensor(got, where, tuple(images.shape))
+    flat = answers.tensor(got, where, tuple(images.shape))
     if not torch.equal(passed, images):
         raise Wrong(
             f"{where} the images that were passed in have changed, so the data set would stay "

@@ -7,20 +7,10 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor, nn
 
-from course_utils.exercises.answers import (
-    Answer,
-    Case,
-    Unsolved,
-    Wrong,
-    compare_numbers,
-    number,
-    same,
-    shown,
-    wrong_kind,
-)
+from course_utils.exercises import answers
+from course_utils.exercises.answers import Answer, Case, Unsolved, Wrong, shown
 from course_utils.exercises.base import exercise
 
 
@@ -32,7 +22,7 @@ def _check_largest_rate(answer: Answer) -> str:
         Case(([3.0, 3.0, 3.0],), "a round valley"),
         Case(([1e-3, 4.0, 250.0],), "three parameters", "the steepest direction decides"),
     ]
-    compare_numbers(
+    answers.compare_numbers(
         answer, cases, lambda curvatures: 2 / max(curvatures), lambda c: f"curvatures {c}"
     )
     return "Above it, the steps in the steepest direction grow; those in flat directions are slow."
@@ -68,11 +58,11 @@ def _check_step_rate(answer: Answer) -> str:
         Case((12, 2.0, 4, 1.0), "gamma 1"),
     ]
 
-    def describe(epoch: int, rate: float, step_size: int, gamma: float) -> str:
-        return f"epoch {epoch}, rate {rate:g}, step_size {step_size}, gamma {gamma:g}"
-
-    compare_numbers(
-        answer, cases, lambda e, rate, size, gamma: rate * gamma ** (e // size), describe
+    answers.compare_numbers(
+        answer,
+        cases,
+        lambda e, rate, size, gamma: rate * gamma ** (e // size),
+        lambda e, rate, size, gamma: f"epoch {e}, rate {rate:g}, step_size {size}, gamma {gamma:g}",
     )
     return "With step_size = 30, the first 30 epochs have one constant rate."
 
@@ -97,8 +87,8 @@ def _check_fitted_drops(answer: Answer) -> str:
         got = answer(epochs, where=where)
         unordered = isinstance(got, (str, bytes, Mapping, Set))
         if unordered or not hasattr(got, "__len__") or len(got) != 2:
-            raise wrong_kind(got, "two numbers, step_size and gamma", where)
-        size, gamma = (number(value, where) for value in got)
+            raise answers.wrong_kind(got, "two numbers, step_size and gamma", where)
+        size, gamma = (answers.number(value, where) for value in got)
         if size != int(size) or size < 1:
             raise Wrong(
                 f"{where} step_size is {shown(size)}, it should be a whole number of epochs"
@@ -117,7 +107,7 @@ def _check_fitted_drops(answer: Answer) -> str:
             )
         if not 0 < gamma < 1:
             raise Wrong(f"{where} gamma is {shown(gamma)}, it should be between 0 and 1")
-        if not same(float(gamma**2), 0.01):
+        if not answers.same(float(gamma**2), 0.01):
             raise Wrong(
                 f"{where} after two drops by gamma = {shown(gamma)}, {shown(float(gamma**2))} of "
                 "the rate is left, it should be 0.01"
@@ -155,10 +145,10 @@ def _check_train_epochs(answer: Answer) -> str:
     loss = nn.CrossEntropyLoss()
     before = [p.detach().clone() for p in model.parameters()]
     want = _by_hand(before, batches, loss)
-    calls = _Calls(optimizer)
+    scheduler = _Recording(optimizer)
     where = f"for {_EPOCHS} epochs of {_BATCHES} batches"
-    answer.run(model, batches, loss, optimizer, calls.scheduler, _EPOCHS, where=where, copy=False)
-    _check_calls(calls, where)
+    answer.run(model, batches, loss, optimizer, scheduler, _EPOCHS, where=where, copy=False)
+    _check_calls(scheduler, where)
     got = [p.detach() for p in model.parameters()]
     if _close(got, before):
         raise Wrong(
@@ -174,7 +164,7 @@ def _check_train_epochs(answer: Answer) -> str:
     return "First the optimizer, once for each batch; then the scheduler, once for each epoch."
 
 
-def _check_calls(calls: _Calls, where: str) -> None:
+def _check_calls(calls: _Recording, where: str) -> None:
     """Check that the steps of the optimizer and the scheduler come in the right order."""
     if not calls.made:
         raise Unsolved("train_epochs calls neither optimizer.step() nor scheduler.step() so far")
@@ -207,9 +197,7 @@ def _check_calls(calls: _Calls, where: str) -> None:
         )
 
 
-def _by_hand(
-    weights: list[torch.Tensor], batches: list[Any], loss: nn.Module
-) -> list[torch.Tensor]:
+def _by_hand(weights: list[Tensor], batches: list[Any], loss: nn.Module) -> list[Tensor]:
     """Train by gradient descent with rates 0.5, 0.25, 0.125, ..., without torch.optim."""
     weights = [w.clone().requires_grad_() for w in weights]
     for epoch in range(_EPOCHS):
@@ -222,38 +210,32 @@ def _by_hand(
     return [w.detach() for w in weights]
 
 
-def _close(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+def _close(some: list[Tensor], others: list[Tensor]) -> bool:
     return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(some, others, strict=True))
 
 
-class _Calls:
-    """Records the steps of an optimizer ("o") and of its scheduler ("s") in their order, in `made`.
+class _Recording(torch.optim.lr_scheduler.ExponentialLR):
+    """Halves the rate; records the steps of the optimizer ("o") and its own ("s"), in `made`.
 
-    `with_argument` is True if scheduler.step() got an argument. An epoch number does not count:
-    older versions of torch asked for it.
+    `with_argument` is True if step() got an argument. An epoch number does not count: older
+    versions of torch asked for it.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.made, self.with_argument = "", False
-        self.scheduler = self._schedule(optimizer)
+        super().__init__(optimizer, 0.5)
         self.made = ""  # without the step that a scheduler makes itself when it is created
         optimizer.register_step_post_hook(lambda *_: self._record("o"))
 
     def _record(self, letter: str) -> None:
         self.made += letter
 
-    def _schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        calls = self
-
-        class Recording(torch.optim.lr_scheduler.ExponentialLR):
-            def step(self, *arguments: Any, **named: Any) -> None:
-                calls._record("s")
-                given = [v for v in (*arguments, *named.values()) if v is not None]
-                if not all(isinstance(value, int) for value in given):
-                    calls.with_argument, given = True, []
-                super().step(*given)
-
-        return Recording(optimizer, 0.5)
+    def step(self, *arguments: Any, **named: Any) -> None:
+        self._record("s")
+        given = [v for v in (*arguments, *named.values()) if v is not None]
+        if not all(isinstance(value, int) for value in given):
+            self.with_argument, given = True, []
+        super().step(*given)
 
 
 @exercise(
@@ -300,10 +282,12 @@ def _check_warmup_cosine(answer: Answer) -> str:
         Case((0, 2, 1, 1.0), "a rise of one step"),
     ]
 
-    def describe(step: int, steps: int, warmup: int, peak: float) -> str:
-        return f"step {step} of {steps}, warm-up {warmup}, peak {peak:g}"
-
-    compare_numbers(answer, cases, _reference_cosine, describe)
+    answers.compare_numbers(
+        answer,
+        cases,
+        _reference_cosine,
+        lambda t, n, warmup, peak: f"step {t} of {n}, warm-up {warmup}, peak {peak:g}",
+    )
     return (
         "In torch: SequentialLR of LinearLR(start_factor=1/warmup, total_iters=warmup - 1) and "
         "CosineAnnealingLR(steps - warmup), with milestones=[warmup]."

@@ -8,15 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import (
-    Answer,
-    Case,
-    Wrong,
-    compare_numbers,
-    compare_tensors,
-    tensor,
-    wrong_kind,
-)
+from course_utils.exercises import answers
+from course_utils.exercises.answers import Answer, Case, Wrong
 from course_utils.exercises.base import exercise
 
 
@@ -35,15 +28,15 @@ def _check_widen(answer: Answer) -> str:
         where = f"{what} (kept = {kept})"
         got = answer(first, bias, second, torch.tensor(kept), where=f"{where}:")
         if not isinstance(got, (tuple, list)) or len(got) != 3:
-            raise wrong_kind(got, "three tensors", f"{where}:")
-        compare_tensors(got[0], first[kept], f"{where}: the first weight")
-        compare_tensors(got[1], bias[kept], f"{where}: the bias", "a copy keeps its bias")
-        wide = tensor(got[2], f"{where}: the second weight", (4, len(kept), 3, 5))
+            raise answers.wrong_kind(got, "three tensors", f"{where}:")
+        answers.compare_tensors(got[0], first[kept], f"{where}: the first weight")
+        answers.compare_tensors(got[1], bias[kept], f"{where}: the bias", "a copy keeps its bias")
+        wide = answers.tensor(got[2], f"{where}: the second weight", (4, len(kept), 3, 5))
         pictures = torch.randn(2, 3, 8, 8, generator=random)
         want = F.conv2d(F.conv2d(pictures, first, bias).relu(), second).double()
         maps = F.conv2d(pictures.double(), first[kept].double(), bias[kept].double()).relu()
         factor = (F.conv2d(maps, wide).abs().mean() / want.abs().mean()).item()
-        compare_tensors(
+        answers.compare_tensors(
             F.conv2d(maps, wide),
             want,
             f"{where}: the output of both layers together",
@@ -92,7 +85,7 @@ def _check_grow_kernel(answer: Answer) -> str:
         weight = torch.randn(*shape, generator=random)
         want = F.pad(weight, (ring,) * 4)
         got = answer(weight, ring, where=f"{what}:")
-        compare_tensors(
+        answers.compare_tensors(
             got, want, what, "the old kernel should be in the middle, with zeros around it"
         )
     return "With equally larger padding the layer computes the same as before, and can learn more."
@@ -122,7 +115,7 @@ def _check_separable_cost(answer: Answer) -> str:
         Case((3, 16, 7), "a large kernel"),
         Case((16, 32, 1), "a 1 × 1 kernel", "here it is more, not less"),
     ]
-    compare_numbers(
+    answers.compare_numbers(
         answer,
         cases,
         lambda c, n, k: float((k * k * c + c * n) / (k * k * c * n)),
@@ -179,7 +172,7 @@ def _check_slim(answer: Answer) -> str:
             before = copy.deepcopy(model.state_dict())
             got = answer(model, share, pictures, where=f"{where}:")
             if not isinstance(got, nn.Module):
-                raise wrong_kind(got, "a network", f"{where}:")
+                raise answers.wrong_kind(got, "a network", f"{where}:")
             for name, layer in model.named_modules():
                 if isinstance(layer, nn.Conv2d):
                     want = max(1, round(share * layer.out_channels))

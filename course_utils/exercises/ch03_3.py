@@ -8,23 +8,15 @@ from typing import Any
 
 import torch
 
-from course_utils.exercises.answers import (
-    Answer,
-    Wrong,
-    number,
-    one_line,
-    same,
-    shown,
-    tensor,
-    wrong_kind,
-)
+from course_utils.exercises import answers
+from course_utils.exercises.answers import Answer, Wrong, one_line, shown
 from course_utils.exercises.base import exercise
 
 
 def _as_list(got: Any, where: str, wanted: str) -> list:
     """Return a list or tuple of the reader as a list; raise `Wrong` for anything else."""
     if not isinstance(got, (list, tuple)):
-        raise wrong_kind(got, wanted, f"{where}:")
+        raise answers.wrong_kind(got, wanted, f"{where}:")
     return list(got)
 
 
@@ -109,7 +101,7 @@ def _check_log_uniform(answer: Answer) -> str:
         where = f"{what} ({low:g} to {high:g})"
         random = torch.Generator().manual_seed(0)
         got = answer(low, high, 4000, random, where=f"{where}:", copy=False)
-        values = tensor(got, f"{where}:", (4000,), "a tensor of numbers")
+        values = answers.tensor(got, f"{where}:", (4000,), "a tensor of numbers")
         if low == high:
             if bool((values - low).abs().max() > 1e-6 * low):
                 raise Wrong(f"{where}: all numbers should be {low:g}")
@@ -134,13 +126,15 @@ def _check_log_uniform(answer: Answer) -> str:
                     f"and {shown(edges[i + 1])}, the {_QUARTERS[i]} quarter on a log scale; "
                     "it should be about 25 %"
                 )
-        again = answer(low, high, 4000, torch.Generator().manual_seed(0), where=where, copy=False)
-        if not torch.equal(tensor(again, where, (4000,)), values):
+        again, further = (
+            answers.tensor(answer(low, high, 4000, g, where=where, copy=False), where, (4000,))
+            for g in (torch.Generator().manual_seed(0), random)
+        )
+        if not torch.equal(again, values):
             raise Wrong(
                 f"{where}: the same generator leads to other numbers: draw from `generator`"
             )
-        further = answer(low, high, 4000, random, where=where, copy=False)
-        if torch.equal(tensor(further, where, (4000,)), values):
+        if torch.equal(further, values):
             raise Wrong(f"{where}: a second call returns the same numbers: draw from `generator`")
     return "There are as many rates between 0.0001 and 0.001 as between 0.01 and 0.1."
 
@@ -276,7 +270,7 @@ def _check_halving(answer: Answer) -> str:
         winner, rounds = _halving_rounds(candidates, epochs, factor)
         _compare_rounds(calls, rounds, winner, where)
         if got != winner:
-            raise wrong_kind(got, f"the winner, {winner!r}", f"{where}:")
+            raise answers.wrong_kind(got, f"the winner, {winner!r}", f"{where}:")
     return "The price: a candidate that starts slowly is lost (Jamieson and Talwalkar 2016)."
 
 
@@ -311,10 +305,10 @@ def _point(pair: Any, points: list[tuple[float, float]], where: str) -> tuple[fl
     both = _as_list(pair, where, "a list of pairs (cost, accuracy)")
     if len(both) != 2:
         raise Wrong(f"{where}: {pair!r} is not a pair (cost, accuracy)")
-    read = number(both[0], f"{where}:"), number(both[1], f"{where}:")
+    read = answers.number(both[0], f"{where}:"), answers.number(both[1], f"{where}:")
     # Not by ==: an answer that works with float32 tensors returns 0.89999998 for 0.9.
     for point in points:
-        if same(read[0], point[0]) and same(read[1], point[1]):
+        if answers.same(read[0], point[0]) and answers.same(read[1], point[1]):
             return point
     raise Wrong(
         f"{where}: {read} is not one of the points: return the pairs (cost, accuracy) unchanged"

@@ -8,13 +8,13 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from course_utils.exercises import answers
 from course_utils.exercises.answers import (
     Answer,
     Unsolved,
     Wrong,
     a_kind_of,
     error_sentence,
-    is_missing,
     one_line,
 )
 
@@ -38,7 +38,7 @@ def run(model: nn.Module, pictures: Tensor) -> Tensor:
         raise Unsolved("the network has no forward method so far") from None
     except Exception as error:
         raise Wrong(f"{where} the network raised {error_sentence(error)}") from None
-    if is_missing(logits):
+    if answers.is_missing(logits):
         raise Unsolved("the network's forward returns nothing so far")
     if not isinstance(logits, Tensor):
         raise Wrong(f"{where} the network returns {a_kind_of(logits)}, it should return a tensor")
@@ -55,11 +55,9 @@ def check_parameter_count(model: nn.Module) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     if count == WANTED_PARAMETERS:
         return
-    parts = ", ".join(
-        f"{type(layer).__name__} {sum(p.numel() for p in layer.parameters(recurse=False)):,}"
-        for layer in model.modules()
-        if any(True for _ in layer.parameters(recurse=False))
-    )
+    own = [sum(p.numel() for p in layer.parameters(recurse=False)) for layer in model.modules()]
+    named = zip(model.modules(), own, strict=True)
+    parts = ", ".join(f"{type(layer).__name__} {size:,}" for layer, size in named if size)
     missing = "; layers in a plain list or made in forward do not count"
     raise Wrong(
         f"the network has {count:,} parameters ({parts or 'none'}), it should have "

@@ -8,24 +8,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.answers import Wrong, shown
+from course_utils.exercises.answers import Wrong, reason, shown
 
 
 def he(layer: nn.Module) -> float:
     """Return He's standard deviation √(2 / n_in) (He et al. 2015)."""
-    fan_in = layer.weight[0].numel()
-    return math.sqrt(2 / fan_in)
-
-
-def _fans(layer: nn.Module) -> tuple[int, int]:
-    """Return n_in and n_out."""
-    kernel = layer.weight[0][0].numel()
-    return layer.weight.shape[1] * kernel, layer.weight.shape[0] * kernel
+    return math.sqrt(2 / layer.weight[0].numel())
 
 
 def other_rule(layer: nn.Module, std: float) -> str:
     """Name the other rule that leads to this standard deviation; '' if none is known."""
-    fan_in, fan_out = _fans(layer)
+    fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
     rules = [
         (2 / fan_in, "that is the variance: √(2 / n_in) is the standard deviation"),
         ((2 / fan_in) ** 0.25, "√(2 / n_in) is the standard deviation itself, not the variance"),
@@ -38,7 +31,7 @@ def other_rule(layer: nn.Module, std: float) -> str:
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         all_channels = math.sqrt(2 / (fan_in * layer.groups))
         rules = [(all_channels, "a filter sees only the channels of its group"), *rules]
-    return next((text for value, text in rules if math.isclose(value, std, rel_tol=0.02)), "")
+    return reason(rules, std, tolerance=0.02)
 
 
 def sample_model() -> nn.Sequential:
@@ -83,16 +76,14 @@ def check_weights(name: str, layer: nn.Module, weight: Tensor) -> None:
 
 def other_penalty(model: nn.Module, weights: list[Tensor], got: float) -> str:
     """Name the other sum that has this value; '' if none is known."""
-    everything = [parameter.detach() for parameter in model.parameters()]
-    named = dict(model.named_parameters())
-    called_weight = [p.detach() for name, p in named.items() if name.endswith("weight")]
+    called_weight = [p for name, p in model.named_parameters() if name.endswith("weight")]
     top = [child.weight for child in model.children() if isinstance(child, (nn.Conv2d, nn.Linear))]
     ways = [
-        (sum(p.abs().sum().item() for p in everything), "the biases do not count"),
+        (sum(p.abs().sum().item() for p in model.parameters()), "the biases do not count"),
         (sum(p.abs().sum().item() for p in called_weight), "BatchNorm's weights do not count"),
         (sum(p.square().sum().item() for p in weights), "that is L2: squares instead of |w|"),
         (sum(p.sum().item() for p in weights), "w was added, not |w|"),
         (sum(p.abs().mean().item() for p in weights), "that is a sum of means"),
         (sum(p.abs().sum().item() for p in top), "nested layers were left out"),
     ]
-    return next((why for value, why in ways if math.isclose(got, value, rel_tol=1e-4)), "")
+    return reason(ways, got)
