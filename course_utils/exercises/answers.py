@@ -226,14 +226,14 @@ def compare_numbers(
     answer: Answer,
     cases: Iterable[Case],
     reference: Callable[..., float | int],
-    describe: Callable[..., str],
+    described: str,
 ) -> None:
     """Call the answer for every case and compare its result with that of `reference`.
 
-    `describe` returns the arguments in words: 'size 28, kernel 3'.
+    `described` has the arguments in words: 'size {}, kernel {}'.
     """
     for case in cases:
-        where = f"for {describe(*case.arguments)}"
+        where = f"for {described.format(*case.arguments)}"
         if case.what:
             where = f"{case.what}: {where}"
         got = answer(*case.arguments, where=where)

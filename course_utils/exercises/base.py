@@ -165,12 +165,8 @@ def _import(chapter: str) -> None:
 def check(name: str, answer: Any) -> None:
     """Check an answer and print one line: solved, not solved yet, or what is wrong.
 
-    An error in the answer is not raised but printed as part of that line. What the answer itself
-    prints is not shown.
-
-    Args:
-        name: the exercise, e.g. "02_1.output_size".
-        answer: the function (or value) that the exercise asks for.
+    An error in the answer (a function or a value) is not raised but printed as part of that line.
+    What the answer itself prints is not shown.
 
     Raises:
         CourseError: there is no such exercise.

@@ -33,7 +33,7 @@ def _check_parameters(answer: Answer) -> str:
         answer,
         cases,
         lambda c_in, c_out, k, bias: _count(nn.Conv2d(c_in, c_out, k, bias=bias, device="meta")),
-        lambda c_in, c_out, k, bias: f"{c_in} → {c_out} channels, kernel {k}, bias={bias}",
+        "{} → {} channels, kernel {}, bias={}",
     )
     return "The size of the picture does not matter: the same weights are used everywhere."
 
@@ -73,7 +73,7 @@ def _check_dense_parameters(answer: Answer) -> str:
         answer,
         cases,
         lambda h, w, c_in, c_out: _count(nn.Linear(h * w * c_in, h * w * c_out, device="meta")),
-        lambda h, w, c_in, c_out: f"a {h} × {w} picture, {c_in} → {c_out} channels",
+        "a {} × {} picture, {} → {} channels",
     )
     dense, conv = _count(nn.Linear(28 * 28, 16 * 28 * 28, device="meta")), 160
     return (
@@ -128,7 +128,7 @@ def _check_gradient(answer: Answer) -> str:
         Case((0.0,), "x = 0"),
     ]
     cases += [Case((round(draw.uniform(-5, 5), 2),)) for _ in range(12)]
-    answers.compare_numbers(answer, cases, _derivative, lambda x: f"x = {x}")
+    answers.compare_numbers(answer, cases, _derivative, "x = {}")
     return "Autograd agrees: it follows the branch that ran, and ignores the other."
 
 
@@ -190,7 +190,7 @@ def _check_equivariance(answer: Answer) -> str:
     all_sides = "cut off the margin on all four sides"
     negative = "take the largest absolute difference: here all differences are negative"
     # In every case the margin is so wide that a shift may also move zeros in instead of rolling.
-    cases = [
+    layers = [
         (conv, 3, 5, "a convolution, away from the border", everywhere),
         (_Gain(edge), 1, 4, "a layer that differs within 2 pixels of the border", all_sides),
         (_Gain(falling), 2, 4, "a layer that gets darker from left to right", negative),
@@ -198,12 +198,8 @@ def _check_equivariance(answer: Answer) -> str:
         (_Gain(rows), 3, 4, "rows of different brightness", "shift along the width"),
         (_Gain(noise), 4, 6, "a layer with random gains", ""),
     ]
-    answers.compare_numbers(
-        answer,
-        [Case((layer, picture, shift, margin), *said) for layer, shift, margin, *said in cases],
-        _measured,
-        lambda _layer, _, shift, margin: f"shift {shift}, margin {margin}",
-    )
+    cases = [Case((layer, picture, shift, margin), *said) for layer, shift, margin, *said in layers]
+    answers.compare_numbers(answer, cases, _measured, "shift {2}, margin {3}")
     return "For the convolution it is zero up to rounding: the order does not matter."
 
 

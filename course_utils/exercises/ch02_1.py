@@ -147,10 +147,7 @@ def _check_output_size(answer: Answer) -> str:
         if n + 2 * p >= d * (k - 1) + 1:  # only settings that PyTorch accepts
             cases.append(Case((n, k, s, p, d)))
     answers.compare_numbers(
-        answer,
-        cases,
-        _size,
-        lambda n, k, s, p, d: f"size {n}, kernel {k}, stride {s}, padding {p} and dilation {d}",
+        answer, cases, _size, "size {}, kernel {}, stride {}, padding {} and dilation {}"
     )
     return f"For all {len(cases)} settings this is the size that PyTorch computes."
 
@@ -183,12 +180,9 @@ def _check_same_padding(answer: Answer) -> str:
         Case((1, 4), "kernel 1 with dilation", "one pixel has no gaps"),
     ]
     cases += [Case((k, d)) for k in (9, 11, 13) for d in (1, 2, 5)]
+    # Measured with PyTorch: half of what is lost without padding.
     answers.compare_numbers(
-        answer,
-        cases,
-        # Measured with PyTorch: half of what is lost without padding.
-        lambda k, d: (64 - _size(64, k, 1, 0, d)) // 2,
-        lambda k, d: f"kernel {k} and dilation {d}",
+        answer, cases, lambda k, d: (64 - _size(64, k, 1, 0, d)) // 2, "kernel {} and dilation {}"
     )
     return "This is the padding that padding='same' chooses."
 
@@ -306,9 +300,7 @@ def _check_receptive_field(answer: Answer) -> str:
         depth = draw.randint(1, 6)
         kernels = [draw.randint(1, 7) for _ in range(depth)]
         cases.append(Case((kernels, [draw.randint(1, 3) for _ in range(depth)])))
-    answers.compare_numbers(
-        answer, cases, _field, lambda kernels, strides: f"kernels {kernels}, strides {strides}"
-    )
+    answers.compare_numbers(answer, cases, _field, "kernels {}, strides {}")
     return "Two 3 × 3 layers have the receptive field of one 5 × 5, with 18 weights instead of 25."
 
 

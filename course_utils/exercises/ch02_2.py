@@ -35,12 +35,7 @@ def _check_flat_features(answer: Answer) -> str:
     cases += [
         Case((draw.randint(4, 99), draw.randint(4, 99), draw.randint(1, 64))) for _ in range(20)
     ]
-    answers.compare_numbers(
-        answer,
-        cases,
-        _flat,
-        lambda height, width, channels: f"a {height} × {width} picture, channels={channels}",
-    )
+    answers.compare_numbers(answer, cases, _flat, "a {} × {} picture, channels={}")
     return "With this number, nn.Linear fits pictures of any size."
 
 
@@ -244,7 +239,7 @@ def _check_accuracy(answer: Answer) -> str:
         logits, labels = batch(30, 5, 0.5)
         cases.append(Case((factor * logits + shift, labels), what, "only their order counts"))
     answers.compare_numbers(
-        answer, cases, _share, lambda logits, labels: f"logits of the shape {tuple(logits.shape)}"
+        answer, cases, _share, "logits of the shape ({0.shape[0]}, {0.shape[1]})"
     )
     return "This needs no softmax, because softmax keeps the order of the logits."
 

@@ -22,9 +22,7 @@ def _check_largest_rate(answer: Answer) -> str:
         Case(([3.0, 3.0, 3.0],), "a round valley"),
         Case(([1e-3, 4.0, 250.0],), "three parameters", "the steepest direction decides"),
     ]
-    answers.compare_numbers(
-        answer, cases, lambda curvatures: 2 / max(curvatures), lambda c: f"curvatures {c}"
-    )
+    answers.compare_numbers(answer, cases, lambda c: 2 / max(c), "curvatures {}")
     return "Above it, the steps in the steepest direction grow; those in flat directions are slow."
 
 
@@ -62,7 +60,7 @@ def _check_step_rate(answer: Answer) -> str:
         answer,
         cases,
         lambda e, rate, size, gamma: rate * gamma ** (e // size),
-        lambda e, rate, size, gamma: f"epoch {e}, rate {rate:g}, step_size {size}, gamma {gamma:g}",
+        "epoch {}, rate {:g}, step_size {}, gamma {:g}",
     )
     return "With step_size = 30, the first 30 epochs have one constant rate."
 
@@ -283,10 +281,7 @@ def _check_warmup_cosine(answer: Answer) -> str:
     ]
 
     answers.compare_numbers(
-        answer,
-        cases,
-        _reference_cosine,
-        lambda t, n, warmup, peak: f"step {t} of {n}, warm-up {warmup}, peak {peak:g}",
+        answer, cases, _reference_cosine, "step {} of {}, warm-up {}, peak {:g}"
     )
     return (
         "In torch: SequentialLR of LinearLR(start_factor=1/warmup, total_iters=warmup - 1) and "

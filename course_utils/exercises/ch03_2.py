@@ -119,7 +119,7 @@ def _check_separable_cost(answer: Answer) -> str:
         answer,
         cases,
         lambda c, n, k: float((k * k * c + c * n) / (k * k * c * n)),
-        lambda c, n, k: f"{c} channels in, {n} out, kernel {k} × {k}",
+        "{0} channels in, {1} out, kernel {2} × {2}",
     )
     return "It is 1 / C_out + 1 / k²: with 3 × 3 kernels and many channels, about 1/9."
 

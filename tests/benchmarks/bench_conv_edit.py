@@ -116,9 +116,8 @@ def right(names: list[str], convs: int) -> int:
     for kind, words in sorted(found.items()):
         others = {word: n for word, n in words.items() if word != "right"} or ""
         share, each = words["right"] / words.total(), statistics.mean(seconds[kind])
-        print(
-            f"{kind:<20}{words['right']:>6}{words.total():>6}{share:>8.1%}{each:>7.2f} s {others}"
-        )
+        counts = f"{words['right']:>6}{words.total():>6}"
+        print(f"{kind:<20}{counts}{share:>8.1%}{each:>7.2f} s {others}")
     print(*wrong[:40], sep="\n")
     total = sum(words.total() for words in found.values())
     return verdict("edits that are wrong", f"{total} edits", [("wrong", len(wrong), 0)])
@@ -219,14 +218,12 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     names = [n for n in models.list_models(module=models) if re.search(options.models, n)]
-    status = 0
-    if options.only in (None, "fast"):
-        status |= fast()
-    if options.only in (None, "exact"):
-        status |= exact(names, min(options.convs, 4))
-    if options.only in (None, "right"):
-        status |= right(names, options.convs)
-    return status
+    parts = {
+        "fast": fast,
+        "exact": partial(exact, names, min(options.convs, 4)),
+        "right": partial(right, names, options.convs),
+    }
+    return max([part() for name, part in parts.items() if options.only in (None, name)])
 
 
 if __name__ == "__main__":

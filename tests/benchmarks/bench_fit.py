@@ -67,14 +67,9 @@ class Pictures(torch.utils.data.Dataset):
     def __init__(self, image_set: ImageSet, mean: Tensor, std: Tensor) -> None:
         self.images = image_set.images[:, 0].numpy()
         self.labels = image_set.labels.tolist()
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(28, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(mean.tolist(), std.tolist()),
-            ]
-        )
+        augmented = [transforms.RandomCrop(28, padding=4), transforms.RandomHorizontalFlip()]
+        normalised = [transforms.ToTensor(), transforms.Normalize(mean.tolist(), std.tolist())]
+        self.transform = transforms.Compose(augmented + normalised)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,9 +97,7 @@ def in_turn(
     data: Dataset, precision: Precision, augment: Augment | None, other: Iterator[None], turn: int
 ) -> tuple[float, float]:
     """Return pictures per second of `fit` and of `other`, from the medians over their steps."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    began = 0.0
+    ours, theirs, began = [], [], 0.0
 
     def on_step(step: Step) -> None:
         nonlocal began
@@ -116,17 +109,8 @@ def in_turn(
                 theirs.append(time.thread_time() - began)
         began = time.thread_time()
 
-    fit(
-        fresh_model(),
-        data,
-        epochs=1,
-        batch_size=BATCH,
-        precision=precision,
-        augment=augment,
-        device="cpu",
-        on_step=on_step,
-        progress=False,
-    )
+    options = {"batch_size": BATCH, "precision": precision, "augment": augment, "device": "cpu"}
+    fit(fresh_model(), data, epochs=1, on_step=on_step, progress=False, **options)
 
     def rate(times: list[float]) -> float:
         settled = [t for i, t in enumerate(times) if i >= 20 and i % turn >= turn // 5]

@@ -32,14 +32,10 @@ print(time.perf_counter() - start)
 def first_imports(path: Path) -> str:
     """Return the import statements of the first code cell that has any."""
     for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code":
-            statements = [
-                ast.unparse(node)
-                for node in ast.parse(cell.source).body
-                if isinstance(node, ast.Import | ast.ImportFrom)
-            ]
-            if statements:
-                return "\n".join(statements)
+        nodes = ast.parse(cell.source).body if cell.cell_type == "code" else []
+        statements = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+        if statements:
+            return "\n".join(map(ast.unparse, statements))
     return ""
 
 
@@ -56,14 +52,10 @@ def seconds(imports: str) -> float:
 
 def main() -> int:
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    contenders = {path.stem: first_imports(path) for path in notebooks}
-    times: dict[str, list[float]] = {name: [] for name in ["floor", *contenders]}
-    for round_ in range(ROUNDS + 1):
-        for name, imports in {"floor": FLOOR, **contenders}.items():
-            measured = seconds(imports)
-            if round_:  # the first round only fills the disk's cache
-                times[name].append(measured)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    contenders = {"floor": FLOOR} | {path.stem: first_imports(path) for path in notebooks}
+    # The first round only fills the disk's cache.
+    rounds = [[seconds(each) for each in contenders.values()] for _ in range(ROUNDS + 1)][1:]
+    medians = dict(zip(contenders, map(statistics.median, zip(*rounds, strict=True)), strict=True))
     floor = medians.pop("floor")
     status = 0
     for name, median in medians.items():

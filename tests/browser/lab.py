@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.browser.server import ROOT, Server
 
-__all__ = ["ROOT", "Lab", "why_not", "write_notebook"]
+__all__ = ["ROOT", "Lab", "says", "show_code", "why_not", "write_notebook"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 LIMIT, RUN_LIMIT = 120, 300  # seconds until a wait fails, and until running a notebook fails
@@ -113,6 +113,21 @@ def write_notebook(path: Path, *sources: str) -> None:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata["kernelspec"] = kernel
     nbformat.write(notebook, path)
+
+
+def says(panel, text: str) -> None:
+    """Wait until the status of a panel has this text."""
+    panel.get_by_role("status").filter(has_text=text).wait_for()
+
+
+def show_code(panel, words: str) -> None:
+    """Check that a panel shows its code, with these words, on request."""
+    code = panel.locator(".course-code")
+    assert not code.is_visible()
+    panel.get_by_role("button", name="Show me the code").click()
+    code.filter(has_text=words).wait_for()
+    panel.get_by_role("button", name="Hide the code").click()
+    code.wait_for(state="hidden")
 
 
 class Lab:

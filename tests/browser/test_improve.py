@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.lab import says, show_code
+
 # A small network on few pictures: a candidate takes a tenth of a second.
 _CELL = """from dataclasses import replace
 from course_utils.data import load_dataset
@@ -25,10 +27,6 @@ def lab(run_cells):
 def panel(lab):
     """Return Playwright's locator of the panel."""
     return lab.page.get_by_role("group", name="Improve panel", exact=True)
-
-
-def says(panel, text):
-    panel.get_by_role("status").filter(has_text=text).wait_for()
 
 
 def points(panel):
@@ -64,11 +62,9 @@ def test_a_click_on_a_point_chooses_it(lab, panel):
 def test_a_point_lies_where_it_is_drawn(lab, panel):
     point = panel.get_by_role("button", name="the network as given").bounding_box()
     image = panel.get_by_role("img").bounding_box()
-    place = lab.kernel(
-        "[(p.x, p.y) for p in "
-        "__import__('course_utils.widgets.improve_panel.picture', fromlist=['x'])"
-        ".Scale(panel.view).places(panel.view) if not p.one.number]"
-    )[0]
+    scale = "__import__('course_utils.widgets.improve_panel.picture', fromlist=['x']).Scale"
+    places = f"{scale}(panel.view).places(panel.view)"
+    [place] = lab.kernel(f"[(p.x, p.y) for p in {places} if not p.one.number]")
     middle = (point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     assert middle[0] - image["x"] == pytest.approx(place[0], abs=2)
     assert middle[1] - image["y"] == pytest.approx(place[1], abs=2)
@@ -104,12 +100,7 @@ def test_train_it_fills_the_table(lab, panel):
 
 
 def test_the_code_is_shown_on_request(panel):
-    code = panel.locator(".course-code")
-    assert not code.is_visible()
-    panel.get_by_role("button", name="Show me the code").click()
-    code.filter(has_text="history = fit(").wait_for()
-    panel.get_by_role("button", name="Hide the code").click()
-    code.wait_for(state="hidden")
+    show_code(panel, "history = fit(")
 
 
 def test_nothing_may_vary_is_answered_in_words(lab, panel):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.lab import says, show_code
+
 _CELLS = (
     "from course_utils.widgets import one_click_lab\nlab = one_click_lab()\nlab",
     """from torch import nn
@@ -41,10 +43,6 @@ def course(lab):
 def own(lab):
     """Return the locator of the panel with the network of the notebook."""
     return lab.page.get_by_role("group", name="One-click lab", exact=True).nth(1)
-
-
-def says(panel, text):
-    panel.get_by_role("status").filter(has_text=text).wait_for()
 
 
 def picture(panel):
@@ -109,12 +107,7 @@ def test_an_impossible_setting_has_a_way_out(lab, course):
 
 
 def test_the_code_is_shown_on_request(course):
-    code = course.locator(".course-code")
-    assert not code.is_visible()
-    course.get_by_role("button", name="Show me the code").click()
-    code.filter(has_text='load_pretrained("first_cnn")').wait_for()
-    course.get_by_role("button", name="Hide the code").click()
-    code.wait_for(state="hidden")
+    show_code(course, 'load_pretrained("first_cnn")')
 
 
 def test_the_sliders_stay_live_while_it_trains(lab, course):

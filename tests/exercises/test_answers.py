@@ -72,7 +72,7 @@ def test_arguments_are_copies_even_inside_lists():
 def test_a_branch_without_return_is_wrong_and_not_unsolved():
     answer = Answer(lambda n: n if n < 3 else None, "partial")
     with pytest.raises(Wrong, match="five"):
-        answers.compare_numbers(answer, [Case((1,)), Case((5,), "five")], lambda n: n, str)
+        answers.compare_numbers(answer, [Case((1,)), Case((5,), "five")], lambda n: n, "{}")
     with pytest.raises(Unsolved, match="partial"):
         Answer(lambda n: None, "partial")(5)
 
@@ -97,7 +97,7 @@ def test_the_stop_button_still_works():
 def test_whole_numbers_are_compared_exactly():
     answer = Answer(lambda n: n + 1, "off by one")
     with pytest.raises(Wrong, match="10,000,001"):
-        answers.compare_numbers(answer, [Case((10_000_000,))], lambda n: n, str)
+        answers.compare_numbers(answer, [Case((10_000_000,))], lambda n: n, "{}")
 
 
 def test_texts_are_stable_and_short():
