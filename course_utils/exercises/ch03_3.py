@@ -74,9 +74,6 @@ def grid(values: dict[str, list]) -> list[dict]:
     return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
 
-_QUARTERS = ("lowest", "second", "third", "highest")
-
-
 def _out_of_range(least: float, most: float, low: float, high: float) -> str:
     """Return the sentence for numbers from `least` to `most` that should be in low to high."""
     said = (
@@ -117,13 +114,13 @@ def _check_log_uniform(answer: Answer) -> str:
                 "middle on a log scale; it should be about half"
             )
         edges = [low * (high / low) ** (i / 4) for i in range(5)]
-        inner = torch.tensor(edges[1:-1], dtype=values.dtype)
-        shares = torch.bincount(torch.bucketize(values, inner), minlength=4) / len(values)
-        for i, share in enumerate(shares.tolist()):
+        quarters = torch.bucketize(values, torch.tensor(edges[1:-1], dtype=values.dtype))
+        for i, quarter in enumerate(("lowest", "second", "third", "highest")):
+            share = float((quarters == i).double().mean())
             if abs(share - 0.25) > 0.05:
                 raise Wrong(
                     f"{where}: {100 * share:.0f} % of your numbers are between {shown(edges[i])} "
-                    f"and {shown(edges[i + 1])}, the {_QUARTERS[i]} quarter on a log scale; "
+                    f"and {shown(edges[i + 1])}, the {quarter} quarter on a log scale; "
                     "it should be about 25 %"
                 )
         again, further = (
