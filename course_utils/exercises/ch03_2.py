@@ -35,13 +35,11 @@ def _check_widen(answer: Answer) -> str:
         pictures = torch.randn(2, 3, 8, 8, generator=random)
         want = F.conv2d(F.conv2d(pictures, first, bias).relu(), second).double()
         maps = F.conv2d(pictures.double(), first[kept].double(), bias[kept].double()).relu()
-        factor = (F.conv2d(maps, wide).abs().mean() / want.abs().mean()).item()
-        answers.compare_tensors(
-            F.conv2d(maps, wide),
-            want,
-            f"{where}: the output of both layers together",
-            f"it is {factor:.2f} times as large: divide a channel's weight among its copies",
-        )
+        both = F.conv2d(maps, wide)
+        factor = (both.abs().mean() / want.abs().mean()).item()
+        because = f"it is {factor:.2f} times as large: divide a channel's weight among its copies"
+        said = f"{where}: the output of both layers together"
+        answers.compare_tensors(both, want, said, because)
     return "Copies share the weight: this is Net2WiderNet (Chen et al. 2016)."
 
 
@@ -84,10 +82,8 @@ def _check_grow_kernel(answer: Answer) -> str:
     for shape, ring, what in shapes:
         weight = torch.randn(*shape, generator=random)
         want = F.pad(weight, (ring,) * 4)
-        got = answer(weight, ring, where=f"{what}:")
-        answers.compare_tensors(
-            got, want, what, "the old kernel should be in the middle, with zeros around it"
-        )
+        because = "the old kernel should be in the middle, with zeros around it"
+        answers.compare_tensors(answer(weight, ring, where=f"{what}:"), want, what, because)
     return "With equally larger padding the layer computes the same as before, and can learn more."
 
 

@@ -325,10 +325,8 @@ def _check_front(answer: Answer) -> str:
     ]
     for points, what in cases:
         where = f"{what} ({points})"
-        got = _as_list(
-            answer(list(points), where=f"{where}:", copy=False), where, "a list of pairs"
-        )
-        pairs = [_point(pair, points, where) for pair in got]
+        got = answer(list(points), where=f"{where}:", copy=False)
+        pairs = [_point(p, points, where) for p in _as_list(got, where, "a list of pairs")]
         want = []
         for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
             if not want or accuracy > want[-1][1]:

@@ -83,9 +83,8 @@ def check_blocks(model: nn.Module, pictures: Tensor) -> None:
         raise Wrong(
             f"the layers run as {' → '.join(kinds)}, they should run as Conv2d → Conv2d → Linear"
         )
-    named = zip(
-        ("first convolution", "second convolution", "linear layer"), ran.values(), strict=True
-    )
+    names = ("first convolution", "second convolution", "linear layer")
+    named = zip(names, ran.values(), strict=True)
     for (name, (_, output)), (following, (arrived, _)) in itertools.pairwise(named):
         if arrived.numel() == output.numel():
             raise Wrong(
