@@ -45,11 +45,7 @@ class Latency:
 
 
 def measure_latency(
-    models: Mapping[str, nn.Module],
-    images: Tensor,
-    *,
-    rounds: int = ROUNDS,
-    seconds: float = 0.5,
+    models: Mapping[str, nn.Module], images: Tensor, *, rounds: int = ROUNDS, seconds: float = 0.5
 ) -> dict[str, Latency]:
     """Time a forward pass of each model: one thread on the CPU, eval mode, no gradients.
 

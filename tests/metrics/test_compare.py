@@ -94,11 +94,7 @@ def test_the_receptive_field_is_that_of_the_convolution_called_last(data):
     }
     result = compare_models(models, data, latency=False)
     fields = {name: one.receptive_field for name, one in result.models.items()}
-    assert fields == {
-        "dense": None,
-        "branch": ReceptiveField((5, 7)),
-        "gate": None,
-    }
+    assert fields == {"dense": None, "branch": ReceptiveField((5, 7)), "gate": None}
     row = result.as_frame().loc["receptive field"]
     assert row.tolist() == ["–", "5×7", "–", "–", "–"]
 

@@ -27,14 +27,8 @@ class Calls(nn.Module):
         (SimpleCNN(1, 10, 8), "10 scores .* 3 classes"),
         (SimpleCNN(1, 2, 8), "2 scores .* 3 classes"),
         (SimpleCNN(1, 3, 28), "takes 1568 numbers, but .* given 128.*in_features to 128"),
-        (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(5, 4, 3)),
-            "returns 4.*in_channels 4",
-        ),
-        (
-            nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(5, 4, 3)),
-            "returns 1.*in_channels 1",
-        ),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(5, 4, 3)), "returns 4.*in_channels 4"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(5, 4, 3)), "returns 1.*in_channels 1"),
         (nn.Conv2d(4, 4, 3, groups=2), "first convolution takes 4 .*in_channels=1"),
         (nn.Sequential(nn.MaxPool2d(16)), "too small"),
         (nn.Sequential(nn.AvgPool2d((1, 9))), "too small"),

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from course_utils.core.errors import CourseError
-from course_utils.metrics.intervals import (
-    Estimate,
-    mean_interval,
-    median_interval,
-    wilson_interval,
-)
+from course_utils.metrics.intervals import Estimate, mean_interval, median_interval, wilson_interval
 
 value = st.floats(-1e6, 1e6)
 values = st.lists(value, min_size=2, max_size=20)

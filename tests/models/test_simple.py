@@ -19,7 +19,7 @@ def parameters(model: nn.Module) -> int:
 def test_the_network_of_the_article():
     model = SimpleCNN()
     assert [type(layer).__name__ for layer in model] == [
-        *("Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"),
+        *("Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear")
     ]
     assert model.conv1.weight.shape == (16, 1, 3, 3) and model.conv2.weight.shape == (32, 16, 3, 3)
     assert model.classifier.in_features == 32 * 7 * 7

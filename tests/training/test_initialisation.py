@@ -11,12 +11,7 @@ from torch import nn
 
 from course_utils.core import runtime as devices
 from course_utils.core.errors import CourseError
-from course_utils.training.initialisation import (
-    ACTIVATIONS,
-    SCHEMES,
-    initialise,
-    signal_spread,
-)
+from course_utils.training.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
 
 
 @pytest.fixture(scope="module", autouse=True)

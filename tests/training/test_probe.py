@@ -6,12 +6,7 @@ from torch import nn
 
 from course_utils.training import probe
 from course_utils.training.precision import PLAIN, Precision, as_precision
-from course_utils.training.probe import (
-    SlowSteps,
-    faster_precision,
-    fastest_precision,
-    step_seconds,
-)
+from course_utils.training.probe import SlowSteps, faster_precision, fastest_precision, step_seconds
 from tests.toys import same, toy_model, weights
 from tests.training.toy_fit import quick
 

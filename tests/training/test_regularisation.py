@@ -39,10 +39,7 @@ def test_both_accuracies_are_measured_without_augmentation_and_dropout():
     run = train_regularised(settings, DATA, model=model, precision="float32")
     small = DATA.train.few(45)
     mean, std = small.mean_std()
-    for part, measured in (
-        (small, run.train_accuracy),
-        (DATA.validation, run.validation_accuracy),
-    ):
+    for part, measured in ((small, run.train_accuracy), (DATA.validation, run.validation_accuracy)):
         assert evaluate(kept[0], part, mean=mean, std=std).accuracy == measured
     assert run.gap == run.train_accuracy - run.validation_accuracy
     assert run.history.epoch == [1, 2, 3]
