@@ -8,20 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv.receptive_field import ReceptiveField
-from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
-from course_utils.data.sets import Dataset
+from course_utils.conv import ReceptiveField
+from course_utils.core import CourseError
+from course_utils.data import Dataset
 from course_utils.metrics import evaluate, wilson_interval
 from course_utils.metrics.compare import Comparison, Measurements, compare_models
 from course_utils.metrics.latency import Latency
 from tests.toys import same, stripes, toy_data, toy_model, weights
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +52,8 @@ def test_pictures_of_ones_own_count_like_a_data_set(data):
     model = toy_model()
     expected = compare(model, model, data, latency=False)["after"]
     pair = as_the_models_take_them(data)
-    for batch_size in (5, 1000):
-        assert (
-            compare(model, model, pair, latency=False, batch_size=batch_size)["after"] == expected
-        )
+    for size in (5, 1000):
+        assert compare(model, model, pair, latency=False, batch_size=size)["after"] == expected
 
 
 def test_pictures_without_labels(data):
@@ -99,15 +90,15 @@ def test_the_receptive_field_is_that_of_the_convolution_called_last(data):
     assert row.tolist() == ["–", "5×7", "–", "–", "–"]
 
 
+def measured(correct: int, parameters: int, field: int, size: int, **times) -> Measurements:
+    """Return measurements with the milliseconds of batches of 1 and of 64 pictures."""
+    latency = {count: Latency(count, times[f"of_{count}"]) for count in (1, 64)}
+    return Measurements(correct, 3, parameters, 50_000, ReceptiveField(field), size, latency)
+
+
 MEASURED = {
-    "small": Measurements(
-        *(1, 3, 1000, 50_000, ReceptiveField(4), 5000),
-        {1: Latency(1, (1.0, 2.0, 4.0)), 64: Latency(64, (10.0, 10.0, 10.0))},
-    ),
-    "large": Measurements(
-        *(2, 3, 2500, 50_000, ReceptiveField(10), 2500),
-        {1: Latency(1, (3.0, 6.0, 4.0)), 64: Latency(64, (5.0, 5.0, 5.0))},
-    ),
+    "small": measured(1, 1000, 4, 5000, of_1=(1.0, 2.0, 4.0), of_64=(10.0, 10.0, 10.0)),
+    "large": measured(2, 2500, 10, 2500, of_1=(3.0, 6.0, 4.0), of_64=(5.0, 5.0, 5.0)),
 }
 
 
@@ -130,8 +121,7 @@ def test_the_table():
 def test_the_ratio_is_that_within_the_rounds():
     result = Comparison(MEASURED)
     assert result.latency_ratio("large") == 3  # of 3, 3 and 1, not the medians' 4 / 2
-    assert result.latency_ratio("large", 64) == 0.5
-    assert result.latency_ratio("small", 64) == 1
+    assert result.latency_ratio("large", 64) == 0.5 and result.latency_ratio("small", 64) == 1
 
 
 def test_one_model_alone_and_several():
@@ -140,12 +130,8 @@ def test_one_model_alone_and_several():
     frame = Comparison(several).as_frame()
     assert list(frame.columns) == ["a", "b", "c", "b vs a", "c vs a"]
     assert frame.loc["accuracy", "c vs a"] == "same"
-
-
-def test_it_shows_its_table():
-    result = Comparison(MEASURED)
-    assert str(result) == result.as_frame().to_string()
-    assert result._repr_html_() == result.as_frame().to_html()
+    result = Comparison(several)
+    assert str(result) == frame.to_string() and result._repr_html_() == frame.to_html()
 
 
 def test_latency_of_the_batches_asked_for(data):
@@ -164,16 +150,13 @@ def test_latency_of_the_batches_asked_for(data):
     assert "latency, batch 50" in result.as_frame().index
 
 
-class Noisy(nn.Module):
-    """Draws random numbers whatever its mode."""
-
-    def forward(self, images):
-        return images + torch.rand(())
-
-
 def test_models_and_random_numbers_stay_as_they_were(data):
-    model = nn.Sequential(Noisy(), *toy_model(norm=True, dropout=0.5)).train()
-    model[2].eval()
+    def draw_in_every_mode(*_):
+        torch.rand(1)
+
+    model = toy_model(norm=True, dropout=0.5).train()
+    model[1].eval()
+    model[0].register_forward_pre_hook(draw_in_every_mode)
     modes, before = [m.training for m in model.modules()], weights(model)
     state = torch.get_rng_state()
     compare(model, toy_model(), data, latency_batches=(1,), seconds=0.0)
@@ -183,15 +166,6 @@ def test_models_and_random_numbers_stay_as_they_were(data):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_model_that_does_not_fit_is_named(data):
-    wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-    with pytest.raises(CourseError, match=r"^after: .*7 scores .* 3 classes"):
-        compare(toy_model(), wrong, data, latency=False)
-    maps = nn.Conv2d(1, 3, 3)
-    with pytest.raises(CourseError, match=r"^before: .*flatten"):
-        compare(maps, toy_model(), as_the_models_take_them(data), latency=False)
-
-
 images, labels = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
 
 
@@ -199,6 +173,9 @@ images, labels = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
     ("changes", "text"),
     [
         ({"models": {}}, "at least one model"),
+        ({"models": {"b": nn.Sequential(nn.Flatten(), nn.Linear(64, 7))}, "data": toy_data()},
+         r"^b: .*7 scores .* 3 classes"),
+        ({"models": {"b": nn.Conv2d(1, 3, 3)}}, "^b: .*flatten"),
         ({"models": {"a": nn.Linear(1, 1, device="meta")}}, "a is on the meta device"),
         ({"latency_batches": (1, 0)}, "from 1 up"),
         ({"data": toy_data(), "part": "exam"}, "'exam'.*'test'"),
@@ -209,7 +186,7 @@ images, labels = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
         ({"data": (images, labels[:3])}, r"\(4,\).*\(3,\)"),
         ({"data": stripes(4)}, "ImageSet.*Dataset"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_compared(changes, text):
     arguments = {"models": {"a": toy_model()}, "data": (images, labels), "latency": False}
     with pytest.raises(CourseError, match=text):

@@ -6,21 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.core.runtime import evaluation_mode, one_thread
-from course_utils.metrics.evaluate import Evaluation, check_logits, evaluate
-from course_utils.metrics.intervals import wilson_interval
+from course_utils.core import CourseError
+from course_utils.metrics import evaluate, wilson_interval
+from course_utils.metrics.evaluate import Evaluation, check_logits
 from tests.toys import same, stripes, toy_model, weights
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with one_thread():
-        yield
-
-
 class Reads(nn.Module):
-    """Gives the class away that the first pixel names, after normalisation by (0, 1/255)."""
+    """Answers with the class that the first pixel names, after normalisation by (0, 1/255)."""
 
     def forward(self, images):
         return nn.functional.one_hot(images[:, 0, 0, 0].round().long(), 3).float() * 5
@@ -57,14 +50,12 @@ def test_a_class_without_pictures():
 def test_batch_size_does_not_change_the_result(batch_size):
     image_set, model = stripes(24), toy_model(norm=True, dropout=0.5)
     model[1].running_mean += 0.1
-    kwargs = {"mean": [0.4], "std": [0.2]}
-    result = evaluate(model, image_set, batch_size=batch_size, **kwargs)
+    result = evaluate(model, image_set, batch_size=batch_size, mean=[0.4], std=[0.2])
     model.eval()
     logits = model((image_set.images / 255 - 0.4) / 0.2)
     assert result.predictions.tolist() == logits.argmax(1).tolist()
-    assert result.loss == pytest.approx(
-        nn.functional.cross_entropy(logits, image_set.labels).item(), rel=1e-5
-    )
+    loss = nn.functional.cross_entropy(logits, image_set.labels).item()
+    assert result.loss == pytest.approx(loss, rel=1e-5)
 
 
 def test_evaluate_leaves_the_model_as_it_was():
@@ -82,25 +73,17 @@ def test_evaluate_leaves_the_model_as_it_was():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_mode_is_restored_after_an_exception():
-    model = toy_model().train()
-    with pytest.raises(KeyError), evaluation_mode(model):
-        assert not model[0].training
-        raise KeyError
-    assert all(m.training for m in model.modules())
-
-
-def test_on_batch_may_end_it():
-    calls = []
+def test_on_batch_may_end_it_and_the_mode_comes_back():
+    model, calls = toy_model().train(), []
 
     def on_batch():
-        calls.append(1)
+        calls.append(model[0].training)
         if len(calls) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(toy_model(), stripes(30), mean=[0], std=[1], batch_size=5, on_batch=on_batch)
-    assert len(calls) == 3
+        evaluate(model, stripes(30), mean=[0], std=[1], batch_size=5, on_batch=on_batch)
+    assert calls == [False] * 3 and all(m.training for m in model.modules())
 
 
 def test_nothing_to_evaluate_on():
@@ -117,6 +100,6 @@ def test_nothing_to_evaluate_on():
         ((torch.zeros(4, 3),), "returns a tuple"),
     ],
 )
-def test_what_is_no_table_of_scores(logits, text):
+def test_what_is_not_a_table_of_scores(logits, text):
     with pytest.raises(CourseError, match=text):
         check_logits(logits, 4, 3)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
-from course_utils.core.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.metrics import latency
 from course_utils.metrics.latency import Latency, measure_latency, typical_ratio
+from course_utils.training import Precision
 from tests.toys import toy_model
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def perf_counter(self):
-        return self.now
-
-
 class Slow(nn.Module):
-    """Takes `seconds` on the clock, times what `load` says of the moment."""
+    """Takes `seconds` on the clock, times the `load` of the moment."""
 
     def __init__(self, clock, seconds, log=None, load=lambda now: 1.0):
         super().__init__()
@@ -37,7 +32,7 @@ class Slow(nn.Module):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
     monkeypatch.setattr(latency, "time", clock)
     return clock
 
@@ -96,9 +91,7 @@ def test_modes_and_threads_come_back_even_after_an_error(clock):
             super().forward(images)
             raise KeyError("broken")
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with Precision(threads=2).with_threads():
         model = nn.Sequential(Slow(clock, 0.1), Broken(clock, 0.1)).train()
         model[0].eval()
         with pytest.raises(KeyError):
@@ -107,8 +100,6 @@ def test_modes_and_threads_come_back_even_after_an_error(clock):
         assert torch.get_num_threads() == 2
         assert [m.training for m in model.modules()] == [True, False, True]
         assert torch.is_grad_enabled()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_a_real_model():

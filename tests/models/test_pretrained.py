@@ -3,12 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from course_utils.core.errors import CourseError
-from course_utils.data.load import load_dataset
-from course_utils.metrics.evaluate import evaluate
-from course_utils.models import pretrained
-from course_utils.models.pretrained import load_pretrained, pretrained_card
-from course_utils.models.simple import SimpleCNN
+from course_utils.core import CourseError
+from course_utils.data import load_dataset
+from course_utils.metrics import evaluate
+from course_utils.models import SimpleCNN, load_pretrained, pretrained, pretrained_card
 from tests.toys import same, weights
 
 

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.core.seeds import private_random_numbers
-from course_utils.models.simple import DenseBaseline, SimpleCNN
+from course_utils.core import CourseError, private_random_numbers
+from course_utils.models import DenseBaseline, SimpleCNN
 from tests.toys import same, toy_data, weights
 
 
@@ -58,27 +57,21 @@ def test_any_picture_of_at_least_four_pixels(channels, classes, size, batch_norm
     assert (nn.BatchNorm2d in kinds) == batch_norm and (nn.Dropout in kinds) == bool(dropout)
 
 
-def test_error_shows_how_the_picture_shrinks():
-    with pytest.raises(CourseError, match="3×30 → 1×15 → 0×7"):
-        SimpleCNN(image_size=(3, 30))
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("kind", "wrong", "words"),
     [
-        {"in_channels": 0},
-        {"classes": 2.5},
-        {"image_size": -1},
-        {"widths": (16, 32, 64)},
-        {"widths": (16, 0)},
-        {"dropout": 1.0},
+        *((kind, {"in_channels": 0}, "in_channels=0") for kind in (SimpleCNN, DenseBaseline)),
+        *((kind, {"classes": 2.5}, "classes=2.5") for kind in (SimpleCNN, DenseBaseline)),
+        *((kind, {"image_size": -1}, "height=-1") for kind in (SimpleCNN, DenseBaseline)),
+        *((kind, {"dropout": 1.0}, "dropout=1.0") for kind in (SimpleCNN, DenseBaseline)),
+        (SimpleCNN, {"widths": (16, 32, 64)}, "has 3 numbers"),
+        (SimpleCNN, {"widths": (16, 0)}, r"widths\[1\]=0"),
+        (SimpleCNN, {"image_size": (3, 30)}, "3×30 → 1×15 → 0×7"),
+        (DenseBaseline, {"hidden": (0,)}, r"hidden\[0\]=0"),
     ],
 )
-@pytest.mark.parametrize("kind", [SimpleCNN, DenseBaseline])
-def test_impossible_settings(kind, wrong):
-    if kind is DenseBaseline and "widths" in wrong:
-        wrong = {"hidden": (0,)}
-    with pytest.raises(CourseError):
+def test_impossible_settings(kind, wrong, words):
+    with pytest.raises(CourseError, match=words):
         kind(**wrong)
 
 
@@ -101,9 +94,6 @@ def test_dense_baseline_of_a_size(budget):
     model = DenseBaseline.of_size(budget)
     one_neuron = 784 + 1 + 10
     assert abs(parameters(model) - budget) <= one_neuron / 2
-
-
-def test_dense_baseline_of_too_small_a_size():
     with pytest.raises(CourseError, match="805"):
         DenseBaseline.of_size(300)
 

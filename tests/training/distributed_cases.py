@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import os
 import sys
 import threading
@@ -20,17 +19,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.data.augment import Augment
-from course_utils.models.simple import SimpleCNN
-from course_utils.training.fit import fit
-from course_utils.training.history import Diverged
+from course_utils.core import CourseError
+from course_utils.data import Augment
+from course_utils.models import SimpleCNN
+from course_utils.training import fit
 from tests.toys import toy_data, toy_model, weights
 
 RANK = int(os.environ.get("RANK", 0))
 LAST = int(os.environ.get("WORLD_SIZE", 1)) - 1
 
-quick = partial(fit, precision="float32", progress=False, device="cpu")
 SETTINGS = {
     "epochs": 4,
     "optimizer": partial(torch.optim.SGD, momentum=0.9),
@@ -41,49 +38,35 @@ SETTINGS = {
 }
 
 
-class PartlyUsed(nn.Module):
-    """One of its layers is never called."""
-
-    def __init__(self):
-        super().__init__()
-        self.used, self.unused = toy_model(), toy_model(seed=1)
-
-    def forward(self, images):
-        return self.used(images)
-
-
-def result(model: nn.Module, history) -> dict:
+def train(model: nn.Module | None = None, data=None, **settings) -> dict:
+    """Train in batches of 15 pictures; return the history and the weights."""
+    model = model or toy_model()
+    settings = {"batch_size": 15, "precision": "float32", "epochs": 1} | settings
+    history = fit(model, data or toy_data(), progress=False, device="cpu", **settings)
     return {"history": history.as_dict(), "weights": weights(model)}
 
 
-def train(folder: Path, train: int, batch_size: int) -> dict:
+def uneven(folder: Path, batch_size: int) -> dict:
     """20 steps, of the article's SimpleCNN, which starts with other weights in each rank."""
     torch.manual_seed(RANK)
-    model = SimpleCNN(1, 3, (8, 8))
-    return result(
-        model, quick(model, toy_data(train, validation=25), batch_size=batch_size, **SETTINGS)
-    )
-
-
-def adamw(folder: Path) -> dict:
-    model = toy_model()
-    return result(model, quick(model, toy_data(), batch_size=15, epochs=5))
+    data = toy_data(train=61, validation=25)
+    return train(SimpleCNN(1, 3, (8, 8)), data, batch_size=batch_size, **SETTINGS)
 
 
 def unused(folder: Path, l1: float) -> dict:
-    model = PartlyUsed()
-    settings = {**SETTINGS, "l1": l1, "optimizer": partial(torch.optim.SGD, weight_decay=0.1)}
-    return result(model, quick(model, toy_data(), batch_size=15, **settings))
+    """One of the model's layers is never called."""
+    model = toy_model()
+    model[3].unused = toy_model(seed=1)
+    optimizer = partial(torch.optim.SGD, weight_decay=0.1)
+    return train(model, **SETTINGS | {"l1": l1, "optimizer": optimizer})
 
 
 def resumed(folder: Path) -> dict:
     path = folder / "new" / "training.pt"
-    two = {**SETTINGS, "epochs": 2}
-    quick(toy_model(), toy_data(), batch_size=15, checkpoint=path, **two)
+    train(checkpoint=path, **SETTINGS | {"epochs": 2})
     assert path.exists()
     model = toy_model(seed=1 + RANK)  # its weights come from the file
-    settings = {**SETTINGS, "checkpoint": path, "resume": True}
-    found = result(model, quick(model, toy_data(), batch_size=15, **settings))
+    found = train(model, checkpoint=path, resume=True, **SETTINGS)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     return found
 
@@ -91,96 +74,62 @@ def resumed(folder: Path) -> dict:
 def damaged(folder: Path) -> dict:
     path = folder / "damaged.pt"
     path.write_bytes(b"rubbish")
-    try:
-        quick(toy_model(), toy_data(), checkpoint=path, resume=True)
-    except CourseError as error:
-        return {"error": str(error)}
+    return train(checkpoint=path, resume=True)
 
 
 def stopped(folder: Path) -> dict:
     """Only the last rank asks for it."""
-    stop, last = threading.Event(), RANK == LAST
+    stop = threading.Event() if RANK == LAST else None
     told = []
 
     def on_step(step):
         told.append(step.step)
-        if last and step.step == 6:
+        if stop and step.step == 6:
             stop.set()
 
-    model = toy_model(norm=True)
-    history = quick(
-        model, toy_data(), batch_size=15, epochs=9, stop=stop if last else None, on_step=on_step
-    )
-    return {**result(model, history), "told": told}
+    return train(toy_model(norm=True), epochs=9, stop=stop, on_step=on_step) | {"told": told}
 
 
 def stopped_in_validation(folder: Path) -> dict:
-    stop, model = threading.Event(), toy_model()
+    stop, model, told = threading.Event(), toy_model(), []
 
     def stop_while_validating(*_):
-        if not model.training and told:
+        if RANK == 0 and not model.training and told:
             stop.set()
 
-    told = []
-    if RANK == 0:
-        model.register_forward_hook(stop_while_validating)
+    model.register_forward_hook(stop_while_validating)
     data = toy_data(validation=600)  # two batches for each rank
-    return result(model, quick(model, data, batch_size=15, stop=stop, on_step=told.append))
+    return train(model, data, epochs=8, stop=stop, on_step=told.append)
 
 
 def diverged(folder: Path) -> dict:
-    try:
-        quick(toy_model(), toy_data(), optimizer=torch.optim.SGD, learning_rate=1e9, epochs=20)
-    except Diverged as error:
-        finite = all(map(math.isfinite, error.history.step_loss))
-        return {"error": str(error), "step": error.step, "finite": finite}
-
-
-def automatic(folder: Path) -> dict:
-    model = toy_model()
-    return result(model, quick(model, toy_data(), epochs=1, precision="auto"))
+    return train(optimizer=torch.optim.SGD, learning_rate=1e9, epochs=20)
 
 
 def norm(folder: Path) -> dict:
-    model = toy_model(norm=True, dropout=0.5)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = result(model, quick(model, toy_data(train=63), batch_size=15, epochs=2))
+        found = train(toy_model(norm=True, dropout=0.5), toy_data(train=63), epochs=2)
     return {**found, "warnings": [str(w.message) for w in caught if "BatchNorm" in str(w.message)]}
 
 
 def bar_and_callbacks(folder: Path) -> dict:
     steps, epochs = [], []
+    calls = {"on_step": steps.append, "on_epoch": lambda history: epochs.append(len(history.epoch))}
     with contextlib.redirect_stderr(io.StringIO()) as shown:
-        quick(
-            toy_model(),
-            toy_data(),
-            epochs=2,
-            progress=True,
-            on_step=steps.append,
-            on_epoch=lambda history: epochs.append(len(history.epoch)),
-        )
+        fit(toy_model(), toy_data(), epochs=2, precision="float32", device="cpu", **calls)
     return {"shown": shown.getvalue(), "steps": [list(s) for s in steps], "epochs": epochs}
 
 
-def few_pictures(folder: Path, batch_size: int, norm: bool) -> dict:
-    model = toy_model(norm=norm)
-    if norm:
-        model.append(nn.BatchNorm1d(3))
-    try:
-        quick(model, toy_data(), batch_size=batch_size, epochs=1)
-    except CourseError as error:
-        return {"error": str(error)}
-    return {"error": None}
+def few_pictures(folder: Path, batch_size: int, *norm: nn.Module) -> dict:
+    return train(nn.Sequential(toy_model(), *norm), batch_size=batch_size)
 
 
 def group_of_the_caller(folder: Path) -> dict:
     """Last, as its group uses the launcher's store under the usual name."""
     assert not dist.is_initialized()
-    if "RANK" not in os.environ:
-        return {}
     dist.init_process_group("gloo")
-    quick(toy_model(), toy_data(), epochs=1)
+    train()
     total = torch.ones(1)
     dist.all_reduce(total)
     dist.destroy_process_group()
@@ -188,9 +137,9 @@ def group_of_the_caller(folder: Path) -> dict:
 
 
 CASES = {
-    "uneven": partial(train, train=61, batch_size=13),
-    "fewer pictures than ranks": partial(train, train=61, batch_size=15),
-    "adamw": adamw,
+    "uneven": partial(uneven, batch_size=13),
+    "fewer pictures than ranks": partial(uneven, batch_size=15),
+    "adamw": lambda folder: train(epochs=5),
     "unused": partial(unused, l1=0.0),
     "unused with l1": partial(unused, l1=1e-3),
     "resumed": resumed,
@@ -198,12 +147,12 @@ CASES = {
     "stopped": stopped,
     "stopped in validation": stopped_in_validation,
     "diverged": diverged,
-    "automatic": automatic,
+    "automatic": lambda folder: train(precision="auto"),
     "norm": norm,
     "bar and callbacks": bar_and_callbacks,
-    "few pictures": partial(few_pictures, batch_size=1, norm=False),
-    "few pictures for BatchNorm": partial(few_pictures, batch_size=3, norm=True),
-    "enough pictures for BatchNorm": partial(few_pictures, batch_size=4, norm=True),
+    "few pictures": lambda folder: few_pictures(folder, 1),
+    "few pictures for BatchNorm": lambda folder: few_pictures(folder, 3, nn.BatchNorm1d(3)),
+    "enough pictures for BatchNorm": lambda folder: few_pictures(folder, 4, nn.BatchNorm1d(3)),
     "group of the caller": group_of_the_caller,
 }
 
@@ -212,5 +161,8 @@ if __name__ == "__main__":
     found = {}
     for name, case in CASES.items():
         print(f"rank {RANK}: {name}", flush=True)
-        found[name] = case(Path(sys.argv[1]))
+        try:
+            found[name] = case(Path(sys.argv[1]))
+        except CourseError as error:
+            found[name] = {"error": str(error), "history": getattr(error, "history", None)}
     torch.save(found, Path(sys.argv[1], f"rank{RANK}.pt"))

@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.data.sets import Batches, part_of
+from course_utils.core import CourseError
+from course_utils.data import Batches
 from course_utils.training import distributed
 from course_utils.training.distributed import Group
 from tests.toys import same, toy_data, toy_model
@@ -31,14 +31,8 @@ def folder(tmp_path_factory) -> Path:
 def ranks(folder) -> list[dict]:
     """Results of each of two processes; they are started only once, because this takes seconds."""
     launcher = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc_per_node 2"
-    command = [
-        sys.executable,
-        "-m",
-        *launcher.split(),
-        "-m",
-        "tests.training.distributed_cases",
-        folder,
-    ]
+    script = f"-m {launcher} -m tests.training.distributed_cases".split()
+    command = [sys.executable, *script, folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if sys.platform == "linux":  # gloo then never looks up this machine's name
         environment["GLOO_SOCKET_IFNAME"] = "lo"
@@ -98,20 +92,25 @@ def test_two_processes_give_the_numbers_of_one(ranks, folder, name):
 
 def test_resumes_with_two_processes_and_with_one(ranks, folder, tmp_path):
     two = assert_same_on_both(ranks, "resumed")
-    whole = toy_model()
-    history = cases.quick(whole, toy_data(), batch_size=15, **cases.SETTINGS)
-    assert largest_difference(cases.result(whole, history), two) < CLOSE
+    assert largest_difference(cases.train(**cases.SETTINGS), two) < CLOSE
     # The file of two processes, now complete, is one that a single process takes over.
     path = folder / "new" / "training.pt"
-    model = toy_model(seed=1)
-    settings = {**cases.SETTINGS, "checkpoint": path, "resume": True}
-    history = cases.quick(model, toy_data(), batch_size=15, **settings)
-    assert same(cases.weights(model), two["weights"]) and history.epoch == [1, 2, 3, 4]
+    one = cases.train(toy_model(seed=1), checkpoint=path, resume=True, **cases.SETTINGS)
+    assert same(one["weights"], two["weights"]) and one["history"]["epoch"] == [1, 2, 3, 4]
 
 
-def test_a_damaged_checkpoint_is_the_same_error_in_both(ranks):
-    assert ranks[0]["damaged"] == ranks[1]["damaged"]
-    assert "damaged" in ranks[0]["damaged"]["error"]
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("damaged", ["damaged.pt is damaged"]),
+        ("diverged", ["1e+09", "Try a learning rate of"]),
+        ("few pictures", ["batch_size=1 is shared by 2 processes"]),
+        ("few pictures for BatchNorm", ["batch_size=3 is shared by 2 processes", "at least 4"]),
+    ],
+)
+def test_an_error_is_the_same_in_both(ranks, name, words):
+    first, second = (rank[name] for rank in ranks)
+    assert first["error"] == second["error"] and all(word in first["error"] for word in words)
 
 
 def test_a_stop_in_one_process_stops_both_at_the_same_step(ranks):
@@ -125,13 +124,10 @@ def test_a_stop_in_one_process_while_it_validates_stops_both(ranks):
     assert found["history"]["epoch"] == [] and len(found["history"]["step_loss"]) == 4
 
 
-def test_both_diverge_at_the_same_step(ranks):
-    assert ranks[0]["diverged"] == ranks[1]["diverged"]
-    assert ranks[0]["diverged"]["step"] > 1 and ranks[0]["diverged"]["finite"]
-
-
-def test_precision_is_chosen_once(ranks):
-    assert_same_on_both(ranks, "automatic")
+@pytest.mark.parametrize("name", ["automatic", "enough pictures for BatchNorm"])
+def test_both_train(ranks, name):
+    """The precision is chosen once for both; BatchNorm has two pictures in each."""
+    assert assert_same_on_both(ranks, name)["history"]["step_loss"]
 
 
 def test_batch_norm_on_the_cpu_warns_once_and_gives_the_same_model(ranks):
@@ -146,18 +142,6 @@ def test_callbacks_run_in_both_and_the_bar_is_one(ranks):
     assert first["steps"] == second["steps"] and [s[0] for s in first["steps"]] == [1, 2]
     assert first["epochs"] == second["epochs"] == [1, 2]
     assert "2/2" in first["shown"] and second["shown"] == ""
-
-
-def test_a_batch_smaller_than_the_group_is_refused(ranks):
-    for rank in ranks:
-        assert "batch_size=1 is shared by 2 processes" in rank["few pictures"]["error"]
-
-
-def test_batch_norm_needs_two_pictures_in_each_process(ranks):
-    for rank in ranks:
-        error = rank["few pictures for BatchNorm"]["error"]
-        assert "batch_size=3 is shared by 2 processes" in error and "at least 4" in error
-        assert rank["enough pictures for BatchNorm"]["error"] is None
 
 
 def test_the_group_of_the_caller_is_left_to_them(ranks):
@@ -182,16 +166,13 @@ def test_alone_nothing_happens(monkeypatch):
         assert distributed.own_device(device) == device
 
 
-@pytest.mark.parametrize("count", range(12))
-def test_parts_are_those_of_tensor_split(count):
-    for world_size in (1, 2, 3, 5):
-        expected = torch.arange(count).tensor_split(world_size)
-        parts = [torch.arange(count)[part_of(count, r, world_size)] for r in range(world_size)]
-        assert all(map(torch.equal, parts, expected))
-        if count:
-            assert sum(Group(r, world_size).share(count) for r in range(world_size)) == (
-                pytest.approx(1)
-            )
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_parts_are_those_of_tensor_split(size):
+    for count in range(1, 12):
+        numbers, groups = torch.arange(count), [Group(rank, size) for rank in range(size)]
+        parts = [numbers[group.own(count)] for group in groups]
+        assert all(map(torch.equal, parts, numbers.tensor_split(size)))
+        assert sum(group.share(count) for group in groups) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("batch_size", [3, 8, 10, 17, 100])
@@ -218,7 +199,7 @@ def test_several_processes_that_cannot_find_each_other(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(CourseError, match=r"WORLD_SIZE=2 .* cannot find each other"):
-        cases.quick(toy_model(), toy_data())
+        cases.train()
     with pytest.raises(CourseError, match="one process only"):
         distributed.own_device("mps")
 

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from course_utils.core import CourseError
 from course_utils.training import loop
 from course_utils.training.history import Diverged, History, Recorder
 from tests.toys import toy_model
@@ -28,31 +27,21 @@ def test_summary():
 
 def test_diverged_names_the_peak_of_a_schedule():
     history = History(step_loss=[2.0, 3.0, 4.0], step_learning_rate=[0.01, 3.0, 0.2, 0.2])
-    error = Diverged(float("inf"), 4, 1, history)
-    assert isinstance(error, CourseError)
-    assert str(error) == (
+    assert str(Diverged(float("inf"), 4, 1, history)) == (
         "The loss became inf in step 4 (epoch 1), at a learning rate of 0.2: the steps are too "
         "large. Try a learning rate of 0.3 instead of 3."
     )
 
 
-@pytest.mark.parametrize(("rate", "suggestion"), [(10.0, 1.0), (0.37, 0.04), (1e-3, 1e-4)])
-def test_diverged_suggests_a_tenth(rate, suggestion):
-    error = Diverged(float("nan"), 3, 1, History(step_learning_rate=[rate, rate]))
-    assert error.suggestion == suggestion and error.learning_rate == rate
-    assert f"Try a learning rate of {suggestion:g}." in str(error)
-
-
 def test_divergence_names_the_learning_rate_and_a_smaller_one():
     model = toy_model()
-    with pytest.raises(Diverged) as caught:
+    with pytest.raises(Diverged, match=r"learning rate of 1e\+08\.") as caught:
         quick(model, epochs=20, optimizer=torch.optim.SGD, learning_rate=1e9)
     error = caught.value
-    assert "1e+09" in str(error) and "1e+08" in str(error)
-    assert error.learning_rate == 1e9 and error.suggestion == 1e8
+    assert error.learning_rate == 1e9 and error.suggestion == 1e8 and not model.training
     assert error.step == len(error.history.step_loss) + 1 > 1
     assert all(map(math.isfinite, error.history.step_loss))
-    assert not model.training
+    assert Diverged(math.nan, 3, 1, History(step_learning_rate=[0.37] * 2)).suggestion == 0.04
 
 
 def test_losses_looked_at_now_and_then_are_the_same(monkeypatch):
@@ -73,8 +62,7 @@ def test_losses_looked_at_now_and_then_are_the_same(monkeypatch):
 
 def test_weights_that_are_nan_from_the_start():
     model = toy_model()
-    with torch.no_grad():
-        model[6].bias[0] = math.nan
+    torch.nn.init.constant_(model[6].bias, math.nan)
     with pytest.raises(Diverged, match="very first loss is nan"):
         quick(model, epochs=1)
 

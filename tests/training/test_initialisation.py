@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
 import warnings
@@ -9,16 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core import runtime as devices
-from course_utils.core.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.training.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Layers this small gain nothing from threads, which stall whenever the machine is busy."""
-    with devices.one_thread():
-        yield
+from course_utils.training.precision import Precision
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +40,6 @@ PAPERS = {
     # Each of the 64 (300) rows has length √2; n_in numbers share it.
     "orthogonal": lambda i, o: math.sqrt(2 / i),
 }
-
-
-def test_the_table_of_papers_is_complete():
-    assert list(PAPERS) == list(SCHEMES)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -121,15 +111,13 @@ def test_layers_whose_weight_cannot_be_set_are_named():
         initialise(nn.Sequential(nn.LazyConv2d(4, 3)), "he", seed=0)
 
 
-def test_unknown_names_are_answered_with_the_known_ones(pictures):
-    with pytest.raises(CourseError, match=r"'He'.*he read as variance"):
-        initialise(nn.Linear(2, 2), "He", seed=0)
-    with pytest.raises(CourseError, match=r"'swish'.*leaky_relu"):
-        initialise(nn.Linear(2, 2), "he", nonlinearity="swish", seed=0)
-    with pytest.raises(CourseError, match=r"'swish'.*leaky_relu"):
-        signal_spread("he", 3, "swish", images=pictures)
-    with pytest.raises(CourseError, match="no scheme"):
-        signal_spread("kaiming", 3, images=pictures)
+def test_unknown_names_are_answered_with_the_known_ones():
+    for words, scheme, nonlinearity in (
+        (r"'He'.*he read as variance", "He", "relu"),
+        (r"'swish'.*leaky_relu", "he", "swish"),
+    ):
+        with pytest.raises(CourseError, match=words):
+            initialise(nn.Linear(2, 2), scheme, nonlinearity=nonlinearity, seed=0)
 
 
 # The spread after 20 layers with ReLU, as a band of powers of ten: (activations, gradients).
@@ -173,7 +161,7 @@ def test_verdict(scheme, activation, batch_norm, verdict, pictures):
     assert re.search(verdict, spread.verdict), spread.verdict
 
 
-def test_overflow_and_underflow_are_told_in_words(pictures):
+def test_overflow_and_underflow_are_described_in_words(pictures):
     spread = signal_spread("normal 1", 50, images=pictures)
     assert not math.isfinite(spread.activation_std[-1])
     assert "beyond float32's range" in spread.verdict
@@ -188,53 +176,40 @@ def test_every_setting_gives_words_and_no_warning(activation, batch_norm, pictur
     before = torch.get_rng_state()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for scheme in SCHEMES:
-            for depth in (1, 2):
-                spread = signal_spread(
-                    scheme, depth, activation, batch_norm, width=8, images=pictures
-                )
-                assert "nan" not in spread.verdict and spread.verdict.count(".") >= 2
+        for scheme, depth in itertools.product(SCHEMES, (1, 2)):
+            spread = signal_spread(scheme, depth, activation, batch_norm, width=8, images=pictures)
+            assert "nan" not in spread.verdict and spread.verdict.count(".") >= 2
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_brightness_and_contrast_of_the_pictures_do_not_matter(pictures):
-    one = signal_spread("he", 5, images=pictures)
-    other = signal_spread("he", 5, images=pictures * 40 + 9)
+    one, other = (signal_spread("he", 5, images=p) for p in (pictures, pictures * 40 + 9))
     assert one.activation_std == pytest.approx(other.activation_std, rel=1e-3)
     assert one.verdict == other.verdict
 
 
+RANDOM = torch.rand(2, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
-    "images",
+    ("words", "arguments"),
     [
-        torch.zeros(2, 1, 8, 8),
-        torch.zeros(2, 1, 8, 8, dtype=torch.uint8),
-        torch.rand(1, 8, 8),
-        torch.rand(0, 1, 8, 8),
-        torch.full((2, 1, 8, 8), math.nan),
+        ("pictures", {"images": torch.zeros(2, 1, 8, 8)}),
+        ("pictures", {"images": torch.zeros(2, 1, 8, 8, dtype=torch.uint8)}),
+        ("pictures", {"images": RANDOM[0]}),
+        ("pictures", {"images": RANDOM[:0]}),
+        ("pictures", {"images": RANDOM * math.nan}),
+        ("at least 1 layer", {"depth": 0}),
+        (r"'swish'.*leaky_relu", {"activation": "swish"}),
+        ("no scheme", {"scheme": "kaiming"}),
     ],
 )
-def test_pictures_that_are_none(images):
-    with pytest.raises(CourseError, match="pictures"):
-        signal_spread("he", 2, images=images)
+def test_what_has_no_spread(words, arguments):
+    with pytest.raises(CourseError, match=words):
+        signal_spread(**{"scheme": "he", "depth": 2, "images": RANDOM} | arguments)
 
 
-def test_a_stack_needs_a_layer(pictures):
-    with pytest.raises(CourseError, match="at least 1 layer"):
-        signal_spread("he", 0, images=pictures)
-
-
-def test_works_where_gradients_are_switched_off(pictures):
-    with torch.no_grad():
+def test_works_where_gradients_are_switched_off_and_restores_the_number_of_threads(pictures):
+    with Precision(threads=2).with_threads(), torch.no_grad():
         assert signal_spread("he", 2, images=pictures).gradient_std[0] > 0
-
-
-def test_number_of_threads_is_given_back(pictures):
-    torch.set_num_threads(2)
-    try:
-        signal_spread("he", 2, images=pictures)
-        with pytest.raises(CourseError):
-            signal_spread("he", 0, images=pictures)
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)

@@ -7,33 +7,27 @@ import torch
 from torch.optim import lr_scheduler as schedules
 
 from course_utils.core.errors import CourseError
-from course_utils.training.optimizers import (
-    COMPARED_OPTIMIZERS,
-    DEFAULT_LEARNING_RATE,
-    OPTIMIZERS,
-    build_optimizer,
-    build_scheduler,
-    optimizer_code,
-)
+from course_utils.training import optimizers
+from course_utils.training.optimizers import OPTIMIZERS, build_optimizer, build_scheduler
 from tests.toys import toy_model
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_code_of_an_optimizer_makes_it(name):
     names = {"torch": torch, "partial": partial}
-    code = optimizer_code(name, prefix="torch.optim.", weight_decay=0.25)
+    code = optimizers.optimizer_code(name, prefix="torch.optim.", weight_decay=0.25)
     made, wanted = (
         build_optimizer(toy_model(), kind, 0.5).defaults
         for kind in (eval(code, names), partial(OPTIMIZERS[name], weight_decay=0.25))
     )
     assert made == wanted
-    assert set(COMPARED_OPTIMIZERS) <= set(OPTIMIZERS)
+    assert set(optimizers.COMPARED_OPTIMIZERS) <= set(OPTIMIZERS)
 
 
 def test_default_optimizer():
     optimizer = build_optimizer(toy_model())
     assert type(optimizer) is torch.optim.AdamW
-    assert optimizer.param_groups[0]["lr"] == DEFAULT_LEARNING_RATE
+    assert optimizer.param_groups[0]["lr"] == optimizers.DEFAULT_LEARNING_RATE
     assert build_optimizer(toy_model(), learning_rate=0.5).param_groups[0]["lr"] == 0.5
 
 
@@ -56,14 +50,18 @@ def test_any_optimizer_of_what_is_trained(factory):
     assert groups[0]["lr"] == 0.25
 
 
-def test_ready_optimizer():
+def test_ready_optimizer_and_what_has_no_optimizer():
     model = toy_model()
     ready = torch.optim.SGD(model[6].parameters(), lr=0.3)
     assert build_optimizer(model, ready) is ready
-    with pytest.raises(CourseError, match="has its learning rate"):
-        build_optimizer(model, ready, 0.1)
-    with pytest.raises(CourseError, match="no parameter of this model"):
-        build_optimizer(toy_model(), ready)
+    for words, *arguments in (
+        ("has its learning rate", model, ready, 0.1),
+        ("no parameter of this model", toy_model(), ready),
+        ("nothing to train", toy_model().requires_grad_(False)),
+        ("LBFGS", toy_model(), torch.optim.LBFGS),
+    ):
+        with pytest.raises(CourseError, match=words):
+            build_optimizer(*arguments)
 
 
 def test_ready_optimizer_keeps_what_it_has_gathered():
@@ -80,16 +78,6 @@ def test_ready_optimizer_keeps_what_it_has_gathered():
     assert ready.param_groups[0]["lr"] == pytest.approx(0.03)
 
 
-def test_nothing_to_train():
-    with pytest.raises(CourseError, match="nothing to train"):
-        build_optimizer(toy_model().requires_grad_(False))
-
-
-def test_lbfgs_is_refused():
-    with pytest.raises(CourseError, match="LBFGS"):
-        build_optimizer(toy_model(), torch.optim.LBFGS)
-
-
 def test_schedule_is_told_how_often_it_is_stepped():
     optimizer = build_optimizer(toy_model(), torch.optim.SGD, 1.0)
     schedule = build_scheduler(optimizer, lambda o, n: schedules.CosineAnnealingLR(o, n), 12)
@@ -98,21 +86,19 @@ def test_schedule_is_told_how_often_it_is_stepped():
     assert build_scheduler(optimizer, None, 12) is None
 
 
-def test_a_sentence_of_the_course_is_passed_on_as_it_is():
+def test_schedule_that_does_not_fit():
+    optimizer = build_optimizer(toy_model())
+    other = schedules.StepLR(build_optimizer(toy_model()), 3)
+
     def refuse(optimizer, steps):
         raise CourseError("Train longer.")
 
-    with pytest.raises(CourseError, match=r"^Train longer\.$"):
-        build_scheduler(build_optimizer(toy_model()), refuse, 12)
-
-
-def test_schedule_that_does_not_fit():
-    optimizer = build_optimizer(toy_model())
-    with pytest.raises(CourseError, match="12, such as scheduler=lambda"):
-        build_scheduler(optimizer, lambda o: schedules.StepLR(o, 3), 12)
-    with pytest.raises(CourseError, match="schedule cannot be made"):
-        build_scheduler(optimizer, schedules.ReduceLROnPlateau, 12)
-    with pytest.raises(CourseError, match=r"cannot be made \(float division by zero"):
-        build_scheduler(optimizer, lambda o, n: schedules.OneCycleLR(o, 1.0, n, pct_start=0.25), 4)
-    with pytest.raises(CourseError, match="another optimizer"):
-        build_scheduler(build_optimizer(toy_model()), schedules.StepLR(optimizer, 3), 12)
+    for words, schedule, count in (
+        (r"^Train longer\.$", refuse, 12),
+        ("12, such as scheduler=lambda", lambda o: schedules.StepLR(o, 3), 12),
+        ("schedule cannot be made", schedules.ReduceLROnPlateau, 12),
+        ("float division by zero", lambda o, n: schedules.OneCycleLR(o, 1, n, pct_start=0.25), 4),
+        ("another optimizer", other, 12),
+    ):
+        with pytest.raises(CourseError, match=words):
+            build_scheduler(optimizer, schedule, count)

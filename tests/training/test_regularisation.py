@@ -5,17 +5,11 @@ import threading
 import pytest
 import torch
 
-from course_utils.core.errors import CourseError
-from course_utils.data.augment import Augment
-from course_utils.data.sets import Dataset
-from course_utils.metrics.evaluate import evaluate
-from course_utils.training.regularisation import (
-    Regularisation,
-    RegularisationRun,
-    augmented,
-    gaps_as_frame,
-    train_regularised,
-)
+from course_utils.core import CourseError
+from course_utils.data import Augment, Dataset
+from course_utils.metrics import evaluate
+from course_utils.training import Regularisation, RegularisationRun, augmented, gaps_as_frame
+from course_utils.training import train_regularised as train
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data(train=90)
@@ -23,9 +17,7 @@ DATA = toy_data(train=90)
 
 def quick(data: Dataset = DATA, **settings: object) -> RegularisationRun:
     made = Regularisation(**({"pictures": 45, "epochs": 2} | settings))
-    return train_regularised(
-        made, data, model=lambda dropout: toy_model(dropout=dropout), precision="float32"
-    )
+    return train(made, data, model=lambda rate: toy_model(dropout=rate), precision="float32")
 
 
 def test_both_accuracies_are_measured_without_augmentation_and_dropout():
@@ -36,7 +28,7 @@ def test_both_accuracies_are_measured_without_augmentation_and_dropout():
         return kept[0]
 
     settings = Regularisation(dropout=0.5, pad_crop=2, cutout=4, pictures=45, epochs=3)
-    run = train_regularised(settings, DATA, model=model, precision="float32")
+    run = train(settings, DATA, model=model, precision="float32")
     small = DATA.train.few(45)
     mean, std = small.mean_std()
     for part, measured in ((small, run.train_accuracy), (DATA.validation, run.validation_accuracy)):
@@ -54,13 +46,8 @@ def test_a_run_can_be_repeated():
 @pytest.mark.parametrize(
     "method",
     [
-        {"dropout": 0.5},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "optimizer": "AdamW"},
-        {"l1": 0.01},
-        {"pad_crop": 1},
-        {"flip": True},
-        {"cutout": 3},
+        *({"dropout": 0.5}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "optimizer": "AdamW"}),
+        *({"l1": 0.01}, {"pad_crop": 1}, {"flip": True}, {"cutout": 3}),
     ],
 )
 def test_every_method_changes_the_training(method: dict):
@@ -69,39 +56,27 @@ def test_every_method_changes_the_training(method: dict):
 
 
 def test_decoupled_decay_is_weaker_than_the_same_decay_in_adams_gradient():
-    """What the panel is there to show: AdamW's 0.1 hardly moves the weights, Adam's does."""
+    """The point of the panel: AdamW's 0.1 hardly moves the weights, Adam's does."""
     sizes = {}
     for optimizer in ("Adam", "AdamW"):
-        models = []
-        train_regularised(
-            Regularisation(optimizer=optimizer, weight_decay=0.1, pictures=90, epochs=55),
-            DATA,
-            model=lambda dropout, models=models: models.append(toy_model()) or models[-1],
-            precision="float32",
-        )
-        sizes[optimizer] = sum(float(p.detach().abs().sum()) for p in models[0].parameters())
+        model = toy_model()
+        settings = Regularisation(optimizer=optimizer, weight_decay=0.1, pictures=90, epochs=55)
+        train(settings, DATA, model=lambda _, model=model: model, precision="float32")
+        sizes[optimizer] = sum(float(p.detach().abs().sum()) for p in model.parameters())
     assert sizes["Adam"] < 0.7 * sizes["AdamW"]
 
 
 def test_the_default_network_fits_the_pictures():
     data = toy_data(train=30, channels=3, size=12)
-    settings = Regularisation(pictures=30, epochs=1, dropout=0.5)
-    run = train_regularised(settings, data, precision="float32")
+    run = train(Regularisation(pictures=30, epochs=1, dropout=0.5), data, precision="float32")
     assert 0 <= run.validation_accuracy <= 1
 
 
 def test_a_run_that_was_stopped_cannot_be_compared():
     stop = threading.Event()
-    settings = Regularisation(pictures=45, epochs=5)
-    run = train_regularised(
-        settings,
-        DATA,
-        model=lambda _: toy_model(),
-        precision="float32",
-        stop=stop,
-        on_epoch=lambda _: stop.set(),
-    )
-    assert run is None
+    settings, stops = Regularisation(pictures=45, epochs=5), lambda _: stop.set()
+    model = toy_model()
+    assert train(settings, DATA, model=lambda _: model, stop=stop, on_epoch=stops) is None
 
 
 def test_without_validation_pictures_there_is_no_gap():
@@ -125,18 +100,15 @@ def test_settings_that_make_no_sense(settings: dict, text: str):
         Regularisation(**settings)
 
 
-def test_labels_name_the_methods_in_use():
+def test_augmentation_and_labels_name_the_methods_in_use():
+    assert Regularisation(dropout=0.5).augment is None
+    assert Regularisation(flip=True).augment == Augment(flip=True)
     assert Regularisation().label == "none"
     assert Regularisation(optimizer="AdamW").label == "none, AdamW"
     everything = Regularisation(0.5, "AdamW", 0.01, 1e-5, 2, True, 8)
     assert everything.label == (
         "dropout 0.5 + AdamW decay 0.01 + L1 1e-05 + crop 2 + flip + cutout 8"
     )
-
-
-def test_augment_is_none_when_nothing_is_augmented():
-    assert Regularisation(dropout=0.5).augment is None
-    assert Regularisation(flip=True).augment == Augment(flip=True)
 
 
 def test_augmented_shows_what_epochs_would():

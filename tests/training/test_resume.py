@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -9,8 +8,7 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from course_utils.core.errors import CourseError
-from course_utils.core.files import load_checkpoint
+from course_utils.core import CourseError, load_checkpoint
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged, Step
 from course_utils.training.resume import ResumableTraining, Smoother
@@ -67,8 +65,7 @@ def test_stopped_and_continued_gives_the_numbers_of_one_go(stops: list[int]):
     assert same(weights(parts.model), weights(whole.model))
     assert history.step_loss == expected.step_loss
     assert history.train_accuracy == expected.train_accuracy
-    assert history.epoch == [1, 2, 3, 4] and history.stopped is None
-    assert parts.finished
+    assert history.epoch == [1, 2, 3, 4] and history.stopped is None and parts.finished
     assert parts.positions == pytest.approx([(k + 1) / STEPS for k in range(16)])
     assert len(parts.losses) == 16
 
@@ -76,22 +73,17 @@ def test_stopped_and_continued_gives_the_numbers_of_one_go(stops: list[int]):
 def test_a_stop_says_where_it_was():
     training = make()
     history = go(training, until=6)
-    assert "step 6 of 16" in history.stopped
-    assert training.epochs_done == 1 and len(history.step_loss) == 6
-    assert len(training.positions) == 6
+    assert "step 6 of 16" in history.stopped and training.epochs_done == 1
+    assert len(history.step_loss) == len(training.positions) == 6
 
 
 def test_with_other_settings_it_goes_on_from_the_last_whole_epoch():
     training = make()
     go(training, until=2 * STEPS + 2)
     after_two = load_checkpoint(training._parts[0].file, {"model": dict})["model"]
-    started = []
-
-    def on_step(step: Step) -> None:
-        started.append(step)
-
-    history = training.train(SETTINGS | {"learning_rate": 1e-12}, key=1, on_step=on_step)
-    assert [step.epochs for step in started] == [2] * 2 * STEPS  # two epochs were left
+    steps: list[Step] = []
+    history = training.train(SETTINGS | {"learning_rate": 1e-12}, key=1, on_step=steps.append)
+    assert [step.epochs for step in steps] == [2] * 2 * STEPS  # two epochs were left
     assert history.epoch == [1, 2, 3, 4] and training.finished
     assert history.learning_rate[-1] < 1e-11 < history.learning_rate[1]
     assert len(history.step_loss) == len(training.positions) == 4 * STEPS
@@ -99,7 +91,7 @@ def test_with_other_settings_it_goes_on_from_the_last_whole_epoch():
         assert torch.allclose(value, after_two[name], atol=1e-6)
 
 
-def test_other_settings_before_the_first_epoch_is_over_begin_anew():
+def test_other_settings_before_the_first_epoch_is_over_start_again():
     training, plain = make(), make()
     go(training, until=2)
     go(training, key=1, batch_size=20)
@@ -163,18 +155,13 @@ def test_the_curve_does_not_jump_where_an_epoch_is_begun_again():
     assert min(kept, raw) <= training.losses[STEPS] <= max(kept, raw)
 
 
-def mean_of(values: list[float], half_life: float) -> float:
-    ages = range(len(values) - 1, -1, -1)
-    shares = [0.5 ** (age / half_life) for age in ages]
-    return sum(v * s for v, s in zip(values, shares, strict=True)) / sum(shares)
-
-
 @pytest.mark.parametrize("half_life", [1, 3, 12])
 def test_the_smoother_is_a_weighted_mean(half_life: float):
-    smoother: Callable[[float], float] = Smoother(half_life)
-    values = [5.0, 1.0, 2.0, 8.0]
+    smoother, values = Smoother(half_life), [5.0, 1.0, 2.0, 8.0]
     for count, value in enumerate(values, start=1):
-        assert smoother(value) == pytest.approx(mean_of(values[:count], half_life))
+        shares = [0.5 ** ((count - place) / half_life) for place in range(1, count + 1)]
+        expected = sum(v * s for v, s in zip(values, shares, strict=False)) / sum(shares)
+        assert smoother(value) == pytest.approx(expected)
 
 
 def test_the_smoother_goes_on_from_a_mean():

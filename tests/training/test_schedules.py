@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -9,44 +10,28 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from course_utils.core.errors import CourseError
-from course_utils.training.fit import fit
-from course_utils.training.schedules import (
-    SCHEDULES,
-    SHAPES,
-    WARMUP_START,
-    Schedule,
-    schedule_curve,
-)
-from tests.toys import toy_data, toy_model
+from course_utils.core import CourseError
+from course_utils.training import SCHEDULES, SHAPES, Schedule, schedule_curve
+from course_utils.training.schedules import WARMUP_START
+from tests.toys import toy_model
+from tests.training.toy_fit import quick
 
-steps = st.integers(1, 60)
 shares = st.floats(0.001, 1)
 peaks = st.floats(1e-5, 10)
 
 
-@settings(max_examples=25)
-@given(steps, shares, peaks)
-def test_cosine_is_its_formula(n, final, peak):
-    curve = schedule_curve(Schedule("cosine", final=final), n, peak=peak)
-    low = final * peak
-    want = [low + (peak - low) * (1 + math.cos(math.pi * t / n)) / 2 for t in range(n)]
-    assert curve == pytest.approx(want, rel=1e-4)
-
-
-@settings(max_examples=25)
-@given(steps, shares, shares, peaks)
-def test_step_drops_after_each_share(n, every, gamma, peak):
-    curve = schedule_curve(Schedule("step", every=every, gamma=gamma), n, peak=peak)
-    length = max(1, round(every * n))
-    assert curve == pytest.approx([peak * gamma ** (t // length) for t in range(n)], rel=1e-4)
-
-
-@settings(max_examples=25)
-@given(steps, shares, peaks)
-def test_exponential_is_its_formula(n, final, peak):
-    curve = schedule_curve(Schedule("exponential", final=final), n, peak=peak)
-    assert curve == pytest.approx([peak * final ** (t / n) for t in range(n)], rel=1e-4)
+@settings(max_examples=40)
+@given(st.integers(1, 60), shares, shares, peaks)
+def test_each_shape_is_its_formula(n, final, gamma, peak):
+    length, low = max(1, round(final * n)), final * peak
+    for schedule, rate in (
+        (Schedule("cosine", final=final),
+         lambda t: low + (peak - low) * (1 + math.cos(math.pi * t / n)) / 2),
+        (Schedule("step", every=final, gamma=gamma), lambda t: peak * gamma ** (t // length)),
+        (Schedule("exponential", final=final), lambda t: peak * final ** (t / n)),
+    ):  # fmt: skip
+        curve = schedule_curve(schedule, n, peak=peak)
+        assert curve == pytest.approx([rate(t) for t in range(n)], rel=1e-4), schedule.shape
 
 
 @settings(max_examples=25)
@@ -101,17 +86,8 @@ def test_any_function_has_a_curve():
 def test_fit_follows_the_curve_without_a_warning(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        history = fit(
-            toy_model(),
-            toy_data(60),
-            epochs=3,
-            batch_size=4,
-            optimizer=torch.optim.Adam,
-            learning_rate=0.01,
-            scheduler=SCHEDULES[name],
-            precision="float32",
-            progress=False,
-        )
+        settings = {"batch_size": 4, "optimizer": torch.optim.Adam, "learning_rate": 0.01}
+        history = quick(toy_model(), epochs=3, scheduler=SCHEDULES[name], **settings)
     curve = schedule_curve(SCHEDULES[name], 45, peak=0.01)
     if name != "ReduceLROnPlateau":
         assert history.step_learning_rate == pytest.approx(curve)
@@ -143,15 +119,15 @@ def test_parameter_groups_keep_their_own_rates(shape):
 @pytest.mark.parametrize(
     ("make", "cycles"),
     [
-        (lambda p: torch.optim.SGD(p, lr=1.0), False),
-        (lambda p: torch.optim.SGD(p, lr=1.0, momentum=0.9), True),
-        (lambda p: torch.optim.RMSprop(p, lr=1.0), False),
-        (lambda p: torch.optim.AdamW(p, lr=1.0), True),
-        (lambda p: torch.optim.Adagrad(p, lr=1.0), False),
+        (torch.optim.SGD, False),
+        (partial(torch.optim.SGD, momentum=0.9), True),
+        (torch.optim.RMSprop, False),
+        (torch.optim.AdamW, True),
+        (torch.optim.Adagrad, False),
     ],
 )
-def test_one_cycle_gives_no_momentum_to_an_optimizer_without(make, cycles):
-    optimizer = make([torch.zeros(1, requires_grad=True)])
+def test_one_cycle_adds_no_momentum_to_an_optimizer_without(make, cycles):
+    optimizer = make([torch.zeros(1, requires_grad=True)], lr=1.0)
     before = optimizer.param_groups[0].get("momentum")
     scheduler = SCHEDULES["OneCycle"](optimizer, 10)
     assert scheduler.cycle_momentum == cycles
@@ -159,12 +135,8 @@ def test_one_cycle_gives_no_momentum_to_an_optimizer_without(make, cycles):
 
 
 def test_labels_and_code():
-    assert [s.label for s in SCHEDULES.values()][::2] == [
-        "constant",
-        "exponential",
-        "cosine, warm-up 0.1",
-        "plateau",
-    ]
+    labels = ["constant", "exponential", "cosine, warm-up 0.1", "plateau"]
+    assert [s.label for s in SCHEDULES.values()][::2] == labels
     assert SCHEDULES["OneCycle"].label == "one cycle, rise 0.3"
     assert Schedule("step", every=0.5, final=0.5).label == "step, every 0.5"
     for schedule in SCHEDULES.values():
@@ -193,24 +165,19 @@ def test_settings_that_make_no_sense(arguments, text):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "n", "text"),
+    ("schedule", "n", "peak", "text"),
     [
-        (Schedule("cosine", warmup=0.1), 4, "over 0.1 of 4 steps would last 0 of them"),
-        (Schedule("cosine", warmup=0.9), 4, "would last 4 of them"),
-        (Schedule("one cycle", warmup=0.25), 4, "exactly 1, torch divides by zero"),
-        (Schedule("one cycle", warmup=0.25), 3, r"0\.75 of them.*rise over 0\.5 or more"),
-        (Schedule(), 0, "steps=0"),
+        (Schedule("cosine", warmup=0.1), 4, 1, "over 0.1 of 4 steps would last 0 of them"),
+        (Schedule("cosine", warmup=0.9), 4, 1, "would last 4 of them"),
+        (Schedule("one cycle", warmup=0.25), 4, 1, "exactly 1, torch divides by zero"),
+        (Schedule("one cycle", warmup=0.25), 3, 1, r"0\.75 of them.*rise over 0\.5 or more"),
+        (Schedule(), 0, 1, "steps=0"),
+        *((Schedule(), 3, peak, "positive number") for peak in (0, -1, math.inf, math.nan)),
     ],
 )
-def test_too_few_steps(schedule, n, text):
+def test_too_few_steps_and_impossible_peaks(schedule, n, peak, text):
     with pytest.raises(CourseError, match=text):
-        schedule_curve(schedule, n)
-
-
-@pytest.mark.parametrize("peak", [0, -1, float("inf"), float("nan")])
-def test_a_peak_is_positive(peak):
-    with pytest.raises(CourseError, match="positive number"):
-        schedule_curve(Schedule(), 3, peak=peak)
+        schedule_curve(schedule, n, peak=peak)
 
 
 def test_a_rate_of_nothing_cannot_be_scheduled():

@@ -17,10 +17,8 @@ def test_stop_is_answered_within_one_step():
 
     model = toy_model()
     history = quick(model, epochs=100, stop=stop, on_step=on_step)
-    assert len(told) == len(history.step_loss) == 6
-    assert history.epoch == [1]
-    assert history.stopped == "stopped after step 6 of 400"
-    assert not model.training
+    assert len(told) == len(history.step_loss) == 6 and history.epoch == [1]
+    assert history.stopped == "stopped after step 6 of 400" and not model.training
 
 
 def test_stop_before_the_start():

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.core.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.training.surface import START, descend
 
 
