@@ -14,5 +14,6 @@ __all__ = public_names(
         "compatibility": "check_model_fits",
         "evaluate": "evaluate Evaluation",
         "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
+        "latency": "wait_for",
     },
 )

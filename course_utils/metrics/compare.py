@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv import LayerRow, ReceptiveField, layer_table
+from course_utils.conv import ReceptiveField, layer_table
 from course_utils.core import CourseError, device_of, evaluation_mode, private_random_numbers
 from course_utils.data import Dataset
 from course_utils.metrics.compatibility import check_model_fits
@@ -149,7 +149,6 @@ def compare_models(
             and labels int64 (N,), or None.
         part: of the data set: "test", or "validation" while you still choose between models.
         batch_size: pictures at a time for the accuracy.
-        latency: whether to measure it.
         latency_batches: batch sizes for the latency; too few pictures are repeated.
         seconds: for each model and each of `latency_batches`; see `measure_latency`.
 
@@ -177,7 +176,6 @@ def compare_models(
 def _check(
     models: Mapping[str, nn.Module], data: Dataset | Pictures, part: str, batches: Sequence[int]
 ) -> None:
-    """Raise a `CourseError` for wrong arguments."""
     if not models:
         raise CourseError("There is nothing to compare: give at least one model.")
     if any(count < 1 for count in batches):
@@ -200,10 +198,8 @@ def _check(
                 "dataset.normalise(images) makes them of uint8 pictures."
             )
     if labels is not None and labels.shape != (len(images),):
-        raise CourseError(
-            f"labels must be of shape ({len(images)},), one for each picture, not "
-            f"{tuple(labels.shape)}."
-        )
+        shapes = f"({len(images)},), one for each picture, not {tuple(labels.shape)}"
+        raise CourseError(f"labels must be of shape {shapes}.")
     if not len(images):
         raise CourseError("There is no picture to compare on: give at least one.")
 
@@ -214,14 +210,17 @@ def _measure(
     """Return the fields of `Measurements` except the latency."""
     correct, total = _count_right(model, data, part, batch_size)
     rows = layer_table(model, _pictures(data, part, 1).to(device_of(model)))
-    fields = [row.receptive_field for row in rows if _is_called_conv(model, row)]
+    called = [row for row in rows if row.output_shape is not None]
+    convs = [row for row in called if isinstance(model.get_submodule(row.name), nn.Conv2d)]
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
     return {
         "correct": correct,
         "total": total,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "multiply_adds": sum(row.multiply_adds or 0 for row in rows),
-        "receptive_field": fields[-1] if fields else None,
-        "file_bytes": _file_bytes(model),
+        "receptive_field": convs[-1].receptive_field if convs else None,
+        "file_bytes": file.tell(),
     }
 
 
@@ -231,9 +230,8 @@ def _count_right(
     """Return (correct, total); (None, None) without labels."""
     if isinstance(data, Dataset):
         check_model_fits(model, data, device_of(model))
-        result = evaluate(
-            model, getattr(data, part), mean=data.mean, std=data.std, batch_size=batch_size
-        )
+        settings = {"mean": data.mean, "std": data.std, "batch_size": batch_size}
+        result = evaluate(model, getattr(data, part), **settings)
         return result.correct, result.total
     images, labels = data
     if labels is None:
@@ -253,19 +251,6 @@ def _pictures(data: Dataset | Pictures, part: str, count: int) -> Tensor:
     images = getattr(data, part).images if isinstance(data, Dataset) else data[0]
     chosen = images[torch.arange(count) % len(images)]
     return data.normalise(chosen) if isinstance(data, Dataset) else chosen
-
-
-def _is_called_conv(model: nn.Module, row: LayerRow) -> bool:
-    return row.output_shape is not None and isinstance(model.get_submodule(row.name), nn.Conv2d)
-
-
-def _file_bytes(model: nn.Module) -> int:
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    return buffer.tell()
-
-
-# The table
 
 
 def _column(one: Measurements) -> dict[str, str]:

@@ -55,13 +55,10 @@ def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str
 
 
 class _Watch(TorchFunctionMode):
-    """Remembers the operation that failed last.
+    """Remembers the operation that failed last: its `error` and its arguments by name.
 
-    Attributes:
-        error: What it raised.
-        names: The names of its arguments; empty for an operation that is not in the table.
-        arguments: The arguments by name.
-        convolutions: The number of convolutions that have run.
+    `names` are those of the table, () for an operation that is not in it. `convolutions` counts the
+    convolutions that have run.
     """
 
     def __init__(self) -> None:
@@ -128,8 +125,6 @@ def _window_fits(
     """Return whether a window fits into an input of `sizes`; numbers count for all axes."""
     if isinstance(padding, str):
         padding = 0 if padding == "valid" else 10**9
-    axes = (
-        [value] * len(sizes) if isinstance(value, int) else value
-        for value in (kernel, padding, dilation)
-    )
+    numbers = (kernel, padding, dilation)
+    axes = ([n] * len(sizes) if isinstance(n, int) else n for n in numbers)
     return all(n + 2 * p > d * (k - 1) for n, k, p, d in zip(sizes, *axes, strict=False))

@@ -38,12 +38,10 @@ class Evaluation:
     """The result of `evaluate`.
 
     Attributes:
-        correct: Number of pictures whose label had the highest score.
-        total: Number of pictures.
+        correct, total: Number of pictures whose label had the highest score, and of all.
         loss: Mean cross-entropy in nats.
         predictions: Class with the highest score, int64 (N,), on the CPU, in the set's order.
         labels: True classes, int64 (N,), on the CPU.
-        classes: Names of the classes.
     """
 
     correct: int
@@ -67,10 +65,8 @@ class Evaluation:
         count = len(self.classes)
         totals = torch.bincount(self.labels, minlength=count)
         right = torch.bincount(self.labels[self.predictions == self.labels], minlength=count)
-        return [
-            ClassAccuracy(name, int(r), int(t))
-            for name, r, t in zip(self.classes, right, totals, strict=True)
-        ]
+        counts = zip(self.classes, right.tolist(), totals.tolist(), strict=True)
+        return [ClassAccuracy(*one) for one in counts]
 
     def __str__(self) -> str:
         return f"{self.accuracy:.1%} of {self.total:,} (95 % interval {self.interval()})"
@@ -92,7 +88,7 @@ def evaluate(
 
     Args:
         model: Takes float32 (N, C, H, W), returns logits (N, classes).
-        image_set: Pictures and labels, such as `dataset.test`.
+        image_set: Such as `dataset.test`.
         mean, std: Of each channel of the *training* pictures, (C,), to normalise with.
         batch_size: Pictures at a time; changes memory and speed, not the result (except rounding).
         device: Device of the pictures; None for the device of the model's first parameter.
@@ -116,16 +112,9 @@ def evaluate(
             check_logits(logits, len(labels), len(image_set.classes))
             loss += F.cross_entropy(logits.float(), labels, reduction="sum")
             predictions.append(logits.argmax(1))
-    answers = torch.cat(predictions).cpu()
-    labels = image_set.labels.cpu()
-    return Evaluation(
-        correct=int((answers == labels).sum()),
-        total=total,
-        loss=loss.item() / total,
-        predictions=answers,
-        labels=labels,
-        classes=image_set.classes,
-    )
+    answers, labels = torch.cat(predictions).cpu(), image_set.labels.cpu()
+    correct = int((answers == labels).sum())
+    return Evaluation(correct, total, loss.item() / total, answers, labels, image_set.classes)
 
 
 def check_logits(logits: object, count: int, classes: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, fmean, median, stdev
 from typing import NamedTuple
 
 from course_utils.core import CourseError
@@ -110,12 +110,11 @@ def median_interval(values: Iterable[float], *, confidence: float = 0.95) -> Est
         CourseError: fewer than two values, a value that is not finite, or confidence not in (0, 1).
     """
     found = _sorted_values(values, confidence)
-    n, middle = len(found), len(found) // 2
-    median = found[middle] if n % 2 else (found[middle - 1] + found[middle]) / 2
+    n = len(found)
     k, outside = 1, 2 * 0.5**n
     while 2 * (k + 1) <= n and 1 - (wider := outside + 2 * math.comb(n, k) * 0.5**n) >= confidence:
         k, outside = k + 1, wider
-    return Estimate(median, found[k - 1], found[n - k], 1 - outside)
+    return Estimate(median(found), found[k - 1], found[n - k], 1 - outside)
 
 
 def mean_interval(values: Iterable[float], *, confidence: float = 0.95) -> Estimate:
@@ -131,10 +130,8 @@ def mean_interval(values: Iterable[float], *, confidence: float = 0.95) -> Estim
     from scipy.stats import t
 
     found = _sorted_values(values, confidence)
-    n = len(found)
-    mean = math.fsum(found) / n
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (n - 1))
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * deviation / math.sqrt(n)
+    n, mean = len(found), fmean(found)
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * stdev(found, mean) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, confidence)
 
 

@@ -70,7 +70,9 @@ def measure_latency(
     batches = {name: images.to(device_of(model)) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     order = list(models)
-    with _ready(models):
+    with contextlib.ExitStack() as stack:
+        for context in (one_thread(), *map(evaluation_mode, models.values()), torch.no_grad()):
+            stack.enter_context(context)
         for name in order:
             _pass_milliseconds(models[name], batches[name])
         started = time.perf_counter()
@@ -93,25 +95,15 @@ def typical_ratio(one: Latency, reference: Latency) -> float:
     return statistics.median(a / b for a, b in pairs)
 
 
-@contextlib.contextmanager
-def _ready(models: Mapping[str, nn.Module]):
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(one_thread())
-        for model in models.values():
-            stack.enter_context(evaluation_mode(model))
-        stack.enter_context(torch.no_grad())
-        yield
-
-
 def _pass_milliseconds(model: nn.Module, images: Tensor) -> float:
-    _wait(images.device)
+    wait_for(images.device)
     started = time.perf_counter()
     model(images)
-    _wait(images.device)
+    wait_for(images.device)
     return 1e3 * (time.perf_counter() - started)
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until the device has finished its work; the CPU always has."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()

@@ -20,15 +20,8 @@ NAMES = ("first_cnn",)
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 _NEEDED = {
-    "model": dict,
-    "arguments": dict,
-    "data": str,
-    "classes": list,
-    "mean": Tensor,
-    "std": Tensor,
-    "correct": int,
-    "total": int,
-    "recipe": dict,
+    **dict.fromkeys(("model", "arguments", "recipe"), dict),
+    **{"data": str, "classes": list, "mean": Tensor, "std": Tensor, "correct": int, "total": int},
 }
 
 
@@ -97,9 +90,8 @@ def save_pretrained(name: str, content: dict[str, Any]) -> None:
 
 def _path(name: str) -> Path:
     if name not in NAMES:
-        raise CourseError(
-            f"There is no trained network {name!r}: take {' or '.join(map(repr, NAMES))}."
-        )
+        names = " or ".join(map(repr, NAMES))
+        raise CourseError(f"There is no trained network {name!r}: take {names}.")
     return _ASSETS / f"{name}.pt"
 
 

@@ -81,14 +81,12 @@ class SimpleCNN(_Layers):
         batch_norm: bool = False,
     ) -> None:
         height, width = _pair(image_size)
-        _check_counts(in_channels=in_channels, classes=classes)
         if len(widths) != 2:
             raise CourseError(
                 f"widths={tuple(widths)} has {len(widths)} numbers, but the network has two "
                 "convolutions: give two, such as (16, 32)."
             )
-        _check_counts(**{f"widths[{i}]": w for i, w in enumerate(widths)})
-        _check_dropout(dropout)
+        _check(in_channels, classes, dropout, widths=widths)
         rows, columns = height // 2 // 2, width // 2 // 2
         if rows < 1 or columns < 1:
             raise CourseError(
@@ -100,9 +98,8 @@ class SimpleCNN(_Layers):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = in_channels
         for number, out_channels in enumerate(widths, start=1):
-            layers[f"conv{number}"] = nn.Conv2d(
-                channels, out_channels, kernel_size=3, padding=1, bias=not batch_norm
-            )
+            conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=not batch_norm)
+            layers[f"conv{number}"] = conv
             if batch_norm:
                 layers[f"norm{number}"] = nn.BatchNorm2d(out_channels)
             layers[f"relu{number}"] = nn.ReLU()
@@ -166,9 +163,7 @@ class DenseBaseline(_Layers):
         dropout: float = 0.0,
     ) -> None:
         height, width = _pair(image_size)
-        _check_counts(in_channels=in_channels, classes=classes)
-        _check_counts(**{f"hidden[{i}]": h for i, h in enumerate(hidden)})
-        _check_dropout(dropout)
+        _check(in_channels, classes, dropout, hidden=hidden)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         features = in_channels * height * width
         for number, neurons in enumerate(hidden, start=1):
@@ -208,16 +203,17 @@ class DenseBaseline(_Layers):
 
 def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    _check_counts(height=height, width=width)
+    whole_number("height", height, 1)
+    whole_number("width", width, 1)
     return height, width
 
 
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        whole_number(name, value, 1)
-
-
-def _check_dropout(dropout: float) -> None:
+def _check(in_channels: int, classes: int, dropout: float, **layers: Sequence[int]) -> None:
+    whole_number("in_channels", in_channels, 1)
+    whole_number("classes", classes, 1)
+    for name, sizes in layers.items():
+        for number, size in enumerate(sizes):
+            whole_number(f"{name}[{number}]", size, 1)
     if not 0 <= dropout < 1:
         raise CourseError(
             f"dropout={dropout}: give a probability from 0 to below 1; 0.5 drops half of the "

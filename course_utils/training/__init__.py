@@ -14,13 +14,12 @@ __all__ = public_names(
         "history": "Diverged History Step",
         "initialisation": "ACTIVATIONS SCHEMES initialise signal_spread SignalSpread",
         "learning_rate": "RatePlan RateRun rates_as_frame train_with",
-        "optimizers": ("build_optimizer COMPARED_OPTIMIZERS optimizer_code OPTIMIZERS"),
+        "optimizers": "build_optimizer COMPARED_OPTIMIZERS optimizer_code OPTIMIZERS",
         "precision": "as_precision PLAIN Precision",
         "probe": "fastest_precision step_seconds",
         "range_test": "KEPT range_test RangeTest",
         "regularisation": (
-            "augmented DECAYING_OPTIMIZERS gaps_as_frame "
-            "Regularisation RegularisationRun "
+            "augmented DECAYING_OPTIMIZERS gaps_as_frame Regularisation RegularisationRun "
             "train_regularised"
         ),
         "resume": "all_done_message ResumableTraining",

@@ -14,10 +14,8 @@ from course_utils.training.distributed import Group
 from course_utils.training.history import History
 from course_utils.training.optimizers import SteppedScheduler
 
-_NEEDED = {
-    **dict.fromkeys(("model", "optimizer", "scheduler", "history", "settings"), dict),
-    "precision": str,
-}
+_NEEDED = dict.fromkeys(("model", "optimizer", "scheduler", "history", "settings"), dict)
+_NEEDED["precision"] = str
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Checkpoint:
             self.settings |= {"epochs": self.epochs, "scheduler_every": self.stepped.every}
 
     def exists(self) -> bool:
-        """Whether there is a file."""
+        """Return whether there is a file."""
         return self.group.of_first(self.path.exists)
 
     def save(self, history: History, precision: str) -> None:

@@ -3,8 +3,7 @@
 `python -m torch.distributed.run --nproc_per_node 2 train.py` starts the same script twice. Each
 process (its number is the *rank*) computes the gradient of its own part of each batch, and
 `torch.nn.parallel.DistributedDataParallel` averages the gradients (Li et al. 2020, "PyTorch
-distributed: experiences on accelerating data parallel training"). `fit` finds here all that it
-needs for this. In one process these helpers change nothing.
+distributed: experiences on accelerating data parallel training"). In one process nothing changes.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from course_utils.core import CourseError, seed_layers
-from course_utils.data import ImageSet, part_of
+from course_utils.data import part_of
 
 T = TypeVar("T")
 
@@ -50,28 +49,10 @@ class Group:
         """Return the part of this rank of `count` things."""
         return part_of(count, self.rank, self.world_size)
 
-    def own_part(self, image_set: ImageSet) -> ImageSet:
-        """Return the pictures of this rank; in one process the set itself."""
-        if self.world_size == 1:
-            return image_set
-        own = self.own(len(image_set))
-        return image_set.subset(range(own.start, own.stop))
-
     def share(self, count: int) -> float:
         """Return the part of this rank as a share in [0, 1]; exactly 1 in one process."""
         part = self.own(count)
         return (part.stop - part.start) / count
-
-    def part_of_mean(self, loss: Tensor, size: int) -> Tensor:
-        """Return the part of this rank in the mean loss of a batch of `size` pictures.
-
-        The sum over the ranks is the mean over the whole batch, however it is divided.
-        """
-        return loss if self.world_size == 1 else loss * self.share(size)
-
-    def before_averaging(self, loss: Tensor) -> Tensor:
-        """Return a rank's part of the loss, scaled because `backward` averages over the ranks."""
-        return loss if self.world_size == 1 else loss * self.world_size
 
     def seed_layers(self, device: torch.device, *numbers: int) -> None:
         """Seed the layers that draw random numbers, such as dropout: each rank differently."""

@@ -16,7 +16,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +33,7 @@ from course_utils.core import (
 from course_utils.data import Augment, Batches, Dataset
 from course_utils.metrics import check_model_fits
 from course_utils.training.checkpoint import Checkpoint
-from course_utils.training.distributed import Group, has_batch_norm, joined, own_device
+from course_utils.training.distributed import has_batch_norm, joined, own_device
 from course_utils.training.history import History, Step
 from course_utils.training.loop import Training, train
 from course_utils.training.optimizers import (
@@ -141,13 +140,29 @@ def fit(
             belongs to another training, or there are more processes than pictures in a batch (with
             BatchNorm, than half of them) or than GPUs.
     """
+    from tqdm.auto import tqdm
+
     _check_settings(epochs, batch_size, scheduler_every, label_smoothing, l1)
     target = pick_device(own_device(device))
     with joined(target) as group, borrowed(model, target), private_random_numbers(target):
         group.check_batch_size(batch_size, model)
         seed_layers(target, seed)
         check_model_fits(model, data, target)
-        batches = _training_batches(data, batch_size, augment, seed, target, group, model)
+        rest = len(data.train) % batch_size
+        too_small = len(data.train) > rest > 0 and rest < group.fewest_pictures(model)
+        batches = Batches(
+            data.train,
+            batch_size,
+            mean=data.mean,
+            std=data.std,
+            shuffle=True,
+            augment=augment,
+            seed=seed,
+            device=target,
+            drop_last=too_small and has_batch_norm(model),
+            rank=group.rank,
+            world_size=group.world_size,
+        )
         steps = epochs * len(batches)
         optimizer = build_optimizer(model, optimizer, learning_rate)
         count = steps if scheduler_every == "step" else epochs
@@ -172,7 +187,9 @@ def fit(
                 history, before = file.load()
         stop_request = StopRequest(stop, group)
         adaptive = AdaptivePrecision(model, target, history, stop_request)
-        with _bar(progress and group.rank == 0, steps, done=len(history.step_loss)) as bar:
+        shown = {"total": steps, "desc": "training", "unit": "step"}
+        hidden = not progress or group.rank > 0
+        with tqdm(**shown, initial=len(history.step_loss), disable=hidden) as bar:
             try:
                 adaptive.start(precision, lambda: next(iter(batches))[0], group, before)
                 with group.parallel(model, target) as parallel:
@@ -223,41 +240,6 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
         PLAIN.arrange_model(model)
         model.to(home)
         model.eval()
-
-
-def _training_batches(
-    data: Dataset,
-    batch_size: int,
-    augment: Augment | None,
-    seed: int,
-    device: torch.device,
-    group: Group,
-    model: nn.Module,
-) -> Batches:
-    rest = len(data.train) % batch_size
-    too_small = len(data.train) > rest > 0 and rest < group.fewest_pictures(model)
-    return Batches(
-        data.train,
-        batch_size,
-        mean=data.mean,
-        std=data.std,
-        shuffle=True,
-        augment=augment,
-        seed=seed,
-        device=device,
-        drop_last=too_small and has_batch_norm(model),
-        rank=group.rank,
-        world_size=group.world_size,
-    )
-
-
-@contextlib.contextmanager
-def _bar(show: bool, steps: int, done: int) -> Iterator[Any]:
-    """Show a progress bar over all steps, or an object with the same methods that shows nothing."""
-    from tqdm.auto import tqdm
-
-    with tqdm(total=steps, initial=done, desc="training", unit="step", disable=not show) as bar:
-        yield bar
 
 
 def _check_settings(

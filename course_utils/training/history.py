@@ -70,7 +70,7 @@ class History:
         count = len(self.epoch)
         train = f"training loss {self.train_loss[-1]:.2f}, accuracy {self.train_accuracy[-1]:.1%}"
         line = f"{count} epoch{'s' * (count != 1)}: {train}"
-        if self.validation_loss[-1] == self.validation_loss[-1]:  # not nan
+        if not math.isnan(self.validation_loss[-1]):
             line += (
                 f"; validation loss {self.validation_loss[-1]:.2f}, "
                 f"accuracy {self.validation_accuracy[-1]:.1%}"
@@ -104,12 +104,12 @@ class Diverged(CourseError):
         if self.learning_rate is not None:
             peak = max(rates)
             self.suggestion = float(f"{peak / 10:.1g}")
+            instead = f" instead of {peak:.3g}" if peak != self.learning_rate else ""
             text = (
                 f"The loss became {loss} in step {step} (epoch {epoch}), at a learning rate of "
                 f"{self.learning_rate:.3g}: the steps are too large. "
-                f"Try a learning rate of {self.suggestion:g}"
+                f"Try a learning rate of {self.suggestion:g}{instead}."
             )
-            text += f" instead of {peak:.3g}." if peak != self.learning_rate else "."
         super().__init__(text)
 
 
@@ -123,21 +123,16 @@ class Recorder:
     Args:
         history: To write; it may contain epochs already.
         group: The processes that train together; losses are those of the whole batches.
-        device: Of the losses.
         look_every: Steps between two looks at the losses, which then come to the CPU.
     """
 
-    def __init__(
-        self, history: History, group: Group, device: torch.device, look_every: int
-    ) -> None:
-        self.history, self.group, self.device = history, group, device
-        self.look_every = look_every
+    def __init__(self, history: History, group: Group, device: torch.device, look_every: int):
+        self.history, self.group, self.device, self.look_every = history, group, device, look_every
         self._unread: list[Tensor] = []  # losses that are still on the device
 
     def begin_epoch(self, epoch: int) -> None:
         """Begin an epoch, counted from 0."""
-        self._began = time.perf_counter()
-        self._epoch = epoch + 1
+        self._began, self._epoch = time.perf_counter(), epoch + 1
         self._first = len(self.history.step_loss)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self._sizes: list[int] = []
@@ -150,11 +145,8 @@ class Recorder:
         """Record a step.
 
         Args:
-            loss: The part of this process in the batch's mean loss.
+            loss: The part of this process in the batch's mean loss; see `read_losses`.
             right: For each picture of this process, whether the answer was right.
-
-        Raises:
-            Diverged: If a loss is not finite.
         """
         self._unread.append(loss)
         if len(self._unread) >= self.look_every:
@@ -165,11 +157,7 @@ class Recorder:
         self._sizes.append(self.size)
 
     def read_losses(self) -> None:
-        """Bring the losses to the CPU and check them.
-
-        Raises:
-            Diverged: If one is not finite.
-        """
+        """Bring the losses to the CPU; raise `Diverged` if one is not finite."""
         for value in self.group.sum(torch.stack(self._unread).tolist()) if self._unread else ():
             if not math.isfinite(value):
                 raise Diverged(value, len(self.history.step_loss) + 1, self._epoch, self.history)

@@ -15,6 +15,7 @@ tanh):
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,12 +63,10 @@ def initialise(model: Model, scheme: str, *, nonlinearity: str = "relu", seed: i
     numbers are not used.
 
     Args:
-        model: any network.
         scheme: one of `SCHEMES`.
         nonlinearity: the activation after the layers, which sets the gain of "he", "he read as
             variance" and "orthogonal": "relu", "leaky_relu" (slope 0.01), "tanh", "sigmoid",
             "selu" or "linear".
-        seed: of the random numbers.
 
     Returns:
         The same model.
@@ -84,7 +83,15 @@ def initialise(model: Model, scheme: str, *, nonlinearity: str = "relu", seed: i
         )
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, (_ConvNd, nn.Linear))]
     for name, layer in layers:
-        _require_free_weight(name, layer)
+        if not isinstance(layer.weight, nn.Parameter):
+            raise CourseError(
+                f"The weight of layer {name!r} is computed from other tensors (a pruning mask or a"
+                " parametrisation), so setting it would have no effect: remove that first."
+            )
+        if is_lazy(layer.weight):
+            raise CourseError(
+                f"Layer {name!r} has no shape yet: send one batch through the model first."
+            )
     draw = _drawer(scheme, nonlinearity, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for _, layer in layers:
@@ -95,25 +102,14 @@ def initialise(model: Model, scheme: str, *, nonlinearity: str = "relu", seed: i
     return model
 
 
-def _require_free_weight(name: str, layer: nn.Module) -> None:
-    if not isinstance(layer.weight, nn.Parameter):
-        raise CourseError(
-            f"The weight of layer {name!r} is computed from other tensors (a pruning mask or a"
-            " parametrisation), so setting it would have no effect: remove that first."
-        )
-    if is_lazy(layer.weight):
-        raise CourseError(
-            f"Layer {name!r} does not know its shape yet: send one batch through the model first."
-        )
-
-
 def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.Module], None]:
     """Return a function that fills the weight and the bias of one layer."""
     init = nn.init
     gain = init.calculate_gain(nonlinearity)
 
-    def fan_in(weight: Tensor) -> int:
-        return init._calculate_fan_in_and_fan_out(weight)[0]
+    def wrong_std(weight: Tensor) -> float:
+        fan_in, _ = init._calculate_fan_in_and_fan_out(weight)
+        return math.sqrt(gain / math.sqrt(fan_in))
 
     fill: dict[str, Callable[[Tensor], object]] = {
         "zeros": init.zeros_,
@@ -121,9 +117,7 @@ def _drawer(scheme: str, nonlinearity: str, g: torch.Generator) -> Callable[[nn.
         "normal 1": lambda w: init.normal_(w, std=1.0, generator=g),
         "xavier": lambda w: init.xavier_normal_(w, generator=g),
         "he": lambda w: init.kaiming_normal_(w, 0.01, nonlinearity=nonlinearity, generator=g),
-        "he read as variance": lambda w: init.normal_(
-            w, std=math.sqrt(gain / math.sqrt(fan_in(w))), generator=g
-        ),
+        "he read as variance": lambda w: init.normal_(w, std=wrong_std(w), generator=g),
         "orthogonal": lambda w: init.orthogonal_(w, gain=gain, generator=g),
     }
 
@@ -186,7 +180,6 @@ def signal_spread(
 
     Args:
         scheme: one of `SCHEMES`.
-        depth: number of layers.
         activation: one of `ACTIVATIONS`; also sets the gain of the scheme.
         batch_norm: whether BatchNorm (with the batch's statistics) comes before each activation.
         width: channels of each layer.
@@ -204,7 +197,6 @@ def signal_spread(
     if depth < 1 or width < 1:
         raise CourseError(f"The stack needs at least 1 layer of width 1, not {depth} of {width}.")
     signal = _prepare(images)
-
     layers: list[nn.Sequential] = []
     for channels in [signal.shape[1]] + [width] * (depth - 1):
         # skip_init: the constructor would draw weights from torch's global random numbers.
@@ -228,19 +220,18 @@ def signal_spread(
     activation_std = [_spread(output.detach()) for output in outputs]
     gradient_std = [_spread(output.grad) for output in outputs]
     verdict = f"{_activations_in_words(activation_std)} {_gradients_in_words(gradient_std)}"
-    return SignalSpread(
-        scheme, depth, activation, batch_norm, activation_std, gradient_std, verdict
-    )
+    setting = (scheme, depth, activation, batch_norm)
+    return SignalSpread(*setting, activation_std, gradient_std, verdict)
 
 
-def _prepare(images: Tensor, count: int = 8, size: int = 8) -> Tensor:
+def _prepare(images: Tensor) -> Tensor:
     if images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
         raise CourseError(
             "The pictures must be a float tensor of shape (N, C, H, W), not"
             f" {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}."
         )
-    small = images[:count].detach().to("cpu", torch.float32)
-    small = nn.functional.interpolate(small, size=(size, size), mode="area")
+    small = images[:8].detach().to("cpu", torch.float32)
+    small = nn.functional.interpolate(small, size=(8, 8), mode="area")
     spread = float(small.std())
     if not (0 < spread < math.inf):
         raise CourseError("The pictures have no spread (all pixels equal, inf or nan).")
@@ -254,22 +245,14 @@ def _spread(values: Tensor) -> float:
     return math.inf if bool(values.isinf().any()) else float(values.double().std())
 
 
-_TINY = 1e-30
-
-
 def _change(value: float) -> str:
     """Return the verb for a spread that was 1 at the start."""
-    if value < 1e-3:
-        return "vanish"
-    if value < 0.1:
-        return "shrink"
-    if value <= 10:
-        return "hold"
-    return "grow" if value <= 1e3 else "explode"
+    verbs = ("vanish", "shrink", "hold", "grow", "explode")
+    return verbs[bisect.bisect_left((1e-3, 0.1, 10, 1e3), value)]
 
 
 def _about(value: float) -> str:
-    if value < _TINY:
+    if value < 1e-30:
         return "less than 10⁻³⁰"
     return f"about {power_of_ten(round(math.log10(value)))}"
 
@@ -282,10 +265,8 @@ def _activations_in_words(stds: list[float]) -> str:
         return "Activations are dead: no spread at all, already after layer 1."
     verb, last = _change(stds[-1]), len(stds)
     if verb == "hold":
-        return (
-            f"Activations hold: the spread after layer {last} is within a factor of ten of the"
-            " input's."
-        )
+        near = "is within a factor of ten of the input's"
+        return f"Activations hold: the spread after layer {last} {near}."
     return f"Activations {verb}: spread 1 at the input, {_about(stds[-1])} after layer {last}."
 
 
@@ -300,8 +281,6 @@ def _gradients_in_words(stds: list[float]) -> str:
         return f"Gradients are dead: nothing reaches layer {last - 1} or any layer before it."
     verb = _change(stds[0])
     if verb == "hold":
-        return (
-            "Gradients hold: the spread at layer 1 is within a factor of ten of that at layer"
-            f" {last}."
-        )
+        near = "is within a factor of ten of that"
+        return f"Gradients hold: the spread at layer 1 {near} at layer {last}."
     return f"Gradients {verb}: spread 1 at layer {last}, {_about(stds[0])} at layer 1."

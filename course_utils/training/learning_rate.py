@@ -72,7 +72,6 @@ class RateRun:
     """The result of a training with one plan.
 
     Attributes:
-        plan: the plan.
         history: the curves, until the training diverged if it did.
         diverged: a sentence that says where it diverged; "" if it did not.
     """
@@ -107,7 +106,6 @@ def train_with(
     """Train a network with new weights by one plan, in batches of 64 pictures.
 
     Args:
-        plan: the plan.
         data: `plan.pictures` of its training pictures are used.
         model: returns a network with new weights. Default: a `SimpleCNN` for the pictures.
         seed: of the weights, and of the choice and order of the pictures.
@@ -152,15 +150,13 @@ def rates_as_frame(runs: Sequence[RateRun]) -> pandas.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        [
-            {
-                "optimizer": run.plan.optimizer,
-                "peak": run.plan.peak,
-                "schedule": run.plan.schedule.label,
-                "epochs": run.plan.epochs,
-                "pictures": run.plan.pictures,
-                "validation accuracy": run.validation_accuracy,
-            }
-            for run in runs
-        ]
+        {
+            "optimizer": run.plan.optimizer,
+            "peak": run.plan.peak,
+            "schedule": run.plan.schedule.label,
+            "epochs": run.plan.epochs,
+            "pictures": run.plan.pictures,
+            "validation accuracy": run.validation_accuracy,
+        }
+        for run in runs
     )

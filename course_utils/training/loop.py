@@ -38,15 +38,11 @@ def train(training: Training) -> None:
 
 @dataclass
 class Training:
-    """One call of `fit`, while it runs: the parts that the loop works with.
-
-    Several processes may train together; each of them then runs this loop (see `distributed`).
+    """One call of `fit`, while it runs; of several processes each has its own (see `distributed`).
 
     Attributes:
-        model: The model.
-        parallel: The same, or what wraps it for several processes.
+        parallel: The model, or its wrapper for several processes.
         batches: The training pictures of this process.
-        data: All pictures; the loop takes the validation pictures.
         checkpoint: Written after each epoch; None for no file.
         bar: Progress bar over all steps.
     """
@@ -73,12 +69,15 @@ class Training:
 
     def __post_init__(self) -> None:
         self.penalised = [p for p in self.model.parameters() if p.requires_grad and p.dim() > 1]
-        self.own_validation = self.group.own_part(self.data.validation)
+        validation = self.data.validation
+        self.own_validation = validation
+        if self.group.world_size > 1:
+            own = self.group.own(len(validation))
+            self.own_validation = validation.subset(range(own.start, own.stop))
         # All processes look at the losses at the same steps.
         look = self.group.any(self.device.type == "cpu" or self.on_step is not None)
-        self.recorder = Recorder(
-            self.history, self.group, self.device, look_every=1 if look else LOOK_EVERY
-        )
+        look_every = 1 if look else LOOK_EVERY
+        self.recorder = Recorder(self.history, self.group, self.device, look_every)
 
     @property
     def epochs_left(self) -> Iterable[int]:
@@ -107,13 +106,15 @@ class Training:
 
         The cross-entropy and the number of right answers are recorded.
         """
-        precision, size = self.precision.current, self.recorder.size
+        precision, processes = self.precision.current, self.group.world_size
         with precision.autocast(self.device):
             logits = self.parallel(precision.arrange(images))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        loss = self.group.part_of_mean(loss, size)
+        if processes > 1:  # the sum over the ranks is the mean over the batch, however divided
+            loss = loss * self.group.share(self.recorder.size)
         self.recorder.add(loss.detach(), logits.detach().argmax(1) == labels)
-        loss = self.group.before_averaging(loss)
+        if processes > 1:  # `backward` averages over the ranks
+            loss = loss * processes
         if self.l1:
             loss = loss + self.l1 * torch.stack([w.abs().sum() for w in self.penalised]).sum()
         return loss
@@ -135,7 +136,7 @@ class Training:
             self.on_epoch(self.history)
 
     def _validation_loss_and_accuracy(self) -> tuple[float, float]:
-        """Both nan if there are no validation pictures. Each process measures its own part."""
+        """Return both, nan without validation pictures. Each process measures its own part."""
         total = len(self.data.validation)
         if not total:
             return math.nan, math.nan

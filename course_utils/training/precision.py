@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, use_threads
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """Names that `precision=` of `fit` takes."""
@@ -62,8 +62,8 @@ class Precision:
             precision = cls(dtype, layout, int(count) if count.isdecimal() else None)
             if precision.name == name:
                 return precision
-        names = ", ".join(repr(p) for p in PRECISIONS)
-        raise CourseError(f"precision={name!r} is not known: take one of {names}.")
+        known = ", ".join(map(repr, PRECISIONS))
+        raise CourseError(f"precision={name!r} is not known: take one of {known}.")
 
     @property
     def name(self) -> str:
@@ -79,13 +79,11 @@ class Precision:
     def with_threads(self) -> Iterator[None]:
         """Use this number of threads inside the block."""
         before = torch.get_num_threads()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_threads(self.threads or before)
         try:
             yield
         finally:
-            if self.threads is not None:
-                torch.set_num_threads(before)
+            use_threads(before)
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
         """Return a context in which a forward pass computes in this number format."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.core import private_random_numbers, use_threads
+from course_utils.metrics import wait_for
 from course_utils.training.distributed import Group
 from course_utils.training.history import History
 from course_utils.training.precision import PLAIN, Precision, as_precision
@@ -47,7 +48,7 @@ def fastest_precision(
     Args:
         model: On the device and in the mode (train or eval) in which it will be used.
         images: One batch, float32 (N, C, H, W), on the model's device.
-        between: Called between the steps of the probe; an exception that it raises ends the probe.
+        between: Called between the steps; an exception that it raises ends the probe.
 
     Returns:
         Measured on CPU and CUDA; on other devices plain float32. channels_last must be 5 % faster
@@ -58,7 +59,9 @@ def fastest_precision(
     """
     if images.device.type not in ("cpu", "cuda"):
         return replace(PLAIN, reason=f"not measured on {images.device.type}")
-    key = _signature(model, images)
+    parameters = tuple((n, tuple(p.shape), p.requires_grad) for n, p in model.named_parameters())
+    machine = (str(images.device), torch.get_num_threads())
+    key = (*machine, tuple(images.shape), model.training, repr(model), parameters)
     if key in _remembered:
         return _remembered[key]
     choice = _decide(_measure(model, images, _candidates(images.device), between))
@@ -70,11 +73,7 @@ def fastest_precision(
 
 
 def faster_precision(
-    model: nn.Module,
-    images: Tensor,
-    current: Precision,
-    *,
-    between: Callable[[], None] | None = None,
+    model: nn.Module, images: Tensor, current: Precision, between: Callable[[], None] | None = None
 ) -> Precision:
     """Return the fastest precision now that `current` has become slow; it may be the same.
 
@@ -162,12 +161,10 @@ class AdaptivePrecision:
         group: Group,
         before: str | None = None,
     ) -> None:
-        """Choose the precision and arrange the model.
+        """Choose the precision, on rank 0 for all processes, and arrange the model.
 
         Args:
-            precision: That `fit` was called with.
             first_images: Returns a batch for the probe.
-            group: Rank 0 chooses for all processes.
             before: Name of the precision of a training that is resumed.
         """
         self.model.train()
@@ -190,7 +187,7 @@ class AdaptivePrecision:
         if not (self._automatic and self._slow_steps.seen(seconds)):
             return
         use_threads(self._threads)
-        choice = faster_precision(self.model, images, self.current, between=self.stop.check_here)
+        choice = faster_precision(self.model, images, self.current, self.stop.check_here)
         if choice != self.current:
             self.history.precision += f"; from step {len(self.history.step_loss) + 1} {choice}"
         self._use(choice)
@@ -218,12 +215,6 @@ def _candidates(device: torch.device) -> list[Precision]:
     if device.type == "cpu" and torch.get_num_threads() > 1:
         every += [replace(c, threads=1) for c in every if c.channels_last or c == PLAIN]
     return every
-
-
-def _signature(model: nn.Module, images: Tensor) -> tuple:
-    parameters = tuple((n, tuple(p.shape), p.requires_grad) for n, p in model.named_parameters())
-    device = (str(images.device), torch.get_num_threads())
-    return (*device, tuple(images.shape), model.training, repr(model), parameters)
 
 
 def _decide(seconds: dict[str, float]) -> Precision:
@@ -255,7 +246,7 @@ def _measure(
     model: nn.Module,
     images: Tensor,
     candidates: Sequence[Precision],
-    between: Callable[[], None] | None = None,
+    between: Callable[[], None] | None,
 ) -> dict[str, float]:
     """Return the seconds of a forward and backward pass with each candidate that works, by name."""
     started = time.perf_counter()
@@ -274,22 +265,17 @@ def _measure(
                 del copies[candidate], times[candidate]
             else:
                 times[candidate].append(spent)
-        # The first pass also prepares the kernels: it counts only where it is the only one.
-        seconds = {c.name: _typical(taken[1:] or taken) for c, taken in times.items()}
+        # The first pass also prepares the kernels: it counts only where it is the only one. The
+        # lower quartile, because other programs only make a step slower; not the minimum, because
+        # threads that wait have lucky moments.
+        sorted_times = {c.name: sorted(taken[1:] or taken) for c, taken in times.items()}
+        seconds = {name: taken[(len(taken) - 1) // 4] for name, taken in sorted_times.items()}
         limit = (2 if round_number else 5) * min(seconds.values())
         copies = {c: copy for c, copy in copies.items() if seconds[c.name] <= limit}
         spent = time.perf_counter() - started
         if spent > (ENOUGH_SECONDS if round_number >= ENOUGH_ROUNDS else PROBE_SECONDS):
             break
     return seconds
-
-
-def _typical(times: Sequence[float]) -> float:
-    """Return the lower quartile: other programs only make a step slower.
-
-    Not the minimum, because threads that wait have lucky moments.
-    """
-    return sorted(times)[(len(times) - 1) // 4]
 
 
 def _affordable(model: nn.Module, images: Tensor, candidates: int) -> Tensor:
@@ -306,14 +292,12 @@ def _arranged_copy(
     model: nn.Module, precision: Precision
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """Return copies of all parameters and buffers by name, and a list of the trained ones."""
-    values: dict[str, Tensor] = {}
+    values = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     trained = []
     for name, parameter in model.named_parameters():
         values[name] = precision.arrange(parameter.detach().clone())
         if parameter.requires_grad:
             trained.append(values[name].requires_grad_())
-    for name, buffer in model.named_buffers():
-        values[name] = buffer.detach().clone()
     return values, trained
 
 
@@ -326,15 +310,10 @@ def _step_seconds(
 ) -> float:
     device = images.device
     with private_random_numbers(device), precision.with_threads():
-        _wait(device)
+        wait_for(device)
         started = time.perf_counter()
         with precision.autocast(device):
             logits = torch.func.functional_call(model, values, (precision.arrange(images),))
         torch.autograd.grad(logits.float().square().mean(), trained, allow_unused=True)
-        _wait(device)
+        wait_for(device)
         return time.perf_counter() - started
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

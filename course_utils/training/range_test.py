@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +62,7 @@ class RangeTest:
 
     @property
     def exploded(self) -> bool:
-        """Whether the loss exploded before the highest rate was reached."""
+        """True if the loss exploded before the highest rate was reached."""
         return self.blow_up < math.inf
 
 
@@ -102,7 +101,21 @@ def range_test(
             cannot be copied, a first loss that is not finite, a test that ended too early, or a
             loss that never falls.
     """
-    _check(lowest, highest, steps, batch_size, optimizer)
+    if isinstance(optimizer, Optimizer):
+        raise CourseError(
+            "A ready optimizer changes the weights of your own model, but the range test trains a "
+            "copy: give the optimizer's class, such as torch.optim.SGD."
+        )
+    for name, value in (("lowest", lowest), ("highest", highest)):
+        if not 0 < value < math.inf:
+            raise CourseError(f"{name}={value}: a learning rate has to be a positive number.")
+    if lowest >= highest:
+        raise CourseError(
+            f"The range from {lowest:g} to {highest:g} does not rise: lowest has to be below "
+            "highest, best by a factor of 1,000 or more."
+        )
+    whole_number("steps", steps, 30)
+    whole_number("batch_size", batch_size, 1)
     watch = _Ending(steps, stop)
     if watch.asked():
         raise _stopped(after=0)
@@ -136,10 +149,7 @@ def range_test(
 
 
 class _Ending:
-    """Ends the test after `steps` steps, when the losses explode, or when `stop` is set.
-
-    `fit` gets it twice, as its `on_step` and as its `stop`.
-    """
+    """The `on_step` and the `stop` of `fit`: an end after `steps`, an explosion or a `stop`."""
 
     def __init__(self, steps: int, stop: threading.Event | None) -> None:
         self.steps, self.stop = steps, stop
@@ -193,9 +203,8 @@ def _evaluate(rates: list[float], losses: list[float], exploded: bool) -> RangeT
         kept = np.flatnonzero(smoothed <= start - KEPT * (start - smoothed[lowest]))
         blow_up = rates[int(kept[-1])]
         suggestion = math.sqrt(steepest * blow_up)
-    return RangeTest(
-        rates, losses, smoothed.tolist(), steepest, blow_up, float(f"{suggestion:.2g}")
-    )
+    rounded = float(f"{suggestion:.2g}")
+    return RangeTest(rates, losses, smoothed.tolist(), steepest, blow_up, rounded)
 
 
 def _smooth(losses: np.ndarray) -> np.ndarray:
@@ -214,27 +223,3 @@ def _copy(model: nn.Module) -> nn.Module:
             "The model cannot be copied, and the range test would change it: first make permanent "
             f"what computes a weight from others (such as a pruning mask). torch says: {error}"
         ) from error
-
-
-def _check(
-    lowest: float,
-    highest: float,
-    steps: int,
-    batch_size: int,
-    optimizer: Callable[..., Optimizer] | None,
-) -> None:
-    if isinstance(optimizer, Optimizer):
-        raise CourseError(
-            "A ready optimizer changes the weights of your own model, but the range test trains a "
-            "copy: give the optimizer's class, such as torch.optim.SGD."
-        )
-    for name, value in (("lowest", lowest), ("highest", highest)):
-        if not 0 < value < math.inf:
-            raise CourseError(f"{name}={value}: a learning rate has to be a positive number.")
-    if lowest >= highest:
-        raise CourseError(
-            f"The range from {lowest:g} to {highest:g} does not rise: lowest has to be below "
-            "highest, best by a factor of 1,000 or more."
-        )
-    whole_number("steps", steps, 30)
-    whole_number("batch_size", batch_size, 1)

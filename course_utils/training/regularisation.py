@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -90,22 +90,18 @@ class Regularisation:
     @property
     def label(self) -> str:
         """The methods, short enough for a chart: "dropout 0.5 + flip"."""
-        parts = []
-        if self.dropout:
-            parts.append(f"dropout {self.dropout:g}")
-        if self.weight_decay:
-            parts.append(f"{self.optimizer} decay {self.weight_decay:g}")
-        if self.l1:
-            parts.append(f"L1 {self.l1:g}")
-        if self.pad_crop:
-            parts.append(f"crop {self.pad_crop}")
-        if self.flip:
-            parts.append("flip")
-        if self.cutout:
-            parts.append(f"cutout {self.cutout}")
-        if not parts:
+        parts = {
+            f"dropout {self.dropout:g}": self.dropout,
+            f"{self.optimizer} decay {self.weight_decay:g}": self.weight_decay,
+            f"L1 {self.l1:g}": self.l1,
+            f"crop {self.pad_crop}": self.pad_crop,
+            "flip": self.flip,
+            f"cutout {self.cutout}": self.cutout,
+        }
+        used = [text for text, value in parts.items() if value]
+        if not used:
             return "none" if self.optimizer == "Adam" else f"none, {self.optimizer}"
-        return " + ".join(parts)
+        return " + ".join(used)
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,6 @@ class RegularisationRun:
     """The result of a training with one combination.
 
     Attributes:
-        settings: the combination.
         train_accuracy: share of the training pictures that are classified correctly, without
             augmentation and dropout.
         validation_accuracy: the same for the validation pictures.
@@ -150,7 +145,6 @@ def train_regularised(
     """Train a network with one combination of methods and measure the gap.
 
     Args:
-        settings: the combination.
         data: `settings.pictures` of its training pictures are used.
         model: takes the dropout, returns a network with new weights. Default: `SimpleCNN`.
         seed: of the weights, of the choice and order of the pictures and of the dropout.
@@ -177,11 +171,8 @@ def train_regularised(
         small,
         epochs=settings.epochs,
         batch_size=64,
-        optimizer=partial(
-            OPTIMIZERS[settings.optimizer],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        ),
+        optimizer=partial(OPTIMIZERS[settings.optimizer], weight_decay=settings.weight_decay),
+        learning_rate=settings.learning_rate,
         l1=settings.l1,
         augment=settings.augment,
         seed=seed,
@@ -217,15 +208,13 @@ def gaps_as_frame(runs: Sequence[RegularisationRun]) -> pandas.DataFrame:
     """Return a row for each run: the methods, both accuracies and the gap."""
     import pandas as pd
 
-    names = [field.name for field in fields(Regularisation)]
-    rows: list[dict[str, Any]] = [
+    return pd.DataFrame(
         {
-            "methods": run.settings.label,
+            "methods": run.label,
             "train accuracy": run.train_accuracy,
             "validation accuracy": run.validation_accuracy,
             "gap": run.gap,
-            **{name: getattr(run.settings, name) for name in names},
+            **asdict(run.settings),
         }
         for run in runs
-    ]
-    return pd.DataFrame(rows)
+    )

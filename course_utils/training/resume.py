@@ -49,11 +49,7 @@ class Smoother:
 class _Part:
     """A part of the training with the same settings: one call of `fit`, or more if it is resumed.
 
-    Attributes:
-        key: Equal for equal settings.
-        before: Number of epochs in the parts before it.
-        epochs: Number of its epochs, done or not.
-        file: Its checkpoint.
+    It has `epochs` epochs, done or not, after the `before` epochs of the parts before it.
     """
 
     key: Any
@@ -103,7 +99,7 @@ class ResumableTraining:
 
     @property
     def finished(self) -> bool:
-        """Whether there was a training and all its epochs are done."""
+        """True if there was a training and all its epochs are done."""
         return 0 < self.planned == self.epochs_done
 
     @property
@@ -138,9 +134,8 @@ class ResumableTraining:
             arguments: of `fit`, without those that are set here. `epochs` counts from the first
                 start, or from the last reset.
             key: equal for equal settings; `arguments` cannot be compared if it has functions.
-            stop: ends the training before the next step.
-            on_step: called after each step.
-            on_epoch: called after each epoch.
+            stop, on_step: as for `fit`.
+            on_epoch: called after each epoch, without arguments.
 
         Returns:
             The history of all parts.
@@ -184,21 +179,19 @@ class ResumableTraining:
         done = self.epochs_done
         if done >= epochs:
             raise CourseError(all_done_message(done, epochs))
-        last = self._parts[-1] if self._parts else None
-        if last is None or len(last.history.epoch) == last.epochs:
+        if done == self.planned:
             return self._new_part(key, done, epochs)
+        last = self._parts[-1]
         self._forget_unfinished_epoch(last)
+        if not last.history.epoch:
+            self.model.load_state_dict(last.first_weights)
         if last.key == key:
-            if not last.history.epoch:
-                self.model.load_state_dict(last.first_weights)
             return last
         if last.history.epoch:
-            weights = load_checkpoint(last.file, {"model": dict})["model"]
+            self.model.load_state_dict(load_checkpoint(last.file, {"model": dict})["model"])
             last.epochs = len(last.history.epoch)
         else:
-            weights = last.first_weights
             self._parts.pop()
-        self.model.load_state_dict(weights)
         return self._new_part(key, done, epochs)
 
     def _new_part(self, key: Any, done: int, epochs: int) -> _Part:
@@ -207,11 +200,9 @@ class ResumableTraining:
         number = len(self._parts)
         file = Path(self._folder.name, f"part{number}.pt")
         file.unlink(missing_ok=True)  # it may be from before the last reset
-        weights = _copy_of(self.model)
         seed = mixed_seed(self.seed, number) if number else self.seed  # the first part is a `fit`
-        part = _Part(key, done, epochs - done, file, seed, weights)
-        self._parts.append(part)
-        return part
+        self._parts.append(_Part(key, done, epochs - done, file, seed, _copy_of(self.model)))
+        return self._parts[-1]
 
     def _forget_unfinished_epoch(self, part: _Part) -> None:
         end = part.before + len(part.history.epoch) + 1e-9

@@ -24,7 +24,7 @@ The shapes, with t the number of steps made so far and n the number of all steps
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import torch
 from torch.optim import Optimizer
@@ -113,13 +113,17 @@ class Schedule:
         Raises:
             CourseError: a learning rate that is not positive, or too few steps.
         """
-        _check_rates(optimizer)
+        peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        for rate in peaks:
+            if not 0 < rate < math.inf:
+                raise CourseError(
+                    f"A learning rate of {rate:g} cannot be scheduled: give one above 0."
+                )
         whole_number("steps", steps, 1)
         if self.shape == "one cycle":
-            return self._one_cycle(optimizer, steps)
-        lowest_peak = min(float(group["lr"]) for group in optimizer.param_groups)
+            return self._one_cycle(optimizer, steps, peaks)
         if not self.warmup:
-            return self._after_warmup(optimizer, steps, lowest_peak)
+            return self._after_warmup(optimizer, steps, min(peaks))
         rise = round(self.warmup * steps)
         if not 1 <= rise < steps:
             raise CourseError(
@@ -127,7 +131,7 @@ class Schedule:
                 "needs at least 1, and 1 after it: train longer, or change the share."
             )
         first = LinearLR(optimizer, WARMUP_START, total_iters=rise)
-        then = self._after_warmup(optimizer, steps - rise, lowest_peak)
+        then = self._after_warmup(optimizer, steps - rise, min(peaks))
         return SequentialLR(optimizer, [first, then], milestones=[rise])
 
     def _after_warmup(self, optimizer: Optimizer, steps: int, lowest_peak: float) -> LRScheduler:
@@ -142,7 +146,7 @@ class Schedule:
             return ReduceLROnPlateau(optimizer, factor=self.gamma, patience=self.patience)
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
 
-    def _one_cycle(self, optimizer: Optimizer, steps: int) -> LRScheduler:
+    def _one_cycle(self, optimizer: Optimizer, steps: int, peaks: list[float]) -> LRScheduler:
         if self.warmup and self.warmup * steps < 2:
             # torch's rise ends at step warmup · steps − 1, and torch divides by this number.
             raise CourseError(
@@ -150,37 +154,30 @@ class Schedule:
                 f"{self.warmup * steps:g} of them and needs at least 2 (with exactly 1, torch "
                 f"divides by zero): train longer, or rise over {min(0.5, 2 / steps):.2g} or more."
             )
-        return one_cycle(
-            optimizer,
-            steps,
-            [float(group["lr"]) for group in optimizer.param_groups],
-            rise=self.warmup,
-            final=self.final,
-            # By default torch would give momentum to a plain SGD, which should have none.
-            cycle_momentum=_has_momentum(optimizer),
+        # By default torch would give momentum to a plain SGD, which should have none.
+        momentum = "betas" in optimizer.defaults or all(
+            group.get("momentum", 0) > 0 for group in optimizer.param_groups
         )
+        shares = {"rise": self.warmup, "final": self.final}
+        return one_cycle(optimizer, steps, peaks, **shares, cycle_momentum=momentum)
 
     @property
     def label(self) -> str:
         """The shape and its changed arguments, short enough for a chart: "cosine, warm-up 0.1"."""
-        plain, parts = Schedule(), [self.shape]
-        words = {"warmup": "warm-up"} | ({"warmup": "rise"} if self.shape == "one cycle" else {})
-        for name in SHAPES[self.shape]:
-            value = getattr(self, name)
-            if value != getattr(plain, name):
-                parts.append(f"{words.get(name, name)} {value:.3g}")
-        return ", ".join(parts)
+        words = {"warmup": "rise" if self.shape == "one cycle" else "warm-up"}
+        changed = [(name, value) for name, value in self._changed() if name in SHAPES[self.shape]]
+        return ", ".join([self.shape, *(f"{words.get(name, name)} {v:.3g}" for name, v in changed)])
 
     @property
     def code(self) -> str:
         """Python code that makes it: "Schedule('cosine', warmup=0.1)"."""
-        plain = Schedule()
-        changed = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)
-            if field.name != "shape" and getattr(self, field.name) != getattr(plain, field.name)
-        ]
+        changed = (f"{name}={value!r}" for name, value in self._changed())
         return f"Schedule({', '.join([repr(self.shape), *changed])})"
+
+    def _changed(self) -> list[tuple[str, float]]:
+        """Return the name and value of each argument that is not the default, without the shape."""
+        plain = asdict(Schedule(self.shape))
+        return [(name, value) for name, value in asdict(self).items() if value != plain[name]]
 
 
 SCHEDULES: dict[str, Schedule] = {
@@ -255,16 +252,3 @@ def schedule_curve(schedule: SchedulerFactory, steps: int, *, peak: float = 1.0)
         if step < steps - 1 and not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
     return rates
-
-
-def _check_rates(optimizer: Optimizer) -> None:
-    for group in optimizer.param_groups:
-        rate = float(group["lr"])
-        if not 0 < rate < math.inf:
-            raise CourseError(f"A learning rate of {rate:g} cannot be scheduled: give one above 0.")
-
-
-def _has_momentum(optimizer: Optimizer) -> bool:
-    if "betas" in optimizer.defaults:
-        return True
-    return all(group.get("momentum", 0) > 0 for group in optimizer.param_groups)

@@ -1,4 +1,4 @@
-"""How a training is stopped before its end."""
+"""The end of a training before its last epoch, in all processes at the same step."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ class Stopped(Exception):
 class StopRequest:
     """The `stop` event of `fit`; several processes that train together stop at the same step.
 
-    Args:
-        event: Set by the caller when training is to stop; None if it never is.
-        group: The processes; only some of them may have an event.
+    Only some of the processes may have an event.
     """
 
     def __init__(self, event: threading.Event | None, group: Group) -> None:

@@ -49,8 +49,7 @@ def descend(
 
     Args:
         optimizer: a class or function that takes a list of parameters and `lr`.
-        learning_rate: its `lr`.
-        steps: number of steps; the path ends before a number overflows.
+        steps: the path ends before a number overflows, perhaps after fewer.
         start: first (a, b).
         curvatures: λ₁ and λ₂.
 

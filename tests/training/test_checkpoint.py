@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
+from course_utils import training
 from course_utils.core import CourseError
 from course_utils.data import Augment
 from course_utils.training import probe
@@ -15,15 +16,8 @@ from tests.training.toy_fit import STEPS, quick
 
 SCHEDULES = {
     "none": None,
-    "one cycle": lambda o, n: schedules.OneCycleLR(o, 0.01, n),
-    "cosine": lambda o, n: schedules.CosineAnnealingLR(o, n),
+    **{name: training.SCHEDULES[name] for name in ("StepLR", "OneCycle", "warm-up + cosine")},
     "lambda": lambda o, n: schedules.LambdaLR(o, lambda step: 1 - step / (n + 1)),
-    "warm-up": lambda o, n: schedules.SequentialLR(
-        o,
-        [schedules.LinearLR(o, 0.1, total_iters=3), schedules.CosineAnnealingLR(o, n)],
-        milestones=[3],
-    ),
-    "milestones": lambda o, n: schedules.MultiStepLR(o, [2, 5, 9]),
     "plateau": lambda o, n: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.9),
     "cyclic": lambda o, n: schedules.CyclicLR(o, 1e-4, 1e-2, step_size_up=3),
 }
@@ -133,7 +127,7 @@ def test_checkpoint_of_another_training_or_model(tmp_path):
     ):
         with pytest.raises(CourseError, match=words):
             quick(model, epochs=2, checkpoint=path, resume=True, **changes)
-    scheduled = partial(quick, checkpoint=path, scheduler=SCHEDULES["one cycle"])
+    scheduled = partial(quick, checkpoint=path, scheduler=SCHEDULES["OneCycle"])
     scheduled(toy_model(), epochs=1)
     with pytest.raises(CourseError, match="epochs=1, now it is 2"):
         scheduled(toy_model(), epochs=2, resume=True)

@@ -154,14 +154,9 @@ def test_the_group_of_the_caller_is_left_to_them(ranks):
 def test_alone_nothing_happens(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     cpu, model = torch.device("cpu"), nn.Linear(2, 2)
-    with distributed.joined(cpu) as group:
-        assert not dist.is_initialized()
-        assert (group.rank, group.world_size) == (0, 1)
-        assert group.own(7) == slice(0, 7) and group.share(7) == 1.0
-        assert group.sum([1, 2.5]) == [1, 2.5] and group.any(True) and not group.any(False)
-        assert group.of_first(lambda: model) is model
-        with group.parallel(model, cpu) as wrapped:
-            assert wrapped is model
+    with distributed.joined(cpu) as group, group.parallel(model, cpu) as wrapped:
+        assert not dist.is_initialized() and group == Group(0, 1) and wrapped is model
+        assert group.sum([1, 2.5]) == [1, 2.5] and group.of_first(lambda: model) is model
     for device in ("auto", "cuda", "cpu", "mps"):
         assert distributed.own_device(device) == device
 

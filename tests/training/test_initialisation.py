@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from course_utils.core import CourseError
 from course_utils.training.initialisation import ACTIVATIONS, SCHEMES, initialise, signal_spread
@@ -64,10 +65,9 @@ def test_default_is_exactly_what_the_constructors_do():
 def test_gain_is_that_of_torch(nonlinearity):
     gain = nn.init.calculate_gain(nonlinearity)
     conv = nn.Conv2d(16, 64, 3)
-    initialise(conv, "he", nonlinearity=nonlinearity, seed=0)
-    assert float(conv.weight.detach().std()) == pytest.approx(gain / 12, rel=0.03)
-    initialise(conv, "he read as variance", nonlinearity=nonlinearity, seed=0)
-    assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(gain / 12), rel=0.03)
+    for scheme, std in (("he", gain / 12), ("he read as variance", math.sqrt(gain / 12))):
+        initialise(conv, scheme, nonlinearity=nonlinearity, seed=0)
+        assert float(conv.weight.detach().std()) == pytest.approx(std, rel=0.03)
     initialise(conv, "orthogonal", nonlinearity=nonlinearity, seed=0)
     rows = conv.weight.detach().flatten(1)
     torch.testing.assert_close(rows @ rows.T, gain**2 * torch.eye(64), rtol=0, atol=1e-4)
@@ -84,7 +84,7 @@ def test_same_seed_same_weights_and_the_global_generator_stays(scheme):
     assert torch.equal(models[0][0].weight, models[2][0].weight) == (scheme == "zeros")
 
 
-def test_biases_and_norms_start_afresh_and_gradients_stay_on():
+def test_biases_and_norms_are_reset_and_gradients_stay_on():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.PReLU())
     with torch.no_grad():
         for tensor in (*model.parameters(), model[1].running_mean, model[1].running_var):
@@ -94,30 +94,22 @@ def test_biases_and_norms_start_afresh_and_gradients_stay_on():
     for norm in model[1:3]:
         assert norm.weight.eq(1).all() and norm.bias.eq(0).all()
     assert model[1].running_mean.eq(0).all() and model[1].running_var.eq(1).all()
-    assert model[3].weight.eq(7).all(), "other layers are left alone"
+    assert model[3].weight.eq(7).all(), "other layers do not change"
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_layers_whose_weight_cannot_be_set_are_named():
-    from torch.nn.utils import parametrizations, prune
-
-    pruned = nn.Sequential(nn.Conv2d(1, 4, 3))
-    prune.l1_unstructured(pruned[0], "weight", amount=0.5)
-    with pytest.raises(CourseError, match=r"'0'.*pruning mask"):
-        initialise(pruned, "he", seed=0)
-    with pytest.raises(CourseError, match="parametrisation"):
-        initialise(nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 3))), "he", seed=0)
-    with pytest.raises(CourseError, match="shape yet"):
-        initialise(nn.Sequential(nn.LazyConv2d(4, 3)), "he", seed=0)
-
-
-def test_unknown_names_are_answered_with_the_known_ones():
-    for words, scheme, nonlinearity in (
-        (r"'He'.*he read as variance", "He", "relu"),
-        (r"'swish'.*leaky_relu", "he", "swish"),
+def test_an_unknown_name_or_a_weight_that_cannot_be_set():
+    linear, pruned = nn.Linear(3, 3), nn.Conv2d(1, 4, 3)
+    prune.identity(pruned, "weight")
+    for words, layer, scheme, nonlinearity in (
+        (r"'He'.*he read as variance", linear, "He", "relu"),
+        (r"'swish'.*leaky_relu", linear, "he", "swish"),
+        (r"'0'.*pruning mask", pruned, "he", "relu"),
+        ("parametrisation", parametrizations.weight_norm(nn.Linear(3, 3)), "he", "relu"),
+        ("shape yet", nn.LazyConv2d(4, 3), "he", "relu"),
     ):
         with pytest.raises(CourseError, match=words):
-            initialise(nn.Linear(2, 2), scheme, nonlinearity=nonlinearity, seed=0)
+            initialise(nn.Sequential(layer), scheme, nonlinearity=nonlinearity, seed=0)
 
 
 # The spread after 20 layers with ReLU, as a band of powers of ten: (activations, gradients).
@@ -165,7 +157,7 @@ def test_overflow_and_underflow_are_described_in_words(pictures):
     spread = signal_spread("normal 1", 50, images=pictures)
     assert not math.isfinite(spread.activation_std[-1])
     assert "beyond float32's range" in spread.verdict
-    first = next(i for i, s in enumerate(spread.activation_std) if not math.isfinite(s)) + 1
+    first = sum(map(math.isfinite, spread.activation_std)) + 1
     assert f"from layer {first} on" in spread.verdict
     assert "less than 10⁻³⁰" in signal_spread("normal 0.01", 50, images=pictures).verdict
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from dataclasses import replace
@@ -48,23 +49,22 @@ def on_clothes() -> RangeTest:
 
 
 def test_rates_rise_by_one_factor_and_the_test_ends_when_the_loss_explodes(on_clothes):
-    found = on_clothes
-    assert found.rates[0] == pytest.approx(1e-5) and found.rates[-1] < 1
-    factors = [b / a for a, b in zip(found.rates, found.rates[1:], strict=False)]
-    assert factors == pytest.approx([1e5 ** (1 / 149)] * len(factors))
-    assert found.exploded and len(found.rates) == len(found.losses) == len(found.smoothed) < 150
+    rates = on_clothes.rates
+    assert rates == pytest.approx([1e-5 * 1e5 ** (step / 149) for step in range(len(rates))])
+    assert on_clothes.exploded and rates[-1] < 1
+    assert len(rates) == len(on_clothes.losses) == len(on_clothes.smoothed) < 150
 
 
 def test_the_proposal_lies_halfway_between_the_fastest_fall_and_the_blow_up(on_clothes):
-    found = on_clothes
+    found, smoothed = on_clothes, on_clothes.smoothed
     assert found.steepest < found.suggestion < found.blow_up
     assert found.suggestion == pytest.approx(math.sqrt(found.steepest * found.blow_up), rel=0.05)
-    falls = [a - b for a, b in zip(found.smoothed, found.smoothed[1:], strict=False)]
+    falls = [a - b for a, b in itertools.pairwise(smoothed)]
     assert abs(falls.index(max(falls)) - found.rates.index(found.steepest)) <= 1
-    low, fall = min(found.smoothed), found.smoothed[0] - min(found.smoothed)
+    low, lost = min(smoothed), (1 - KEPT) * (smoothed[0] - min(smoothed))
     at = found.rates.index(found.blow_up)
-    assert found.smoothed[at] <= low + (1 - KEPT) * fall * 1.05
-    assert all(loss > low + (1 - KEPT) * fall * 0.95 for loss in found.smoothed[at + 1 :])
+    assert smoothed[at] <= low + lost * 1.05
+    assert all(loss > low + lost * 0.95 for loss in smoothed[at + 1 :])
 
 
 def test_without_an_explosion_all_steps_are_made_and_the_safe_rate_is_proposed():
@@ -72,22 +72,6 @@ def test_without_an_explosion_all_steps_are_made_and_the_safe_rate_is_proposed()
     assert not found.exploded and found.blow_up == math.inf and len(found.rates) == 90
     assert found.rates[-1] == pytest.approx(0.05)
     assert found.suggestion == pytest.approx(found.steepest, rel=0.05)
-
-
-def loss_after(rate: float, optimizer, seed: int) -> float:
-    history = fit(toy_model(seed=seed), DATA, epochs=3, batch_size=16, optimizer=optimizer,
-                  learning_rate=rate, precision="float32", progress=False)  # fmt: skip
-    return history.validation_loss[-1]
-
-
-@pytest.mark.parametrize("name", ["SGD + momentum", "AdamW"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_proposal_learns_stripes_and_a_hundredth_of_it_does_not(name, seed):
-    optimizer = OPTIMIZERS[name]
-    rate = quick(toy_model(seed=seed), optimizer=optimizer, seed=seed).suggestion
-    # So easy that nothing explodes: the proposal is the safe rate.
-    assert loss_after(rate, optimizer, seed) < 0.3
-    assert loss_after(rate / 100, optimizer, seed) > 1
 
 
 @pytest.mark.parametrize("name", COMPARED_OPTIMIZERS)
