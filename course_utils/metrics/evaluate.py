@@ -1,11 +1,9 @@
-"""Evaluate a classifier: accuracy with its interval, loss, and the accuracy of each class."""
+"""Evaluate a classifier: loss, and accuracy with its interval."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +12,6 @@ from torch import Tensor, nn
 from course_utils.core import CourseError, device_of, evaluation_mode
 from course_utils.data import Batches, ImageSet
 from course_utils.metrics.intervals import Interval, wilson_interval
-
-
-class ClassAccuracy(NamedTuple):
-    """One class: `correct` of its `total` pictures were classified correctly (its recall)."""
-
-    name: str
-    correct: int
-    total: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share in [0, 1]; nan if the set has no picture of this class."""
-        return self.correct / self.total if self.total else math.nan
-
-    def interval(self, confidence: float = 0.95) -> Interval:
-        """Return Wilson's interval for the accuracy, see `wilson_interval`."""
-        return wilson_interval(self.correct, self.total, confidence)
 
 
 @dataclass(frozen=True)
@@ -59,14 +40,6 @@ class Evaluation:
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return Wilson's interval for the accuracy, see `wilson_interval`."""
         return wilson_interval(self.correct, self.total, confidence)
-
-    def per_class(self) -> list[ClassAccuracy]:
-        """Return the accuracy of each class, in the order of `classes`."""
-        count = len(self.classes)
-        totals = torch.bincount(self.labels, minlength=count)
-        right = torch.bincount(self.labels[self.predictions == self.labels], minlength=count)
-        counts = zip(self.classes, right.tolist(), totals.tolist(), strict=True)
-        return [ClassAccuracy(*one) for one in counts]
 
     def __str__(self) -> str:
         return f"{self.accuracy:.1%} of {self.total:,} (95 % interval {self.interval()})"

@@ -10,7 +10,6 @@ Each is an `nn.Sequential` with named layers: `print(model)` shows them, `model.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -132,8 +131,7 @@ class DenseBaseline(_Layers):
     """Linear layers and ReLUs: every pixel is connected with every neuron.
 
     It does not know which pixels are neighbours: it learns equally well if the pixels of all images
-    are shuffled in the same way. Use `of_size` to compare it with a `SimpleCNN` that has the same
-    number of parameters.
+    are shuffled in the same way.
 
     Args:
         in_channels: Channels of the images.
@@ -174,31 +172,6 @@ class DenseBaseline(_Layers):
             features = neurons
         layers["classifier"] = nn.Linear(features, classes)
         super().__init__(layers)
-
-    @classmethod
-    def of_size(
-        cls,
-        parameters: int,
-        in_channels: int = 1,
-        classes: int = 10,
-        image_size: int | tuple[int, int] = 28,
-    ) -> DenseBaseline:
-        """Return a network with one hidden layer and as nearly as possible `parameters` parameters.
-
-        With n inputs, h hidden neurons and c classes there are (n + 1)·h + (h + 1)·c parameters.
-
-        Raises:
-            CourseError: If one hidden neuron already needs much more than `parameters`.
-        """
-        inputs = in_channels * math.prod(_pair(image_size))
-        per_neuron = inputs + 1 + classes
-        neurons = round((parameters - classes) / per_neuron)
-        if neurons < 1:
-            raise CourseError(
-                f"{parameters} parameters are too few: a single hidden neuron on {inputs} inputs "
-                f"and {classes} classes has {per_neuron + classes} already. Give at least those."
-            )
-        return cls(in_channels, classes, image_size, hidden=(neurons,))
 
 
 def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from course_utils.core import CourseError, seed_layers
+from course_utils.core import CourseError
 from course_utils.data import part_of
 
 T = TypeVar("T")
@@ -53,10 +53,6 @@ class Group:
         """Return the part of this rank as a share in [0, 1]; exactly 1 in one process."""
         part = self.own(count)
         return (part.stop - part.start) / count
-
-    def seed_layers(self, device: torch.device, *numbers: int) -> None:
-        """Seed the layers that draw random numbers, such as dropout: each rank differently."""
-        seed_layers(device, *numbers, *([self.rank] if self.rank else []))
 
     def fewest_pictures(self, model: nn.Module) -> int:
         """Return how many pictures a batch needs: one for each rank, two with BatchNorm."""

@@ -82,11 +82,7 @@ def fit(
     weights: call `torch.manual_seed` before you build the model.
 
     Several processes: the same script, unchanged, trains on two GPUs or two processors if it is
-    started by `python -m torch.distributed.run --nproc_per_node 2 train.py`:
-
-    >>> model = SimpleCNN()  # doctest: +SKIP
-    >>> history = fit(model, load_dataset("fashion-mnist"), batch_size=64)  # doctest: +SKIP
-
+    started by `python -m torch.distributed.run --nproc_per_node 2 train.py`.
     Each process takes its part of each batch of `batch_size` pictures, and the result is the same
     as with one process, within rounding. Two things differ: dropout draws other masks, and on the
     CPU BatchNorm normalises over the part of each process (a warning says so; on CUDA it becomes

@@ -8,11 +8,10 @@ that a rate is too high.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -20,9 +19,8 @@ from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Dataset
 from course_utils.models import SimpleCNN
 from course_utils.training.fit import fit
-from course_utils.training.history import Diverged, History, Step
+from course_utils.training.history import Diverged, History
 from course_utils.training.optimizers import COMPARED_OPTIMIZERS, OPTIMIZERS
-from course_utils.training.precision import Precision
 from course_utils.training.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -98,10 +96,7 @@ def train_with(
     *,
     model: Callable[[], nn.Module] | None = None,
     seed: int = 0,
-    precision: str | Precision = "auto",
-    stop: threading.Event | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    on_epoch: Callable[[History], None] | None = None,
+    **options: Any,
 ) -> RateRun | None:
     """Train a network with new weights by one plan, in batches of 64 pictures.
 
@@ -109,8 +104,7 @@ def train_with(
         data: `plan.pictures` of its training pictures are used.
         model: returns a network with new weights. Default: a `SimpleCNN` for the pictures.
         seed: of the weights, and of the choice and order of the pictures.
-        precision, on_step, on_epoch: as for `fit`.
-        stop: ends the training early when it is set.
+        options: passed to `fit`: `precision`, `stop`, `on_step`, `on_epoch`.
 
     Returns:
         None if it was stopped, because with fewer steps it could not be compared with others.
@@ -132,11 +126,8 @@ def train_with(
             learning_rate=plan.peak,
             scheduler=plan.schedule,
             seed=seed,
-            precision=precision,
-            stop=stop,
-            on_step=on_step,
-            on_epoch=on_epoch,
             progress=False,
+            **options,
         )
     except Diverged as error:
         if error.learning_rate is None:  # before the first step: the rate is not the cause

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from course_utils.core import seed_layers
 from course_utils.data import Batches, Dataset
 from course_utils.metrics import evaluate
 from course_utils.training.checkpoint import Checkpoint
@@ -89,7 +90,8 @@ class Training:
         self.recorder.begin_epoch(epoch)
         self.model.train()
         self.batches.set_epoch(epoch)
-        self.group.seed_layers(self.device, self.seed, epoch)
+        rank = self.group.rank
+        seed_layers(self.device, self.seed, epoch, *([rank] if rank else []))  # such as dropout
         for (images, labels), size in zip(self.batches, self.batches.sizes, strict=True):
             self.stop.check()
             self.recorder.begin_step(size, float(self.optimizer.param_groups[0]["lr"]))

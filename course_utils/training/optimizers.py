@@ -41,9 +41,6 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
 COMPARED_OPTIMIZERS = ("SGD + momentum", "RMSprop", "Adam", "AdamW")
 """Names of the optimizers that notebook 03_1 compares and that a search may choose."""
 
-DEFAULT_LEARNING_RATE = 1e-3
-"""Of the default optimizer, AdamW."""
-
 
 def optimizer_code(name: str, *, prefix: str = "", **options: Any) -> str:
     """Return Python code that makes the entry `name` of `OPTIMIZERS`, with further `options`.
@@ -71,7 +68,7 @@ def build_optimizer(
     Args:
         model: On the device where it will be trained.
         optimizer: A class or function that takes a list of parameters and returns an optimizer; a
-            ready optimizer, which is returned; or None for AdamW.
+            ready optimizer, which is returned; or None for AdamW with a rate of 1e-3.
         learning_rate: Passed on as `lr` if it is given.
 
     Raises:
@@ -100,7 +97,7 @@ def build_optimizer(
         # This moves its state to the device of the parameters.
         optimizer.load_state_dict(optimizer.state_dict())
     elif optimizer is None:
-        optimizer = torch.optim.AdamW(trained, **({"lr": DEFAULT_LEARNING_RATE} | rate))
+        optimizer = torch.optim.AdamW(trained, **({"lr": 1e-3} | rate))
     else:
         optimizer = optimizer(trained, **rate)
     if isinstance(optimizer, torch.optim.LBFGS):

@@ -15,11 +15,10 @@ and dropout, so that they can be compared). The methods:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -137,10 +136,7 @@ def train_regularised(
     *,
     model: Callable[[float], nn.Module] | None = None,
     seed: int = 0,
-    precision: str = "auto",
-    stop: threading.Event | None = None,
-    on_step: Callable[..., None] | None = None,
-    on_epoch: Callable[..., None] | None = None,
+    **options: Any,
 ) -> RegularisationRun | None:
     """Train a network with one combination of methods and measure the gap.
 
@@ -148,9 +144,7 @@ def train_regularised(
         data: `settings.pictures` of its training pictures are used.
         model: takes the dropout, returns a network with new weights. Default: `SimpleCNN`.
         seed: of the weights, of the choice and order of the pictures and of the dropout.
-        precision: as for `fit`.
-        stop: ends the training early when it is set.
-        on_step, on_epoch: passed on to `fit`.
+        options: passed to `fit`: `precision`, `stop`, `on_step`, `on_epoch`.
 
     Returns:
         None if it was stopped, because with fewer epochs it could not be compared with others.
@@ -176,11 +170,8 @@ def train_regularised(
         l1=settings.l1,
         augment=settings.augment,
         seed=seed,
-        precision=precision,
-        stop=stop,
-        on_step=on_step,
-        on_epoch=on_epoch,
         progress=False,
+        **options,
     )
     if history.stopped:
         return None

@@ -34,35 +34,26 @@ class Descent:
 
     path: list[tuple[float, float]]
     losses: list[float]
-    curvatures: tuple[float, float]
+    curvatures: tuple[float, float] = CURVATURES
 
 
 def descend(
-    optimizer: Callable[..., Optimizer],
-    learning_rate: float,
-    *,
-    steps: int = 30,
-    start: tuple[float, float] = START,
-    curvatures: tuple[float, float] = CURVATURES,
+    optimizer: Callable[..., Optimizer], learning_rate: float, *, steps: int = 30
 ) -> Descent:
     """Return the path of a real optimizer down the valley; nothing is random.
 
     Args:
         optimizer: a class or function that takes a list of parameters and `lr`.
         steps: the path ends before a number overflows, perhaps after fewer.
-        start: first (a, b).
-        curvatures: λ₁ and λ₂.
 
     Raises:
-        CourseError: a rate or curvature that is not positive, or no step.
+        CourseError: a rate that is not positive, or no step.
     """
     if not 0 < learning_rate < math.inf:
         raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
     whole_number("steps", steps, 1)
-    if not all(0 < curvature < math.inf for curvature in curvatures):
-        raise CourseError(f"curvatures={curvatures}: both have to be positive.")
-    place = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-    scale = torch.tensor(curvatures, dtype=torch.float64)
+    place = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(CURVATURES, dtype=torch.float64)
     walker = optimizer([place], lr=learning_rate)
     path, losses = [], []
     with torch.enable_grad():
@@ -76,4 +67,4 @@ def descend(
                 walker.zero_grad()
                 loss.backward()
                 walker.step()
-    return Descent(path, losses, curvatures)
+    return Descent(path, losses)

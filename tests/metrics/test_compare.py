@@ -26,11 +26,6 @@ def compare(before: nn.Module, after: nn.Module, data, **options) -> Comparison:
     return compare_models({"before": before, "after": after}, data, **options)
 
 
-def as_the_models_take_them(data: Dataset, part: str = "test"):
-    pictures = getattr(data, part)
-    return data.normalise(pictures.images), pictures.labels
-
-
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_each_number(data, part):
     model = toy_model(norm=True)
@@ -42,23 +37,19 @@ def test_each_number(data, part):
     assert result.parameters == 6 * 9 + 6 + 6 + 6 + 96 * 3 + 3
     assert result.multiply_adds == 64 * 6 * 9 + 96 * 3
     assert result.receptive_field == ReceptiveField(3, 1, -1)
-    assert result.latency == {}
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
-    assert result.file_bytes == len(file.getvalue())
+    assert result.file_bytes == len(file.getvalue()) and result.latency == {}
 
 
-def test_pictures_of_ones_own_count_like_a_data_set(data):
+def test_pictures_of_ones_own_count_like_a_data_set_with_labels_or_without(data):
     model = toy_model()
     expected = compare(model, model, data, latency=False)["after"]
-    pair = as_the_models_take_them(data)
+    images, labels = data.normalise(data.test.images), data.test.labels
     for size in (5, 1000):
-        assert compare(model, model, pair, latency=False, batch_size=size)["after"] == expected
-
-
-def test_pictures_without_labels(data):
-    images, _ = as_the_models_take_them(data)
-    result = compare(toy_model(), toy_model(norm=True), (images, None), latency=False)
+        found = compare(model, model, (images, labels), latency=False, batch_size=size)
+        assert found["after"] == expected
+    result = compare(model, model, (images, None), latency=False)
     assert result["after"].accuracy is None and result["after"].interval() is None
     assert "accuracy" not in result.as_frame().index
 
@@ -114,28 +105,24 @@ def test_the_table():
         "latency, batch 64": ["10 ms (10 to 10)", "5 ms (5 to 5)", "×0.50"],
         "file size (bytes)": ["5,000", "2,500", "×0.50"],
     }
+    ratio = Comparison(MEASURED).latency_ratio  # within the rounds: of 3, 3 and 1, not 4 / 2
+    assert (ratio("large"), ratio("large", 64), ratio("small", 64)) == (3, 0.5, 1)
     down = Comparison(dict(reversed(MEASURED.items()))).as_frame()
     assert down.loc["accuracy", "small vs large"] == "−33.3 points"
-
-
-def test_the_ratio_is_that_within_the_rounds():
-    result = Comparison(MEASURED)
-    assert result.latency_ratio("large") == 3  # of 3, 3 and 1, not the medians' 4 / 2
-    assert result.latency_ratio("large", 64) == 0.5 and result.latency_ratio("small", 64) == 1
 
 
 def test_one_model_alone_and_several():
     assert list(Comparison({"a": MEASURED["small"]}).as_frame().columns) == ["a"]
     several = {"a": MEASURED["small"], "b": MEASURED["large"], "c": MEASURED["small"]}
-    frame = Comparison(several).as_frame()
+    result = Comparison(several)
+    frame = result.as_frame()
     assert list(frame.columns) == ["a", "b", "c", "b vs a", "c vs a"]
     assert frame.loc["accuracy", "c vs a"] == "same"
-    result = Comparison(several)
     assert str(result) == frame.to_string() and result._repr_html_() == frame.to_html()
 
 
 def test_latency_of_the_batches_asked_for(data):
-    images, _ = as_the_models_take_them(data)
+    images = data.normalise(data.test.images)
     seen: dict[int, torch.Tensor] = {}
     model = toy_model()
     model.register_forward_hook(lambda module, args, output: seen.update({len(args[0]): args[0]}))
@@ -151,17 +138,13 @@ def test_latency_of_the_batches_asked_for(data):
 
 
 def test_models_and_random_numbers_stay_as_they_were(data):
-    def draw_in_every_mode(*_):
-        torch.rand(1)
-
     model = toy_model(norm=True, dropout=0.5).train()
     model[1].eval()
-    model[0].register_forward_pre_hook(draw_in_every_mode)
+    model[0].register_forward_pre_hook(lambda *_: [torch.rand(1)] and None)
     modes, before = [m.training for m in model.modules()], weights(model)
     state = torch.get_rng_state()
     compare(model, toy_model(), data, latency_batches=(1,), seconds=0.0)
-    assert [m.training for m in model.modules()] == modes
-    assert same(before, weights(model))
+    assert [m.training for m in model.modules()] == modes and same(before, weights(model))
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert torch.equal(state, torch.get_rng_state())
 

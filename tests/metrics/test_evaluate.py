@@ -8,7 +8,7 @@ from torch import nn
 
 from course_utils.core import CourseError
 from course_utils.metrics import evaluate, wilson_interval
-from course_utils.metrics.evaluate import Evaluation, check_logits
+from course_utils.metrics.evaluate import check_logits
 from tests.toys import same, stripes, toy_model, weights
 
 
@@ -34,16 +34,7 @@ def test_evaluate_counts():
     right, wrong = -5 + math.log(math.exp(5) + 2), math.log(math.exp(5) + 2)
     assert result.loss == pytest.approx((3 * right + 2 * wrong) / 5, rel=1e-6)
     assert result.interval() == wilson_interval(3, 5)
-    per_class = result.per_class()
-    assert [tuple(c) for c in per_class] == [("left", 1, 1), ("right", 1, 3), ("neither", 1, 1)]
-    assert per_class[1].accuracy == pytest.approx(1 / 3)
-    assert per_class[1].interval(0.9) == wilson_interval(1, 3, 0.9)
     assert str(result) == "60.0% of 5 (95 % interval 23.1% to 88.2%)"
-
-
-def test_a_class_without_pictures():
-    result = Evaluation(0, 1, 0.0, torch.tensor([1]), torch.tensor([0]), ("a", "b"))
-    assert math.isnan(result.per_class()[1].accuracy)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 24, 1000])

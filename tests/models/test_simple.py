@@ -88,16 +88,6 @@ def test_dense_baseline():
     assert parameters(DenseBaseline(1, 2, 3, hidden=())) == 9 * 2 + 2
 
 
-@settings(max_examples=30)
-@given(budget=st.integers(800, 100_000))
-def test_dense_baseline_of_a_size(budget):
-    model = DenseBaseline.of_size(budget)
-    one_neuron = 784 + 1 + 10
-    assert abs(parameters(model) - budget) <= one_neuron / 2
-    with pytest.raises(CourseError, match="805"):
-        DenseBaseline.of_size(300)
-
-
 def test_it_can_be_made_for_a_data_set():
     data = toy_data(channels=3)
     model = SimpleCNN.for_data(data, dropout=0.2)

@@ -127,7 +127,7 @@ def test_checkpoint_of_another_training_or_model(tmp_path):
     ):
         with pytest.raises(CourseError, match=words):
             quick(model, epochs=2, checkpoint=path, resume=True, **changes)
-    scheduled = partial(quick, checkpoint=path, scheduler=SCHEDULES["OneCycle"])
+    scheduled = partial(quick, checkpoint=path, scheduler=SCHEDULES["lambda"])
     scheduled(toy_model(), epochs=1)
     with pytest.raises(CourseError, match="epochs=1, now it is 2"):
         scheduled(toy_model(), epochs=2, resume=True)

@@ -27,7 +27,7 @@ def test_the_code_of_an_optimizer_makes_it(name):
 def test_default_optimizer():
     optimizer = build_optimizer(toy_model())
     assert type(optimizer) is torch.optim.AdamW
-    assert optimizer.param_groups[0]["lr"] == optimizers.DEFAULT_LEARNING_RATE
+    assert optimizer.param_groups[0]["lr"] == 1e-3
     assert build_optimizer(toy_model(), learning_rate=0.5).param_groups[0]["lr"] == 0.5
 
 

@@ -21,18 +21,13 @@ def quick(data: Dataset = DATA, **settings: object) -> RegularisationRun:
 
 
 def test_both_accuracies_are_measured_without_augmentation_and_dropout():
-    kept = []
-
-    def model(dropout: float):
-        kept.append(toy_model(dropout=dropout))
-        return kept[0]
-
+    model = toy_model(dropout=0.5)
     settings = Regularisation(dropout=0.5, pad_crop=2, cutout=4, pictures=45, epochs=3)
-    run = train(settings, DATA, model=model, precision="float32")
+    run = train(settings, DATA, model=lambda _: model, precision="float32")
     small = DATA.train.few(45)
     mean, std = small.mean_std()
     for part, measured in ((small, run.train_accuracy), (DATA.validation, run.validation_accuracy)):
-        assert evaluate(kept[0], part, mean=mean, std=std).accuracy == measured
+        assert evaluate(model, part, mean=mean, std=std).accuracy == measured
     assert run.gap == run.train_accuracy - run.validation_accuracy
     assert run.history.epoch == [1, 2, 3]
 
@@ -105,17 +100,14 @@ def test_augmentation_and_labels_name_the_methods_in_use():
     assert Regularisation(flip=True).augment == Augment(flip=True)
     assert Regularisation().label == "none"
     assert Regularisation(optimizer="AdamW").label == "none, AdamW"
-    everything = Regularisation(0.5, "AdamW", 0.01, 1e-5, 2, True, 8)
-    assert everything.label == (
-        "dropout 0.5 + AdamW decay 0.01 + L1 1e-05 + crop 2 + flip + cutout 8"
-    )
+    all_names = "dropout 0.5 + AdamW decay 0.01 + L1 1e-05 + crop 2 + flip + cutout 8"
+    assert Regularisation(0.5, "AdamW", 0.01, 1e-5, 2, True, 8).label == all_names
 
 
 def test_augmented_shows_what_epochs_would():
     pictures = DATA.train.images[:6]
     plain = augmented(pictures, Regularisation(), copies=2)
-    assert plain.shape == (2, 6, 1, 8, 8)
-    assert torch.equal(plain[0], pictures) and torch.equal(plain[1], pictures)
+    assert torch.equal(plain, torch.stack([pictures, pictures]))
     changed = augmented(pictures, Regularisation(pad_crop=2, flip=True), copies=2)
     assert not torch.equal(changed[0], changed[1])
     with pytest.raises(CourseError, match="cutout=9 is larger"):

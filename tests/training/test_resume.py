@@ -30,6 +30,11 @@ def make() -> ResumableTraining:
     return ResumableTraining(toy_model(dropout=0.3), DATA, seed=3)
 
 
+@pytest.fixture
+def training() -> ResumableTraining:
+    return make()
+
+
 def go(training: ResumableTraining, *, until: int = 10**6, key: object = 0, **changes: object):
     """Train with SETTINGS and changes, and stop after so many steps of this call."""
     stop, seen = threading.Event(), []
@@ -42,9 +47,8 @@ def go(training: ResumableTraining, *, until: int = 10**6, key: object = 0, **ch
     return training.train(SETTINGS | changes, key=key, stop=stop, on_step=on_step)
 
 
-def test_without_a_stop_it_is_fit():
-    training, model = make(), toy_model(dropout=0.3)
-    told = []
+def test_without_a_stop_it_is_fit(training):
+    model, told = toy_model(dropout=0.3), []
     history = training.train(SETTINGS, key=0, on_epoch=lambda: told.append(1))
     expected = fit(model, DATA, **SETTINGS, seed=3, progress=False)
     assert same(weights(training.model), weights(model))
@@ -70,15 +74,13 @@ def test_stopped_and_continued_gives_the_numbers_of_one_go(stops: list[int]):
     assert len(parts.losses) == 16
 
 
-def test_a_stop_says_where_it_was():
-    training = make()
+def test_a_stop_says_where_it_was(training):
     history = go(training, until=6)
     assert "step 6 of 16" in history.stopped and training.epochs_done == 1
     assert len(history.step_loss) == len(training.positions) == 6
 
 
-def test_with_other_settings_it_goes_on_from_the_last_whole_epoch():
-    training = make()
+def test_with_other_settings_it_goes_on_from_the_last_whole_epoch(training):
     go(training, until=2 * STEPS + 2)
     after_two = load_checkpoint(training._parts[0].file, {"model": dict})["model"]
     steps: list[Step] = []
@@ -91,8 +93,8 @@ def test_with_other_settings_it_goes_on_from_the_last_whole_epoch():
         assert torch.allclose(value, after_two[name], atol=1e-6)
 
 
-def test_other_settings_before_the_first_epoch_is_over_start_again():
-    training, plain = make(), make()
+def test_other_settings_before_the_first_epoch_is_over_start_again(training):
+    plain = make()
     go(training, until=2)
     go(training, key=1, batch_size=20)
     go(plain, key=1, batch_size=20)
@@ -101,8 +103,7 @@ def test_other_settings_before_the_first_epoch_is_over_start_again():
     assert len(training.positions) == 3 * 4
 
 
-def test_more_epochs_go_on_and_see_the_pictures_in_another_order():
-    training = make()
+def test_more_epochs_go_on_and_see_the_pictures_in_another_order(training):
     go(training, epochs=2)
     before = weights(training.model)
     history = go(training, key=1, epochs=3)
@@ -112,8 +113,7 @@ def test_more_epochs_go_on_and_see_the_pictures_in_another_order():
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 1), (3, 3), (3, 2)])
-def test_when_all_epochs_are_done_it_says_so(first: int, second: int):
-    training = make()
+def test_when_all_epochs_are_done_it_says_so(training, first: int, second: int):
     go(training, epochs=first)
     before = weights(training.model)
     with pytest.raises(CourseError, match=r"done: ask for more epochs to go on, or reset"):
@@ -121,8 +121,7 @@ def test_when_all_epochs_are_done_it_says_so(first: int, second: int):
     assert same(before, weights(training.model)) and training.finished
 
 
-def test_reset_gives_the_first_numbers_again():
-    training = make()
+def test_reset_gives_the_first_numbers_again(training):
     first_weights = weights(training.model)
     first = go(training)
     go(training, key=1, epochs=6)
@@ -133,8 +132,7 @@ def test_reset_gives_the_first_numbers_again():
     assert go(training).step_loss == first.step_loss
 
 
-def test_after_a_divergence_it_goes_on_with_a_smaller_rate():
-    training = make()
+def test_after_a_divergence_it_goes_on_with_a_smaller_rate(training):
     go(training, epochs=1, scheduler=None)
     with pytest.raises(Diverged) as caught:
         go(training, key=1, epochs=3, learning_rate=1e18, scheduler=None)
@@ -146,8 +144,7 @@ def test_after_a_divergence_it_goes_on_with_a_smaller_rate():
     assert len(history.step_loss) == len(training.positions) == 3 * STEPS
 
 
-def test_the_curve_does_not_jump_where_an_epoch_is_begun_again():
-    training = make()
+def test_the_curve_does_not_jump_where_an_epoch_is_begun_again(training):
     go(training, until=STEPS + 3)
     kept = training.losses[STEPS - 1]
     go(training)
@@ -156,13 +153,10 @@ def test_the_curve_does_not_jump_where_an_epoch_is_begun_again():
 
 
 @pytest.mark.parametrize("half_life", [1, 3, 12])
-def test_the_smoother_is_a_weighted_mean(half_life: float):
+def test_the_smoother_is_a_weighted_mean_and_goes_on_from_one(half_life: float):
     smoother, values = Smoother(half_life), [5.0, 1.0, 2.0, 8.0]
     for count, value in enumerate(values, start=1):
         shares = [0.5 ** ((count - place) / half_life) for place in range(1, count + 1)]
         expected = sum(v * s for v, s in zip(values, shares, strict=False)) / sum(shares)
         assert smoother(value) == pytest.approx(expected)
-
-
-def test_the_smoother_goes_on_from_a_mean():
     assert Smoother(1, mean=4.0)(2.0) == pytest.approx(3.0)

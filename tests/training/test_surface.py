@@ -47,7 +47,6 @@ def test_gradients_are_switched_on_for_the_walk_alone():
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"learning_rate": 0.1, "steps": 0}, "steps=0"),
-        ({"learning_rate": 0.1, "curvatures": (1, -1)}, "curvatures="),
     ],
 )
 def test_what_is_no_descent(arguments, text):
