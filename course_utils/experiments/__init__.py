@@ -8,9 +8,5 @@ from __future__ import annotations
 from course_utils.core.lazy import public_names
 
 __all__ = public_names(
-    __name__,
-    {
-        "first_cnn": "first_cnn_recipe",
-        "results": "load_results save_results",
-    },
+    __name__, {"first_cnn": "first_cnn_recipe", "results": "load_results save_results"}
 )

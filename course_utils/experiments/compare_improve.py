@@ -105,12 +105,7 @@ def _article(data: Dataset, seed: int, seconds: float) -> list[Record]:
 
 
 def _record(
-    what: str,
-    seed: int,
-    model: nn.Module,
-    data: Dataset,
-    validation: float,
-    epochs: int,
+    what: str, seed: int, model: nn.Module, data: Dataset, validation: float, epochs: int
 ) -> Record:
     """Measure a network and return its record, as of a single candidate with unchanged layers."""
     train, test = (

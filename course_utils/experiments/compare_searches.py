@@ -42,10 +42,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "Bayesian (GP)": {"method": "gp"},
     "evolutionary (CMA-ES)": {"method": "cmaes"},
     "TPE with halving": {"method": "tpe", "pruner": "halving", "trials": 3 * TRIALS},
-    "NSGA-II, two objectives": {
-        "method": "nsga2",
-        "objectives": ("accuracy", "multiply_adds"),
-    },
+    "NSGA-II, two objectives": {"method": "nsga2", "objectives": ("accuracy", "multiply_adds")},
     # Not a search but a baseline: one candidate, trained as in the article.
     ARTICLES: {"space": SearchSpace({"conv1.out_channels": [16]}), "trials": 1},
 }

@@ -52,11 +52,7 @@ def train_first_cnn() -> dict[str, Any]:
     """
     data = load_dataset("fashion-mnist")
     channels, *size = data.image_shape
-    arguments = {
-        "in_channels": channels,
-        "classes": len(data.classes),
-        "image_size": tuple(size),
-    }
+    arguments = {"in_channels": channels, "classes": len(data.classes), "image_size": tuple(size)}
     recipe = first_cnn_recipe()
     with private_random_numbers():
         torch.manual_seed(recipe["seed"])

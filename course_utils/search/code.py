@@ -10,11 +10,7 @@ from course_utils.training import SCHEDULES, optimizer_code
 
 
 def candidate_code(
-    params: Mapping[str, Any],
-    epochs: int,
-    image_shape: tuple[int, ...],
-    weights: str,
-    seed: int,
+    params: Mapping[str, Any], epochs: int, image_shape: tuple[int, ...], weights: str, seed: int
 ) -> str:
     """Return code that makes a candidate from `model` and trains it on `data`; both must exist.
 

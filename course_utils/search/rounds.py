@@ -15,10 +15,7 @@ EPOCHS = {1: 2, 2: 6, 3: 30}
 MIN_LAST_EPOCHS = 20
 """The fewest epochs in the last round; a shorter training gains nothing by augmentation."""
 
-_SPENT_AT_END = {
-    "seconds": {1: 0.25, 2: 0.4, 3: 1.0},
-    "trials": {1: 0.7, 2: 0.9, 3: 1.0},
-}
+_SPENT_AT_END = {"seconds": {1: 0.25, 2: 0.4, 3: 1.0}, "trials": {1: 0.7, 2: 0.9, 3: 1.0}}
 """Share of the budget that is spent when each round ends."""
 
 _TIME_MARGIN = 1.2

@@ -28,13 +28,9 @@ def data():
 
 @pytest.fixture
 def space() -> SearchSpace:
-    return SearchSpace(
-        {
-            "learning_rate": FloatDistribution(1e-3, 1e-1, log=True),
-            "0.out_channels": range(2, 9),
-            "0.kernel_size": [1, 3, 5],
-        }
-    )
+    rates = FloatDistribution(1e-3, 1e-1, log=True)
+    layer = {"0.out_channels": range(2, 9), "0.kernel_size": [1, 3, 5]}
+    return SearchSpace({"learning_rate": rates} | layer)
 
 
 @pytest.fixture

@@ -10,25 +10,15 @@ import tempfile
 from pathlib import Path
 
 USER = "course"
-
-
-def binaries() -> Path | None:
-    """The newest installed server's folder with initdb and pg_ctl; None if there is none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=_version)
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("pg_ctl")
-    return Path(on_path).resolve().parent if on_path else None
-
-
-def _version(path: Path) -> int:
-    name = path.parent.parent.name
-    return int(name) if name.isdecimal() else 0
+# Debian's servers are not on the path; the newest one is taken.
+FOLDERS = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+FOUND = sorted(FOLDERS, key=lambda folder: float(folder.parent.name), reverse=True)
+PATH = os.pathsep.join([*map(str, FOUND), os.environ["PATH"]])
 
 
 def why_not() -> str:
-    """Why no server can be started here; "" if one can."""
-    if binaries() is None:
+    """Return why no server can be started here; "" if one can."""
+    if shutil.which("pg_ctl", path=PATH) is None:
         return "PostgreSQL is not installed (Debian: apt-get install postgresql)"
     if os.name != "posix":
         return "the server is started as on Linux"
@@ -66,14 +56,9 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        data = str(self.folder / "data")
-        command = [*as_user, str(binaries() / program), "-D", data, *arguments]
+        # A link to the program would not find its files beside it.
+        program = str(Path(shutil.which(program, path=PATH)).resolve())
+        command = [*as_user, program, "-D", str(self.folder / "data"), *arguments]
         # Not captured: the server would keep the pipe, and the test would wait for its end.
-        subprocess.run(
-            command,
-            check=True,
-            timeout=60,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, check=True, timeout=60, cwd="/", **quiet)

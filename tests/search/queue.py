@@ -1,10 +1,9 @@
-"""What all tests of a study's queue need."""
+"""Readings of a study's queue, for all its tests."""
 
 from __future__ import annotations
 
-import collections
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -12,7 +11,6 @@ from optuna.trial import FrozenTrial, TrialState
 from course_utils.search.study import QUEUE_POSITION, in_queue
 
 TRIALS = 5
-ENDED = {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -30,10 +28,11 @@ def complete(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
+def positions(trials: Iterable[FrozenTrial]) -> list[int]:
+    return sorted(trial.user_attrs[QUEUE_POSITION] for trial in trials)
+
+
 def check_nothing_is_lost_or_doubled(study: optuna.Study, failed: int) -> None:
-    trials = study.get_trials()
-    assert {t.state for t in trials} <= ENDED
-    results = [t.user_attrs[QUEUE_POSITION] for t in trials if t.state == TrialState.COMPLETE]
-    assert sorted(results) == list(range(TRIALS))
-    counts = collections.Counter(t.state for t in in_queue(trials))
-    assert counts[TrialState.FAIL] == failed
+    assert all(t.state.is_finished() for t in study.get_trials())
+    assert positions(complete(study)) == list(range(TRIALS))
+    assert [t.state for t in in_queue(study.get_trials())].count(TrialState.FAIL) == failed

@@ -16,19 +16,14 @@ def record(seed, epochs, accuracy, search="random"):
 
 
 def test_the_best_until_then_of_each_seed():
-    records = [
-        record(0, 3, 0.5),
-        record(0, 6, 0.4),
-        record(0, 9, 0.8),
-        record(1, 2, None),
-        record(1, 5, 0.6),
-        record(0, 1, 0.99, "grid"),
-        record(1, 1, 0.99, "grid"),
-    ]
+    rows = [(0, 3, 0.5), (0, 6, 0.4), (0, 9, 0.8), (1, 2, None), (1, 5, 0.6), (1, 1, 0.99, "grid")]
+    records = [record(*row) for row in rows]
     epochs, best = best_by_epochs(records, "random")
     assert epochs == [5, 6, 9]  # before, the second seed has nothing
     assert [one.middle for one in best] == pytest.approx([0.55, 0.55, 0.7])
     assert (best[-1].low, best[-1].high) == (0.6, 0.8)
+    with pytest.raises(CourseError, match="no search 'tpe'"):
+        best_by_epochs(records, "tpe")
 
 
 @settings(max_examples=40)
@@ -46,18 +41,12 @@ def test_curves_never_fall(rows):
         assert values == sorted(values)
 
 
-def test_an_unknown_search_is_said():
-    with pytest.raises(CourseError, match="no search 'tpe'"):
-        best_by_epochs([record(0, 1, 0.5)], "tpe")
-
-
 def test_records_become_a_study_again():
     space = SearchSpace({"learning_rate": [0.1, 0.2], "c.depth": [1, 2]})
+    rows = [(0.5, 0.1, 1, 10), (0.9, 0.2, 2, 30), (None, 0.2, 1, None), (0.6, 0.1, 2, 40)]
     records = [
-        record(0, 3, 0.5) | {"learning_rate": 0.1, "c.depth": 1, "multiply_adds": 10},
-        record(1, 3, 0.9) | {"learning_rate": 0.2, "c.depth": 2, "multiply_adds": 30},
-        record(1, 6, None) | {"learning_rate": 0.2, "c.depth": 1, "multiply_adds": None},
-        record(1, 9, 0.6) | {"learning_rate": 0.1, "c.depth": 2, "multiply_adds": 40},
+        record(0, 3, accuracy) | {"learning_rate": rate, "c.depth": depth, "multiply_adds": cost}
+        for accuracy, rate, depth, cost in rows
     ]
     study = study_from_records(records, "random", space)
     assert study.best_params == {"learning_rate": 0.2, "c.depth": 2}

@@ -40,10 +40,7 @@ def test_the_last_round_trains_for_as_many_epochs_as_there_is_time_for():
     assert ROUNDS.epochs(3, paced(0.71), 12.0, second=paced(0.2)) == 25
     assert ROUNDS.epochs(3, paced(0.51), 19.5) == 20
     assert ROUNDS.epochs(3, paced(0.51), 20.0) == 0
-
-
-def test_with_a_number_of_trials_each_gets_all_its_epochs():
-    for number in (2, 3):
+    for number in (2, 3):  # a budget in trials leaves each of them all its epochs
         assert Rounds(Budget(trials=3)).epochs(number, paced(1000.0), 0.0) == EPOCHS[number]
 
 
@@ -53,9 +50,7 @@ def test_a_candidate_that_is_too_slow_for_the_last_round_is_pruned():
     with pytest.raises(optuna.TrialPruned, match=r"0\.9 s, too long for 20 of them in the 18 s"):
         ROUNDS.check_pace(paced(0.1), first_step=0.3, step=1.11, steps=1)
     Rounds(Budget(trials=3)).check_pace(paced(0.1), first_step=0.3, step=100.0, steps=1)
-
-
-def test_a_candidate_that_is_not_much_slower_than_the_network_itself_is_kept():
+    # One that is not much slower than the network itself is kept in any case.
     with pytest.raises(optuna.TrialPruned, match="too long"):
         ROUNDS.check_pace(paced(0.9), first_step=0.3, step=0.46, steps=1)
     ROUNDS.check_pace(paced(0.9), first_step=0.3, step=0.44, steps=1)

@@ -101,10 +101,7 @@ def open_storage(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = _Storage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=heartbeat,
-                grace_period=grace,
+                url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
             )
         if storage.engine.name == "sqlite":
             sqlalchemy.event.listen(storage.engine, "begin", _begin_immediate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import signal
 import threading
@@ -22,22 +21,20 @@ def failure(capsys, *arguments: str) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://localhost",
-        "nonsense",
-        "oracle+nothing://x/y",
-        "journal.log",
-        "postgresql://a:secret@c:port/d",
-        "postgresql+psycopg:/me:secret@host/db",
-        "postgresql+psycopg:/me:s@ec:r/et@host/db",
-        "nothing://host/db?password=secret&user=me",
-    ],
-)
-def test_an_unknown_storage_is_said(url, capsys):
-    said = failure(capsys, "status", "--study", "x", "--storage", url)
-    assert "cannot be used as a storage" in said and "sec" not in said and "s@ec" not in said
+NO_STORAGES = """
+    redis://localhost
+    nonsense
+    oracle+nothing://x/y
+    postgresql://a:secret@c:port/d
+    postgresql+psycopg:/me:s@ec:r/et@host/db
+    nothing://host/db?password=secret&user=me
+"""
+
+
+def test_an_unknown_storage_is_said_without_its_password(capsys):
+    for url in NO_STORAGES.split():
+        said = failure(capsys, "status", "--study", "x", "--storage", url)
+        assert "cannot be used as a storage" in said and "sec" not in said and "s@ec" not in said
 
 
 REFUSED = {
@@ -80,10 +77,7 @@ def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, new_database, mon
     assert main(["worker", *name]) == 0
     assert "2 trials done by this worker" in capsys.readouterr().out
     assert main(["status", *name]) == 0
-    shown = capsys.readouterr().out
-    assert "cli: 2 complete\ntrial " in shown
-    installed = importlib.util.find_spec("optuna_dashboard") is not None
-    assert ("optuna-dashboard" in shown) == installed
+    assert "cli: 2 complete\ntrial " in capsys.readouterr().out
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert main(["status", *name]) == 0
     assert f"optuna-dashboard '{new_database}'" in capsys.readouterr().out
@@ -97,20 +91,14 @@ def test_a_worker_leaves_the_process_as_it_was(new_database):
         handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
         return [*handlers, threading.excepthook, torch.get_num_threads()]
 
-    with two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
         before = settings()
         assert main(["worker", *name]) == 0
         assert settings() == before
-
-
-@contextlib.contextmanager
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 UNREADABLE = {

@@ -11,30 +11,21 @@ from hypothesis import strategies as st
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from course_utils.search import (
-    Objective,
-    Plan,
-    SearchSpace,
-    best_so_far,
-    create_study,
-    open_storage,
-    trial_table,
-    work,
-)
+from course_utils.search import Objective, Plan, SearchSpace, create_study, open_storage, work
 from course_utils.search.__main__ import main
-from course_utils.search.cluster.queue import (
-    RETRIES,
-    STOPPED,
-    STORAGE_FAILED,
-    given_up,
-    is_duplicate,
-    is_inconclusive,
-    requeue,
-)
+from course_utils.search.cluster import queue
+from course_utils.search.cluster.queue import RETRIES, given_up, requeue
 from course_utils.search.cluster.worker import _run_one
 from course_utils.search.objective import REASON
-from course_utils.search.study import QUEUE_POSITION
-from tests.search.queue import TRIALS, check_nothing_is_lost_or_doubled, complete, running, wait_for
+from course_utils.search.study import QUEUE_POSITION, best_so_far, trial_table
+from tests.search.queue import (
+    TRIALS,
+    check_nothing_is_lost_or_doubled,
+    complete,
+    positions,
+    running,
+    wait_for,
+)
 from tests.toys import toy_data, toy_model
 
 AWAY = optuna.exceptions.StorageInternalError("away for a moment")
@@ -88,20 +79,20 @@ def test_a_result_that_comes_too_late_is_dropped(objectives, storage):
 
 
 def fail_like_a_killed_one(study: optuna.Study, storage) -> None:
-    """What the worker that misses it does first; this one is killed before it does the rest."""
+    """Do the first thing that a worker does that misses a heartbeat; it is killed before more."""
     (trial,) = running(study)
-    storage.set_trial_state_values(
-        storage.get_trial_id_from_study_id_trial_number(
-            storage.get_study_id_from_name(study.study_name), trial.number
-        ),
-        TrialState.FAIL,
-    )
+    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def ask(study: optuna.Study) -> None:
     """Take a trial, and be killed."""
     with pytest.warns(UserWarning, match="Heartbeat"):
         study.ask()
+
+
+def ask_and_be_failed(study: optuna.Study, storage) -> None:
+    ask(study)
+    fail_like_a_killed_one(study, storage)
 
 
 @pytest.fixture
@@ -116,27 +107,24 @@ def grid() -> Plan:
 
 
 def check_the_grid_is_complete(study: optuna.Study) -> None:
+    check_nothing_is_lost_or_doubled(study, failed=1)
     rates = [t.params["learning_rate"] for t in complete(study)]
     assert sorted(rates) == [0.001, 0.003, 0.01, 0.02, 0.03]
 
 
 def test_a_candidate_that_was_never_queued_again_is_found_by_the_next_worker(grid, storage):
     study = create_study(grid, "halfway", storage)
-    ask(study)
-    fail_like_a_killed_one(study, storage)
+    ask_and_be_failed(study, storage)
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
-    check_nothing_is_lost_or_doubled(study, failed=1)
     check_the_grid_is_complete(study)
 
 
 def test_two_workers_that_queue_the_same_candidate_give_it_one_result(grid, storage):
     study = create_study(grid, "both", storage)
-    ask(study)
-    fail_like_a_killed_one(study, storage)
+    ask_and_be_failed(study, storage)
     seen = study.get_trials()
     assert requeue(study, seen) == requeue(study, seen) == 1
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
-    check_nothing_is_lost_or_doubled(study, failed=1)
     check_the_grid_is_complete(study)
     assert len(study.trials) == len(trial_table(study)) + 1 == TRIALS + 2
     assert len(best_so_far(study)) == TRIALS
@@ -154,22 +142,13 @@ def test_a_storage_that_is_away_for_a_moment_costs_no_candidate(grid, storage, m
     monkeypatch.setattr(storage, "set_trial_intermediate_value", fails_once)
     study = create_study(grid, "away", storage)
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
-    check_nothing_is_lost_or_doubled(study, failed=1)
     check_the_grid_is_complete(study)
     (failed,) = study.get_trials(states=(TrialState.FAIL,))
-    assert failed.user_attrs[REASON] == STORAGE_FAILED
+    assert failed.user_attrs[REASON] == queue.STORAGE_FAILED
 
 
-ENDS = [
-    (TrialState.WAITING, None),
-    (TrialState.RUNNING, None),
-    (TrialState.COMPLETE, None),
-    (TrialState.PRUNED, "no such network"),
-    (TrialState.FAIL, "ValueError: of the candidate"),
-    (TrialState.FAIL, None),
-    (TrialState.FAIL, STOPPED),
-    (TrialState.FAIL, STORAGE_FAILED),
-]
+FAILURES = (None, "ValueError: of the candidate", queue.STOPPED, queue.STORAGE_FAILED)
+ENDS = [(state, None) for state in TrialState] + [(TrialState.FAIL, why) for why in FAILURES]
 
 
 @settings(max_examples=60)
@@ -186,19 +165,14 @@ def test_a_position_has_one_owner_or_is_queued_again_or_given_up(some):
     for number, trial in enumerate(trials):
         trial.number = number
     study = optuna.create_study()
-    before = len(study.trials)
-    queued = requeue(study, trials)
-    assert len(study.trials) - before == queued
-    for position in {position for position, _ in some} - {None}:
-        mine = [trial for trial in trials if trial.user_attrs[QUEUE_POSITION] == position]
-        owners = [
-            trial
-            for trial in mine
-            if not is_inconclusive(trial) and not is_duplicate(trial.number, trials)
-        ]
-        again = [trial for trial in study.trials if trial.user_attrs[QUEUE_POSITION] == position]
-        lost = [trial for trial in given_up(trials) if trial.user_attrs[QUEUE_POSITION] == position]
-        assert len(owners) + len(again) + len(lost) == 1
+    assert requeue(study, trials) == len(study.trials)
+    owners = [
+        trial
+        for trial in trials
+        if not queue.is_inconclusive(trial) and not queue.is_duplicate(trial.number, trials)
+    ]
+    each = positions([*owners, *study.trials, *given_up(trials)])
+    assert each == sorted({position for position, _ in some} - {None})
 
 
 @pytest.fixture
@@ -228,31 +202,18 @@ def test_heartbeats_go_on_after_one_has_failed(grid, storage, monkeypatch):
     assert len(set(calls)) == 1
 
 
-def test_a_trial_that_kills_every_worker_ends(single, storage):
+def test_a_trial_that_kills_every_worker_is_given_up(single, storage, new_database, capsys):
+    name = ["--study", "deadly", "--storage", new_database]
     study = create_study(single, "deadly", storage)
     for tries in range(1 + RETRIES):
         assert len(study.trials) == tries + 1 and given_up(study.trials) == []
-        ask(study)
-        fail_like_a_killed_one(study, storage)
+        ask_and_be_failed(study, storage)
         requeue(study, study.trials)
-    assert [t.number for t in given_up(study.trials)] == [RETRIES]
     assert work(study, Objective(single, toy_model(), toy_data()), storage) == 0
     assert len(study.trials) == 1 + RETRIES
-
-
-def test_what_was_given_up_is_said(single, storage, new_database, capsys):
-    name = ["--study", "deadly", "--storage", new_database]
-    study = create_study(single, "deadly", storage)
-    for _ in range(1 + RETRIES):
-        assert main(["status", *name]) == 0
-        assert "Given up" not in capsys.readouterr().out
-        ask(study)
-        fail_like_a_killed_one(study, storage)
-        requeue(study, study.trials)
     for command in ("status", "worker"):
         assert main([command, *name]) == 0
-        shown = capsys.readouterr().out
-        assert "Given up: 1 of 1 candidates (last as trial 3)" in shown
+        assert "Given up: 1 of 1 candidates (last as trial 3)" in capsys.readouterr().out
 
 
 def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
@@ -262,8 +223,7 @@ def test_stops_do_not_use_up_the_retries_of_the_dead(single, storage):
     for _ in range(1 + RETRIES):
         stop.clear()
         assert work(study, objective, storage) == 0
-    ask(study)
-    fail_like_a_killed_one(study, storage)
+    ask_and_be_failed(study, storage)
     stop.clear()
     objective.on_epoch = None
     assert work(study, objective, storage) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 from optuna.storages._rdb.models import TrialModel
@@ -11,22 +12,6 @@ from optuna.trial import TrialState
 
 from course_utils.search import open_storage
 from course_utils.search.cluster.storage import STORAGE_VARIABLE, storage_url, without_password
-
-
-def in_two_threads(function) -> list:
-    """Call a function in two threads that begin together; return both results."""
-    results, start = [], threading.Barrier(2)
-
-    def run() -> None:
-        start.wait()
-        results.append(function())
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_a_waiting_trial_is_taken_once(url, monkeypatch):
@@ -44,10 +29,14 @@ def test_a_waiting_trial_is_taken_once(url, monkeypatch):
             time.sleep(0.5)
 
     monkeypatch.setattr(TrialModel, "find_or_raise_by_id", slowly)
-    taken = in_two_threads(
-        lambda: storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-    )
-    assert sorted(taken) == [False, True]
+    start = threading.Barrier(2)
+
+    def take(_worker) -> bool:
+        start.wait()
+        return storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(take, range(2))) == [False, True]
 
 
 def test_a_host_that_vanishes_counts_as_gone_after_a_while(server):

@@ -1,4 +1,4 @@
-"""Workers as real processes that start in a moment.
+"""Workers as real processes that start in a moment, and a network that lets a test find them.
 
 Python's fork server imports the package once; each worker is a process that is forked from it. It
 has its own memory, signals and connections, and can be killed like any other.
@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor, nn
+
+from tests.toys import toy_model
+
+GATE_VARIABLE = "COURSE_TEST_GATE"
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "course_utils.search.cluster.command",
-        "tests.search.gated",
+        "tests.search.cluster.worker_process",
         # What the package imports only when it is needed.
         "alembic.command",
         "optuna.storages._rdb.models",
@@ -25,6 +31,19 @@ CONTEXT.set_forkserver_preload(
         "torch._dynamo",
     ]
 )
+
+
+class Gated(nn.Sequential):
+    """A network that trains as soon as the file that the environment variable names exists."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        while self.training and not Path(os.environ[GATE_VARIABLE]).exists():
+            time.sleep(0.02)
+        return super().forward(x)
+
+
+def make() -> nn.Module:
+    return Gated(*toy_model())
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], output: str) -> int:
@@ -51,15 +70,11 @@ class Worker:
         return self
 
     def __exit__(self, *_exception) -> None:
-        self.process.kill()
-        self.process.join()
+        self.kill()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
-
-    def terminate(self) -> None:
-        self.process.terminate()
 
     def end(self) -> tuple[int | None, str, str]:
         """Wait for the end; return the exit code and what was printed."""
