@@ -53,14 +53,8 @@ def run_seed(seed: int, seconds: float = SECONDS) -> list[Record]:
         searched = {"improve": (found.best, found.network)}
         if (cheap := found.cheapest(records[0]["validation"])) is not None:
             model = found.build(cheap)
-            fit(
-                model,
-                data,
-                epochs=cheap.epochs,
-                **Settings.of(cheap.params).fit_arguments(),
-                seed=seed,
-                progress=False,
-            )
+            arguments = Settings.of(cheap.params).fit_arguments()
+            fit(model, data, epochs=cheap.epochs, **arguments, seed=seed, progress=False)
             searched["improve, cheap"] = cheap, model
         for what, (one, model) in searched.items():
             record = _record(what, seed, model, data, one.accuracy, one.epochs)
@@ -85,16 +79,9 @@ def _article(data: Dataset, seed: int, seconds: float) -> list[Record]:
 
     timer = threading.Timer(seconds, stop.set)
     timer.start()
-    history = fit(
-        model,
-        data,
-        epochs=10_000,  # the time ends it
-        **Settings.of(ARTICLE).fit_arguments(),
-        seed=seed,
-        stop=stop,
-        on_epoch=on_epoch,
-        progress=False,
-    )
+    arguments = Settings.of(ARTICLE).fit_arguments() | {"seed": seed, "progress": False}
+    epochs = 10_000  # the time ends it
+    history = fit(model, data, epochs=epochs, **arguments, stop=stop, on_epoch=on_epoch)
     timer.cancel()
     accuracy, epochs, snapshot = best[0]
     last = history.validation_accuracy[-1]

@@ -17,6 +17,7 @@ import argparse
 import multiprocessing
 from typing import Any
 
+import optuna
 from optuna.trial import TrialState
 from torch import nn
 from tqdm.auto import tqdm
@@ -55,8 +56,8 @@ def run_search(name: str, seed: int) -> tuple[list[Record], Record]:
     It uses plain float32 and one thread: every run on a machine has the same numbers.
     """
     space = first_cnn_space()
-    settings = {"trials": TRIALS, "epochs": EPOCHS, "pictures": PICTURES, "seed": seed}
-    plan = Plan(**({"space": space} | settings | SEARCHES[name]))
+    settings = {"space": space, "trials": TRIALS, "epochs": EPOCHS, "pictures": PICTURES}
+    plan = Plan(**settings | {"seed": seed} | SEARCHES[name])
     data = load_dataset(plan.data)
     best: list[tuple[float, nn.Module]] = []
 
@@ -69,29 +70,21 @@ def run_search(name: str, seed: int) -> tuple[list[Record], Record]:
     records: list[Record] = []
 
     def note(trial) -> None:
-        complete = trial.state == TrialState.COMPLETE
-        records.append(
-            {
-                "search": name,
-                "seed": seed,
-                "epochs": objective.epochs,  # of the whole search so far
-                "state": trial.state.name.lower(),
-                "accuracy": trial.values[0] if complete else None,
-                "multiply_adds": trial.user_attrs.get("multiply_adds"),
-            }
-            | {key: trial.params.get(key) for key in space}
-        )
+        record = {
+            "search": name,
+            "seed": seed,
+            "epochs": objective.epochs,  # of the whole search so far
+            "state": trial.state.name.lower(),
+            "accuracy": trial.values[0] if trial.state == TrialState.COMPLETE else None,
+            "multiply_adds": trial.user_attrs.get("multiply_adds"),
+        }
+        records.append(record | {key: trial.params.get(key) for key in space})
 
     work(create_study(plan), objective, until=lambda: objective.epochs >= BUDGET, on_trial=note)
     accuracy, model = best[0]
     test = evaluate(model, data.test, mean=data.mean, std=data.std)
-    return records, {
-        "search": name,
-        "seed": seed,
-        "candidates": len(records),
-        "validation": accuracy,
-        "test": test.accuracy,
-    }
+    best_one = {"candidates": len(records), "validation": accuracy, "test": test.accuracy}
+    return records, {"search": name, "seed": seed} | best_one
 
 
 def main(jobs: int = 2) -> None:
@@ -104,19 +97,14 @@ def main(jobs: int = 2) -> None:
         for trials, test in tqdm(pool.imap_unordered(_run, every), total=len(every)):
             records += trials
             tests.append(test)
+    made_with = {"optuna": optuna.__version__}
     shared = {"budget_epochs": BUDGET, "epochs": EPOCHS, "pictures": PICTURES}
     for file, rows in (("search_methods", records), ("search_tests", tests)):
-        save_results(file, rows, command=COMMAND, settings=shared, made_with=_versions())
+        save_results(file, rows, command=COMMAND, settings=shared, made_with=made_with)
 
 
 def _run(job: tuple[str, int]) -> tuple[list[Record], Record]:
     return run_search(*job)
-
-
-def _versions() -> dict[str, str]:
-    import optuna
-
-    return {"optuna": optuna.__version__}
 
 
 if __name__ == "__main__":

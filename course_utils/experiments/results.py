@@ -15,6 +15,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +103,14 @@ def save_results(
             )
     # Workers may finish in any order; the file is the same.
     rows = sorted(({key: _plain(r[key], key) for key in first} for r in records), key=_order)
+    versions = {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": version("torch").partition("+")[0],
+        **(made_with or {}),
+    }
     content = {
         "command": command,
-        "made_with": dict(sorted((_versions() | dict(made_with or {})).items())),
+        "made_with": dict(sorted(versions.items())),
         "settings": {key: _plain(value, key) for key, value in (settings or {}).items()},
         "columns": first,
     }
@@ -189,13 +195,4 @@ def _order(record: Record) -> tuple[tuple[int, Value, str], ...]:
 
 
 def _is_flat(record: Any) -> bool:
-    return isinstance(record, dict) and all(
-        value is None or isinstance(value, (str, bool, int, float)) for value in record.values()
-    )
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, "torch": torch.__version__.partition("+")[0]}
+    return isinstance(record, dict) and all(isinstance(v, Value) for v in record.values())

@@ -80,10 +80,8 @@ class Settings:
             else:
                 edits.setdefault(layer, {})[setting] = value
         for name, known in CHOICES.items():
-            if training[name] not in known:
-                raise CourseError(
-                    f"{name}={training[name]!r} is not known here: {', '.join(known)}."
-                )
+            if (value := training[name]) not in known:
+                raise CourseError(f"{name}={value!r} is not known here: {', '.join(known)}.")
         return cls(edits, depths, training)
 
     def fit_arguments(self) -> dict[str, Any]:

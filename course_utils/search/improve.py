@@ -45,7 +45,7 @@ from course_utils.metrics import check_model_fits, evaluate
 from course_utils.search.budget import Budget
 from course_utils.search.candidate import ARTICLE, multiply_adds
 from course_utils.search.methods import make_sampler
-from course_utils.search.objective import REASON, Interrupted, Objective
+from course_utils.search.objective import REASON, Interrupted, Objective, check_validation
 from course_utils.search.plan import Plan
 from course_utils.search.presets import space_for
 from course_utils.search.records import Improvement, Tried
@@ -155,17 +155,9 @@ class _Search:
     """One call of `improve`, with what has been found so far."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        budget: Budget,
-        space: Mapping[str, Values] | None,
-        weights: str,
-        precision: str | Precision,
-        seed: int,
-        stop: threading.Event | None,
-        on_change: Callable[[Improvement], None] | None,
+        self, model, data, budget: Budget, space, weights, precision, seed, stop, on_change
     ) -> None:
+        """Measure the given network; the arguments are those of `improve`."""
         self.begun, self.limit = time.perf_counter(), _Limit(stop, budget.seconds)
         self.rounds, self.round = Rounds(budget), 1
         self.on_change = on_change
@@ -173,11 +165,7 @@ class _Search:
         self._trained: nn.Module | None = None
         self._first_step = 0.0  # seconds of a training step of the first candidate
 
-        if not len(data.validation):
-            raise CourseError(
-                "Candidates are compared on validation pictures, and there are none: load the data "
-                "with validation=0.1."
-            )
+        check_validation(data)
         self.given_device, self.device = device_of(model), pick_device()
         model = copy.deepcopy(model).cpu()  # the caller may train its own one meanwhile
         check_model_fits(model, data)
@@ -196,7 +184,7 @@ class _Search:
         if weights == "auto":
             weights = "keep" if has_learned(result.accuracy, data) else "fresh"
         space = space_for(model, example) if space is None else space
-        self.plan = Plan.of(space, weights=weights, seed=seed)
+        self.plan = Plan(SearchSpace(space), weights=weights, seed=seed)
 
         start = Tried(0, 0, 0, {}, result.accuracy, multiply_adds(model, example))
         best = copy.deepcopy(model).to(self.given_device).eval()
@@ -213,7 +201,6 @@ class _Search:
         )
 
     def run(self) -> None:
-        """Run all rounds, or as many as there is time for."""
         try:
             self._first_round()
             self._later_round(2)
@@ -224,10 +211,8 @@ class _Search:
 
     def _first_round(self) -> None:
         """Try candidates until the round's share of the budget is spent; at least one."""
-        one_augmentation = {
-            name: [value] for name, value in augmentation_for(self.plan.space, 1).items()
-        }
-        space = SearchSpace({**self.plan.space, **one_augmentation})
+        augmentation = augmentation_for(self.plan.space, 1)
+        space = SearchSpace({**self.plan.space, **{name: [v] for name, v in augmentation.items()}})
         plan = replace(self.plan, epochs=EPOCHS[1], space=space)
         with quiet():
             study = optuna.create_study(
@@ -264,12 +249,9 @@ class _Search:
             params = one.params | augmentation_for(self.plan.space, number, cheap)
             if params in done:
                 continue
+            second = chosen[1] if place == 0 and len(chosen) > 1 else None
             epochs = self.rounds.epochs(
-                number,
-                one,
-                self._seconds(),
-                before=len(done),
-                second=chosen[1] if place == 0 and len(chosen) > 1 else None,
+                number, one, self._seconds(), before=len(done), second=second
             )
             if epochs:
                 done.append(params)
@@ -283,7 +265,6 @@ class _Search:
         return time.perf_counter() - self.begun
 
     def _try(self, trial: BaseTrial, plan: Plan) -> Tried:
-        """Train one candidate and add it to what has been found."""
         self.objective.plan, self._trained = plan, None
         number = len(self.found.tried) + 1
         self._report(f"round {self.round}, candidate {number}")
@@ -297,16 +278,10 @@ class _Search:
                 raise self._callback_error from None
             reason = trial.user_attrs.get(REASON) or f"{type(error).__name__}: {error}"
         end = self._seconds()
+        cost, spent = trial.user_attrs.get("multiply_adds"), end - begun
+        params = dict(trial.params)
         one = Tried(
-            number,
-            self.round,
-            plan.epochs,
-            params=dict(trial.params),
-            accuracy=accuracy,
-            multiply_adds=trial.user_attrs.get("multiply_adds"),
-            reason=reason,
-            seconds=end - begun,
-            at=end,
+            number, self.round, plan.epochs, params, accuracy, cost, reason, seconds=spent, at=end
         )
         self.found.tried.append(one)
         # A new candidate changes the winner only to itself: so one trained network is kept.
@@ -332,11 +307,10 @@ class _Search:
         epoch = f"epoch {history.epoch[-1]} of {self.objective.plan.epochs}"
         self._report(f"round {self.round}, candidate {len(self.found.tried) + 1}: {epoch}")
 
-    def _on_trained(self, trial: BaseTrial, model: nn.Module, history: History) -> None:
+    def _on_trained(self, _trial: BaseTrial, model: nn.Module, _history: History) -> None:
         self._trained = model
 
     def _report(self, now: str) -> None:
-        """Say what the search is doing, and call `on_change`."""
         self.found.now = now
         if self.on_change is not None:
             try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -70,33 +68,24 @@ class Objective:
         self.example = torch.zeros(2, *self.data.image_shape)
         self.epochs = 0
         plan.space.check_layers(self.model)
-        if not len(self.data.validation):
-            raise CourseError(
-                "A search compares candidates on validation pictures, and there are none: load the "
-                "data with validation=0.1."
-            )
+        check_validation(self.data)
 
     def __call__(self, trial: optuna.trial.BaseTrial) -> float | tuple[float, float]:
-        params = self.plan.space.suggest(trial)
-        with _pruned_with_reason(trial):
-            model = self.build(params)
+        plan, params = self.plan, self.plan.space.suggest(trial)
+        try:
+            model = build(self.model, params, self.example, weights=plan.weights, seed=plan.seed)
             cost = multiply_adds(model, self.example)
             trial.set_user_attr("multiply_adds", cost)
             if self.on_built is not None:
                 self.on_built(model)
-            started = time.perf_counter()
             history = self._train(trial, model, params)
-            trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
+        except (CourseError, Diverged, optuna.TrialPruned) as error:
+            trial.set_user_attr(REASON, str(error))
+            raise optuna.TrialPruned(str(error)) from error
         if self.on_trained is not None:
             self.on_trained(trial, model, history)
         accuracy = history.validation_accuracy[-1]
-        return accuracy if len(self.plan.objectives) == 1 else (accuracy, float(cost))
-
-    def build(self, params: dict[str, Any]) -> nn.Module:
-        """Return the network of a candidate, before its training."""
-        return build(
-            self.model, params, self.example, weights=self.plan.weights, seed=self.plan.seed
-        )
+        return accuracy if len(plan.objectives) == 1 else (accuracy, float(cost))
 
     def _train(
         self, trial: optuna.trial.BaseTrial, model: nn.Module, params: dict[str, Any]
@@ -126,11 +115,10 @@ class Objective:
         return history
 
 
-@contextlib.contextmanager
-def _pruned_with_reason(trial: optuna.trial.BaseTrial) -> Iterator[None]:
-    """Prune a candidate that is impossible or diverges, and keep the reason with its trial."""
-    try:
-        yield
-    except (CourseError, Diverged, optuna.TrialPruned) as error:
-        trial.set_user_attr(REASON, str(error))
-        raise optuna.TrialPruned(str(error)) from error
+def check_validation(data: Dataset) -> None:
+    """Raise a `CourseError` if there are no pictures to compare candidates on."""
+    if not len(data.validation):
+        raise CourseError(
+            "Candidates are compared on validation pictures, and there are none: load the data "
+            "with validation=0.1."
+        )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from torch import nn
 
@@ -14,7 +13,7 @@ from course_utils.core import CourseError, seeded, whole_number
 from course_utils.data import Dataset, load_dataset
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.methods import FOR_TWO_OBJECTIVES, METHODS, PRUNERS
-from course_utils.search.space import SearchSpace, Values
+from course_utils.search.space import SearchSpace
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed of NumPy's random numbers, which Optuna's samplers use."""
@@ -25,7 +24,7 @@ OBJECTIVES = {"accuracy": "maximize", "multiply_adds": "minimize"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study searches, how, and for how long. All its workers have the same plan.
+    """The space, the method and the length of a study; all its workers have the same plan.
 
     Args:
         space: what may vary.
@@ -60,10 +59,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name, known in (("method", METHODS), ("pruner", PRUNERS), ("weights", WEIGHTS)):
-            if getattr(self, name) not in known:
-                raise CourseError(
-                    f"{name}={getattr(self, name)!r} is not known: choose {_or_list(known)}."
-                )
+            if (value := getattr(self, name)) not in known:
+                raise CourseError(f"{name}={value!r} is not known: choose {_or_list(known)}.")
         for name in ("trials", "epochs", "pictures"):
             value = getattr(self, name)
             if name != "pictures" or value is not None:
@@ -82,11 +79,6 @@ class Plan:
             raise CourseError(
                 f"{self.method} takes one objective only: use {_or_list(FOR_TWO_OBJECTIVES)}."
             )
-
-    @classmethod
-    def of(cls, space: SearchSpace | Mapping[str, Values], **settings: Any) -> Plan:
-        """Create a plan from a space that may be a plain dict."""
-        return cls(space if isinstance(space, SearchSpace) else SearchSpace(space), **settings)
 
     def to_json(self) -> str:
         """Return the plan as text, from which `from_json` makes an equal one."""
@@ -114,18 +106,11 @@ class Plan:
         """
         module, _, name = self.network.partition(":")
         try:
-            make = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise CourseError(
-                f"network={self.network!r} cannot be found ({error}): give 'module:name' of a "
-                "function or class that needs no arguments."
-            ) from None
-        try:
-            model = seeded(make, self.seed)
+            model = seeded(getattr(importlib.import_module(module), name), self.seed)
         except Exception as error:
             raise CourseError(
-                f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): "
-                "give a function or class that needs no arguments."
+                f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): give "
+                "'module:name' of a function or class that needs no arguments."
             ) from error
         if not isinstance(model, nn.Module):
             raise CourseError(

@@ -76,9 +76,8 @@ def space_for(
     """
     for name in settings:
         if name not in LAYER_SETTINGS:
-            raise CourseError(
-                f"{name!r} cannot be varied: choose from {', '.join(LAYER_SETTINGS)}."
-            )
+            known = ", ".join(LAYER_SETTINGS)
+            raise CourseError(f"{name!r} cannot be varied: choose from {known}.")
     convs = [
         (name, m)
         for name, m in model.named_modules()
@@ -105,7 +104,6 @@ def space_for(
 
 
 def _possible_values(conv: nn.Conv2d, channel_step: int) -> dict[str, Values]:
-    """Return the values that each setting of a layer may have."""
     channels, groups = conv.out_channels, conv.groups
     widths: BaseDistribution = IntDistribution(max(1, channels // 2), 2 * channels, log=True)
     if channel_step > 1:
@@ -128,10 +126,9 @@ def _possible_values(conv: nn.Conv2d, channel_step: int) -> dict[str, Values]:
 def _can_widen(model: nn.Module, name: str, example_input: Tensor) -> bool:
     """Return whether the layer can have more channels; the layer of the output cannot."""
     conv = model.get_submodule(name)
+    wider = conv.out_channels + conv.groups
     try:
-        edit_conv(
-            model, name, example_input=example_input, out_channels=conv.out_channels + conv.groups
-        )
+        edit_conv(model, name, example_input=example_input, out_channels=wider)
     except EditError:
         return False
     return True

@@ -13,11 +13,10 @@ from course_utils.metrics import Estimate, median_interval
 from course_utils.search.space import SearchSpace
 from course_utils.search.study import quiet
 
-Curve = tuple[list[int], list[Estimate]]
-"""Epochs spent, and the best accuracy so far: median over the seeds, with an interval."""
 
-
-def best_by_epochs(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
+def best_by_epochs(
+    records: Iterable[Mapping[str, Any]], search: str
+) -> tuple[list[int], list[Estimate]]:
     """Return the best accuracy of a search over the epochs that it has spent, for all its seeds.
 
     Args:
@@ -26,8 +25,8 @@ def best_by_epochs(records: Iterable[Mapping[str, Any]], search: str) -> Curve:
         search: name of the search.
 
     Returns:
-        A point for each number of epochs at which a candidate of any seed ended, beginning where
-        every seed has a result.
+        The numbers of epochs at which a candidate of any seed ended, beginning where every seed has
+        a result, and the best accuracy until then: median over the seeds, with an interval.
 
     Raises:
         CourseError: the records have no such search, or fewer than two seeds of it.
@@ -65,15 +64,14 @@ def study_from_records(
     for record in records:
         if record["search"] == search:
             complete = record["accuracy"] is not None
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=TrialState.COMPLETE if complete else TrialState.PRUNED,
-                    value=record["accuracy"],
-                    params={name: record[name] for name in space},
-                    distributions=dict(space),
-                    user_attrs={"multiply_adds": record["multiply_adds"]},
-                )
+            trial = optuna.trial.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=record["accuracy"],
+                params={name: record[name] for name in space},
+                distributions=dict(space),
+                user_attrs={"multiply_adds": record["multiply_adds"]},
             )
+            study.add_trial(trial)
     if not study.trials:
         raise _unknown(search)
     return study

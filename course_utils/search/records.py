@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from course_utils.conv import simple_settings
 from course_utils.search.candidate import ARTICLE, build
@@ -52,7 +52,7 @@ class Tried:
 
 @dataclass
 class Improvement:
-    """What `improve` has found; while it runs, what it has found so far.
+    """The result of `improve`; while it runs, the result so far.
 
     Attributes:
         original: a copy of the given network, on the CPU.
@@ -83,11 +83,6 @@ class Improvement:
         """The values of the best candidate's settings."""
         return dict(self.best.params)
 
-    @property
-    def example_input(self) -> Tensor:
-        """Two black pictures."""
-        return torch.zeros(2, *self.image_shape)
-
     def pareto_front(self) -> list[Tried]:
         """Return the Pareto front of accuracy and cost, see `not_dominated`, the cheapest first."""
         complete = [one for one in self.tried if one.accuracy is not None]
@@ -101,10 +96,8 @@ class Improvement:
 
     def build(self, one: Tried | None = None) -> nn.Module:
         """Return the network of a candidate, by default of the best one, before its training."""
-        params = (one or self.best).params
-        return build(
-            self.original, params, self.example_input, weights=self.weights, seed=self.seed
-        )
+        params, example = (one or self.best).params, torch.zeros(2, *self.image_shape)
+        return build(self.original, params, example, weights=self.weights, seed=self.seed)
 
     def layers(self, one: Tried) -> str:
         """Return the changes of a candidate's layers, as "conv1.out_channels 16 → 8", or ""."""
@@ -135,19 +128,16 @@ class Improvement:
         """Return a summary of a few lines."""
         best, start = self.best, self.start
         failed = sum(one.accuracy is None for one in self.tried)
+        early = "; stopped early" if self.stopped else ""
         lines = [
-            f"{len(self.tried)} candidates, {failed} without a result"
-            + ("; stopped early" if self.stopped else ""),
+            f"{len(self.tried)} candidates, {failed} without a result{early}",
             f"validation accuracy: {start.accuracy:.1%} as given, {best.accuracy:.1%} now",
+            f"multiply-adds: {start.multiply_adds:,} as given, {best.multiply_adds:,} now",
+            f"candidate {best.number}, {best.epochs} epochs:",
+            *(f"  {line}" for line in _lines(self, best)),
         ]
-        if best.number:
-            lines.append(
-                f"multiply-adds: {start.multiply_adds:,} as given, {best.multiply_adds:,} now"
-            )
-            lines.append(f"candidate {best.number}, {best.epochs} epochs:")
-            lines += [f"  {line}" for line in _lines(self, best)]
-        else:
-            lines.append("no candidate was better than the network as it was given")
+        if not best.number:
+            lines[2:] = ["no candidate was better than the network as it was given"]
         return "\n".join(lines)
 
 
@@ -169,10 +159,9 @@ def training_changes(params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _lines(found: Improvement, one: Tried) -> list[str]:
     """Return a line for each value of a candidate, with the given network's own value."""
-    training = {name: value for name, (_, value) in training_changes(one.params).items()}
     lines = [
         f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}"
-        for name, value in training.items()
+        for name, (_, value) in training_changes(one.params).items()
     ]
     for layer, settings in layer_changes(found, one).items():
         for setting, (before, value) in settings.items():
@@ -183,6 +172,4 @@ def _lines(found: Improvement, one: Tried) -> list[str]:
 
 def own_value(model: nn.Module, layer: str, setting: str) -> Any:
     """Return the value that a layer has now, as `simple_settings` does; 1 for its depth."""
-    if setting == "depth":
-        return 1
-    return simple_settings(model.get_submodule(layer))[setting]
+    return 1 if setting == "depth" else simple_settings(model.get_submodule(layer))[setting]

@@ -37,18 +37,11 @@ class Rounds:
         return self.budget.used(seconds, trials) >= _SPENT_AT_END[unit][number]
 
     def epochs(
-        self,
-        number: int,
-        one: Tried,
-        seconds: float,
-        *,
-        before: int = 0,
-        second: Tried | None = None,
+        self, number: int, one: Tried, seconds: float, before: int = 0, second: Tried | None = None
     ) -> int:
         """Return the epochs of a candidate in round 2 or 3; 0 if there is no time for it.
 
         Args:
-            number: of the round.
             one: the candidate, as an earlier round has trained it.
             seconds: that the search has taken so far.
             before: candidates that the round has trained already.
@@ -77,7 +70,6 @@ class Rounds:
         is kept in any case.
 
         Args:
-            first: the first candidate.
             first_step, step: seconds of a training step of the first candidate and of this one.
             steps: in an epoch.
 

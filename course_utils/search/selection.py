@@ -35,11 +35,7 @@ def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any
                 if setting in factors:
                     scaled = _round_down(space[name], int(factors[setting] * own))
                     values[name] = scaled if space.contains(name, scaled) else own
-        values = {
-            name: value
-            for name, value in values.items()
-            if name in space and space.contains(name, value)
-        }
+        values = {k: v for k, v in values.items() if k in space and space.contains(k, v)}
         if values not in candidates:
             candidates.append(values)
     return candidates

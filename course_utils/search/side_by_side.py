@@ -46,9 +46,7 @@ class SideBySide:
     """Trainings of equal length, of candidates of one search and of the given network.
 
     Args:
-        found: the search.
         data: with validation pictures, as for `improve`.
-        precision: as for `fit`.
 
     Attributes:
         trained: (candidate's number, epochs) -> the result, in the order of training.
@@ -77,9 +75,6 @@ class SideBySide:
     ) -> TrainedOne | None:
         """Build and train a candidate; `found.start` is trained with the article's settings.
 
-        Args:
-            stop, on_step: as for `fit`.
-
         Returns:
             The result, which is also kept in `trained`; None if the training was stopped.
 
@@ -88,17 +83,9 @@ class SideBySide:
             Diverged: its loss is no longer a number.
         """
         model = self.found.build(one)
-        history = fit(
-            model,
-            self.data,
-            epochs=epochs,
-            **Settings.of(one.params).fit_arguments(),
-            precision=self.precision,
-            seed=self.found.seed,
-            stop=stop,
-            on_step=on_step,
-            progress=False,
-        )
+        options = {"precision": self.precision, "seed": self.found.seed, "progress": False}
+        options |= Settings.of(one.params).fit_arguments()
+        history = fit(model, self.data, epochs=epochs, stop=stop, on_step=on_step, **options)
         if history.stopped:
             return None
         accuracy, total = history.validation_accuracy[-1], len(self.data.validation)
@@ -116,9 +103,8 @@ class SideBySide:
         """
         if not self.trained:
             raise CourseError("Nothing has been trained yet: train a candidate first.")
+        data = self.data
         for key, row in self.trained.items():
             if key not in self.tested:
-                self.tested[key] = evaluate(
-                    row.model, self.data.test, mean=self.data.mean, std=self.data.std
-                )
+                self.tested[key] = evaluate(row.model, data.test, mean=data.mean, std=data.std)
         return dict(self.tested)

@@ -27,7 +27,6 @@ import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
     IntDistribution,
     distribution_to_json,
     json_to_distribution,
@@ -97,10 +96,8 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         convs = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
         for layer in self.layers:
             if layer not in convs:
-                some = ", ".join(convs[:8]) + (", ..." if len(convs) > 8 else "")
-                raise CourseError(
-                    f"The network has no convolution {layer!r}. It has: {some or 'none'}."
-                )
+                some = ", ".join(convs[:8] + ["..."] * (len(convs) > 8)) or "none"
+                raise CourseError(f"The network has no convolution {layer!r}. It has: {some}.")
 
     def contains(self, name: str, value: Any) -> bool:
         """Return whether `name` may have this value."""
@@ -119,18 +116,13 @@ class SearchSpace(Mapping[str, BaseDistribution]):
     def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """Return a value for each name, chosen by the trial's sampler."""
         params: dict[str, Any] = {}
-        for name, values in self.items():
-            match values:
-                case IntDistribution():
-                    params[name] = trial.suggest_int(
-                        name, values.low, values.high, step=values.step, log=values.log
-                    )
-                case FloatDistribution():
-                    params[name] = trial.suggest_float(
-                        name, values.low, values.high, step=values.step, log=values.log
-                    )
-                case CategoricalDistribution():
-                    params[name] = trial.suggest_categorical(name, values.choices)
+        for name, v in self.items():
+            if isinstance(v, CategoricalDistribution):
+                params[name] = trial.suggest_categorical(name, v.choices)
+            else:
+                whole = isinstance(v, IntDistribution)
+                suggest = trial.suggest_int if whole else trial.suggest_float
+                params[name] = suggest(name, v.low, v.high, step=v.step, log=v.log)
         return params
 
     def grid(self, most: int) -> list[dict[str, Any]]:
@@ -168,17 +160,16 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         Raises:
             CourseError: a value is not a distribution as Optuna writes it.
         """
-        return cls({name: _from_json(name, v) for name, v in json.loads(text).items()})
-
-
-def _from_json(name: str, text: str) -> BaseDistribution:
-    try:
-        return json_to_distribution(text)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CourseError(
-            f"{name}: {text!r} is neither a list of values nor a distribution as Optuna writes it "
-            f"({type(error).__name__}: {error})."
-        ) from None
+        values = json.loads(text)
+        try:
+            for name, written in values.items():
+                values[name] = json_to_distribution(written)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CourseError(
+                f"{name}: {written!r} is neither a list of values nor a distribution as Optuna "
+                f"writes it ({type(error).__name__}: {error})."
+            ) from None
+        return cls(values)
 
 
 def _distribution(name: str, values: Values) -> BaseDistribution:

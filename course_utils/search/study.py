@@ -43,20 +43,22 @@ def create_study(
     Raises:
         CourseError: a study of this name exists and has another plan.
     """
-    sampler = make_sampler(plan.method, plan.seed, plan.trials)
-    directions = [OBJECTIVES[o] for o in plan.objectives]
+    options = {
+        "sampler": make_sampler(plan.method, plan.seed, plan.trials),
+        "pruner": PRUNERS[plan.pruner](plan.epochs),
+        "directions": [OBJECTIVES[objective] for objective in plan.objectives],
+    }
     with quiet():
         try:
-            study = optuna.create_study(
-                storage=storage,
-                sampler=sampler,
-                pruner=PRUNERS[plan.pruner](plan.epochs),
-                study_name=name,
-                directions=directions,
-            )
+            study = optuna.create_study(study_name=name, storage=storage, **options)
         except optuna.exceptions.DuplicatedStudyError:
             study = open_study(name, storage, seed=plan.seed)
-            _check_same_plan(study, plan)
+            if differences := plan_of(study).differences(plan):
+                raise CourseError(
+                    f"There is a study {name!r} already, and its {' and '.join(differences)} "
+                    "differ from yours: results of the two cannot be compared. Take another name, "
+                    "or the old plan to go on with that study."
+                ) from None
             return study
         study.set_user_attr(_PLAN, plan.to_json())
         points = plan.space.grid(plan.trials) if plan.method == "grid" else [{}] * plan.trials
@@ -104,15 +106,6 @@ def open_study(name: str, storage: BaseStorage | None, *, seed: int | None = Non
 def plan_of(study: optuna.Study) -> Plan:
     """Return the plan that the study was created with."""
     return Plan.from_json(study.user_attrs[_PLAN])
-
-
-def _check_same_plan(study: optuna.Study, plan: Plan) -> None:
-    if differences := plan_of(study).differences(plan):
-        raise CourseError(
-            f"There is a study {study.study_name!r} already, and its {' and '.join(differences)} "
-            "differ from yours: results of the two cannot be compared. Take another name, or the "
-            "old plan to go on with that study."
-        )
 
 
 def in_queue(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -40,7 +40,7 @@ def test_plans_that_make_no_sense_are_refused(space, settings, said):
         Plan(space, **settings)
 
 
-def test_a_network_that_cannot_be_found_is_said(plan):
+def test_a_network_that_cannot_be_made_is_said(plan):
     for network in ("nowhere:net", "course_utils.models:Nothing", "x", "os:"):
-        with pytest.raises(CourseError, match="cannot be found"):
+        with pytest.raises(CourseError, match="cannot be made"):
             replace(plan, network=network).load_network()

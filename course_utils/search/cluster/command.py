@@ -52,9 +52,6 @@ from course_utils.search.study import (
 )
 from course_utils.training import as_precision
 
-Run = Callable[[argparse.Namespace, RDBStorage], None]
-"""What a command does."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after a message on stderr if it could not be done."""
@@ -131,15 +128,12 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
 
 def _print_trial(trial: FrozenTrial) -> None:
     if trial.state == TrialState.COMPLETE:
-        params = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
+        short = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in trial.params.items()}
+        params = ", ".join(f"{name}={value}" for name, value in short.items())
         said = f"{trial.values[0]:.1%}, {cost_of(trial):,} multiply-adds; {params}"
     else:
         said = f"{trial.state.name.lower()}. {trial.user_attrs.get(REASON, '')}".strip()
     print(f"trial {trial.number}: {said}", flush=True)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _print_given_up(study: optuna.Study) -> None:
@@ -189,19 +183,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, run: Run, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
         one.add_argument("--study", required=True, help="name of the study")
-        one.add_argument(
-            "--storage", help=f"its address; default: ${STORAGE_VARIABLE}, or a SQLite file"
-        )
-        one.add_argument(
-            "--heartbeat",
-            type=int,
-            default=HEARTBEAT,
-            help="seconds between two heartbeats; the same for all workers of a study",
-        )
+        where = f"its address; default: ${STORAGE_VARIABLE}, or a SQLite file"
+        one.add_argument("--storage", help=where)
+        beats = "seconds between two heartbeats; the same for all workers of a study"
+        one.add_argument("--heartbeat", type=int, default=HEARTBEAT, help=beats)
         return one
 
     create = command("create", _create, "create a study and queue its trials")

@@ -39,17 +39,16 @@ def check_fingerprint(study: optuna.Study, objective: Objective) -> None:
         study.set_user_attr(FINGERPRINT, mine)
     theirs = study.user_attrs[FINGERPRINT]  # read back: another worker may have stored its own
     if theirs["data"] != mine["data"]:
-        raise _different(study, "other pictures", theirs["data"], mine["data"])
-    if (difference := _first_difference(theirs["network"], mine["network"])) is not None:
-        raise _different(study, "another network", *difference)
-
-
-def _different(study: optuna.Study, what: str, theirs: str, mine: str) -> CourseError:
-    return CourseError(
-        f"The study {study.study_name!r} was begun with {what} ({theirs}) than yours "
-        f"({mine}): results of the two cannot be compared. Create a study of another name for "
-        "yours."
-    )
+        what, difference = "other pictures", (theirs["data"], mine["data"])
+    else:
+        difference = _first_difference(theirs["network"], mine["network"])
+        what = "another network"
+    if difference is not None:
+        raise CourseError(
+            f"The study {study.study_name!r} was begun with {what} ({difference[0]}) than yours "
+            f"({difference[1]}): results of the two cannot be compared. Create a study of another "
+            "name for yours."
+        )
 
 
 def _shapes(model: nn.Module) -> Shapes:

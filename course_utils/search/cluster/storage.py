@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from course_utils.core import CourseError, whole_number
 from course_utils.data import cache_dir
@@ -27,13 +28,7 @@ STORAGE_VARIABLE = "COURSE_STORAGE"
 HEARTBEAT = 10
 """Seconds between two heartbeats of a running trial."""
 
-STORAGE_ERRORS = (
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.DatabaseError,
-    optuna.exceptions.StorageInternalError,
-    sqlite3.Error,
-)
+STORAGE_ERRORS = (DBAPIError, optuna.exceptions.StorageInternalError, sqlite3.Error)
 """Raised when a database does not answer."""
 
 _TIMEOUTS = {
@@ -66,8 +61,7 @@ class _Storage(RDBStorage):
 
 def storage_url(url: str | None = None) -> str:
     """Return `url`, or the environment variable's address, or a file in the user's cache."""
-    url = url or os.environ.get(STORAGE_VARIABLE)
-    if url:
+    if url := url or os.environ.get(STORAGE_VARIABLE):
         return url
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +100,8 @@ def open_storage(
         if storage.engine.name == "sqlite":
             sqlalchemy.event.listen(storage.engine, "begin", _begin_immediate)
         return storage
-    except (
-        sqlalchemy.exc.ArgumentError,
-        sqlalchemy.exc.NoSuchModuleError,
-        ImportError,
-        ValueError,  # of a port that is not a number
-    ) as error:
+    # A port that is not a number is a ValueError.
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise CourseError(
             f"{shown!r} cannot be used as a storage here ({_first_line(error)}). Give "
             "'sqlite:///search.db' or 'postgresql+psycopg://user@host/database' (which needs the "
@@ -143,11 +133,7 @@ def _connection_timeouts(url: str) -> dict[str, int]:
 
 @contextlib.contextmanager
 def storage_errors_in_words(url: str) -> Iterator[None]:
-    """Turn a database's errors inside the block into a `StorageGone` that says how to go on.
-
-    Raises:
-        StorageGone: instead of a database's error.
-    """
+    """Turn a database's errors inside the block into a `StorageGone` that says how to go on."""
     try:
         yield
     except CourseError:
@@ -170,7 +156,7 @@ def without_password(url: str) -> str:
     """Return the address with its password hidden."""
     try:
         shown = sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
+    except (ArgumentError, ValueError):
         # The address cannot be read, but a password in it would stand before the last "@".
         kind, colon, rest = url.partition(":")
         shown = f"{kind}{colon}***@{rest.rpartition('@')[2]}" if "@" in rest else url
