@@ -170,7 +170,6 @@ def _path(name: str, folder: str | os.PathLike[str]) -> Path:
 
 
 def _plain(value: Any, key: str) -> Value:
-    """Return the value as JSON can hold it, numbers rounded."""
     if hasattr(value, "item") and math.prod(getattr(value, "shape", (0,))) == 1:
         value = value.item()  # of NumPy and torch
     if value is None or isinstance(value, (str, bool, int)):

@@ -121,14 +121,10 @@ def improve(
         try:
             search = _Search(model, data, limit, space, weights, precision, seed, stop, on_change)
         except Interrupted:
+            before = "before the network itself was measured"
             if stop is not None and stop.is_set():
-                raise StoppedEarly(
-                    "The search was stopped before the network itself was measured."
-                ) from None
-            raise CourseError(
-                f"The {limit} were over before the network itself was measured: give the search "
-                "more time."
-            ) from None
+                raise StoppedEarly(f"The search was stopped {before}.") from None
+            raise CourseError(f"The {limit} were over {before}: give it more time.") from None
         search.run()
     return search.found
 

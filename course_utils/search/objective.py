@@ -31,7 +31,6 @@ class Objective:
     becomes an attribute of its trial.
 
     Args:
-        plan: of the study.
         model: the network to start from; None for the one that the plan names.
         data: pictures; None for those that the plan names. The test pictures are never used.
         precision: as for `fit`; "float32" returns the same numbers in every run on a machine.

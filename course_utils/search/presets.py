@@ -85,7 +85,7 @@ def space_for(
     ]
     if len(convs) > MOST_LAYERS:
         convs = [convs[i * len(convs) // MOST_LAYERS] for i in range(MOST_LAYERS)]
-    values: dict[str, Values] = dict(TRAINING) if training else {}
+    values = dict(TRAINING) if training else {}
     for name, conv in convs:
         # Groups must divide the channels on both sides: so channels go in steps of four.
         four = "groups" in settings and conv.out_channels % 4 == 0

@@ -86,6 +86,5 @@ class Rounds:
                 f"{last_round:.0f} s of the last round"
             )
 
-    def _end(self, number: int) -> float:
-        """Return after how many seconds the round ends."""
+    def _end(self, number: int) -> float:  # in seconds
         return _SPENT_AT_END["seconds"][number] * self.budget.seconds

@@ -42,7 +42,6 @@ def first_candidates(model: nn.Module, space: SearchSpace) -> list[dict[str, Any
 
 
 def _round_down(values: BaseDistribution, wanted: int) -> int:
-    """Return the next lower number of a range, or its lowest or highest one."""
     if isinstance(values, IntDistribution):
         within = min(max(wanted, values.low), values.high)
         return within - (within - values.low) % values.step
@@ -83,9 +82,7 @@ def winner(tried: Iterable[Tried], start: Tried, pictures: int) -> Tried:
     So the one-standard-error rule is used (Breiman et al. 1984, "Classification and regression
     trees"): of the candidates within one standard error of the highest accuracy, those of the
     latest round are preferred, because they were trained longest; of these the most accurate wins.
-
-    Args:
-        pictures: number of pictures on which the accuracies were measured.
+    The accuracies were measured on this number of `pictures`.
     """
     better = [one for one in tried if one.accuracy is not None and one.accuracy > start.accuracy]
     if not better:

@@ -13,21 +13,12 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from course_utils import search
 from course_utils.core.errors import CourseError
 from course_utils.search import Objective, Plan, SearchSpace, work
 from course_utils.search.methods import FOR_TWO_OBJECTIVES, METHODS, PRUNERS
 from course_utils.search.objective import REASON
-from course_utils.search.study import (
-    best_so_far,
-    cost_of,
-    create_study,
-    importances,
-    open_study,
-    pareto_front,
-    plan_of,
-    quiet,
-    trial_table,
-)
+from course_utils.search.study import create_study, quiet
 from tests.search.queue import complete, positions
 from tests.toys import toy_data, toy_model
 
@@ -45,8 +36,8 @@ def test_every_method_tries_its_candidates_and_no_more(method, plan, data):
     trials = study.get_trials()
     assert [t.state for t in trials] == [TrialState.COMPLETE] * 6
     assert len({tuple(t.params.items()) for t in trials}) > 1
-    assert all(0 <= t.value <= 1 and cost_of(t) > 0 for t in trials)
-    curve = best_so_far(study)
+    assert all(0 <= t.value <= 1 and search.cost_of(t) > 0 for t in trials)
+    curve = search.best_so_far(study)
     assert curve == sorted(curve) and curve[-1] == study.best_value
 
 
@@ -54,11 +45,11 @@ def test_every_method_tries_its_candidates_and_no_more(method, plan, data):
 def test_cost_can_be_minimised_too(method, plan, data):
     plan = replace(plan, method=method, trials=5, objectives=("accuracy", "multiply_adds"))
     study = searched(plan, data)
-    front = pareto_front(study)
-    assert [t.values for t in front] == [[t.values[0], cost_of(t)] for t in front]
+    front = search.pareto_front(study)
+    assert [t.values for t in front] == [[t.values[0], search.cost_of(t)] for t in front]
     assert {t.number for t in front} <= {t.number for t in study.best_trials}
     if len({t.values[0] for t in study.trials}) > 1:
-        assert sum(importances(study).values()) == pytest.approx(1)
+        assert sum(search.importances(study).values()) == pytest.approx(1)
 
 
 def test_the_same_seed_gives_the_same_numbers(plan, data):
@@ -86,7 +77,7 @@ def test_hopeless_trainings_end_early(pruner, data):
 )
 def test_impossible_networks_and_trainings_are_pruned_with_the_reason(values, said, data):
     plan = Plan(SearchSpace(values), method="grid", trials=2, epochs=2)
-    table = trial_table(searched(plan, data))
+    table = search.trial_table(searched(plan, data))
     assert list(table.state) == ["complete", "pruned"]
     assert table.reason[0] == "" and said in table.reason[1]
 
@@ -174,14 +165,13 @@ def test_a_study_of_one_name_goes_on_with_the_same_plan_only(plan, data):
     study = create_study(plan, "one", storage)
     work(study, Objective(plan, toy_model(), data), until=lambda: len(complete(study)) >= 2)
     again = create_study(plan, "one", storage)
-    assert len(complete(again)) == 2 and plan_of(again) == plan
+    assert len(complete(again)) == 2 and search.plan_of(again) == plan
     assert [d.name for d in again.directions] == ["MAXIMIZE"]
     other = replace(plan, space=SearchSpace({"learning_rate": [0.1]}), seed=3)
     with pytest.raises(CourseError, match="its space and seed differ"):
         create_study(other, "one", storage)
     with pytest.raises(CourseError, match=r"no study 'two' in this storage; it has: one"):
-        open_study("two", storage)
-
+        search.open_study("two", storage)
     optuna.create_study(study_name="theirs", storage=storage)
     with pytest.raises(CourseError, match="was not made by this course"):
         create_study(plan, "theirs", storage)
@@ -191,7 +181,7 @@ def test_nothing_to_compare_is_said(plan):
     with pytest.raises(CourseError, match="validation"):
         Objective(plan, toy_model(), toy_data(validation=0))
     with pytest.raises(CourseError, match="at least 4"):
-        importances(create_study(plan))
+        search.importances(create_study(plan))
 
 
 def test_quiet_blocks_may_overlap():

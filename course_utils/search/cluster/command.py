@@ -148,7 +148,7 @@ def _print_given_up(study: optuna.Study) -> None:
 
 def _counts(study: optuna.Study) -> str:
     counts = collections.Counter(trial.state.name.lower() for trial in trials_of(study))
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no trial"
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _read_space(path: str) -> SearchSpace:

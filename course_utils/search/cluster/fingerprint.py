@@ -28,10 +28,7 @@ def check_fingerprint(study: optuna.Study, objective: Objective) -> None:
 
     The first worker stores them, or `create` on the command line. They may be replaced as long as
     no candidate is running or done. Of the network, the names and shapes of its parameters count;
-    of the pictures, their name, numbers and size.
-
-    Raises:
-        CourseError: they differ; the message says where.
+    of the pictures, their name, numbers and size. If they differ, a `CourseError` says where.
     """
     mine = {"network": _shapes(objective.model), "data": _summary(objective.data)}
     begun = any(trial.state in BEGUN for trial in study.get_trials(deepcopy=False))

@@ -59,23 +59,17 @@ def given_up(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def requeue(study: optuna.Study, trials: Iterable[FrozenTrial]) -> int:
-    """Queue the candidates that have no result and that no worker is working on.
+    """Queue the candidates that have no result and no worker; return how many they are.
 
     A trial that was stopped is queued again without limit; only the others count against `RETRIES`.
-
-    Args:
-        trials: of the study, as the caller has read them.
-
-    Returns:
-        How many trials were queued.
+    `trials` are those of the study, as the caller has read them.
     """
     lost = [tries[-1] for tries in _open_positions(trials) if _deaths(tries) <= RETRIES]
     for trial in lost:
         # Optuna keeps the values that a trial was queued with under this name.
         candidate = trial.system_attrs.get("fixed_params", {}) | trial.params
-        study.enqueue_trial(
-            candidate, user_attrs={QUEUE_POSITION: trial.user_attrs[QUEUE_POSITION]}
-        )
+        position = {QUEUE_POSITION: trial.user_attrs[QUEUE_POSITION]}
+        study.enqueue_trial(candidate, user_attrs=position)
     return len(lost)
 
 

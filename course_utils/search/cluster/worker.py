@@ -144,8 +144,7 @@ def _set_reason(trial: optuna.Trial, reason: str) -> None:
 def _fail_silent_trials(study: optuna.Study, storage: RDBStorage, heard: set[int]) -> None:
     """Fail the running trials that have sent no heartbeat for too long.
 
-    Args:
-        heard: numbers of the trials that this worker has sent a heartbeat for; they are added.
+    The numbers of those that this worker sends a heartbeat for are added to `heard`.
     """
     study_id = storage.get_study_id_from_name(study.study_name)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -7,11 +7,9 @@ import signal
 import threading
 
 import optuna
-import pytest
 import torch
 
-from course_utils.core.errors import CourseError
-from course_utils.search import open_storage
+from course_utils.core import one_thread
 from course_utils.search.__main__ import main
 
 
@@ -61,10 +59,17 @@ def test_what_no_worker_could_do_is_refused_and_the_name_stays_free(capsys, new_
     assert optuna.get_all_study_names(new_database) == ["old"]
 
 
-def test_a_server_that_is_not_there_is_said_without_its_password(capsys, tmp_path):
-    url = f"postgresql+psycopg://me:secret@/x?host={tmp_path}"
-    said = failure(capsys, "status", "--study", "x", "--storage", url)
-    assert "No storage answers" in said and "secret" not in said
+def test_a_storage_that_does_not_answer_is_said_without_its_password(capsys, tmp_path):
+    broken = tmp_path / "s.db"
+    broken.write_text("text that is long enough to be read as a database" * 20)
+    for url in (f"postgresql+psycopg://me:secret@/x?host={tmp_path}", f"sqlite:///{broken}"):
+        said = failure(capsys, "status", "--study", "x", "--storage", url)
+        assert "No storage answers" in said and "secret" not in said
+
+
+def process_settings() -> list:
+    handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
+    return [*handlers, threading.excepthook, torch.get_num_threads()]
 
 
 def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, new_database, monkeypatch):
@@ -74,31 +79,17 @@ def test_a_study_is_made_worked_on_and_shown(capsys, tmp_path, new_database, mon
     made = ["--method", "grid", "--trials", "2", "--epochs", "1", "--pictures", "100"]
     assert main(["create", *name, *made, "--space", str(space)]) == 0
     assert "cli: 2 waiting" in capsys.readouterr().out
-    assert main(["worker", *name]) == 0
+    with one_thread():
+        torch.set_num_threads(2)
+        before = process_settings()
+        assert main(["worker", *name]) == 0
+        assert process_settings() == before
     assert "2 trials done by this worker" in capsys.readouterr().out
     assert main(["status", *name]) == 0
     assert "cli: 2 complete\ntrial " in capsys.readouterr().out
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert main(["status", *name]) == 0
     assert f"optuna-dashboard '{new_database}'" in capsys.readouterr().out
-
-
-def test_a_worker_leaves_the_process_as_it_was(new_database):
-    name = ["--study", "own", "--storage", new_database]
-    assert main(["create", *name, "--trials", "1", "--epochs", "1", "--pictures", "64"]) == 0
-
-    def settings() -> list:
-        handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
-        return [*handlers, threading.excepthook, torch.get_num_threads()]
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        before = settings()
-        assert main(["worker", *name]) == 0
-        assert settings() == before
-    finally:
-        torch.set_num_threads(threads)
 
 
 UNREADABLE = {
@@ -119,10 +110,3 @@ def test_a_space_that_cannot_be_read_is_said(capsys, tmp_path, new_database):
     for content, said in UNREADABLE.items():
         path.write_text(content)
         assert said in failure(capsys, "create", *arguments), content
-
-
-def test_a_broken_database_is_said(tmp_path):
-    path = tmp_path / "s.db"
-    path.write_text("this is not a database, but text that is long enough to be read as one" * 20)
-    with pytest.raises(CourseError, match="storage"):
-        open_storage(f"sqlite:///{path}")
