@@ -42,6 +42,7 @@ from torch import nn
 from course_utils.core import CourseError, device_of, one_thread, pick_device
 from course_utils.data import Dataset
 from course_utils.metrics import check_model_fits, evaluate
+from course_utils.search import selection
 from course_utils.search.budget import Budget
 from course_utils.search.candidate import ARTICLE, multiply_adds
 from course_utils.search.methods import make_sampler
@@ -50,13 +51,6 @@ from course_utils.search.plan import Plan
 from course_utils.search.presets import space_for
 from course_utils.search.records import Improvement, Tried
 from course_utils.search.rounds import EPOCHS, Rounds
-from course_utils.search.selection import (
-    augmentation_for,
-    first_candidates,
-    has_learned,
-    ranked,
-    winner,
-)
 from course_utils.search.space import SearchSpace, Values
 from course_utils.search.study import quiet
 from course_utils.training import (
@@ -178,7 +172,7 @@ class _Search:
             precision = fastest_precision(on_device.train(), self.batch, between=self.limit.check)
         self.precision = as_precision(precision)
         if weights == "auto":
-            weights = "keep" if has_learned(result.accuracy, data) else "fresh"
+            weights = "keep" if selection.has_learned(result.accuracy, data) else "fresh"
         space = space_for(model, example) if space is None else space
         self.plan = Plan(SearchSpace(space), weights=weights, seed=seed)
 
@@ -207,7 +201,7 @@ class _Search:
 
     def _first_round(self) -> None:
         """Try candidates until the round's share of the budget is spent; at least one."""
-        augmentation = augmentation_for(self.plan.space, 1)
+        augmentation = selection.augmentation_for(self.plan.space, 1)
         space = SearchSpace({**self.plan.space, **{name: [v] for name, v in augmentation.items()}})
         plan = replace(self.plan, epochs=EPOCHS[1], space=space)
         with quiet():
@@ -216,7 +210,7 @@ class _Search:
                 sampler=make_sampler("tpe", plan.seed, _TPE_TRIALS),
                 pruner=optuna.pruners.NopPruner(),
             )
-            for values in first_candidates(self.found.original, self.plan.space):
+            for values in selection.first_candidates(self.found.original, self.plan.space):
                 study.enqueue_trial(values)
         fruitless = 0
         while fruitless < MAX_FRUITLESS and not (self.found.tried and self._round_is_over()):
@@ -233,7 +227,8 @@ class _Search:
         """Train the best of the round before, until this round's share of the budget is spent."""
         self.round = number
         cheap_cost = self.found.start.multiply_adds / 2
-        chosen = ranked([o for o in self.found.tried if o.round == number - 1], cheap_cost)
+        before = [one for one in self.found.tried if one.round == number - 1]
+        chosen = selection.ranked(before, cheap_cost)
         own_layers = self.found.tried[0]
         if number == 3 and own_layers.accuracy is not None:
             chosen.insert(2, own_layers)
@@ -242,7 +237,7 @@ class _Search:
             if self._round_is_over():
                 break
             cheap = one.multiply_adds <= cheap_cost
-            params = one.params | augmentation_for(self.plan.space, number, cheap)
+            params = one.params | selection.augmentation_for(self.plan.space, number, cheap)
             if params in done:
                 continue
             second = chosen[1] if place == 0 and len(chosen) > 1 else None
@@ -281,7 +276,8 @@ class _Search:
         )
         self.found.tried.append(one)
         # A new candidate changes the winner only to itself: so one trained network is kept.
-        if winner(self.found.tried, self.found.start, len(self.objective.data.validation)) is one:
+        pictures = len(self.objective.data.validation)
+        if selection.winner(self.found.tried, self.found.start, pictures) is one:
             network = self._trained.to(self.given_device).eval()
             self.found.network, self.found.best = network, one
         self._report(f"round {self.round}, candidate {number} done")

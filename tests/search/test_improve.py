@@ -6,6 +6,7 @@ import copy
 import math
 import threading
 from importlib import import_module
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -80,7 +81,7 @@ def test_the_best_is_the_best(found, data):
         right = found.network(data.normalise(data.validation.images)).argmax(1)
     accuracy = (right == data.validation.labels).double().mean()
     assert float(accuracy) == pytest.approx(found.best.accuracy)
-    assert not found.network.training
+    assert not found.network.training and found.settings == found.best.params
     front = found.pareto_front()
     assert front[-1].accuracy == max(one.accuracy for one in found.tried)
     assert [one.multiply_adds for one in front] == sorted(one.multiply_adds for one in front)
@@ -97,8 +98,8 @@ def test_the_same_seed_finds_the_same(data):
 
 
 def test_its_code_makes_the_same_network(found, data):
-    deeper = found.tried[5]
-    for one in (found.best, deeper):
+    deeper, augmented = found.tried[5], found.tried[-1]
+    for one in (found.best, deeper, augmented):
         values = {"model": toy_model(), "data": data}
         code = found.code(one).replace("    seed=1,\n", "    seed=1,\n    precision='float32',\n")
         exec(compile(code, "<code>", "exec"), values)  # what a reader would paste
@@ -249,9 +250,7 @@ def test_only_seconds_are_a_reason_to_give_up_what_is_slow(data, clock, monkeypa
 
 
 def test_a_candidate_that_breaks_is_told_with_its_reason(data, monkeypatch):
-    def breaks(*_arguments, **_options):
-        raise ZeroDivisionError("by nought")
-
+    breaks = Mock(side_effect=ZeroDivisionError("by nought"))
     monkeypatch.setattr("course_utils.search.objective.fit", breaks)
     found = improve(toy_model(), data, "2 trials")
     assert [one.reason for one in found.tried] == ["ZeroDivisionError: by nought"] * 2

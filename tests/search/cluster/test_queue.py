@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import DEFAULT, Mock
 
 import optuna
 import pytest
@@ -53,10 +54,7 @@ def test_a_trial_without_any_heartbeat_is_failed_too(grid, storage, monkeypatch)
 
 def test_an_error_behind_a_result_is_not_swallowed(grid, storage, monkeypatch):
     study = create_study(grid, "behind", storage)
-
-    def breaks(*_arguments):
-        raise ZeroDivisionError("after the trial")
-
+    breaks = Mock(side_effect=ZeroDivisionError("after the trial"))
     monkeypatch.setattr(study.sampler, "after_trial", breaks)
     with pytest.raises(ZeroDivisionError, match="after the trial"):
         work(study, Objective(grid, toy_model(), toy_data()), storage)
@@ -131,14 +129,8 @@ def test_two_workers_that_queue_the_same_candidate_give_it_one_result(grid, stor
 
 
 def test_a_storage_that_is_away_for_a_moment_costs_no_candidate(grid, storage, monkeypatch):
-    report, calls = storage.set_trial_intermediate_value, []
-
-    def fails_once(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise AWAY
-        report(*arguments)
-
+    report = storage.set_trial_intermediate_value
+    fails_once = Mock(wraps=report, side_effect=[DEFAULT, AWAY, *[DEFAULT] * TRIALS])
     monkeypatch.setattr(storage, "set_trial_intermediate_value", fails_once)
     study = create_study(grid, "away", storage)
     assert work(study, Objective(grid, toy_model(), toy_data()), storage) == TRIALS
