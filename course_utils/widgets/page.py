@@ -41,7 +41,6 @@ _RULES = f"""
 .course-picture {{ image-rendering: pixelated; box-sizing: content-box; height: auto;
   max-width: calc(100% - 6px); margin: 2px; border-radius: 4px;
   border: 1px solid var(--jp-border-color2, #ddd); }}
-.course-photo {{ image-rendering: auto; }}
 @media (max-width: 1150px) {{ .course-picture {{ image-rendering: auto; }} }}
 .course-stale {{ opacity: 0.3; }}
 .course-panel .course-overlay {{ position: absolute; left: 3px; top: 3px; margin: 0;

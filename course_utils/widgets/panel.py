@@ -39,8 +39,6 @@ class Panel(widgets.VBox):
         title: heading of the panel.
         width: width of the picture in CSS pixels. The picture should have the same width in pixels.
         extra: further widgets (buttons, progress bars) shown after the controls.
-        side_by_side: True puts the controls to the left of the picture where the page is wide
-            enough; False puts them above it.
         initial: values for the controls, set before the first computation.
 
     Raises:
@@ -52,9 +50,7 @@ class Panel(widgets.VBox):
         exception: the exception behind `error`, or None.
     """
 
-    picture_format = "png"
     set_first: tuple[str, ...] = ()  # controls that change others are set first
-    picture_is_photo = False  # the browser smooths photographs; feature maps keep sharp pixels
 
     def __init__(
         self,
@@ -63,7 +59,6 @@ class Panel(widgets.VBox):
         title: str,
         width: int,
         extra: tuple[widgets.Widget, ...] = (),
-        side_by_side: bool = True,
         initial: Mapping[str, Any] | None = None,
     ):
         self.controls = dict(controls)
@@ -75,10 +70,8 @@ class Panel(widgets.VBox):
         self._lock = threading.RLock()
         self._held = 0
 
-        self._picture = widgets.Image(format=self.picture_format, layout={"width": f"{width}px"})
+        self._picture = widgets.Image(format="png", layout={"width": f"{width}px"})
         self._picture.add_class("course-picture")
-        if self.picture_is_photo:
-            self._picture.add_class("course-photo")
         self._code, self._summary, self._error = (
             _with_class(widgets.HTML(), f"course-{name}") for name in ("code", "summary", "error")
         )
@@ -97,10 +90,7 @@ class Panel(widgets.VBox):
         # In a page that is wide enough this width is negative, so the controls get their least
         # width; else it is huge, so they fill a row of their own above the picture.
         beside = f"0 0 calc(({width + SIDE_WIDTH + 2 * GAP}px - 100%) * 999)"
-        left = widgets.Box(
-            [*self.controls.values(), *extra],
-            layout={"flex": beside if side_by_side else "0 0 100%"},
-        )
+        left = widgets.Box([*self.controls.values(), *extra], layout={"flex": beside})
         self._stage = _with_class(widgets.VBox([self._picture, self._message]), "course-stage")
         right = widgets.VBox(
             [self._stage, self._code, self._summary], layout={"width": f"{width + 8}px"}
@@ -123,7 +113,7 @@ class Panel(widgets.VBox):
         raise NotImplementedError
 
     def picture(self, result: Any) -> bytes:
-        """Return the encoded picture (`picture_format`) of a result."""
+        """Return the picture of a result as a PNG."""
         raise NotImplementedError
 
     def describe(self, result: Any) -> str:
@@ -155,7 +145,7 @@ class Panel(widgets.VBox):
 
     @property
     def shown_picture(self) -> bytes:
-        """The encoded picture on the page; during an error, the last picture that worked."""
+        """The PNG on the page; during an error, the last picture that worked."""
         return bytes(self._picture.value)
 
     @property
@@ -270,7 +260,7 @@ class Panel(widgets.VBox):
         text = self.error or self.describe_unmeasured(self.result)
         bundle["text/plain"] = f"{self.title}: {text}"
         if self._picture.value:
-            bundle[f"image/{self.picture_format}"] = base64.b64encode(self._picture.value).decode()
+            bundle["image/png"] = base64.b64encode(self._picture.value).decode()
         return bundle
 
 
@@ -280,11 +270,7 @@ def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
 
 
 def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
-    """Set a control; a slider gets longer if it is too short for the value (the nearest setting).
-
-    Raises:
-        CourseError: the control cannot have that value.
-    """
+    """Set a control; a slider gets longer if it is too short for the value."""
     try:
         if isinstance(control, widgets.FloatLogSlider) and value > 0:
             exponent = math.log(value, control.base)  # the slider's ends are exponents
@@ -314,14 +300,8 @@ def int_slider(
     description: str, value: int, minimum: int, maximum: int, step: int = 1
 ) -> widgets.IntSlider:
     """Return a slider for whole numbers, in the style of the course."""
-    return widgets.IntSlider(
-        value=value,
-        min=minimum,
-        max=maximum,
-        step=step,
-        description=description,
-        style={"description_width": LABEL_WIDTH},
-    )
+    ends = {"min": minimum, "max": maximum}
+    return _labelled(widgets.IntSlider, description, value=value, step=step, **ends)
 
 
 def float_slider(
@@ -333,46 +313,28 @@ def float_slider(
     readout_format: str = ".2f",
 ) -> widgets.FloatSlider:
     """Return a slider for real numbers, in the style of the course."""
-    return widgets.FloatSlider(
-        value=value,
-        min=minimum,
-        max=maximum,
-        step=step,
-        description=description,
-        readout_format=readout_format,
-        style={"description_width": LABEL_WIDTH},
-    )
+    shape = {"min": minimum, "max": maximum, "step": step, "readout_format": readout_format}
+    return _labelled(widgets.FloatSlider, description, value=value, **shape)
 
 
 def choice_slider(
     description: str, options: Sequence[tuple[str, Any]], value: Any
 ) -> widgets.SelectionSlider:
     """Return a slider over a few values, given as (label, value)."""
-    return widgets.SelectionSlider(
-        options=options,
-        value=value,
-        description=description,
-        style={"description_width": LABEL_WIDTH},
-    )
+    return _labelled(widgets.SelectionSlider, description, options=options, value=value)
 
 
 def choice(description: str, options: Any, value: Any = None) -> widgets.Dropdown:
-    """Return a drop-down list in the style of the course."""
-    control = widgets.Dropdown(
-        options=options,
-        description=description,
-        style={"description_width": LABEL_WIDTH},
-    )
-    if value is not None:
-        control.value = value
-    return control
+    """Return a drop-down list in the style of the course; without `value`, the first is chosen."""
+    chosen = {} if value is None else {"value": value}
+    return _labelled(widgets.Dropdown, description, options=options, **chosen)
 
 
 def toggle(description: str, value: bool) -> widgets.Checkbox:
     """Return a checkbox in the style of the course."""
-    return widgets.Checkbox(
-        value=value,
-        description=description,
-        indent=True,
-        style={"description_width": LABEL_WIDTH},
-    )
+    return _labelled(widgets.Checkbox, description, value=value, indent=True)
+
+
+def _labelled(kind: type[widgets.Widget], description: str, **traits: Any) -> Any:
+    style = {"description_width": LABEL_WIDTH}
+    return kind(description=description, style=style, **traits)

@@ -5,24 +5,14 @@ import threading
 import time
 
 from course_utils.widgets import background
-from course_utils.widgets.background import (
-    REDRAWS_PER_SECOND,
-    BackgroundRun,
-    WhenIdle,
-)
+from course_utils.widgets.background import REDRAWS_PER_SECOND, BackgroundRun, WhenIdle
 
 LONG = 120  # seconds; a limit for what takes milliseconds on a machine that is not busy
 
 
-def until_stopped(run_box: list[BackgroundRun]) -> str:
-    assert run_box[0].stopping.wait(LONG)
-    return "stopped"
-
-
 def endless() -> BackgroundRun:
-    box: list[BackgroundRun] = []
-    box.append(BackgroundRun(lambda: until_stopped(box)))
-    return box[0]
+    run = BackgroundRun(lambda: run.stopping.wait(LONG))
+    return run
 
 
 def test_the_work_runs_in_another_thread_and_gives_its_result():
@@ -42,19 +32,15 @@ def test_stop_reaches_the_work():
     assert run.running and not run.wait(0.05)
     run.stop()
     assert run.wait(LONG)
-    assert run.result == "stopped" and not run.displaced
+    assert run.result is True and not run.displaced
 
 
 def test_an_exception_is_kept_and_the_end_still_comes():
     ended = []
-
-    def work() -> None:
-        raise KeyError("lost")
-
-    run = BackgroundRun(work, on_end=lambda: ended.append(True))
+    run = BackgroundRun(lambda: 1 / 0, on_end=lambda: ended.append(True))
     run.start()
     assert run.wait(LONG)
-    assert isinstance(run.exception, KeyError) and ended == [True]
+    assert isinstance(run.exception, ZeroDivisionError) and ended == [True]
 
 
 def test_the_wait_ends_even_when_the_end_fails(monkeypatch):
@@ -68,21 +54,16 @@ def test_the_wait_ends_even_when_the_end_fails(monkeypatch):
 
 
 def test_one_run_at_a_time():
-    first, second = endless(), endless()
+    first, second, third = endless(), endless(), BackgroundRun(lambda: 3)
     first.start()
     second.start()
     assert first.wait(0) and first.displaced
     assert second.running and not second.displaced
     second.stop()
     assert second.wait(LONG)
-
-
-def test_a_run_that_has_ended_is_not_displaced():
-    first, second = BackgroundRun(lambda: 1), BackgroundRun(lambda: 2)
-    first.start()
-    first.wait(LONG)
-    second.start()
-    assert second.wait(LONG) and not first.displaced and second.result == 2
+    third.start()
+    assert third.wait(LONG) and third.result == 3
+    assert not second.displaced, "it had ended"
 
 
 def test_redraws_are_few(monkeypatch):
@@ -142,7 +123,7 @@ class Asked:
         self.done.append("given up" if outdated() else "finished")
 
 
-def test_many_requests_are_answered_once():
+def test_many_requests_are_answered_once_and_a_cancelled_one_never():
     asked = Asked(patience=LONG)
     assert asked.idle.wait(0), "nothing is asked for yet"
     for _ in range(20):
@@ -152,6 +133,11 @@ def test_many_requests_are_answered_once():
     asked.idle.ask()
     assert asked.idle.wait(LONG)
     assert asked.done == ["finished"]
+    asked.idle.patience = LONG
+    asked.idle.ask()
+    asked.idle.cancel()
+    wait_for_timers()
+    assert asked.done == ["finished"] and asked.idle.wait(0), "a cancelled request is forgotten"
 
 
 def test_a_new_request_makes_the_running_one_stop():
@@ -168,14 +154,6 @@ def test_a_new_request_makes_the_running_one_stop():
     assert sorted(asked.done) == ["finished", "given up"]
 
 
-def test_a_forgotten_request_is_not_answered():
-    asked = Asked(patience=LONG)
-    asked.idle.ask()
-    asked.idle.cancel()
-    wait_for_timers()
-    assert asked.done == [] and asked.idle.wait(0)
-
-
 def wait_for_timers() -> None:
     """Wait for the ends of all timers; one that is cancelled ends at once."""
     for thread in threading.enumerate():
@@ -185,14 +163,11 @@ def wait_for_timers() -> None:
 
 
 def test_what_the_work_raises_is_kept():
-    def work(_outdated):
-        raise RuntimeError("no")
-
     errors = []
-    idle = WhenIdle(work, on_error=lambda: errors.append(idle.exception), patience=0)
+    idle = WhenIdle(lambda _: 1 / 0, on_error=lambda: errors.append(idle.exception), patience=0)
     idle.ask()
     assert idle.wait(LONG)
-    assert [type(error) for error in errors] == [RuntimeError]
+    assert [type(error) for error in errors] == [ZeroDivisionError]
 
 
 def test_waiting_lasts_until_what_the_work_itself_asks_for_is_done():

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import itertools
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from course_utils.core.errors import CourseError
-from course_utils.core.runtime import one_thread
 from course_utils.training.history import Step
 from course_utils.widgets import background
 from course_utils.widgets.comparing import ComparesRuns
@@ -21,8 +19,7 @@ from course_utils.widgets.schedule_panel import panel as schedule
 from tests.toys import toy_data, toy_model
 
 
-@dataclass(frozen=True)
-class Count:
+class Count(NamedTuple):
     to: int
 
     @property
@@ -30,26 +27,21 @@ class Count:
         return f"to {self.to}"
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     to: int
     going: int | None
     runs: tuple[Count, ...]
 
 
 class Counter(ComparesRuns, Panel):
-    """A run counts up; 13 is refused, 14 fails during the run."""
+    """A run counts up; 13 is refused, 14 and 15 fail during the run."""
 
     def __init__(self):
         self.hold = threading.Event()
         self.hold.set()
         self.begun = threading.Event()
-        super().__init__(
-            {"to": int_slider("to", 3, 1, 20)},
-            title="Counter",
-            width=10,
-            extra=self.build_buttons(),
-        )
+        controls, buttons = {"to": int_slider("to", 3, 1, 20)}, self.build_buttons()
+        super().__init__(controls, title="Counter", width=10, extra=buttons)
 
     def compute(self, to):
         self.raise_failure()
@@ -79,6 +71,8 @@ class Counter(ComparesRuns, Panel):
                     return None
             if plan.to == 14:
                 raise CourseError("14 broke down.")
+            if plan.to == 15:
+                raise RuntimeError("no memory left")
         return plan
 
 
@@ -92,14 +86,15 @@ def panel():
 
 
 def test_runs_are_gathered_and_forgotten(panel):
-    panel.train(wait=True)
+    panel._train_button.click()
+    assert panel.wait(120)
     panel.set(to=5)
     panel.train(wait=True)
     assert panel.runs == [Count(3), Count(5)] and panel.error == ""
     assert panel.result == View(5, None, (Count(3), Count(5)))
     assert panel.summary == "2 runs. The last, to 5: counted 5."
     assert (panel._bar.value, panel._bar.max, panel.status) == (5, 5, "")
-    panel.clear()
+    panel._clear_button.click()
     assert panel.runs == [] and panel.result == View(5, None, ())
     assert panel.summary == "Nothing yet, next 5."
 
@@ -113,7 +108,7 @@ def test_a_run_on_its_way_is_told_and_can_be_stopped(panel):
     assert panel._train_button.disabled and not panel._stop_button.disabled
     panel.train()
     assert "on its way" in panel.status
-    panel.stop()
+    panel._stop_button.click()
     assert panel.wait(120)
     assert panel.runs == [] and panel.going is None
     assert panel.status == "Stopped: no run to compare."
@@ -128,7 +123,21 @@ def test_another_panel_that_begins_is_named(panel):
     assert panel.status == "Another panel began to train: no run to compare."
 
 
-@pytest.mark.parametrize(("to", "text"), [(13, "13 is unlucky."), (14, "14 broke down.")])
+def test_clear_ends_the_run_under_way(panel):
+    panel.hold.clear()
+    panel.train()
+    panel.clear()
+    assert panel.runs == [] and not panel.running and panel.status == ""
+
+
+@pytest.mark.parametrize(
+    ("to", "text"),
+    [
+        (13, "13 is unlucky."),
+        (14, "14 broke down."),
+        (15, "Unexpected RuntimeError: no memory left"),
+    ],
+)
 def test_errors_are_shown_and_then_over(panel, to, text):
     panel.set(to=to)
     panel.train(wait=True)
@@ -139,37 +148,23 @@ def test_errors_are_shown_and_then_over(panel, to, text):
     assert panel.runs == [Count(2)]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A panel of the course, the training function of its module, and its expected texts."""
-
-    module: object
-    train: str
-    first: str  # label of a first run
-    most: int  # epochs
-    panel: Callable[..., Panel]
-
-
+# Panel of the course -> the module and the name of its training function, a first run's label, and
+# how to make the panel.
 KINDS = {
-    "regularisation": Kind(
-        regularisation,
-        "train_regularised",
+    "regularisation": (
+        (regularisation, "train_regularised"),
         "none",
-        60,
-        lambda **settings: regularisation.RegularisationPanel(
+        lambda: regularisation.RegularisationPanel(
             toy_data(train=90),
             model=lambda dropout: toy_model(dropout=dropout),
-            **({"pictures": 90, "epochs": 2} | settings),
+            pictures=90,
+            epochs=2,
         ),
     ),
-    "schedule": Kind(
-        schedule,
-        "train_with",
+    "schedule": (
+        (schedule, "train_with"),
         "SGD + momentum 0.03, cosine",
-        20,
-        lambda **settings: schedule.SchedulePanel(
-            toy_data(train=180), model=toy_model, **({"epochs": 2} | settings)
-        ),
+        lambda: schedule.SchedulePanel(toy_data(train=180), model=toy_model, epochs=2),
     ),
 }
 
@@ -180,38 +175,21 @@ def kind(request):
 
 
 @pytest.fixture
-def real(kind):
-    with one_thread():
-        panel = kind.panel()
-        yield panel
-        panel.stop()
-        assert panel.wait(120)
+def real(kind, panels, monkeypatch):
+    """A panel that draws once, because a picture takes longer than these trainings."""
+    panels.append(kind[2]())
+    monkeypatch.setattr(panels[-1], "picture", lambda _: b"not drawn")
+    return panels[-1]
 
 
-@pytest.fixture
-def held(kind, real, monkeypatch):
-    """Lets a training begin and wait for its stop; returns the steps after that."""
-    begun, steps, train = threading.Event(), [], getattr(kind.module, kind.train)
-
-    def wait_first(*arguments, stop, **keywords):
-        begun.set()
-        assert stop.wait(120)
-        return train(*arguments, stop=stop, **keywords)
-
+def test_stop_is_quick_and_leaves_no_run(kind, real, hold_steps, monkeypatch):
+    steps, gate = [], hold_steps(*kind[0])
     monkeypatch.setattr(real, "on_step", steps.append)
-    with monkeypatch.context() as patch:
-        patch.setattr(kind.module, kind.train, wait_first)
-        real.train()
-        assert begun.wait(120)
-    return steps
-
-
-def test_stop_is_quick_and_leaves_no_run(real, held):
     real.train()
-    assert "on its way" in real.status
+    assert gate.arrived.wait(120)
     real.stop()
     assert real.wait(120)
-    assert held == [], "no further step begins after the stop"
+    assert len(steps) == 1, "no further step begins after the stop"
     assert real.runs == [] and real.error == ""
     assert real.status == "Stopped: no run to compare."
 
@@ -219,11 +197,9 @@ def test_stop_is_quick_and_leaves_no_run(real, held):
 def test_a_run_on_its_way_is_shown(real, monkeypatch):
     monkeypatch.setattr(background, "monotonic", itertools.count(0, 0.1).__next__)
     seen = []
-    draw_it = real.picture
-    monkeypatch.setattr(real, "picture", lambda view: seen.append(view.going) or draw_it(view))
+    monkeypatch.setattr(real, "picture", lambda view: seen.append(view.going) or b"")
     real.set(epochs=4)
     plan = real.plan(**real.settings)
-    seen.clear()
     real.train(wait=True)
     assert any(going is not None and going.label == plan.label for going in seen)
     assert seen[-1] is None
@@ -231,44 +207,18 @@ def test_a_run_on_its_way_is_shown(real, monkeypatch):
     assert real._bar.value == real._bar.max
 
 
-def test_clear_forgets(kind, real):
-    real.train(wait=True)
-    real.set(epochs=kind.most)
-    real.train()
-    real.clear()
-    assert real.runs == [] and not real.running and real.error == ""
-    assert "No run yet" in real.summary
-
-
-def test_the_buttons_do_what_they_say(kind, real):
-    real.set(epochs=kind.most)
-    real._train_button.click()
-    assert real._train_button.disabled and not real._stop_button.disabled
-    real._stop_button.click()
-    assert real.wait(120)
-    assert real._stop_button.disabled and not real._train_button.disabled
-    real._clear_button.click()
-    assert real.runs == [] and real.error == ""
-
-
 def test_an_exception_in_the_thread_is_shown(kind, real, monkeypatch):
-    def broken(*_, **__):
-        raise RuntimeError("no memory left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kind.module, kind.train, broken)
-        real.train(wait=True)
-    assert real.error == "Unexpected RuntimeError: no memory left"
+    monkeypatch.setattr(*kind[0], lambda *_, **__: 1 / 0)
+    real.train(wait=True)
+    assert real.error == "Unexpected ZeroDivisionError: division by zero"
     real.set(epochs=1)
     assert real.error == ""
-    real.train(wait=True)
-    assert real.error == "" and len(real.runs) == 1
 
 
 def test_the_committed_text_has_no_measured_number(kind, real):
-    title = real.title
-    assert real._repr_mimebundle_()["text/plain"] == f"{title}: runs: none yet"
+    assert real._repr_mimebundle_()["text/plain"] == f"{real.title}: runs: none yet"
+    assert "No run yet" in real.summary
     real.train(wait=True)
     bundle = real._repr_mimebundle_()
-    assert bundle["text/plain"] == f"{title}: runs: {kind.first}"
+    assert bundle["text/plain"] == f"{real.title}: runs: {kind[1]}"
     assert base64.b64decode(bundle["image/png"]) == real.shown_picture

@@ -86,26 +86,20 @@ _RULES = f"""
 
 
 def build_controls(budget: Budget) -> dict[str, widgets.Widget]:
-    """Return all controls; the list of candidates is almost empty.
-
-    Args:
-        budget: first value of its slider, in seconds or trials.
-    """
+    """Return all controls; `budget` is the first value of its slider, in seconds or trials."""
     if budget.trials is None:
         seconds = max(1, round(budget.seconds))
         slider = int_slider("budget (s)", seconds, min(10, seconds), max(300, seconds), 10)
     else:
-        slider = int_slider(
-            "budget (trials)", budget.trials, min(3, budget.trials), max(200, budget.trials)
-        )
+        count = budget.trials
+        slider = int_slider("budget (trials)", count, min(3, count), max(200, count))
+    epochs = [("its own", OWN), *((str(one), one) for one in _EPOCHS)]
     controls = {
         **{name: toggle(name, value) for name, value in VARIED.items()},
         "budget": slider,
         "seed": int_slider("seed", 0, 0, 9),
         "candidate": choice("candidate", [("the best", BEST)]),
-        "epochs": choice_slider(
-            "epochs", [("its own", OWN), *((str(one), one) for one in _EPOCHS)], OWN
-        ),
+        "epochs": choice_slider("epochs", epochs, OWN),
     }
     controls["candidate"].add_class("course-candidate")
     return controls
@@ -118,7 +112,7 @@ def varied(settings: Mapping[str, Any]) -> list[str]:
 
 def offer(control: widgets.Dropdown, found: Improvement | None) -> None:
     """Put all candidates so far into the list; the choice stays if that candidate still exists."""
-    options: list[tuple[str, Any]] = [("the best", BEST)]
+    options = [("the best", BEST)]
     if found is not None:
         options = [(f"the best: {found.best.number}", BEST)]
         options += [(_label(one), one.number) for one in (found.start, *found.tried)]
@@ -147,18 +141,14 @@ def _label(one: Tried) -> str:
 
 
 def point_buttons(points: Sequence[Point], chosen: Tried | None) -> str:
-    """Return HTML to lay over the picture: a button on each candidate.
-
-    Args:
-        points: from left to right.
-        chosen: the candidate with a ring.
-    """
+    """Return HTML to lay over the picture: a button on each candidate, from left to right."""
     ringed = next((p.one.number for p in points if chosen and p.one.number == chosen.number), None)
     buttons = []
     for rank, point in enumerate(points):
         one = point.one
         pressed = one.number == ringed
-        name = html.escape(_name(one), quote=True)
+        who = f"candidate {one.number}, round {one.round}" if one.number else "the network as given"
+        name = html.escape(f"{who}: {one.accuracy:.1%}, {one.multiply_adds:,} multiply-adds")
         # The Tab key stops at one point only: the chosen one, else the first.
         stop = pressed or (ringed is None and rank == 0)
         buttons.append(
@@ -173,9 +163,3 @@ def point_buttons(points: Sequence[Point], chosen: Tried | None) -> str:
         f'<div class="course-points" data-lm-suppress-shortcuts="true">{"".join(buttons)}</div>'
         f'<style onload="{script}">{_RULES}</style>'
     )
-
-
-def _name(one: Tried) -> str:
-    """Return the accessible name of a point."""
-    who = f"candidate {one.number}, round {one.round}" if one.number else "the network as given"
-    return f"{who}: {one.accuracy:.1%}, {one.multiply_adds:,} multiply-adds"

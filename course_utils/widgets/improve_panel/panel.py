@@ -24,13 +24,7 @@ from course_utils.widgets.improve_panel.controls import (
     point_buttons,
     varied,
 )
-from course_utils.widgets.improve_panel.picture import (
-    WIDTH,
-    ImproveView,
-    Scale,
-    draw,
-    view_of,
-)
+from course_utils.widgets.improve_panel.picture import WIDTH, ImproveView, Scale, draw
 from course_utils.widgets.improve_panel.words import (
     search_code,
     search_ended,
@@ -118,7 +112,7 @@ class ImprovePanel(RunsInBackground, Panel):
             self.refresh()  # this shows the error
             return
         self._forget()
-        begin_search = partial(
+        work = partial(
             search,
             self.model,
             self.data,
@@ -128,9 +122,7 @@ class ImprovePanel(RunsInBackground, Panel):
             seed=self.settings["seed"],
             on_change=self._take_found,
         )
-        self._begin(lambda run: begin_search(stop=run.stopping), self._on_searched)
-        if wait:
-            self.wait()
+        self._begin(work, self._on_searched, wait)
 
     def train(self, wait: bool = False) -> None:
         """Train the chosen candidate and the given network in the background.
@@ -157,12 +149,9 @@ class ImprovePanel(RunsInBackground, Panel):
         if not missing:
             self._say("That is done already: see the table.")
             return
-        begin_training = partial(
-            train_all, self.side_by_side, missing, epochs, on_progress=self._take_progress
-        )
-        self._begin(lambda run: begin_training(stop=run.stopping), self._on_trained)
-        if wait:
-            self.wait()
+        report = self._take_progress
+        work = partial(train_all, self.side_by_side, missing, epochs, on_progress=report)
+        self._begin(work, self._on_trained, wait)
 
     def clear(self) -> None:
         """Forget all candidates and trainings, and stop the work that is on its way."""
@@ -274,7 +263,11 @@ class ImprovePanel(RunsInBackground, Panel):
         return chosen_of(found, self.controls["candidate"].value)
 
     def _view(self, found: Improvement | None) -> ImproveView:
-        return view_of(found, self._chosen(found), self._budget_now.seconds or 1.0)
+        seconds = self._budget_now.seconds or 1.0
+        if found is None:
+            return ImproveView(seconds=seconds)
+        front = tuple(found.pareto_front())
+        return ImproveView(found.start, tuple(found.tried), front, self._chosen(found), seconds)
 
     @property
     def _budget_now(self) -> Budget:
@@ -289,10 +282,13 @@ class ImprovePanel(RunsInBackground, Panel):
         self._bar.value = 0
 
     def _begin(
-        self, work: Callable[[BackgroundRun], Any], say_end: Callable[[BackgroundRun], None]
+        self, work: Callable[..., Any], say_end: Callable[[BackgroundRun], None], wait: bool
     ) -> None:
+        """Run `work(stop=…)` in the background."""
         run = BackgroundRun(
-            lambda: work(run), on_tick=self._on_tick, on_end=lambda: self._on_end(run, say_end)
+            lambda: work(stop=run.stopping),
+            on_tick=self._on_tick,
+            on_end=lambda: self._on_end(run, say_end),
         )
         self._run, self._progress, self._drawn = run, Progress(), -1
         self._bar.value = 0
@@ -300,6 +296,8 @@ class ImprovePanel(RunsInBackground, Panel):
         self.refresh()  # clears the error of the last run
         run.start()
         self._show_state()
+        if wait:
+            self.wait()
 
     def _take_found(self, found: Improvement, progress: Progress) -> None:
         self._found = found

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-    from course_utils.plots import Figure
-    from course_utils.search import Improvement, Tried
+from course_utils.plots import figure as f
+
+if TYPE_CHECKING:
+    from course_utils.search import Tried
 
 WIDTH, HEIGHT = 680, 344
 _TOP, _BOTTOM = 34, 88  # pixels above and below both charts
@@ -44,15 +46,6 @@ class ImproveView:
         """The candidates with an accuracy, the given network first."""
         start = [] if self.start is None else [self.start]
         return start + [one for one in self.tried if one.accuracy is not None]
-
-
-def view_of(found: Improvement | None, chosen: Tried | None, seconds: float) -> ImproveView:
-    """Return the content of the picture for a search so far; `found` is None before it."""
-    if found is None:
-        return ImproveView(seconds=seconds)
-    return ImproveView(
-        found.start, tuple(found.tried), tuple(found.pareto_front()), chosen, seconds
-    )
 
 
 @dataclass(frozen=True)
@@ -101,16 +94,12 @@ class Scale:
         """Return the points from left to right."""
         low, high = (math.log(cost) for cost in self.costs)
         bottom, top = self.accuracies
-        places = [
-            Point(
-                one,
-                _LEFT[0] + (_LEFT[1] - _LEFT[0]) * (math.log(cost(one)) - low) / (high - low),
-                HEIGHT
-                - _BOTTOM
-                - (HEIGHT - _TOP - _BOTTOM) * (self.accuracy(one) - bottom) / (top - bottom),
-            )
-            for one in view.points
-        ]
+        places = []
+        for one in view.points:
+            right = (math.log(cost(one)) - low) / (high - low)
+            up = (self.accuracy(one) - bottom) / (top - bottom)
+            x = _LEFT[0] + (_LEFT[1] - _LEFT[0]) * right
+            places.append(Point(one, x, HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * up))
         return tuple(sorted(places, key=lambda place: (place.x, place.one.number)))
 
 
@@ -124,9 +113,7 @@ def draw(view: ImproveView) -> bytes:
     return _figure(view).to_png(compress_level=1)
 
 
-def _figure(view: ImproveView) -> Figure:
-    from course_utils.plots import figure as f
-
+def _figure(view: ImproveView) -> f.Figure:
     figure, scale = f.Figure(WIDTH, HEIGHT, layout="none"), Scale(view)
     height = (HEIGHT - _TOP - _BOTTOM) / HEIGHT
     left, right = (
@@ -158,30 +145,24 @@ def _figure(view: ImproveView) -> Figure:
     return figure
 
 
-def _marks() -> dict[int, dict]:
-    """Return the mark of each round; 0 is the given network. Shapes differ, not only colours."""
-    from course_utils.plots import figure as f
-
-    return {
-        0: {"marker": "X", "color": f.INK, "ms": 10},
-        1: {"marker": "o", "color": f.BLUE, "ms": 7},
-        2: {"marker": "s", "color": f.ORANGE, "ms": 7},
-        3: {"marker": "^", "color": f.GREEN, "ms": 9},
-    }
+# The mark of each round; 0 is the given network. Shapes differ, not only colours.
+_MARKS = {
+    0: {"marker": "X", "color": f.INK, "ms": 10},
+    1: {"marker": "o", "color": f.BLUE, "ms": 7},
+    2: {"marker": "s", "color": f.ORANGE, "ms": 7},
+    3: {"marker": "^", "color": f.GREEN, "ms": 9},
+}
+_RING = {
+    **{"marker": "o", "ms": 16, "linestyle": "", "zorder": 4},
+    **{"markerfacecolor": "none", "markeredgecolor": f.INK, "markeredgewidth": 2.0},
+}
 
 
 def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
-    from course_utils.plots import figure as f
-
     front = [one for one in view.front if not scale.below(one)]
-    axes.plot(
-        [cost(one) for one in front],
-        [one.accuracy for one in front],
-        color=f.RULE,
-        linewidth=2.2,
-        zorder=2,
-    )
-    for number, mark in _marks().items():
+    values = [one.accuracy for one in front]
+    axes.plot([cost(one) for one in front], values, color=f.RULE, linewidth=2.2, zorder=2)
+    for number, mark in _MARKS.items():
         for below in (False, True):
             ones = [o for o in view.points if o.round == number and scale.below(o) == below]
             axes.plot(
@@ -195,52 +176,33 @@ def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
                 **mark,
             )
     if view.chosen is not None and view.chosen.accuracy is not None:
-        axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_ring())
-
-
-def _ring() -> dict:
-    from course_utils.plots import figure as f
-
-    ring = {"marker": "o", "ms": 16, "linestyle": "", "markerfacecolor": "none", "zorder": 4}
-    return ring | {"markeredgecolor": f.INK, "markeredgewidth": 2.0}
+        axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_RING)
 
 
 def _draw_best(axes: Axes, view: ImproveView, scale: Scale) -> None:
-    from course_utils.plots import figure as f
-
-    best = _improvements(view)
+    best = [view.start]  # the candidates that were the best so far
+    for one in view.points[1:]:
+        if one.accuracy > best[-1].accuracy:
+            best.append(one)
     times = [one.at for one in best] + [max(one.at for one in (*view.tried, view.start))]
     values = [one.accuracy for one in best]
     axes.plot(times, [*values, values[-1]], drawstyle="steps-post", color=f.MUTED, linewidth=1.8)
     for one in best:
         if not scale.below(one):
             edge = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
-            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **edge, **_marks()[one.round])
+            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **edge, **_MARKS[one.round])
 
 
-def _improvements(view: ImproveView) -> list[Tried]:
-    """Return the candidates that were the best so far, the given network first."""
-    best = [view.start]
-    for one in view.tried:
-        if one.accuracy is not None and one.accuracy > best[-1].accuracy:
-            best.append(one)
-    return best
-
-
-def _draw_legend(figure: Figure, view: ImproveView, scale: Scale) -> None:
-    from matplotlib.lines import Line2D
-
-    from course_utils.plots import figure as f
-
-    names = {0: "as given", 1: "round 1", 2: "round 2", 3: "round 3"}
+def _draw_legend(figure: f.Figure, view: ImproveView, scale: Scale) -> None:
+    names = ("as given", "round 1", "round 2", "round 3")
     entries = [
-        Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=names[number], **mark)
-        for number, mark in _marks().items()
+        Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=name, **mark)
+        for name, mark in zip(names, _MARKS.values(), strict=True)
     ]
     entries.append(Line2D([], [], color=f.RULE, linewidth=2.2, label="front"))
     if view.chosen is not None:
         label = f"chosen: no. {view.chosen.number}"
-        entries.append(Line2D([], [], label=label, **(_ring() | {"ms": 11})))
+        entries.append(Line2D([], [], label=label, **(_RING | {"ms": 11})))
     if any(scale.below(one) for one in view.points):
         hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
         entries.append(Line2D([], [], markeredgecolor=f.MUTED, label="off the scale", **hollow))

@@ -69,24 +69,19 @@ def values_table(found: Improvement, one: Tried) -> str:
     layers = layer_changes(found, one)
     if layers:
         settings = list(dict.fromkeys(name for values in layers.values() for name in values))
-        rows = [
-            [
-                _value(layer),
-                *(_change(*values[name]) if name in values else "–" for name in settings),
-            ]
-            for layer, values in layers.items()
-        ]
+        rows = []
+        for layer, values in layers.items():
+            cells = (_change(*values[name]) if name in values else "–" for name in settings)
+            rows.append([_value(layer), *cells])
         tables.append(_table(f"{title}: its layers", ["", *settings], rows))
     training = training_changes(one.params)
     if training:
-        rows = [[name, _value(a), _bold(b, a != b)] for name, (a, b) in training.items()]
-        tables.append(
-            _table(
-                "its training" if layers else f"{title}: its training",
-                ["", "article", "candidate"],
-                rows,
-            )
-        )
+        rows = [
+            [name, _value(a), _value(b) if a == b else f"<b>{_value(b)}</b>"]
+            for name, (a, b) in training.items()
+        ]
+        caption = "its training" if layers else f"{title}: its training"
+        tables.append(_table(caption, ["", "article", "candidate"], rows))
     if one.accuracy is None:
         tables.insert(0, f"<div>No result: {html.escape(one.reason)}</div>")
     return "".join(tables)
@@ -94,17 +89,16 @@ def values_table(found: Improvement, one: Tried) -> str:
 
 def trained_table(trainings: SideBySide) -> str:
     """Return an HTML table of the networks that were trained side by side; "" for none."""
-    tested = trainings.tested
     if not trainings.trained:
         return ""
+    tested = trainings.tested
     heads = ["", "epochs", "validation accuracy", "parameters", "multiply-adds"]
     lines = []
     for key, row in trainings.trained.items():
         one = row.one
         name = f"candidate {one.number}" if one.number else "as given, article’s training"
-        accuracy = f"{row.accuracy:.1%} ({row.interval})"
-        costs = [f"{row.parameters:,}", f"{one.multiply_adds:,}"]
-        line = [name, str(row.epochs), accuracy, *costs]
+        line = [name, str(row.epochs), f"{row.accuracy:.1%} ({row.interval})"]
+        line += [f"{row.parameters:,}", f"{one.multiply_adds:,}"]
         if tested:
             test = tested.get(key)
             line.append(f"{test.accuracy:.1%} ({test.interval()})" if test else "–")
@@ -129,10 +123,6 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def _change(before: Any, after: Any) -> str:
     return _value(after) if before == after else f"<b>{_value(before)} → {_value(after)}</b>"
-
-
-def _bold(value: Any, bold: bool) -> str:
-    return f"<b>{_value(value)}</b>" if bold else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -16,33 +16,15 @@ from course_utils.training import Precision, Step
 from course_utils.widgets.improve_panel.controls import TRAINING
 
 if TYPE_CHECKING:
-    from course_utils.search import Improvement, SearchSpace, SideBySide, Tried
+    from course_utils.search import Improvement, SideBySide, Tried
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of the work.
-
-    Attributes:
-        share: of the work that is done, in [0, 1].
-        text: what is done now; "" at the end.
-    """
+    """The share of the work that is done, in [0, 1], and what is done now, "" at the end."""
 
     share: float = 0.0
     text: str = ""
-
-
-def space_of(varied: Sequence[str], model: nn.Module, data: Dataset) -> SearchSpace:
-    """Return the search space in which these settings may vary.
-
-    Raises:
-        CourseError: nothing can vary in this network.
-    """
-    from course_utils.search import space_for
-
-    layers = [name for name in varied if name != TRAINING]
-    example = torch.zeros(2, *data.image_shape)
-    return space_for(model, example, layers, training=TRAINING in varied)
 
 
 def search(
@@ -66,7 +48,7 @@ def search(
     Raises:
         CourseError: a budget of 0; nothing can vary in this network; `improve` cannot search.
     """
-    from course_utils.search import Budget, StoppedEarly, improve
+    from course_utils.search import Budget, StoppedEarly, improve, space_for
 
     limit, begin = Budget.of(budget), time.perf_counter()
 
@@ -74,17 +56,12 @@ def search(
         share = limit.used(time.perf_counter() - begin, len(found.tried))
         on_change(found, Progress(min(1.0, share), found.now))
 
+    layers = [name for name in varied if name != TRAINING]
+    example = torch.zeros(2, *data.image_shape)
+    space = space_for(model, example, layers, training=TRAINING in varied)
+    options = {"precision": precision, "seed": seed, "stop": stop, "on_change": report}
     try:
-        return improve(
-            model,
-            data,
-            limit,
-            space=space_of(varied, model, data),
-            precision=precision,
-            seed=seed,
-            stop=stop,
-            on_change=report,
-        )
+        return improve(model, data, limit, space=space, **options)
     except StoppedEarly:
         return None
 

@@ -23,16 +23,10 @@ _MOST_COST = 4e10  # multiply-adds of all forward passes of a training
 
 @dataclass(frozen=True)
 class BrieflyTrained:
-    """A copy of a network after a brief training.
-
-    Attributes:
-        model: the copy.
-        accuracy: on all held-out images, in [0, 1].
-        images: number of training images.
-    """
+    """A copy of a network after a brief training with a number of `images`."""
 
     model: nn.Module
-    accuracy: float
+    accuracy: float  # on all held-out images, in [0, 1]
     images: int
 
 
@@ -111,12 +105,10 @@ def _first_images(held_out: HeldOutImages, count: int) -> Dataset:
     images = adapt_images(part.images.float(), held_out.shape).round().to(torch.uint8)
     train = ImageSet(images, part.labels, part.classes)
     none = train.subset([])
-    mean, std = (_per_channel(values, held_out.shape[0]) for values in (data.mean, data.std))
+    channels = held_out.shape[0]
+    # One value for each channel that `adapt_images` makes.
+    mean, std = (
+        values.mean()[None] if channels == 1 else values[torch.arange(channels) % len(values)]
+        for values in (data.mean, data.std)
+    )
     return _PartOfDataset(data.name, data.title, train, none, none, mean=mean, std=std)
-
-
-def _per_channel(values: Tensor, channels: int) -> Tensor:
-    """Return one value for each channel that `adapt_images` makes."""
-    if channels == 1:
-        return values.mean()[None]
-    return values[torch.arange(channels) % len(values)]

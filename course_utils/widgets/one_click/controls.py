@@ -10,9 +10,9 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
-from course_utils.core import shape_text
 from course_utils.widgets.one_click.drawing import WIDTH, Place
 from course_utils.widgets.one_click.edit_result import FOLLOWS
+from course_utils.widgets.one_click.words import short
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 _OFFERED: dict[str, tuple[Any, ...]] = {
@@ -36,18 +36,17 @@ _RULES = """
 
 
 def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
-    """Return all controls; `fit_to_layer` sets those of the layer.
-
-    Args:
-        networks: name -> label in the list.
-    """
+    """Return all controls, for networks by name -> label; `fit_to_layer` sets those of a layer."""
     controls = {
         "network": choice("network", [(label, name) for name, label in networks.items()]),
         "layer": choice("layer", [""]),
         "picture": int_slider("picture", 0, 0, 31),
         "out_channels": int_slider("out_channels", 1, 1, 64),
-        **{name: _over(name, values, values[0]) for name, values in _OFFERED.items()},
-        "groups": _over("groups", (1, 2), 1),
+        **{
+            name: choice_slider(name, _options(values), values[0])
+            for name, values in _OFFERED.items()
+        },
+        "groups": choice_slider("groups", _options((1, 2)), 1),
         "bias": toggle("bias", True),
         "padding_mode": choice("padding_mode", PADDING_MODES),
     }
@@ -93,8 +92,7 @@ def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
     """Return HTML to lay over the picture: a button on each drawn layer.
 
-    The buttons are for the mouse. Keyboards and screen readers use the list of layers, so the Tab
-    key skips the buttons.
+    The Tab key skips the buttons, because keyboards and screen readers use the list of layers.
     """
     buttons = []
     for index, place in enumerate(places):
@@ -112,32 +110,19 @@ def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
     return f"<style>{_RULES}</style>{drawn}{''.join(buttons)}</div>"
 
 
-def _over(description: str, values: Sequence[Any], value: Any) -> widgets.SelectionSlider:
-    """Return a slider over a few values."""
-    return choice_slider(description, [(_label(one), one) for one in values], value)
-
-
 def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) -> None:
     """Let a slider offer `values` and the layer's `own` value, and set it to that."""
     values = list(values)
-    if own not in values:
-        values.insert(_place_for(own, values), own)
-    options = tuple((_label(one), one) for one in values)
+    if own not in values:  # a number in ascending order; a pair of numbers comes last
+        larger = (k for k, one in enumerate(values) if isinstance(one, int) and one > own)
+        values.insert(next(larger, len(values)) if isinstance(own, int) else len(values), own)
+    options = _options(values)
     if control.options != options:
         control.options = options
     control.value = own
 
 
-def _place_for(value: Any, values: Sequence[Any]) -> int:
-    """Return the index for a number in ascending order; a pair of numbers comes last."""
-    if isinstance(value, int):
-        for place, one in enumerate(values):
-            if isinstance(one, int) and one > value:
-                return place
-    return len(values)
-
-
-def _label(value: Any) -> str:
-    if value == FOLLOWS:
-        return "follows"  # there is no space for a longer text
-    return shape_text(value) if isinstance(value, tuple) else str(value)
+def _options(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return (label, value) for each value; a label must be short."""
+    labels = ["follows" if one == FOLLOWS else short(one) for one in values]
+    return tuple(zip(labels, values, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,22 +29,15 @@ def heading(result: EditResult) -> str:
     network = type(result.before.model).__name__
     if result.report is None:
         return f"{network}: {result.layer} unchanged"
-    return f"{network}: {result.layer}, {', '.join(changes_in_words(result))}"
-
-
-def changes_in_words(result: EditResult) -> list[str]:
-    """Return the changes of the chosen layer: "out_channels 16 → 24"."""
     own = simple_settings(result.before.convs[result.layer])
-    changes = result.report.changes if result.report else {}
-    return [f"{name} {_short(own[name])} → {_short(value)}" for name, value in changes.items()]
+    changes = [f"{n} {short(own[n])} → {short(new)}" for n, new in result.report.changes.items()]
+    return f"{network}: {result.layer}, {', '.join(changes)}"
 
 
 def followers(result: EditResult) -> str:
     """Return the other layers that changed: "1 BatchNorm2d, 2 Conv2d"; "" if there are none."""
-    kinds: dict[str, int] = {}
-    for change in result.report.layers if result.report else ():
-        if change.name != result.layer:
-            kinds[change.kind] = kinds.get(change.kind, 0) + 1
+    layers = result.report.layers if result.report else ()
+    kinds = Counter(change.kind for change in layers if change.name != result.layer)
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
 
 
@@ -53,14 +47,14 @@ def table(result: EditResult) -> list[tuple[str, str, str, str]]:
     cells = [
         (*(_layer(network, layer) for network in (before, after)), ""),
         (
-            *(f"{len(maps)} × {_by(maps.shape[1:])}" for maps in result.maps),
+            *(f"{len(maps)} × {shape_text(maps.shape[1:])}" for maps in result.maps),
             _times(*(maps.numel() for maps in result.maps)),
         ),
         (*(_field(network, layer) for network in (before, after)), ""),
         _counts(before.parameters, after.parameters),
         _counts(before.multiply_adds, after.multiply_adds),
         *(_accuracies(*pair) for pair in (result.accuracies, result.trained)),
-        ("", _function(result), ""),
+        ("", "" if result.edited is None else _function(result), ""),
     ]
     return [(name, *row) for name, row in zip(ROWS, cells, strict=True)]
 
@@ -89,7 +83,7 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
     network = type(result.before.model).__name__
     if result.report is None:
         block = result.before.block(result.layer)
-        size = f" × {_by(block.size)}" if block.size else ""
+        size = f" × {shape_text(block.size)}" if block.size else ""
         text = f"{network}, {result.layer} unchanged: {block.channels}{size} numbers,"
         text += f" {result.before.parameters:,} parameters in all"
         accuracy = result.accuracies[0] if measured else None
@@ -123,10 +117,10 @@ def _layer(network: MeasuredNetwork, layer: str) -> str:
     """Return the settings of a layer in short, without the usual ones."""
     settings = simple_settings(network.convs[layer])
     kernel = settings["kernel_size"]
-    parts = [_by(kernel if isinstance(kernel, tuple) else (kernel, kernel))]
+    parts = [shape_text(kernel if isinstance(kernel, tuple) else (kernel, kernel))]
     for name in ("stride", "padding", "dilation", "groups", "padding_mode"):
         if settings[name] != _USUAL.get(name):
-            parts.append(f"{_SHORT.get(name, name)} {_short(settings[name])}".strip())
+            parts.append(f"{_SHORT.get(name, name)} {short(settings[name])}".strip())
     return ", ".join(parts + ["no bias"] * (not settings["bias"]))
 
 
@@ -140,8 +134,6 @@ def _field(network: MeasuredNetwork, layer: str) -> str:
 
 
 def _function(result: EditResult) -> str:
-    if result.edited is None:
-        return ""
     which = "the same" if result.same_function else "another"
     return f"{which}: max |Δ| / max |y| = {scientific(result.difference)}"
 
@@ -187,11 +179,8 @@ def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _by(size: tuple[int, ...]) -> str:
-    return shape_text(size)
-
-
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a setting in short: yes, 3, 3×5, same."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _by(value) if isinstance(value, tuple) else str(value)
+    return shape_text(value) if isinstance(value, tuple) else str(value)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 from torch import nn
 
 import course_utils.search as search
 from course_utils.data.sets import Dataset
 from course_utils.widgets.improve_panel.panel import ImprovePanel
-from course_utils.widgets.improve_panel.work import space_of
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoch
@@ -18,11 +18,7 @@ DATA = toy_data(train=450)  # enough for a schedule to rise and fall in one epoc
 
 @pytest.fixture
 def make(panels):
-    """Builds panels that search among toys."""
-
-    def build(
-        model: nn.Module | None = None, data: Dataset = DATA, **settings: object
-    ) -> ImprovePanel:
+    def build(model: nn.Module | None = None, data: Dataset = DATA, **settings) -> ImprovePanel:
         first = {"budget": "6 trials", "precision": "float32"}
         panels.append(ImprovePanel(model or toy_model(), data, **(first | settings)))
         return panels[-1]
@@ -38,8 +34,8 @@ def panel(make):
 @pytest.fixture(scope="session")
 def found():
     """The result of one search, for all tests that start after it."""
-    model, varied = toy_model(), ["out_channels", "kernel_size", "depth", "training"]
-    space = space_of(varied, model, DATA)
+    model, layers = toy_model(), ["out_channels", "kernel_size", "depth"]
+    space = search.space_for(model, torch.zeros(2, 1, 8, 8), layers)
     return search.improve(model, DATA, "6 trials", space=space, precision="float32", seed=0)
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import re
 
-from course_utils.search.budget import Budget
-from course_utils.search.records import Tried
+from course_utils.search import Budget, Tried
 from course_utils.search.space import LAYER_SETTINGS
 from course_utils.widgets.improve_panel.controls import (
     TRAINING,

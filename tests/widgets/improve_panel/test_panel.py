@@ -12,8 +12,11 @@ from course_utils.models.simple import SimpleCNN
 from course_utils.widgets.improve_panel.panel import improve_panel
 from tests.toys import same, toy_data, toy_model, weights
 
+DENSE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
 
 def test_improve_shows_every_candidate(panel):
+    before = weights(panel.model)
     panel.improve(wait=True)
     found = panel.result
     assert panel.error == "" and len(found.tried) == 6 and not found.stopped
@@ -26,20 +29,13 @@ def test_improve_shows_every_candidate(panel):
     assert f"the best, number {found.best.number}: {found.best.accuracy:.1%}" in panel.summary
     assert panel._bar.value == 1
     assert panel.network is found.network
-
-
-def test_the_given_network_is_left_as_it_is(make):
-    model = toy_model()
-    before = weights(model)
-    panel = make(model, budget="3 trials")
-    panel.improve(wait=True)
     panel.choose(1)
     panel.train(wait=True)
-    assert panel.error == "" and same(before, weights(model))
+    assert panel.error == "" and same(before, weights(panel.model)), "only copies are trained"
 
 
 def test_candidates_are_shown_while_the_search_goes_on(panel, gate):
-    panel.improve()
+    panel._improve_button.click()
     assert gate.wait(120)
     panel.refresh()
     assert "round 1" in panel.status
@@ -49,8 +45,8 @@ def test_candidates_are_shown_while_the_search_goes_on(panel, gate):
     assert panel.error == "" and "<caption>Candidate 1 (round 1" in panel.shown_tables
     panel.train()
     assert "on its way already" in panel.status
-    panel.stop()
-    assert panel.wait(120)
+    panel._stop_button.click()
+    assert panel.wait(120) and panel._stop_button.disabled
 
 
 def test_a_new_search_forgets_the_old_one(done):
@@ -63,10 +59,11 @@ def test_a_new_search_forgets_the_old_one(done):
 
 
 def test_clear_forgets_everything(done, gate):
-    done.train(wait=True)
+    done._train_button.click()
+    assert done.wait(120) and len(done.side_by_side.trained) == 2
     done.improve()
     assert gate.wait(120)
-    done.clear()
+    done._clear_button.click()
     assert done.result is None and done.network is None and done.side_by_side is None
     assert not done.running and done.error == "" and done.status == ""
     assert done.summary.startswith("No candidate yet.")
@@ -80,6 +77,8 @@ def test_choose_shows_values_and_code(done):
     done.choose(0)
     assert done.shown_picture != before
     assert "as it was given" in done.shown_tables
+    with pytest.raises(CourseError, match="'candidate' cannot be 99"):
+        done.choose(99)
     done.choose(one.number)
     assert f"<caption>Candidate {one.number} (round 1, epochs: 2)" in done.shown_tables
     assert f"{one.params['learning_rate']:.3g}" in done.shown_tables
@@ -93,18 +92,12 @@ def test_choose_shows_values_and_code(done):
 def test_the_list_and_the_points_agree(done):
     done.controls["candidate"].value = 2
     pressed = [b for b in done.shown_points.split("<button")[1:] if 'pressed="true"' in b]
-    reached = done.result.tried[1].accuracy is not None
-    assert len(pressed) == reached
+    assert len(pressed) == (done.result.tried[1].accuracy is not None)
     assert all('data-number="2"' in b and 'data-index="3"' in b for b in pressed)
     done.choose("best")
     assert f'data-number="{done.result.best.number}"' in next(
         b for b in done.shown_points.split("<button") if 'pressed="true"' in b
     )
-
-
-def test_a_candidate_that_is_not_there_is_answered_in_words(done):
-    with pytest.raises(CourseError, match="'candidate' cannot be 99"):
-        done.choose(99)
 
 
 def test_a_candidate_without_a_result_says_why(make):
@@ -130,13 +123,6 @@ def test_the_code_before_a_search_is_the_search(make):
     assert [one.params for one in space["found"].tried] == [o.params for o in panel.result.tried]
 
 
-def test_the_code_is_shown_on_request(panel):
-    assert panel._code.layout.display == "none"
-    panel._code_button.value = True
-    assert panel._code.layout.display is None
-    assert panel._code_button.description == "Hide the code"
-
-
 def test_nothing_that_may_vary_is_answered_in_words(panel):
     panel.set(out_channels=False, kernel_size=False, depth=False, training=False)
     assert panel.error.startswith("Nothing may vary") and isinstance(panel.exception, CourseError)
@@ -160,10 +146,7 @@ def test_a_space_that_is_empty_for_this_network(make):
     [
         ({"data": toy_data(validation=0)}, "validation"),
         ({"data": toy_data(channels=3)}, "channel"),
-        (
-            {"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "training": False},
-            "convolution",
-        ),
+        ({"model": DENSE, "training": False}, "convolution"),
     ],
 )
 def test_what_cannot_be_searched_is_answered_in_words(make, options, words):
@@ -174,7 +157,7 @@ def test_what_cannot_be_searched_is_answered_in_words(make, options, words):
 
 
 def test_a_network_without_convolutions_can_be_trained_better(make):
-    panel = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), budget="3 trials")
+    panel = make(DENSE, budget="3 trials")
     panel.improve(wait=True)
     assert panel.error == "" and "its training" in panel.shown_tables
 
@@ -188,23 +171,10 @@ def test_a_budget_of_nothing_is_answered_in_words(make):
         make(budget="soon")
 
 
-def test_the_buttons_do_what_they_say(panel, gate):
-    panel._improve_button.click()
-    assert gate.wait(120) and panel._improve_button.disabled
-    panel._stop_button.click()
-    assert panel.wait(120) and panel._stop_button.disabled
-    panel.choose(1)
-    panel._train_button.click()
-    assert panel.wait(120) and len(panel.side_by_side.trained) == 2
-    panel._clear_button.click()
-    assert panel.result is None and panel.error == ""
-
-
-def test_the_committed_text_has_no_measured_number(panel):
+def test_the_committed_text_has_no_measured_number(panel, request):
     name = "Improve panel: may vary: out_channels, kernel_size, depth, training; budget 6 trials; "
     assert panel._repr_mimebundle_()["text/plain"] == name + "no search yet"
-    panel.improve(wait=True)
-    bundle = panel._repr_mimebundle_()
+    bundle = request.getfixturevalue("done")._repr_mimebundle_()
     assert bundle["text/plain"] == name + "every candidate is a point"
     assert base64.b64decode(bundle["image/png"]) == panel.shown_picture
 

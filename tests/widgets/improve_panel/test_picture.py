@@ -6,17 +6,9 @@ import math
 import pytest
 from PIL import Image
 
-from course_utils.search.records import Tried
-from course_utils.widgets.improve_panel.picture import (
-    HEIGHT,
-    WIDTH,
-    ImproveView,
-    Scale,
-    _figure,
-    _ticks,
-    draw,
-    short,
-)
+from course_utils.search import Tried
+from course_utils.widgets.improve_panel import picture
+from course_utils.widgets.improve_panel.picture import HEIGHT, WIDTH, ImproveView, Scale, draw
 
 
 def tried(number: int, accuracy: float | None, cost: int | None = 10**6, round: int = 1) -> Tried:
@@ -34,7 +26,7 @@ def view(*ones: Tried, start: Tried = START, chosen: Tried | None = None) -> Imp
 
 @pytest.mark.parametrize("shown", [view(), view(*SOME), view(*SOME, chosen=SOME[2])])
 def test_the_places_are_where_the_points_are_drawn(shown):
-    axes, scale = _figure(shown).axes[0], Scale(shown)
+    axes, scale = picture._figure(shown).axes[0], Scale(shown)
     for place in scale.places(shown):
         x, y = axes.transData.transform((place.one.multiply_adds, scale.accuracy(place.one)))
         assert (place.x, place.y) == pytest.approx((x, HEIGHT - y), abs=0.01)
@@ -53,23 +45,22 @@ def test_a_network_that_has_learned_nothing_does_not_squeeze_the_others():
     assert low > 0.5 and low < scale.accuracy(START) < low + 0.1 * (high - low)
 
 
-def test_two_that_are_far_apart_are_both_on_the_scale():
-    shown = view(tried(1, 0.6), tried(2, 0.9), start=tried(0, 0.7, round=0))
+@pytest.mark.parametrize(
+    ("start", "accuracies"), [(0.7, (0.6, 0.9)), (0.1, (0.1, 0.1, 0.1, 0.1, 0.1, 0.55))]
+)
+def test_a_candidate_far_ahead_does_not_push_the_others_off_the_scale(start, accuracies):
+    ones = (tried(n, accuracy) for n, accuracy in enumerate(accuracies, 1))
+    shown = view(*ones, start=tried(0, start, round=0))
     assert not any(Scale(shown).below(one) for one in shown.points)
 
 
-def test_a_candidate_far_ahead_does_not_push_the_others_off_the_scale():
-    shown = view(*(tried(n, 0.1) for n in range(1, 6)), tried(6, 0.55))
-    assert not any(Scale(shown).below(one) for one in shown.points)
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("cost", [0, 1, 10**6, 10**12])
+@pytest.mark.parametrize(
+    ("accuracy", "cost"), [(0.0, 0), (0.5, 1), (1.0, 10**12), (None, 1), (None, None)]
+)
 def test_the_picture_of_extremes(accuracy, cost):
-    for one in (tried(1, accuracy, cost), tried(1, None, cost), tried(1, None, None)):
-        shown = view(one, chosen=one)
-        picture = Image.open(io.BytesIO(draw(shown)))
-        assert picture.size == (WIDTH, HEIGHT)
+    one = tried(1, accuracy, cost)
+    drawn = Image.open(io.BytesIO(draw(view(one, chosen=one))))
+    assert drawn.size == (WIDTH, HEIGHT)
 
 
 def test_the_picture_shows_each_change():
@@ -78,28 +69,18 @@ def test_the_picture_shows_each_change():
         *(view(*SOME[:count]) for count in (0, 1, 2, 4)),
         *(view(*SOME, chosen=one) for one in (SOME[0], SOME[3])),
     ]
-    pictures = {draw(one) for one in shown}
-    assert len(pictures) == len(shown)
-    assert draw(shown[4]) == draw(shown[4])
-
-
-def test_the_ground_is_opaque_and_white():
-    picture = Image.open(io.BytesIO(draw(view(*SOME)))).convert("RGBA")
-    assert picture.getpixel((2, 2)) == (255, 255, 255, 255)
-    assert picture.getextrema()[3] == (255, 255)
-
-
-def test_the_rounds_differ_in_shape():
-    marks = [
-        line.get_marker() for line in _figure(view(*SOME)).axes[0].lines if len(line.get_xdata())
-    ]
-    assert {"X", "o", "s", "^"} <= set(marks)
+    assert len({draw(one) for one in shown}) == len(shown)
+    drawn = Image.open(io.BytesIO(draw(shown[4]))).convert("RGBA")
+    assert drawn.getextrema()[3] == (255, 255), "it is opaque"
+    lines = picture._figure(shown[4]).axes[0].lines
+    marks = {line.get_marker() for line in lines if len(line.get_xdata())}
+    assert {"X", "o", "s", "^"} <= marks, "the rounds differ in shape"
 
 
 @pytest.mark.parametrize("low", [1.0, 7.3e3, 99_999.0, 3e6])
 @pytest.mark.parametrize("factor", [3.0, 4.5, 30.0, 1e5])
 def test_ticks_are_few_and_round(low, factor):
-    ticks = _ticks(low, factor * low)
+    ticks = picture._ticks(low, factor * low)
     assert 2 <= len(ticks) <= 7
     assert all(low <= tick <= factor * low for tick in ticks)
     assert all(float(f"{tick:.1e}") == pytest.approx(tick) for tick in ticks)
@@ -107,5 +88,5 @@ def test_ticks_are_few_and_round(low, factor):
 
 def test_large_numbers_in_a_few_letters():
     numbers = (950, 999_999, 1_031_744, 24_000, 3e9, 1e6)
-    assert [short(n) for n in numbers] == ["950", "1 M", "1.03 M", "24 k", "3 G", "1 M"]
-    assert all(len(short(math.pi * 10**k)) <= 6 for k in range(12))
+    assert [picture.short(n) for n in numbers] == ["950", "1 M", "1.03 M", "24 k", "3 G", "1 M"]
+    assert all(len(picture.short(math.pi * 10**k)) <= 6 for k in range(12))

@@ -4,13 +4,8 @@ import re
 
 from torch import nn
 
-from course_utils.search.records import Improvement, Tried
-from course_utils.search.side_by_side import SideBySide
-from course_utils.widgets.improve_panel.words import (
-    summary,
-    trained_table,
-    values_table,
-)
+from course_utils.search import Improvement, SideBySide, Tried
+from course_utils.widgets.improve_panel.words import summary, trained_table, values_table
 from tests.toys import toy_data, toy_model
 
 START = Tried(0, 0, 0, {}, 0.25, 3744)
@@ -28,16 +23,14 @@ def cells(table: str) -> list[str]:
 
 
 def test_the_summary_names_what_is_seen():
-    text = summary(found(), START)
-    assert (
-        text == "Validation accuracy against multiply-adds: 0 candidates; as given: 25.0% at 3,744."
-    )
+    assert summary(found(), START).endswith(": 0 candidates; as given: 25.0% at 3,744.")
     text = summary(found(ONE, BAD, best=ONE), BAD)
     assert "2 candidates, 1 of them without a result" in text
     assert "the best, number 1: 50.0% at 7,056; chosen, number 2: no result" in text
 
 
 def test_the_values_stand_beside_the_former_ones():
+    assert "its loss is &lt;nan&gt;" in values_table(found(BAD), BAD)
     text = cells(values_table(found(ONE), ONE))
     assert text[:6] == ["", "depth", "kernel_size", "0", "<b>1 → 2</b>", "3"]
     assert text[6:] == ["", "article", "candidate", "learning_rate", "0.001", "<b>0.00123</b>"]
@@ -49,10 +42,6 @@ def test_a_layer_of_which_less_may_vary():
     given = Improvement(model, (1, 8, 8), "fresh", 0, START, START, model, [one])
     text = cells(values_table(given, one))
     assert text[3:] == ["0", "<b>1 → 2</b>", "–", "2.0", "1", "<b>3 → 5</b>"]
-
-
-def test_a_reason_is_shown_as_text():
-    assert "its loss is &lt;nan&gt;" in values_table(found(BAD), BAD)
 
 
 def test_the_table_of_trainings():

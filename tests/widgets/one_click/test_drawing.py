@@ -46,9 +46,10 @@ def test_an_adapter_is_marked():
             return self.conv(x).view(-1, 2, 2, 8, 8).prod(1).mean((1, 2))
 
     network = MeasuredNetwork.for_data(Fixed(), DATA)
-    result = EditResult(network, "conv", edit_network(network, "conv", {"out_channels": 5}))
-    plain = draw(EditResult(network, "conv"))
-    assert draw(result) != plain
+    edited = edit_network(network, "conv", {"out_channels": 5})
+    (block,) = edited.network.blocks
+    assert block.adapted and block.channels == len(edited.network.maps("conv", 0)) == 5
+    assert draw(EditResult(network, "conv", edited)) != draw(EditResult(network, "conv"))
 
 
 def test_a_text_that_is_too_long_is_cut():

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv import ImpossibleSetting
-from course_utils.conv.edit.settings import simple_settings
-from course_utils.core.errors import CourseError
+from course_utils.conv import simple_settings
+from course_utils.core import CourseError
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_history import EditHistory
 from course_utils.widgets.one_click.edit_result import FOLLOWS
@@ -18,10 +17,8 @@ DATA = toy_data()
 
 @pytest.fixture
 def history() -> EditHistory:
-    return EditHistory(
-        NetworkChoice("toy", toy_model, "from tests.toys import toy_model", "model = toy_model()"),
-        DATA,
-    )
+    code = "from tests.toys import toy_model", "model = toy_model()"
+    return EditHistory(NetworkChoice("toy", toy_model, *code), DATA)
 
 
 def wanted(history: EditHistory, layer: str = "0", **changes: object) -> dict:
@@ -30,23 +27,17 @@ def wanted(history: EditHistory, layer: str = "0", **changes: object) -> dict:
 
 def test_the_settings_of_the_layer_itself_change_nothing(history):
     result = history.preview("0", wanted(history))
-    assert (
-        result.edited is None
-        and result.original is None
-        and history.changes("0", wanted(history)) == {}
-    )
+    assert result.edited is None and result.original is None
+    assert history.changes("0", wanted(history)) == {}
 
 
 def test_the_edit_is_made_once_for_all_images(history):
     first, second = (history.preview("0", wanted(history, out_channels=9), k) for k in (0, 5))
     assert first.edited is second.edited and second.index == 5
     assert history.preview("0", wanted(history), 10**6).index == 23
-
-
-def test_only_the_last_edits_are_kept(history):
     for channels in range(7, 20):
         history.preview("0", wanted(history, out_channels=channels))
-    assert len(history._previews) == 4
+    assert len(history._previews) == 4, "only the last edits are kept"
 
 
 def test_an_applied_edit_is_what_the_next_one_starts_from(history):
@@ -59,6 +50,10 @@ def test_an_applied_edit_is_what_the_next_one_starts_from(history):
 
 
 def test_undo_and_redo_return_the_same_networks(history):
+    with pytest.raises(CourseError, match="nothing to undo"):
+        history.undo()
+    with pytest.raises(CourseError, match="nothing to redo"):
+        history.redo()
     history.apply(history.preview("0", wanted(history, out_channels=9)))
     edited = history.current
     assert history.can_undo and not history.can_redo
@@ -68,26 +63,10 @@ def test_undo_and_redo_return_the_same_networks(history):
     assert history.current is edited
 
 
-def test_nothing_to_undo_or_redo_is_an_error(history):
-    with pytest.raises(CourseError, match="nothing to undo"):
-        history.undo()
-    with pytest.raises(CourseError, match="nothing to redo"):
-        history.redo()
-
-
-def test_an_impossible_setting_changes_nothing(history):
-    with pytest.raises(ImpossibleSetting):
-        history.preview("0", wanted(history, groups=2))
-    assert history.preview("0", wanted(history)).edited is None
-
-
 def test_a_trained_copy_belongs_to_its_chain_of_edits(history):
     result = history.preview("0", wanted(history, out_channels=9))
-    edited, plain = history.not_trained(result)
-    history.trained |= {
-        edited: BrieflyTrained(nn.Identity(), 0.75, 60),
-        plain: BrieflyTrained(nn.Identity(), 0.5, 60),
-    }
+    for edits, accuracy in zip(history.not_trained(result), (0.75, 0.5), strict=True):
+        history.trained[edits] = BrieflyTrained(nn.Identity(), accuracy, 60)
     result = history.preview("0", wanted(history, out_channels=9))
     assert result.trained == (0.5, 0.75) and history.not_trained(result) == {}
     assert history.trained_copy(result).accuracy == 0.75
@@ -98,11 +77,13 @@ def test_a_trained_copy_belongs_to_its_chain_of_edits(history):
 
 
 def test_the_code_makes_the_network_of_the_picture(history):
+    names: dict = {}
+    exec(history.code(history.preview("0", wanted(history))), names)
+    assert names["model"][0].out_channels == 6, "no edit"
     history.apply(history.preview("0", wanted(history, out_channels=9)))
     history.apply(history.preview("0", wanted(history, padding="same", bias=False)))
     result = history.preview("0", wanted(history, kernel_size=5, padding_mode="reflect"))
     code = history.code(result)
-    names: dict = {}
     exec(code, names)
     assert same(weights(names["model"]), weights(result.after.model))
     assert code.count("edit_conv(") == 3 and code.count("example_input = ") == 1
@@ -112,26 +93,15 @@ def test_the_code_makes_the_network_of_the_picture(history):
         assert torch.allclose(names["model"].eval()(images), result.after.outputs(24), atol=1e-6)
 
 
-@pytest.mark.parametrize("edited", [False, True])
-def test_the_code_of_one_edit_or_none_runs_too(history, edited):
-    result = history.preview("0", wanted(history, **({"out_channels": 9} if edited else {})))
-    names: dict = {}
-    exec(history.code(result), names)
-    assert names["model"][0].out_channels == (9 if edited else 6)
-
-
 def test_the_code_for_torchvisions_networks_imports_it_at_the_top():
-    network = networks()["squeezenet1_1"]
-    history = EditHistory(network, DATA)
+    history = EditHistory(networks()["squeezenet1_1"], DATA)
     layer = next(iter(history.current.convs))
-    result = history.preview(layer, wanted(history, layer, kernel_size=5))
-    lines = history.code(result).splitlines()
-    assert lines[:2] == ["import torch", "import torchvision"]
-    exec(history.code(result), {})
+    code = history.code(history.preview(layer, wanted(history, layer, kernel_size=5)))
+    assert code.splitlines()[:2] == ["import torch", "import torchvision"]
+    exec(code, {})
 
 
 def test_a_network_without_a_name_is_called_model():
     history = EditHistory(networks(toy_model())["yours"], DATA)
-    assert "# model: the network that you gave" in history.code(
-        history.preview("0", wanted(history))
-    )
+    code = history.code(history.preview("0", wanted(history)))
+    assert "# model: the network that you gave" in code

@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.widgets.one_click.held_out import (
-    HeldOutImages,
-    adapt_images,
-    find_input_shape,
-)
+from course_utils.core import CourseError
+from course_utils.widgets.one_click.held_out import HeldOutImages, adapt_images, find_input_shape
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
@@ -30,43 +26,35 @@ def test_other_sizes_are_resized():
         assert made.shape == (2, 1, *size) and torch.allclose(made, torch.tensor(0.25))
 
 
-def test_they_are_the_first_of_validation():
+def test_they_are_the_first_of_validation_or_else_of_the_test():
     held_out = HeldOutImages(DATA, (1, 8, 8))
     assert len(held_out) == 24
     assert torch.equal(held_out.images, DATA.normalise(DATA.validation.images))
     assert torch.equal(held_out.labels, DATA.validation.labels)
-
-
-def test_without_validation_they_are_those_of_the_test():
     data = toy_data(validation=0)
     assert torch.equal(HeldOutImages(data, (1, 8, 8)).labels, data.test.labels)
-
-
-def test_large_ones_are_fewer():
-    data = toy_data(validation=120)
-    assert len(HeldOutImages(data, (3, 299, 299))) == 62
-    assert len(HeldOutImages(data, (3, 64, 64))) == 120
-
-
-def test_the_datas_own_size_comes_first():
-    assert find_input_shape(toy_model(), DATA) == (1, 8, 8)
+    assert [len(HeldOutImages(toy_data(validation=120), (3, n, n))) for n in (64, 299)] == [120, 62]
 
 
 @pytest.mark.parametrize("side", [32, 224])
 def test_a_network_for_one_size_gets_it(side):
+    assert find_input_shape(toy_model(), DATA) == (1, 8, 8), "the data's own size comes first"
     model = nn.Sequential(nn.Conv2d(3, 2, 4, 4), nn.Flatten(), nn.Linear(2 * (side // 4) ** 2, 3))
     assert find_input_shape(model, DATA) == (3, side, side)
     assert model.training, "it is in the mode in which it was"
 
 
-def test_a_network_for_no_usual_size_is_refused_with_its_own_words():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(7, 3))
-    with pytest.raises(CourseError, match=r"accepts no image of 1 channels.*RuntimeError"):
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(7, 3)),
+            "accepts no image of 1 channels.*RuntimeError",
+        ),
+        (nn.Linear(3, 3), "no Conv2d"),
+        (toy_model().to("meta"), "meta device"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_refused_in_words(model, words):
+    with pytest.raises(CourseError, match=words):
         find_input_shape(model, DATA)
-
-
-def test_a_network_without_convolution_or_numbers_is_refused():
-    with pytest.raises(CourseError, match="no Conv2d"):
-        find_input_shape(nn.Linear(3, 3), DATA)
-    with pytest.raises(CourseError, match="meta device"):
-        find_input_shape(toy_model().to("meta"), DATA)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv import edit_conv
 from course_utils.core.errors import CourseError
 from course_utils.widgets.one_click import measured_network as module
 from course_utils.widgets.one_click.brief_training import train_briefly
@@ -38,29 +37,9 @@ def test_layers_stand_in_the_order_of_their_calls():
     assert (head.channels, head.size, head.receptive_field) == (3, None, None)
     assert network.multiply_adds == 2 * 36 * 9 + 4 * 4 * 18 + 12
     assert network.block("second") is second
-
-
-def test_a_layer_that_is_called_twice_is_one_block():
     conv = nn.Conv2d(1, 1, 3, padding=1)
-    network = MeasuredNetwork.for_data(nn.Sequential(conv, conv), DATA)
-    assert [block.name for block in network.blocks] == ["0"]
-
-
-def test_an_adapter_is_part_of_its_layer():
-    class Squared(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 4, 3, padding=1)
-
-        def forward(self, x):
-            return self.conv(x).reshape(len(x), 2, 2, 8, 8).sum((1, 3, 4))
-
-    network = MeasuredNetwork.for_data(Squared(), DATA)
-    edited = edit_conv(network.model, "conv", example_input=network.example, out_channels=6)
-    after = MeasuredNetwork(edited, network.held_out)
-    (block,) = after.blocks
-    assert block.adapted == hasattr(edited.conv, "project")
-    assert block.channels == len(after.maps("conv", 0)) == 6
+    called_twice = MeasuredNetwork.for_data(nn.Sequential(conv, conv), DATA)
+    assert [block.name for block in called_twice.blocks] == ["0"]
 
 
 def test_outputs_are_computed_once_and_in_eval_mode():
@@ -109,7 +88,7 @@ def test_an_output_without_a_row_a_picture_is_refused():
         network.outputs(4)
 
 
-def test_it_is_the_share_of_right_answers():
+def test_the_accuracy_is_the_share_of_right_answers():
     network = MeasuredNetwork.for_data(toy_model(), DATA)
     answers = network.outputs(24).argmax(1)
     assert network.accuracy(24) == (answers == DATA.validation.labels).float().mean()

@@ -4,13 +4,10 @@ import io
 
 import pytest
 from PIL import Image
-from torch import nn
 
 from course_utils.widgets.one_click import picture as module
-from course_utils.widgets.one_click.drawing import WIDTH
 from course_utils.widgets.one_click.edit_result import EditResult, edit_network
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
-from course_utils.widgets.one_click.picture import _map_count, draw, height_of
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
@@ -18,38 +15,37 @@ DATA = toy_data()
 
 def test_the_picture_keeps_its_size_whatever_the_edit():
     network = MeasuredNetwork.for_data(toy_model(), DATA)
+    size = module.WIDTH, module.height_of(network)
     for changes in ({"out_channels": 60}, {"stride": 3}, {"kernel_size": 9}):
         result = EditResult(network, "0", edit_network(network, "0", changes))
-        assert Image.open(io.BytesIO(draw(result))).size == (WIDTH, height_of(network))
+        assert Image.open(io.BytesIO(module.draw(result))).size == size
 
 
 @pytest.mark.parametrize(("side", "count"), [(7, 16), (28, 16), (32, 9), (56, 16), (112, 16)])
 def test_as_many_maps_as_fill_their_square(side, count):
-    assert _map_count(side) == count
+    assert module._map_count(side) == count
 
 
-def test_what_is_said_beside_the_legend():
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ({}, "height: size of the maps; width: channels"),
+        ({"out_channels": 9}, "followed: 1 BatchNorm2d, 1 Linear"),
+        ({"kernel_size": 5}, "no other layer had to follow"),
+    ],
+)
+def test_the_remark_beside_the_legend(changes, remark):
     network = MeasuredNetwork.for_data(toy_model(norm=True), DATA)
-    said = [
-        module._remark(
-            EditResult(network, "0", edit_network(network, "0", changes) if changes else None)
-        )
-        for changes in ({}, {"out_channels": 9}, {"kernel_size": 5})
-    ]
-    assert said[0].startswith("height: size of the maps")
-    assert said[1] == "followed: 1 BatchNorm2d, 1 Linear"
-    assert said[2] == "no other layer had to follow"
+    edited = edit_network(network, "0", changes) if changes else None
+    assert module._remark(EditResult(network, "0", edited)) == remark
 
 
 def test_the_maps_of_both_sides_share_one_scale():
     """Larger values after the edit make the colours before it paler."""
-    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(256, 3))
-    network = MeasuredNetwork.for_data(model, DATA)
+    network = MeasuredNetwork.for_data(toy_model(), DATA)
+    edited = edit_network(network, "0", {"padding": 4})
     plain, other = (
-        Image.open(io.BytesIO(draw(result))).convert("RGB")
-        for result in (
-            EditResult(network, "0"),
-            EditResult(network, "0", edit_network(network, "0", {"padding": 4})),
-        )
+        Image.open(io.BytesIO(module.draw(EditResult(network, "0", one)))).convert("RGB")
+        for one in (None, edited)
     )
     assert plain.size == other.size and plain.tobytes() != other.tobytes()
