@@ -18,23 +18,18 @@ OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block
 _ARROW, _INPUT = 80, 88
 _LEGEND = 20  # its height
 
+Extent = tuple[int, int]
+"""Width and height of a block in pixels."""
+
 
 @dataclass(frozen=True)
 class Style:
-    """The sizes in the drawing of a network.
+    """The sizes in the drawing of a network, in pixels."""
 
-    Attributes:
-        cell: width and height of a layer's cell in pixels.
-        tallest: height of the highest block.
-        says: text below a block: "name" (and channels and size), "size" (and channels),
-            "channels" or "".
-        most: largest number of layers for this style, the input included.
-    """
-
-    cell: tuple[int, int]
-    tallest: int
-    says: str
-    most: int
+    cell: tuple[int, int]  # width and height of a layer's cell
+    tallest: int  # height of the highest block
+    says: str  # below a block: "name" (and channels, size), "size" (and channels), "channels", ""
+    most: int  # largest number of layers for this style, the input included
 
 
 _STYLES = (
@@ -63,18 +58,13 @@ class Drawing:
     Args:
         network: before the edit; it decides where everything is drawn.
         top: upper end of the drawing in the picture, in pixels.
-
-    Attributes:
-        places: of all layers.
-        height: with the legend.
     """
 
     def __init__(self, network: MeasuredNetwork, top: int):
         count = len(network.blocks) + 1
         self._style = style = next(style for style in _STYLES if count <= style.most)
-        self._source = Block(
-            "", "input", network.held_out.shape[0], network.held_out.shape[1:], None
-        )
+        channels, *size = network.held_out.shape
+        self._source = Block("", "input", channels, tuple(size), None)
         width, height = style.cell
         columns = (WIDTH - 2 * EDGE) // width
         names = ["", *(block.name for block in network.blocks)]
@@ -84,7 +74,7 @@ class Drawing:
         ]
         self.places = tuple(self._cells[1:])
         self._rows_end = self._cells[-1].top + height
-        self.height = self._rows_end + _LEGEND - top
+        self.height = self._rows_end + _LEGEND - top  # with the legend
 
     def draw(self, canvas: pictures.Canvas, result: EditResult, remark: str) -> None:
         """Draw the network after the edit; `remark` is to the right of the legend."""
@@ -97,43 +87,21 @@ class Drawing:
         for cell in self._cells:
             old = before[cell.layer]
             new = after.get(cell.layer, old)
-            middle, y = cell.left + cell.width // 2, self._middle(cell)
+            middle, y = cell.left + cell.width // 2, cell.top + 4 + self._style.tallest // 2
             if cell.layer == result.layer:
-                _frame(canvas, cell)
+                frame = cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2
+                canvas.fill(*frame, WHITE)
+                canvas.frame(*frame, ACCENT_2, 2)
             if cell.top == row and self._style.says:
                 canvas.fill(left, y, middle - left, 1, _ARROW)
             was, now = scale.extent(old), scale.extent(new)
-            self._draw_block(canvas, cell, was, now, result)
+            _draw_block(canvas, cell, y, was, now, cell.layer in result.touched)
             row, left = cell.top, middle + max(was[0], now[0]) // 2 + 4
             if new.adapted:
                 _adapter_mark(canvas, middle + now[0] // 2, y)
                 left += 7
             self._write(canvas, cell, old, new)
         _draw_legend(canvas, result, remark, self._rows_end)
-
-    def _middle(self, cell: Place) -> int:
-        return cell.top + 4 + self._style.tallest // 2
-
-    def _draw_block(
-        self,
-        canvas: pictures.Canvas,
-        cell: Place,
-        was: tuple[int, int],
-        now: tuple[int, int],
-        result: EditResult,
-    ) -> None:
-        """Draw one block, and the outline that it had before."""
-        x, y = cell.left + cell.width // 2, self._middle(cell)
-        width, height = now
-        left, top = x - width // 2, y - height // 2
-        touched = cell.layer in result.touched
-        canvas.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
-        canvas.fill(left, top, width, height, BLACK if touched else OUTLINE)
-        inside = max(height - 2, 1), max(width - 2, 1)
-        plain = np.full(inside, PALE if cell.layer else _INPUT, dtype=np.uint8)
-        canvas.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
-        if was != now:
-            _dotted(canvas, x - was[0] // 2, y - was[1] // 2, *was)
 
     def _write(self, canvas: pictures.Canvas, cell: Place, old: Block, new: Block) -> None:
         """Write name, channels and size below a block, if they fit; changes are bold."""
@@ -160,8 +128,7 @@ class _Scale:
         self._channels = max(block.channels for block in blocks)
         self._widest = min(0.7 * style.cell[0], 1.1 * style.tallest)
 
-    def extent(self, block: Block) -> tuple[int, int]:
-        """Return width and height in pixels."""
+    def extent(self, block: Block) -> Extent:
         share = math.sqrt(block.channels / self._channels)
         if block.size is None:  # a vector: a column of numbers
             height = self._style.tallest * (0.3 + 0.5 * share)
@@ -173,6 +140,21 @@ class _Scale:
         return max(3, width), max(4, round(height))
 
 
+def _draw_block(
+    canvas: pictures.Canvas, cell: Place, y: int, was: Extent, now: Extent, touched: bool
+) -> None:
+    """Draw a block around the height `y`, and the outline that it had before."""
+    x, (width, height) = cell.left + cell.width // 2, now
+    left, top = x - width // 2, y - height // 2
+    canvas.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
+    canvas.fill(left, top, width, height, BLACK if touched else OUTLINE)
+    inside = max(height - 2, 1), max(width - 2, 1)
+    plain = np.full(inside, PALE if cell.layer else _INPUT, dtype=np.uint8)
+    canvas.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
+    if was != now:
+        _dotted(canvas, x - was[0] // 2, y - was[1] // 2, *was)
+
+
 def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
     """Return the text, its end cut off if it is wider than `width` pixels."""
     if pictures.text_width(text, size, bold) <= width:
@@ -180,12 +162,6 @@ def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
     while text and pictures.text_width(text + "…", size, bold) > width:
         text = text[:-1]
     return text + "…"
-
-
-def _frame(canvas: pictures.Canvas, cell: Place) -> None:
-    """Mark the chosen layer."""
-    canvas.fill(cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2, WHITE)
-    canvas.frame(cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2, ACCENT_2, 2)
 
 
 def _hatched(height: int, width: int) -> np.ndarray:
@@ -214,7 +190,6 @@ def _ink(changed: bool) -> dict[str, int | bool]:
 
 
 def _draw_legend(canvas: pictures.Canvas, result: EditResult, remark: str, top: int) -> None:
-    """Explain the marks in one line."""
     y = top + 6
     canvas.frame(EDGE, y, 15, 13, ACCENT_2, 2)
     x = _write_word(canvas, "chosen", EDGE + 20, y)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from course_utils.core import CourseError
 from course_utils.data import Dataset
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_result import (
@@ -37,8 +37,7 @@ class EditHistory:
         trained: briefly trained copies, by the edits that lead to their networks.
 
     Raises:
-        CourseError: the network has no `nn.Conv2d`, is on the meta device, or accepts no usual
-            image shape.
+        CourseError: the network accepts no usual image shape, as in `find_input_shape`.
     """
 
     def __init__(self, choice: NetworkChoice, data: Dataset):
@@ -81,16 +80,11 @@ class EditHistory:
         """
         changes = self.changes(layer, wanted)
         edited = self._edited(layer, changes) if changes else None
-        without = self.edits
-        with_edit = (*without, edited.edit) if edited else without
-        return EditResult(
-            before=self.current,
-            layer=layer,
-            edited=edited,
-            index=min(index, len(self.current.held_out) - 1),
-            original=self.original if without else None,
-            trained=(self._accuracy(without), self._accuracy(with_edit)),
-        )
+        index = min(index, len(self.current.held_out) - 1)
+        original = self.original if self.edits else None
+        result = EditResult(self.current, layer, edited, index, original)
+        copies = (self.trained.get(edits) for edits in (self.edits, self._edits_of(result)))
+        return replace(result, trained=tuple(copy and copy.accuracy for copy in copies))
 
     def changes(self, layer: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Return the wanted settings that differ from those of the layer."""
@@ -102,23 +96,11 @@ class EditHistory:
         self._applied += 1
 
     def undo(self) -> None:
-        """Take the last applied edit back.
-
-        Raises:
-            CourseError: no edit is applied.
-        """
-        if not self.can_undo:
-            raise CourseError("There is nothing to undo: no edit is applied.")
+        """Take the last applied edit back; not without `can_undo`."""
         self._applied -= 1
 
     def redo(self) -> None:
-        """Apply again the edit that was taken back last.
-
-        Raises:
-            CourseError: no edit was taken back, or another one was applied since.
-        """
-        if not self.can_redo:
-            raise CourseError("There is nothing to redo: no edit was taken back last.")
+        """Apply again the edit that was taken back last; not without `can_redo`."""
         self._applied += 1
 
     def not_trained(self, result: EditResult) -> dict[Edits, MeasuredNetwork]:
@@ -137,9 +119,6 @@ class EditHistory:
 
     def _edits_of(self, result: EditResult) -> Edits:
         return (*self.edits, result.edited.edit) if result.edited else self.edits
-
-    def _accuracy(self, edits: Edits) -> float | None:
-        return self.trained[edits].accuracy if edits in self.trained else None
 
     def _edited(self, layer: str, changes: dict[str, Any]) -> EditedNetwork:
         edits = (*self.edits, Edit(layer, tuple(changes.items())))

@@ -42,11 +42,12 @@ def requested_changes(conv: nn.Conv2d, wanted: Mapping[str, Any]) -> dict[str, A
     `edit_conv` would adapt the padding.
     """
     own = simple_settings(conv)
-    changes = {n: wanted[n] for n in CHANGEABLE if n != "padding" and wanted[n] != own[n]}
-    padding = wanted["padding"]
-    if padding != FOLLOWS and (changes or padding != own["padding"]):
-        changes["padding"] = padding
-    return {name: changes[name] for name in CHANGEABLE if name in changes}
+    differ = {name for name in CHANGEABLE if wanted[name] != own[name]}
+    if wanted["padding"] == FOLLOWS:
+        differ -= {"padding"}
+    elif differ:
+        differ |= {"padding"}
+    return {name: wanted[name] for name in CHANGEABLE if name in differ}
 
 
 class Edit(NamedTuple):
@@ -83,33 +84,22 @@ def edit_network(network: MeasuredNetwork, layer: str, changes: Mapping[str, Any
 
 @dataclass(frozen=True)
 class EditResult:
-    """A network before and after the edit of one layer, as the panel shows it.
-
-    Args:
-        before: the network without the edit.
-        layer: name of the edited layer.
-        edited: None if nothing is changed.
-        index: of the held-out image whose maps are shown.
-        original: the network before all applied edits; None if that is `before`.
-        trained: accuracies of briefly trained copies of `before` and `after`, None for a copy that
-            is not trained.
-    """
+    """A network before and after the edit of one layer, as the panel shows it."""
 
     before: MeasuredNetwork
-    layer: str
-    edited: EditedNetwork | None = None
-    index: int = 0
-    original: MeasuredNetwork | None = None
+    layer: str  # name of the edited layer
+    edited: EditedNetwork | None = None  # None if nothing is changed
+    index: int = 0  # of the held-out image whose maps are shown
+    original: MeasuredNetwork | None = None  # before all applied edits; None if that is `before`
+    # Accuracies of briefly trained copies of `before` and `after`, None without such a copy.
     trained: tuple[float | None, float | None] = (None, None)
 
     @property
     def after(self) -> MeasuredNetwork:
-        """The network with the edit."""
         return self.edited.network if self.edited else self.before
 
     @property
     def report(self) -> EditReport | None:
-        """The report of the edit."""
         return self.edited.report if self.edited else None
 
     @cached_property

@@ -93,12 +93,10 @@ def find_input_shape(model: nn.Module, data: Dataset) -> tuple[int, int, int]:
 
 
 def _usual_shapes(first: int, own: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """Return the shapes to try, the likeliest first.
+    """Return the shapes to try, the likeliest first; `own` is the shape of the data's images.
 
-    Args:
-        first: input channels of the network's first convolution by name. The forward pass may call
-            another one first, so other numbers of channels are tried, too.
-        own: shape of the data's images.
+    `first` counts the input channels of the network's first convolution by name. The forward pass
+    may call another one first, so other numbers of channels are tried, too.
     """
     shapes = []
     for channels in dict.fromkeys((first, own[0], 3, 1)):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from course_utils.conv import AdaptedConv2d, LayerRow, ReceptiveField, layer_table
-from course_utils.core import CourseError, evaluation_mode
+from course_utils.core import CourseError, evaluation_mode, shape_text
 from course_utils.data import Dataset
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
 
@@ -20,23 +20,14 @@ _BATCH = 64  # images: all maps of a small network fit in the cache, twice as fa
 
 @dataclass(frozen=True)
 class Block:
-    """One layer in the drawing of a network.
-
-    Attributes:
-        name: in the model.
-        kind: class of the layer.
-        channels: number of output channels, or of outputs of a linear layer.
-        size: height and width of the output maps; None for a linear layer.
-        receptive_field: of one output value; None if it is the whole image.
-        adapted: whether the layer has an adapter.
-    """
+    """One layer in the drawing of a network."""
 
     name: str
-    kind: str
-    channels: int
-    size: tuple[int, int] | None
-    receptive_field: ReceptiveField | None
-    adapted: bool = False
+    kind: str  # class of the layer
+    channels: int  # of the output, or outputs of a linear layer
+    size: tuple[int, int] | None  # height and width of the output maps; None for a linear layer
+    receptive_field: ReceptiveField | None  # of one output value; None if it is the whole image
+    adapted: bool = False  # by an adapter
 
 
 class MeasuredNetwork:
@@ -61,8 +52,7 @@ class MeasuredNetwork:
         """Return the network with the held-out images of `data` in a shape that it accepts.
 
         Raises:
-            CourseError: the model has no `nn.Conv2d`, is on the meta device, or accepts no usual
-                image shape.
+            CourseError: there is no such shape, as in `find_input_shape`.
         """
         return cls(model, HeldOutImages(data, find_input_shape(model, data)))
 
@@ -85,10 +75,8 @@ class MeasuredNetwork:
             parent = modules.get(row.name.rpartition(".")[0])
             in_adapter = isinstance(parent, AdaptedConv2d)
             if row.name not in blocks and row.output_shape is not None and not in_adapter:
-                block = _block(row, modules[row.name])
-                if block is not None:
-                    blocks[row.name] = block
-        return tuple(blocks.values())
+                blocks[row.name] = _block(row, modules[row.name])
+        return tuple(block for block in blocks.values() if block is not None)
 
     @cached_property
     def convs(self) -> dict[str, nn.Conv2d]:
@@ -98,7 +86,6 @@ class MeasuredNetwork:
 
     @cached_property
     def parameters(self) -> int:
-        """The number of parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @cached_property
@@ -107,7 +94,6 @@ class MeasuredNetwork:
         return sum(row.multiply_adds or 0 for row in self.rows)
 
     def block(self, layer: str) -> Block:
-        """Return the block of a layer."""
         return next(block for block in self.blocks if block.name == layer)
 
     @torch.no_grad()
@@ -125,9 +111,7 @@ class MeasuredNetwork:
         output = self.model(images)
         first = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
         if first is None or len(first) != len(images):
-            raise CourseError(
-                "The first output of the network must be a tensor of one row an image."
-            )
+            raise CourseError("The first output of the network must have one row for each image.")
         return first.float().cpu()
 
     def accuracy(self, count: int) -> float | None:
@@ -146,14 +130,10 @@ class MeasuredNetwork:
         outputs, data = self.outputs(1), self.held_out.data
         if outputs.shape == (1, len(data.classes)):
             return ""
-        if outputs.dim() == 2:
-            what = f"{outputs.shape[1]:,} scores"
-        else:
-            what = f"{'×'.join(map(str, outputs.shape[1:]))} numbers"
-        return (
-            f"It returns {what} an image, not one for each of the {len(data.classes)} classes of"
-            f" {data.title}."
-        )
+        shape = outputs.shape[1:]
+        what = f"{shape[0]:,} scores" if len(shape) == 1 else f"{shape_text(shape)} numbers"
+        classes = f"{len(data.classes)} classes of {data.title}"
+        return f"It returns {what} an image, not one for each of the {classes}."
 
     @torch.no_grad()
     def maps(self, layer: str, index: int) -> Tensor:

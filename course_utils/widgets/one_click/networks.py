@@ -16,17 +16,11 @@ YOURS = "yours"
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network in the list of the lab.
-
-    Attributes:
-        label: text in the list.
-        make: returns the network.
-        imports, line: Python code that makes it; "" if that is not known.
-    """
+    """A network in the list of the lab."""
 
     label: str
     make: Callable[[], nn.Module]
-    imports: str = ""
+    imports: str = ""  # Python code that makes the network; "" if that is not known
     line: str = ""
 
 
@@ -45,34 +39,16 @@ def networks(
     given = ({} if model is None else {YOURS: model}) | dict(models or {})
     for name, one in given.items():
         if not isinstance(one, nn.Module):
-            raise CourseError(
-                f"{name!r} is a {type(one).__name__}, not a network: pass an nn.Module."
-            )
+            kind = type(one).__name__
+            raise CourseError(f"{name!r} is a {kind}, not a network: pass an nn.Module.")
     own = {name: _own(name, one) for name, one in given.items()}
-    return own | {name: one for name, one in _always().items() if name not in own}
+    return own | {name: one for name, one in _ALWAYS.items() if name not in own}
 
 
 def _own(name: str, model: nn.Module) -> NetworkChoice:
     kind = type(model).__name__
     line = f"model = {name}" if name.isidentifier() and name not in (YOURS, "model") else ""
     return NetworkChoice(f"{name}: {kind}", lambda: model, line=line)
-
-
-def _always() -> dict[str, NetworkChoice]:
-    names = {
-        "resnet18": "ResNet-18",
-        "squeezenet1_1": "SqueezeNet",
-        "mobilenet_v3_small": "MobileNet",
-    }
-    return {
-        "first_cnn": NetworkChoice(
-            "first_cnn, trained",
-            _first_cnn,
-            "from course_utils.models import load_pretrained",
-            'model = load_pretrained("first_cnn")',
-        ),
-        **{name: _torchvision(name, title) for name, title in names.items()},
-    }
 
 
 def _first_cnn() -> nn.Module:
@@ -91,3 +67,16 @@ def _torchvision(name: str, title: str) -> NetworkChoice:
 
     line = f"model = torchvision.models.{name}()"
     return NetworkChoice(f"{title}, random", make, "import torchvision", line)
+
+
+_ALWAYS = {
+    "first_cnn": NetworkChoice(
+        "first_cnn, trained",
+        _first_cnn,
+        "from course_utils.models import load_pretrained",
+        'model = load_pretrained("first_cnn")',
+    ),
+    "resnet18": _torchvision("resnet18", "ResNet-18"),
+    "squeezenet1_1": _torchvision("squeezenet1_1", "SqueezeNet"),
+    "mobilenet_v3_small": _torchvision("mobilenet_v3_small", "MobileNet"),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -77,8 +77,8 @@ class OneClickLab(RunsInBackground, Panel):
         controls = build_controls({name: one.label for name, one in self._networks.items()})
         self.controls = controls  # the observers need them before `Panel` sets them
         self._fit_network()
-        controls["network"].observe(lambda _: self._take_network(), "value")
-        controls["layer"].observe(lambda _: self._take_layer(), "value")
+        controls["network"].observe(lambda _: self._quietly(self._fit_network), "value")
+        controls["layer"].observe(lambda _: self._quietly(self._fit_layer), "value")
         super().__init__(
             controls,
             title="One-click lab",
@@ -233,13 +233,9 @@ class OneClickLab(RunsInBackground, Panel):
         except Exception:
             return None
 
-    def _take_network(self) -> None:
+    def _quietly(self, fit: Callable[[], None]) -> None:
         with self._quiet():
-            self._fit_network()
-
-    def _take_layer(self) -> None:
-        with self._quiet():
-            self._fit_layer()
+            fit()
 
     def _fit_network(self) -> None:
         """Offer the layers of the chosen network."""

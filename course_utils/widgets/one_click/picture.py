@@ -19,7 +19,7 @@ from course_utils.widgets.one_click.drawing import (
 )
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
-from course_utils.widgets.one_click.words import ROWS, followers, heading, notes, table
+from course_utils.widgets.one_click.words import ROWS, followed, heading, notes, table
 
 _TOP = 32  # of the drawing, below the heading
 _MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of them
@@ -52,10 +52,9 @@ def draw(result: EditResult) -> bytes:
 
 
 def _remark(result: EditResult) -> str:
-    if result.report is None:
-        return "height: size of the maps; width: channels"
-    also = followers(result)
-    return f"followed: {also}" if also else "no other layer had to follow"
+    return (
+        "height: size of the maps; width: channels" if result.report is None else followed(result)
+    )
 
 
 def _draw_maps(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
@@ -92,11 +91,7 @@ def _draw_maps(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
 
 
 def _map_count(side: int) -> int:
-    """Return how many maps fill their square best; pixels are enlarged by a whole factor.
-
-    Args:
-        side: of the maps, in pixels.
-    """
+    """Return how many maps of this size fill their square best, enlarged by a whole factor."""
 
     def filled(count: int) -> int:
         columns = math.isqrt(count)

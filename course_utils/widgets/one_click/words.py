@@ -34,16 +34,18 @@ def heading(result: EditResult) -> str:
     return f"{network}: {result.layer}, {', '.join(changes)}"
 
 
-def followers(result: EditResult) -> str:
-    """Return the other layers that changed: "1 BatchNorm2d, 2 Conv2d"; "" if there are none."""
-    layers = result.report.layers if result.report else ()
-    kinds = Counter(change.kind for change in layers if change.name != result.layer)
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+def followed(result: EditResult) -> str:
+    """Return the other layers that an edit changed: "followed: 1 BatchNorm2d, 2 Conv2d"."""
+    kinds = Counter(one.kind for one in result.report.layers if one.name != result.layer)
+    also = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return f"followed: {also}" if also else "no other layer had to follow"
 
 
 def table(result: EditResult) -> list[tuple[str, str, str, str]]:
     """Return a row for each of `ROWS`: name, before, after, difference."""
     before, after, layer = result.before, result.after, result.layer
+    which = "the same" if result.same_function else "another"
+    function = f"{which}: max |Δ| / max |y| = {scientific(result.difference)}"
     cells = [
         (*(_layer(network, layer) for network in (before, after)), ""),
         (
@@ -54,7 +56,7 @@ def table(result: EditResult) -> list[tuple[str, str, str, str]]:
         _counts(before.parameters, after.parameters),
         _counts(before.multiply_adds, after.multiply_adds),
         *(_accuracies(*pair) for pair in (result.accuracies, result.trained)),
-        ("", "" if result.edited is None else _function(result), ""),
+        ("", function if result.edited else "", ""),
     ]
     return [(name, *row) for name, row in zip(ROWS, cells, strict=True)]
 
@@ -73,8 +75,8 @@ def notes(result: EditResult) -> list[str]:
     if (original := result.original) is not None:
         start = f"The edits began with {original.parameters:,} parameters, "
         start += f"{original.multiply_adds:,} multiply-adds"
-        accuracy = None if reason else original.accuracy(result.count)
-        lines.append(start + ("." if accuracy is None else f" and {accuracy:.1%} at once."))
+        accuracy = "" if reason else f" and {original.accuracy(result.count):.1%} at once"
+        lines.append(f"{start}{accuracy}.")
     return lines
 
 
@@ -90,8 +92,7 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
         if accuracy is not None:
             text += f", {accuracy:.1%} of {result.count} held-out images right"
         return f"{text}. Move a slider."
-    also = followers(result)
-    text = f"{heading(result)}; {'followed: ' + also if also else 'no other layer had to follow'}; "
+    text = f"{heading(result)}; {followed(result)}; "
     text += f"parameters {result.before.parameters:,} → {result.after.parameters:,}, "
     text += f"multiply-adds {result.before.multiply_adds:,} → {result.after.multiply_adds:,}; "
     text += "the same function" if result.same_function else "another function"
@@ -133,11 +134,6 @@ def _field(network: MeasuredNetwork, layer: str) -> str:
     return "not known" if resized else "whole picture"
 
 
-def _function(result: EditResult) -> str:
-    which = "the same" if result.same_function else "another"
-    return f"{which}: max |Δ| / max |y| = {scientific(result.difference)}"
-
-
 def _counts(before: int, after: int) -> tuple[str, str, str]:
     return f"{before:,}", f"{after:,}", _times(before, after)
 
@@ -156,13 +152,7 @@ def _accuracies(before: float | None, after: float | None) -> tuple[str, str, st
 
 
 def python_code(choice: NetworkChoice, shape: tuple[int, int, int], edits: Sequence[Edit]) -> str:
-    """Return Python code that makes an edited network.
-
-    Args:
-        choice: the network before the edits.
-        shape: (C, H, W) of its images.
-        edits: first edit first.
-    """
+    """Return Python code that makes an edited network; `shape` is the (C, H, W) of its images."""
     lines = ["import torch", "", "from course_utils.conv import edit_conv", ""]
     if choice.imports:
         lines.insert(1 if choice.imports.startswith("import ") else 3, choice.imports)

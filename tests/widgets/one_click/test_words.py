@@ -9,7 +9,7 @@ from course_utils.conv import AdaptedConv2d
 from course_utils.widgets.one_click import words
 from course_utils.widgets.one_click.edit_result import EditResult, edit_network
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
-from course_utils.widgets.one_click.words import followers, heading, notes, summary
+from course_utils.widgets.one_click.words import followed, heading, notes, summary
 from tests.toys import toy_data, toy_model
 
 DATA = toy_data()
@@ -38,9 +38,9 @@ def test_the_heading_names_the_edit():
     assert heading(looked(kernel_size=(3, 5))) == "Sequential: 0, kernel_size 3 → 3×5"
 
 
-def test_the_followers_are_counted_by_kind():
-    assert followers(looked(out_channels=9)) == "1 BatchNorm2d, 1 Linear"
-    assert followers(looked(kernel_size=5)) == followers(looked()) == ""
+def test_the_layers_that_follow_are_counted_by_kind():
+    assert followed(looked(out_channels=9)) == "followed: 1 BatchNorm2d, 1 Linear"
+    assert followed(looked(kernel_size=5)) == "no other layer had to follow"
 
 
 def test_the_table_has_every_row():
