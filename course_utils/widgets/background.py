@@ -16,10 +16,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ipywidgets import HTML
+from ipywidgets import HTML
 
 REDRAWS_PER_SECOND = 2  # drawing a Matplotlib figure holds up everything else
 

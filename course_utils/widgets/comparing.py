@@ -56,8 +56,7 @@ class ComparesRuns(RunsInBackground):
 
     def describe(self, result: Any) -> str:
         if result.runs:
-            count = len(result.runs)
-            number = "1 run" if count == 1 else f"{count} runs"
+            number = f"{len(result.runs)} run{'s' * (len(result.runs) > 1)}"
             last = self.describe_last_run(result)
             return f"{number}. The last, {result.runs[-1].label}: {last}"
         return "The first run is on its way." if self.running else self.describe_no_run(result)
@@ -70,10 +69,8 @@ class ComparesRuns(RunsInBackground):
     def train(self, wait: bool = False) -> None:
         """Train in the background with the settings as they are now; the run is then added.
 
-        While one is under way, a second one is refused with a sentence.
-
-        Args:
-            wait: return only when the run has ended.
+        While one is under way, a second one is refused with a sentence. With `wait`, return only
+        when the run has ended.
         """
         if self._refused():
             return
@@ -83,7 +80,13 @@ class ComparesRuns(RunsInBackground):
             self._failure = error
             self.refresh()
             return
-        self._begin(plan)
+        work, on_tick = lambda: self.train_one(plan, run), lambda: self._on_tick(plan)
+        run = BackgroundRun(work, on_tick=on_tick, on_end=self._on_end)
+        self._run, self._step = run, None
+        self._say("Trying what computes fastest here …")
+        self._show_state(running=True)
+        self.refresh()  # clears the error of the last run
+        run.start()
         if wait:
             self.wait()
 
@@ -115,18 +118,6 @@ class ComparesRuns(RunsInBackground):
         self._run.tick()
 
     # Inside
-
-    def _begin(self, plan: Any) -> None:
-        run = BackgroundRun(
-            lambda: self.train_one(plan, run),
-            on_tick=lambda: self._on_tick(plan),
-            on_end=self._on_end,
-        )
-        self._run, self._step = run, None
-        self._say("Trying what computes fastest here …")
-        self._show_state(running=True)
-        self.refresh()  # clears the error of the last run
-        run.start()
 
     def _on_tick(self, plan: Any) -> None:
         step = self._step

@@ -24,6 +24,10 @@ def test_the_work_runs_in_another_thread_and_gives_its_result():
     assert run.result != threading.get_ident()
     assert ended == [False]
     assert run.exception is None
+    run = BackgroundRun(lambda: run.wait(LONG))
+    run.start()
+    assert run.wait(LONG)
+    assert run.result is False, "waiting in the thread itself returns at once"
 
 
 def test_stop_reaches_the_work():
@@ -35,22 +39,15 @@ def test_stop_reaches_the_work():
     assert run.result is True and not run.displaced
 
 
-def test_an_exception_is_kept_and_the_end_still_comes():
-    ended = []
-    run = BackgroundRun(lambda: 1 / 0, on_end=lambda: ended.append(True))
-    run.start()
-    assert run.wait(LONG)
-    assert isinstance(run.exception, ZeroDivisionError) and ended == [True]
-
-
-def test_the_wait_ends_even_when_the_end_fails(monkeypatch):
+def test_an_exception_is_kept_and_the_wait_ends_even_when_the_end_fails(monkeypatch):
     seen = []
     monkeypatch.setattr(threading, "excepthook", seen.append)
-    run = BackgroundRun(lambda: None, on_end=lambda: 1 / 0)
+    run = BackgroundRun(lambda: 1 / 0, on_end=lambda: {}["end"])
     run.start()
     assert run.wait(LONG)
     run._thread.join(LONG)
-    assert [hook.exc_type for hook in seen] == [ZeroDivisionError]
+    assert isinstance(run.exception, ZeroDivisionError)
+    assert [hook.exc_type for hook in seen] == [KeyError], "the end still comes"
 
 
 def test_one_run_at_a_time():
@@ -76,13 +73,6 @@ def test_redraws_are_few(monkeypatch):
         run.tick()
     assert len(drawn) == 10 * REDRAWS_PER_SECOND
     assert min(b - a for a, b in itertools.pairwise(drawn)) >= 1 / REDRAWS_PER_SECOND
-
-
-def test_waiting_in_the_thread_itself_returns_at_once():
-    run = BackgroundRun(lambda: run.wait(LONG))
-    run.start()
-    assert run.wait(LONG)
-    assert run.result is False
 
 
 def test_the_interpreter_ends_though_work_is_under_way(run_python):
@@ -162,26 +152,21 @@ def wait_for_timers() -> None:
             assert not thread.is_alive()
 
 
-def test_what_the_work_raises_is_kept():
-    errors = []
-    idle = WhenIdle(lambda _: 1 / 0, on_error=lambda: errors.append(idle.exception), patience=0)
-    idle.ask()
-    assert idle.wait(LONG)
-    assert [type(error) for error in errors] == [ZeroDivisionError]
-
-
 def test_waiting_lasts_until_what_the_work_itself_asks_for_is_done():
-    done = []
+    done, errors = [], []
 
     def work(_outdated):
         done.append(len(done))
         if len(done) < 3:
             idle.ask()
+        else:
+            raise ValueError
 
-    idle = WhenIdle(work, on_error=lambda: None, patience=0)
+    idle = WhenIdle(work, on_error=lambda: errors.append(idle.exception), patience=0)
     idle.ask()
     assert idle.wait(LONG)
     assert done == [0, 1, 2]
+    assert [type(error) for error in errors] == [ValueError], "what the work raises is kept"
 
 
 def test_what_the_first_run_imported_is_left_out_of_garbage_collection(run_python):

@@ -125,14 +125,6 @@ def offer(control: widgets.Dropdown, found: Improvement | None) -> None:
             control.value = chosen
 
 
-def chosen_of(found: Improvement | None, value: int | str) -> Tried | None:
-    """Return the candidate for a value of the list; None before a search."""
-    if found is None:
-        return None
-    ones = {one.number: one for one in (found.start, *found.tried)}
-    return ones.get(value, found.best)
-
-
 def _label(one: Tried) -> str:
     if one.accuracy is None:
         return f"{one.number}: no result"

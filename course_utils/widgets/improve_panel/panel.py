@@ -16,22 +16,8 @@ from course_utils.models import SimpleCNN
 from course_utils.training import Precision
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import button, code_toggle, row_of
-from course_utils.widgets.improve_panel.controls import (
-    VARIED,
-    build_controls,
-    chosen_of,
-    offer,
-    point_buttons,
-    varied,
-)
+from course_utils.widgets.improve_panel import controls, words
 from course_utils.widgets.improve_panel.picture import WIDTH, ImproveView, Scale, draw
-from course_utils.widgets.improve_panel.words import (
-    search_code,
-    search_ended,
-    summary,
-    trained_table,
-    values_table,
-)
 from course_utils.widgets.improve_panel.work import Progress, search, train_all
 from course_utils.widgets.panel import Panel
 
@@ -92,9 +78,8 @@ class ImprovePanel(RunsInBackground, Panel):
         self.side_by_side: SideBySide | None = None
         self._last: tuple[int, int] | None = None  # of the last Train it: candidate, epochs
         self._build_views()
-        super().__init__(
-            build_controls(self._budget), title="Improve panel", width=WIDTH, initial=settings
-        )
+        made = controls.build_controls(self._budget)
+        super().__init__(made, title="Improve panel", width=WIDTH, initial=settings)
         self._arrange()
         self._show_state()
 
@@ -103,32 +88,23 @@ class ImprovePanel(RunsInBackground, Panel):
     def improve(self, wait: bool = False) -> None:
         """Search in the background with the settings as they are now; forget the last search.
 
-        Args:
-            wait: return only when the search has ended.
+        With `wait`, return only when the search has ended.
         """
         if self._refused():
             return
-        if not varied(self.settings):
+        if not controls.varied(self.settings):
             self.refresh()  # this shows the error
             return
         self._forget()
-        work = partial(
-            search,
-            self.model,
-            self.data,
-            str(self._budget_now),
-            varied=varied(self.settings),
-            precision=self._precision,
-            seed=self.settings["seed"],
-            on_change=self._take_found,
-        )
+        options = {"varied": controls.varied(self.settings), "seed": self.settings["seed"]}
+        options |= {"precision": self._precision, "on_change": self._take_found}
+        work = partial(search, self.model, self.data, str(self._budget_now), **options)
         self._begin(work, self._on_searched, wait)
 
     def train(self, wait: bool = False) -> None:
         """Train the chosen candidate and the given network in the background.
 
-        Args:
-            wait: return only when both have ended.
+        With `wait`, return only when both have ended.
         """
         from course_utils.search import SideBySide
 
@@ -172,7 +148,7 @@ class ImprovePanel(RunsInBackground, Panel):
             CourseError: there is no candidate of that number.
         """
         with self._quiet():  # the list may not have the newest candidate yet
-            offer(self.controls["candidate"], self._found)
+            controls.offer(self.controls["candidate"], self._found)
         self.set(candidate=number)
 
     def evaluate(self) -> dict[tuple[int, int], Evaluation]:
@@ -223,35 +199,36 @@ class ImprovePanel(RunsInBackground, Panel):
             CourseError: nothing may vary.
         """
         self.raise_failure()
-        if not self.running and not varied(settings):
+        if not self.running and not controls.varied(settings):
             error = CourseError(
                 "Nothing may vary, so there is nothing to search: tick at least one of "
-                f"{', '.join(VARIED)}."
+                f"{', '.join(controls.VARIED)}."
             )
             error.nearest = {"out_channels": True}
             raise error
         return self._found
 
     def adjust(self, result: Improvement | None) -> None:
-        offer(self.controls["candidate"], result)
+        controls.offer(self.controls["candidate"], result)
         view = self._view(result)
-        self._points.value = point_buttons(Scale(view).places(view), view.chosen)
-        self._values.value = values_table(result, view.chosen) if result else ""
-        self._trained_table.value = trained_table(self.side_by_side) if self.side_by_side else ""
+        self._points.value = controls.point_buttons(Scale(view).places(view), view.chosen)
+        self._values.value = words.values_table(result, view.chosen) if result else ""
+        side = self.side_by_side
+        self._trained_table.value = words.trained_table(side) if side else ""
 
     def picture(self, result: Improvement | None) -> bytes:
         return draw(self._view(result))
 
     def describe(self, result: Improvement | None) -> str:
         if result is not None:
-            return summary(result, self._chosen(result))
+            return words.summary(result, self._chosen(result))
         return f"No candidate yet. May vary: {self._may_vary()}; budget {self._budget_now}."
 
     def code(self, result: Improvement | None) -> str:
-        chosen = self._chosen(result)
-        if chosen is not None and chosen.number:
+        if (chosen := self._chosen(result)) and chosen.number:
             return result.code(chosen)
-        return search_code(varied(self.settings), self._budget_now, self.settings["seed"])
+        varied, seed = controls.varied(self.settings), self.settings["seed"]
+        return words.search_code(varied, self._budget_now, seed)
 
     def describe_unmeasured(self, result: Improvement | None) -> str:
         done = "no search yet" if result is None else "every candidate is a point"
@@ -260,7 +237,10 @@ class ImprovePanel(RunsInBackground, Panel):
     # Inside
 
     def _chosen(self, found: Improvement | None) -> Tried | None:
-        return chosen_of(found, self.controls["candidate"].value)
+        if found is None:
+            return None
+        ones = {one.number: one for one in (found.start, *found.tried)}
+        return ones.get(self.controls["candidate"].value, found.best)
 
     def _view(self, found: Improvement | None) -> ImproveView:
         seconds = self._budget_now.seconds or 1.0
@@ -275,7 +255,7 @@ class ImprovePanel(RunsInBackground, Panel):
         return replace(self._budget, **{unit: self.controls["budget"].value})
 
     def _may_vary(self) -> str:
-        return ", ".join(varied(self.settings)) or "nothing"
+        return ", ".join(controls.varied(self.settings)) or "nothing"
 
     def _forget(self) -> None:
         self._found, self._last, self.side_by_side = None, None, None
@@ -327,7 +307,7 @@ class ImprovePanel(RunsInBackground, Panel):
 
     def _on_searched(self, run: BackgroundRun) -> None:
         self._found = run.result
-        self._say(search_ended(run.result, run.why_stopped))
+        self._say(words.search_ended(run.result, run.why_stopped))
         if run.result is not None and not run.result.stopped:
             self._bar.value = 1
 

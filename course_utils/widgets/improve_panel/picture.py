@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,22 +23,13 @@ _TYPICAL = (1e5, 1e7)  # ends of the cost axis before the search
 
 @dataclass(frozen=True)
 class ImproveView:
-    """The content of the picture.
+    """The content of the picture."""
 
-    Attributes:
-        start: the given network; None before a search.
-        tried: the candidates so far, in order.
-        front: the Pareto front: no other candidate beats these in accuracy and cost; cheapest
-            first.
-        chosen: the candidate with a ring.
-        seconds: least end of the time axis.
-    """
-
-    start: Tried | None = None
-    tried: tuple[Tried, ...] = ()
-    front: tuple[Tried, ...] = ()
-    chosen: Tried | None = None
-    seconds: float = 1.0
+    start: Tried | None = None  # the given network; None before a search
+    tried: tuple[Tried, ...] = ()  # the candidates so far, in order
+    front: tuple[Tried, ...] = ()  # the Pareto front in accuracy and cost, cheapest first
+    chosen: Tried | None = None  # the candidate with a ring
+    seconds: float = 1.0  # least end of the time axis
 
     @property
     def points(self) -> list[Tried]:
@@ -61,11 +51,8 @@ class Scale:
     """The limits of the axes, chosen so that the good candidates do not overlap.
 
     A network that has learned nothing would squeeze all others into one line at the top. So a
-    candidate far below the better half is drawn hollow at the lower edge.
-
-    Attributes:
-        costs: limits in multiply-adds, logarithmic.
-        accuracies: limits as shares.
+    candidate far below the better half is drawn hollow at the lower edge. The limits are `costs` in
+    multiply-adds, for a logarithmic axis, and `accuracies` as shares.
     """
 
     def __init__(self, view: ImproveView):
@@ -133,9 +120,8 @@ def _figure(view: ImproveView) -> f.Figure:
     last = max((one.at for one in view.tried), default=0.0)
     right.set_xlim(0, max(view.seconds, 1.02 * last))
     if not view.points:
-        for axes in (left, right):
-            axes.set_yticks([])
-        left.set_xticks([])
+        left.set(xticks=[], yticks=[])
+        right.set_yticks([])
         hint = "No candidate yet: press Improve"
         left.text(0.5, 0.5, hint, color=f.MUTED, ha="center", transform=left.transAxes)
         return figure
@@ -206,17 +192,9 @@ def _draw_legend(figure: f.Figure, view: ImproveView, scale: Scale) -> None:
     if any(scale.below(one) for one in view.points):
         hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
         entries.append(Line2D([], [], markeredgecolor=f.MUTED, label="off the scale", **hollow))
-    figure.legend(
-        handles=entries,
-        loc="lower center",
-        ncols=len(entries),
-        frameon=False,
-        fontsize=f.SMALL,
-        labelcolor=f.INK,
-        handlelength=1.4,
-        handletextpad=0.3,
-        columnspacing=0.9,
-    )
+    text = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.INK}
+    gaps = {"handlelength": 1.4, "handletextpad": 0.3, "columnspacing": 0.9}
+    figure.legend(handles=entries, loc="lower center", ncols=len(entries), **text, **gaps)
 
 
 def short(count: float) -> str:
@@ -229,11 +207,9 @@ def short(count: float) -> str:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Return round numbers between the two, three to seven where possible."""
-    digits: Sequence[Sequence[float]] = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for some in digits:
-        ticks = [d * 10.0**p for p in powers for d in some if low <= d * 10.0**p <= high]
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = [d * 10.0**p for p in powers for d in digits if low <= d * 10.0**p <= high]
         if len(ticks) >= 3:
             break
     return ticks[:: -(-len(ticks) // 7) or 1]

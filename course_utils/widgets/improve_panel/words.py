@@ -39,9 +39,8 @@ def search_ended(found: Improvement | None, why_stopped: str) -> str:
 
 
 def _at(one: Tried) -> str:
-    if one.accuracy is None:
-        return "no result"
-    return f"{one.accuracy:.1%} at {one.multiply_adds:,}"
+    failed = one.accuracy is None
+    return "no result" if failed else f"{one.accuracy:.1%} at {one.multiply_adds:,}"
 
 
 def search_code(varied: Sequence[str], budget: Budget, seed: int) -> str:
@@ -115,10 +114,8 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{one}</td>" for one in row[1:])}</tr>'
         for row in rows
     )
-    return (
-        f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
+    top = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+    return f"<table>{top}<tbody>{body}</tbody></table>"
 
 
 def _change(before: Any, after: Any) -> str:

@@ -69,14 +69,8 @@ class EditHistory:
     def preview(self, layer: str, wanted: Mapping[str, Any], index: int = 0) -> EditResult:
         """Return the current network with and without the wanted settings of one layer.
 
-        Args:
-            layer: name of the convolution.
-            wanted: a value for each of `CHANGEABLE`.
-            index: of the held-out image whose maps are shown.
-
-        Raises:
-            ImpossibleSetting: no layer can have such settings.
-            EditError: the other layers cannot follow.
+        `wanted` has a value for each of `CHANGEABLE`, and `index` is that of the held-out image
+        whose maps are shown. Raises the errors of `edit_network`.
         """
         changes = self.changes(layer, wanted)
         edited = self._edited(layer, changes) if changes else None
@@ -124,6 +118,6 @@ class EditHistory:
         edits = (*self.edits, Edit(layer, tuple(changes.items())))
         if edits not in self._previews:
             self._previews[edits] = edit_network(self.current, layer, changes)
-            while len(self._previews) > _KEPT:
+            if len(self._previews) > _KEPT:
                 del self._previews[next(iter(self._previews))]
         return self._previews[edits]

@@ -76,9 +76,8 @@ def edit_network(network: MeasuredNetwork, layer: str, changes: Mapping[str, Any
         ImpossibleSetting: no layer can have such settings.
         EditError: the other layers cannot follow, or the layer's channels are the outputs.
     """
-    model, report = edit_conv(
-        network.model, layer, example_input=network.example, return_report=True, **changes
-    )
+    options = {"example_input": network.example, "return_report": True}
+    model, report = edit_conv(network.model, layer, **options, **changes)
     return EditedNetwork(MeasuredNetwork(model, network.held_out), report)
 
 

@@ -47,11 +47,10 @@ def adapt_images(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     if there must be more. Sizes are interpolated.
     """
     channels, *size = shape
-    if images.shape[1] != channels:
-        if channels == 1:
-            images = images.mean(1, keepdim=True)
-        else:
-            images = images[:, torch.arange(channels) % images.shape[1]]
+    if channels == 1 < images.shape[1]:
+        images = images.mean(1, keepdim=True)
+    elif images.shape[1] != channels:
+        images = images[:, torch.arange(channels) % images.shape[1]]
     if list(images.shape[2:]) != size:
         images = F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
     return images

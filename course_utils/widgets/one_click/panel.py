@@ -14,17 +14,11 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import button, code_toggle, row_of
+from course_utils.widgets.one_click import controls
 from course_utils.widgets.one_click.brief_training import (
     BrieflyTrained,
     train_briefly,
     training_size,
-)
-from course_utils.widgets.one_click.controls import (
-    build_controls,
-    fit_to_layer,
-    layer_buttons,
-    make_room,
-    wanted_of,
 )
 from course_utils.widgets.one_click.drawing import WIDTH
 from course_utils.widgets.one_click.edit_history import EditHistory, Edits
@@ -74,13 +68,13 @@ class OneClickLab(RunsInBackground, Panel):
         self._histories: dict[str, EditHistory | CourseError] = {}
         self._layer_buttons = widgets.HTML()
         self._build_buttons()
-        controls = build_controls({name: one.label for name, one in self._networks.items()})
-        self.controls = controls  # the observers need them before `Panel` sets them
+        labels = {name: one.label for name, one in self._networks.items()}
+        self.controls = controls.build_controls(labels)  # before `Panel` sets them, to fit them
         self._fit_network()
-        controls["network"].observe(lambda _: self._quietly(self._fit_network), "value")
-        controls["layer"].observe(lambda _: self._quietly(self._fit_layer), "value")
+        self.controls["network"].observe(lambda _: self._quietly(self._fit_network), "value")
+        self.controls["layer"].observe(lambda _: self._quietly(self._fit_layer), "value")
         super().__init__(
-            controls,
+            self.controls,
             title="One-click lab",
             width=WIDTH,
             extra=(*self._button_rows, self._bar, self._status),
@@ -108,7 +102,7 @@ class OneClickLab(RunsInBackground, Panel):
             history = self._history_or_none()
             if history is None:
                 self._say("There is no network to edit.")
-            elif history.changes(self.settings["layer"], wanted_of(self.settings)):
+            elif history.changes(self.settings["layer"], controls.wanted_of(self.settings)):
                 self._start_from_current("The sliders are back.")
             elif history.can_undo:
                 history.undo()
@@ -130,10 +124,8 @@ class OneClickLab(RunsInBackground, Panel):
         """Train copies of the network before and after the edit, briefly, in the background.
 
         The panel says why if it cannot train: another training is under way, the settings cannot
-        work, or the outputs are not scores of the data's classes.
-
-        Args:
-            wait: return only when the training has ended.
+        work, or the outputs are not scores of the data's classes. With `wait`, return only when the
+        training has ended.
         """
         if self._refused():
             return
@@ -186,7 +178,7 @@ class OneClickLab(RunsInBackground, Panel):
             return self._history(network).preview(layer, wanted, picture)
         except ImpossibleSetting as impossible:
             with self._quiet():
-                make_room(self.controls, impossible.nearest)
+                controls.make_room(self.controls, impossible.nearest)
             raise
 
     def picture(self, result: EditResult) -> bytes:
@@ -202,8 +194,8 @@ class OneClickLab(RunsInBackground, Panel):
         return self._history().code(result)
 
     def adjust(self, result: EditResult) -> None:
-        network = result.before
-        self._layer_buttons.value = layer_buttons(places(network), result.layer, height_of(network))
+        drawn, height = places(result.before), height_of(result.before)
+        self._layer_buttons.value = controls.layer_buttons(drawn, result.layer, height)
 
     def refresh(self) -> None:
         super().refresh()
@@ -221,8 +213,7 @@ class OneClickLab(RunsInBackground, Panel):
                 self._histories[network] = EditHistory(self._networks[network], self.data)
             except CourseError as error:
                 self._histories[network] = error  # so that the slow check runs once
-        history = self._histories[network]
-        if isinstance(history, CourseError):
+        if isinstance(history := self._histories[network], CourseError):
             raise history
         return history
 
@@ -249,7 +240,7 @@ class OneClickLab(RunsInBackground, Panel):
         """Set the sliders to the chosen layer of the current network."""
         history, layer = self._history_or_none(), self.controls["layer"].value
         if history is not None and layer in history.current.convs:
-            fit_to_layer(self.controls, history.current.convs[layer])
+            controls.fit_to_layer(self.controls, history.current.convs[layer])
 
     def _start_from_current(self, text: str) -> None:
         """Show the layer in the network that the next edit starts from."""

@@ -50,29 +50,19 @@ def done(panel, found, monkeypatch):
 
 
 @pytest.fixture
-def hold(monkeypatch):
-    """Holds a search until it is asked to stop: hold(when) returns an event that it is held."""
+def gate(monkeypatch):
+    """Holds a search after its first candidate until it is stopped; set when it is held."""
+    held, improve = threading.Event(), search.improve
 
-    def build(when=lambda found: len(found.tried) == 1):
-        held, improve = threading.Event(), search.improve
+    def slow(*arguments, on_change, stop, **keywords):
+        def wait_then(found):
+            on_change(found)
+            if found.now and found.tried:  # it is "" at the end
+                assert not stop.is_set(), "no further step begins after the stop"
+                held.set()
+                assert stop.wait(120)
 
-        def slow(*arguments, on_change, stop, **keywords):
-            def wait_then(found):
-                on_change(found)
-                if found.now and when(found):  # it is "" at the end
-                    assert not stop.is_set(), "no further step begins after the stop"
-                    held.set()
-                    assert stop.wait(120)
+        return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
 
-            return improve(*arguments, on_change=wait_then, stop=stop, **keywords)
-
-        monkeypatch.setattr(search, "improve", slow)
-        return held
-
-    return build
-
-
-@pytest.fixture
-def gate(hold):
-    """Holds a search after its first candidate."""
-    return hold()
+    monkeypatch.setattr(search, "improve", slow)
+    return held

@@ -4,12 +4,8 @@ import re
 
 from course_utils.search import Budget, Tried
 from course_utils.search.space import LAYER_SETTINGS
-from course_utils.widgets.improve_panel.controls import (
-    TRAINING,
-    VARIED,
-    build_controls,
-    point_buttons,
-)
+from course_utils.widgets.improve_panel import controls
+from course_utils.widgets.improve_panel.controls import build_controls, point_buttons
 from course_utils.widgets.improve_panel.picture import HEIGHT, WIDTH, Point
 
 
@@ -18,11 +14,8 @@ def points(*numbers: int) -> list[Point]:
     return [Point(one, WIDTH / 2, HEIGHT / 4) for one in ones]
 
 
-def test_all_settings_of_a_layer_may_vary():
-    assert set(VARIED) == {*LAYER_SETTINGS, TRAINING}
-
-
-def test_the_budget_is_in_seconds_or_in_trials():
+def test_all_settings_may_vary_and_the_budget_is_in_seconds_or_in_trials():
+    assert set(controls.VARIED) == {*LAYER_SETTINGS, controls.TRAINING}
     seconds = build_controls(Budget.of(45))["budget"]
     trials = build_controls(Budget.of("12 trials"))["budget"]
     assert (seconds.description, seconds.value) == ("budget (s)", 45)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core.errors import CourseError
-from course_utils.models.simple import SimpleCNN
+from course_utils.core import CourseError
+from course_utils.models import SimpleCNN
 from course_utils.widgets.improve_panel.panel import improve_panel
 from tests.toys import same, toy_data, toy_model, weights
 
+NOTHING = dict.fromkeys(("out_channels", "kernel_size", "depth", "training"), False)
 DENSE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
 
 
@@ -46,7 +47,11 @@ def test_candidates_are_shown_while_the_search_goes_on(panel, gate):
     panel.train()
     assert "on its way already" in panel.status
     panel._stop_button.click()
-    assert panel.wait(120) and panel._stop_button.disabled
+    assert panel.wait(120)
+    assert not panel._improve_button.disabled and panel._stop_button.disabled
+    assert len(panel.result.tried) == 1 and panel.result.stopped
+    assert panel.status == "Stopped: the best so far is kept."
+    assert panel.network is panel.result.network
 
 
 def test_a_new_search_forgets_the_old_one(done):
@@ -124,21 +129,12 @@ def test_the_code_before_a_search_is_the_search(make):
 
 
 def test_nothing_that_may_vary_is_answered_in_words(panel):
-    panel.set(out_channels=False, kernel_size=False, depth=False, training=False)
+    panel.set(**NOTHING)
     assert panel.error.startswith("Nothing may vary") and isinstance(panel.exception, CourseError)
     panel.improve(wait=True)
     assert panel.error.startswith("Nothing may vary") and panel.result is None
     panel.apply_nearest()
     assert panel.error == "" and panel.settings["out_channels"]
-
-
-def test_a_space_that_is_empty_for_this_network(make):
-    panel = make(out_channels=False, kernel_size=False, depth=False, training=False, groups=True)
-    panel.improve(wait=True)  # one channel comes in: it has no groups
-    assert panel.error.startswith("There is nothing to vary")
-    assert panel.status == "Ended by an error."
-    panel.set(depth=True)
-    assert panel.error == ""
 
 
 @pytest.mark.parametrize(
@@ -147,12 +143,14 @@ def test_a_space_that_is_empty_for_this_network(make):
         ({"data": toy_data(validation=0)}, "validation"),
         ({"data": toy_data(channels=3)}, "channel"),
         ({"model": DENSE, "training": False}, "convolution"),
+        (NOTHING | {"groups": True}, "nothing to vary"),  # one channel comes in: it has no groups
     ],
 )
 def test_what_cannot_be_searched_is_answered_in_words(make, options, words):
     panel = make(**options)
     panel.improve(wait=True)
     assert words in panel.error and "Traceback" not in panel.error
+    assert panel.status == "Ended by an error."
     assert not panel.running and not panel._improve_button.disabled
 
 

@@ -33,13 +33,9 @@ def test_the_places_are_where_the_points_are_drawn(shown):
         assert 0 < place.x < WIDTH and 0 < place.y < HEIGHT
 
 
-def test_the_places_go_from_left_to_right_and_leave_out_what_has_no_result():
-    places = Scale(view(*SOME)).places(view(*SOME))
-    assert [place.one.number for place in places] == [2, 0, 1, 4]
-
-
 def test_a_network_that_has_learned_nothing_does_not_squeeze_the_others():
     scale = Scale(view(*SOME))
+    assert [place.one.number for place in scale.places(view(*SOME))] == [2, 0, 1, 4]
     assert scale.below(START) and not any(scale.below(o) for o in SOME if o.accuracy is not None)
     low, high = scale.accuracies
     assert low > 0.5 and low < scale.accuracy(START) < low + 0.1 * (high - low)

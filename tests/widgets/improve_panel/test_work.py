@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import html
 import threading
-from importlib import import_module
 
 import pytest
 
 import course_utils.search as search
-from course_utils.core.errors import CourseError
+from course_utils.core import CourseError
 from tests.toys import toy_model
 
 
@@ -26,7 +25,10 @@ def test_the_settings_reach_the_search(make, monkeypatch):
     ((given, data, budget, arguments),) = calls
     assert given is model and data is panel.data and budget == "1 s"
     assert (arguments["seed"], arguments["precision"]) == (4, "float32")
-    assert panel.result is None and panel.status == "Stopped before anything was found."
+    assert panel.status == "Stopped before anything was found."
+    assert panel.error == "" and panel.result is None and panel.network is None
+    panel.train()
+    assert "press Improve first" in panel.status and panel._train_button.disabled
 
 
 def test_what_may_vary_is_what_is_ticked(make):
@@ -37,58 +39,10 @@ def test_what_may_vary_is_what_is_ticked(make):
     assert names == {"0.out_channels", "0.stride"}
 
 
-def test_stop_keeps_the_best_so_far(panel, gate):
-    panel.improve()
-    assert gate.wait(120)
-    panel.stop()
-    assert panel.wait(120)
-    assert len(panel.result.tried) == 1 and panel.result.stopped
-    assert panel.status == "Stopped: the best so far is kept."
-    assert panel.network is panel.result.network
-    assert not panel._improve_button.disabled and panel._stop_button.disabled
-
-
-def test_stop_in_the_middle_of_a_training(panel, hold):
-    held = hold(lambda found: ": epoch" in found.now)
-    panel.improve()
-    assert held.wait(120)
-    panel.stop()
-    assert panel.wait(120)
-    assert panel.result.stopped and panel.result.tried == [] and panel.error == ""
-
-
-def test_a_stop_before_the_first_result_is_no_error(panel, monkeypatch):
-    module = import_module("course_utils.search.improve")
-    measuring, evaluate = threading.Event(), module.evaluate
-
-    def slow(*arguments, **options):
-        measuring.set()
-        assert panel._run.stopping.wait(120)
-        return evaluate(*arguments, **options)
-
-    monkeypatch.setattr(module, "evaluate", slow)
-    panel.improve()
-    assert measuring.wait(120)
-    panel.stop()
-    assert panel.wait(120)
-    assert panel.status == "Stopped before anything was found."
-    assert panel.error == "" and panel.result is None and panel.network is None
-    panel.train()
-    assert "press Improve first" in panel.status and panel._train_button.disabled
-
-
-def test_another_panel_that_works_stops_this_one(panel, make, gate):
-    panel.improve()
-    assert gate.wait(120)
-    other = make(budget="3 trials")
-    other.improve()  # waits for the first one's end
-    other.stop()  # it is held, too
-    assert panel.wait(120) and other.wait(120)
-    assert panel.status == "Another panel began to train: the best so far is kept."
-
-
 def test_train_it_trains_the_candidate_and_the_given_network(done):
     one = done.result.best
+    with pytest.raises(CourseError, match="test images"):
+        done.evaluate()
     done.train(wait=True)
     assert done.error == "" and done.status == "Trained: the table has both."
     trained = done.side_by_side.trained
@@ -97,6 +51,10 @@ def test_train_it_trains_the_candidate_and_the_given_network(done):
     for row in trained.values():
         assert f"{row.accuracy:.1%} ({row.interval})" in table and f"{row.parameters:,}" in table
     assert done.network is trained[one.number, one.epochs].model
+    assert "test accuracy" not in done.shown_tables
+    tested = done.evaluate()
+    assert tested.keys() == trained.keys() and "test accuracy" in done.shown_tables
+    assert all(one.total == len(done.data.test) for one in tested.values())
     done.train(wait=True)
     assert "done already" in done.status
     done.choose(0)
@@ -134,17 +92,6 @@ def test_train_it_can_be_stopped(done, monkeypatch):
     assert ": epoch 1 of" in steps[0].text and 0 < steps[0].share < 1
     assert done.status.startswith("Stopped") and done.side_by_side.trained == {}
     assert done.network is done.result.network and done.error == ""
-
-
-def test_the_test_pictures_wait_until_they_are_asked_for(done):
-    with pytest.raises(CourseError, match="test images"):
-        done.evaluate()
-    done.train(wait=True)
-    assert "test accuracy" not in done.shown_tables
-    tested = done.evaluate()
-    assert tested.keys() == done.side_by_side.trained.keys()
-    assert all(one.total == len(done.data.test) for one in tested.values())
-    assert "test accuracy" in done.shown_tables and done.error == ""
 
 
 def test_a_search_that_breaks_leaves_its_candidates(panel, monkeypatch):

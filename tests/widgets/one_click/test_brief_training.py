@@ -23,16 +23,13 @@ def test_a_copy_learns():
     assert trained.accuracy == MeasuredNetwork(trained.model, network.held_out).accuracy(24)
 
 
-def test_the_same_seed_gives_the_same_numbers():
+def test_the_same_seed_gives_the_same_numbers_and_a_stop_none():
     network = MeasuredNetwork.for_data(toy_model(dropout=0.3), DATA)
     first, second = (train_briefly(network, images=40, seed=3) for _ in range(2))
     assert same(weights(first.model), weights(second.model)) and first.images == 40
-
-
-def test_a_stopped_one_gives_nothing():
     stop = threading.Event()
     stop.set()
-    assert train_briefly(MeasuredNetwork.for_data(toy_model(), DATA), stop=stop) is None
+    assert train_briefly(network, stop=stop) is None
 
 
 def test_pictures_are_adapted_to_what_the_network_takes():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.core.errors import CourseError
+from course_utils.core import CourseError
 from course_utils.widgets.one_click.networks import YOURS, networks
 from tests.toys import same, toy_model, weights
 
@@ -16,16 +16,9 @@ def test_yours_come_first_and_are_the_same_objects():
     assert found[YOURS].make() is one and found["two"].make() is two
     assert found["two"].line == "model = two" and found[YOURS].line == ""
     assert found["two"].label == "two: Sequential"
-
-
-def test_a_name_that_is_not_a_variable_has_no_line():
-    assert networks(models={"my net": toy_model()})["my net"].line == ""
-
-
-def test_a_network_of_yours_may_take_the_place_of_another():
-    model = toy_model()
-    found = networks(models={"resnet18": model})
-    assert found["resnet18"].make() is model and list(found).count("resnet18") == 1
+    found = networks(models={"resnet18": one, "my net": two})
+    assert found["resnet18"].make() is one and list(found).count("resnet18") == 1
+    assert found["my net"].line == "", "that is not a name of a variable"
 
 
 @pytest.mark.parametrize("name", ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"])

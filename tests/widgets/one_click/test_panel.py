@@ -45,231 +45,227 @@ def pixels(lab: OneClickLab) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(lab.shown_picture)).convert("RGB"))
 
 
-class TestLive:
-    def test_at_first_nothing_is_edited(self, lab):
-        assert lab.error == "" and lab.report is None
-        assert lab.summary.endswith("Move a slider.")
-        assert lab.settings["layer"] == "0" and lab.settings["out_channels"] == 4
-        assert pixels(lab).shape[1] == WIDTH
-
-    def test_the_network_of_the_course_is_the_default(self):
-        lab = one_click_lab(out_channels=24)
-        assert lab.error == "" and lab.settings["network"] == "first_cnn"
-        assert lab.result.same_function and lab.result.accuracies[0] > 0.8
-        assert lab.model.conv2.in_channels == 24
-
-    def test_a_slider_edits_a_copy_and_all_follows(self, lab):
-        given = lab._history().original.model
-        before, picture = weights(given), lab.shown_picture
-        lab.set(out_channels=6)
-        assert lab.error == "" and lab.shown_picture != picture
-        assert lab.report.touched == ("0", "2") and lab.model[2].in_channels == 6
-        assert "out_channels 4 → 6; followed: 1 Conv2d" in lab.summary
-        assert "the same function" in lab.summary
-        assert same(before, weights(given))
-
-    def test_one_change_is_one_refresh(self, lab, monkeypatch):
-        drawn = []
-        draw = module.draw
-        monkeypatch.setattr(module, "draw", lambda result: drawn.append(1) or draw(result))
-        lab.controls["out_channels"].value = 5
-        lab.controls["layer"].value = "2"
-        lab.set(network="yours", layer="0", kernel_size=5, bias=False)
-        assert drawn == [1, 1, 1]
-
-    def test_padding_follows_until_it_is_given(self, lab):
-        lab.set(kernel_size=5)
-        assert lab.model[0].padding == (2, 2)
-        lab.set(padding=1)
-        assert lab.model[0].padding == (1, 1) and lab.result.maps[1].shape == (4, 6, 6)
-
-    def test_another_layer_brings_its_own_settings(self, lab):
-        lab.set(out_channels=6)
-        lab.set(layer="2")
-        assert lab.report is None
-        assert lab.settings["out_channels"] == 8 and lab.settings["kernel_size"] == (1, 3)
-        assert lab.settings["padding"] == FOLLOWS
-        lab.set(kernel_size=3)
-        assert lab.model[2].kernel_size == (3, 3)
-
-    def test_another_network_brings_its_layers(self, make):
-        lab = make(models={"other": toy_model()})
-        lab.set(network="other", kernel_size=5)
-        assert lab.controls["layer"].options == ("0",)
-        assert lab.settings["out_channels"] == 6 and lab.error == ""
-
-    def test_first_values_are_taken_in_the_right_order(self, make):
-        lab = make(out_channels=10, layer="2", picture=3)
-        assert lab.error == "" and lab.report.changes == {"out_channels": 10}
-        assert lab.result.index == 3
-
-    def test_an_unknown_name_or_no_network_is_refused(self, make):
-        with pytest.raises(CourseError, match="'kernel'"):
-            make(kernel=3)
-        with pytest.raises(CourseError, match="not a network"):
-            one_click_lab(models={"net": 3})
+def test_at_first_nothing_is_edited(lab):
+    assert lab.error == "" and lab.report is None
+    assert lab.summary.endswith("Move a slider.")
+    assert lab.settings["layer"] == "0" and lab.settings["out_channels"] == 4
+    assert pixels(lab).shape[1] == WIDTH
 
 
-class TestErrors:
-    def test_an_impossible_setting_is_answered_with_the_nearest(self, lab):
-        lab.set(groups=2)
-        assert "must divide in_channels = 1" in lab.error and lab.nearest == {"groups": 1}
-        assert lab._apply_button.disabled and not lab._undo_button.disabled
-        lab.apply_nearest()
-        assert lab.error == "" and lab.report is None
-
-    def test_a_nearest_value_that_no_slider_offers_can_be_set(self, lab):
-        lab.set(layer="2", kernel_size=3, padding=0, dilation=4)
-        assert "does not fit" in lab.error and lab.nearest
-        lab.apply_nearest()
-        assert lab.error == ""
-
-    def test_the_networks_outputs_cannot_be_changed(self, make):
-        lab = make(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()))
-        lab.set(out_channels=5)
-        assert "output" in lab.error and lab.nearest == {}
-
-    def test_a_network_that_cannot_be_used_is_an_error_until_another_is_chosen(self, make):
-        lab = make(models={"dense": nn.Linear(2, 2)})
-        lab.set(network="dense")
-        assert "no Conv2d" in lab.error and lab.settings["layer"] == "none"
-        assert lab._train_button.disabled and lab._apply_button.disabled
-        for action in (lab.apply, lab.undo, lab.redo, lab.train):
-            action()
-        lab.set(network="yours")
-        assert lab.error == "" and not lab._train_button.disabled
-
-    def test_a_lab_can_begin_with_such_a_network(self, make):
-        lab = make(nn.Linear(2, 2))
-        assert "This network has no" in lab._repr_mimebundle_()["text/plain"]
+def test_the_network_of_the_course_is_the_default():
+    lab = one_click_lab(out_channels=24)
+    assert lab.error == "" and lab.settings["network"] == "first_cnn"
+    assert lab.result.same_function and lab.result.accuracies[0] > 0.8
+    assert lab.model.conv2.in_channels == 24
 
 
-class TestChain:
-    def test_apply_undo_redo(self, lab):
-        lab.set(out_channels=6)
-        lab.apply()
-        assert lab.report is None and lab.settings["out_channels"] == 6
-        assert lab.result.before.model[0].out_channels == 6
-        lab.set(kernel_size=5)
-        lab.undo()
-        assert lab.settings["kernel_size"] == 3 and lab.settings["out_channels"] == 6
-        lab.undo()
-        assert lab.settings["out_channels"] == 4 and lab._undo_button.disabled
-        assert lab.result.before is lab._history().original
-        lab.redo()
-        assert lab.settings["out_channels"] == 6 and lab._redo_button.disabled
-
-    def test_an_impossible_action_is_answered_in_words(self, lab):
-        for action, words in ((lab.apply, "no edit"), (lab.undo, "nothing"), (lab.redo, "nothing")):
-            action()
-            assert f"There is {words} to {action.__name__}" in lab.status
-        lab.set(kernel_size=5)
-        assert lab.status == "", "it was said of other settings"
-
-    def test_each_network_has_a_chain_of_its_own(self, make):
-        lab = make(models={"other": toy_model()})
-        lab.set(out_channels=6)
-        lab.apply()
-        lab.set(network="other")
-        assert lab._undo_button.disabled
-        lab.set(network="yours")
-        assert lab.settings["out_channels"] == 6 and not lab._undo_button.disabled
-
-    def test_the_code_is_shown_on_request(self, lab):
-        lab.set(out_channels=6)
-        assert lab._code.layout.display == "none"
-        lab._code_button.value = True
-        assert lab._code.layout.display is None
-        assert "out_channels=6" in lab.shown_code and "Hide" in lab._code_button.description
+def test_a_slider_edits_a_copy_and_all_follows(lab):
+    given = lab._history().original.model
+    before, picture = weights(given), lab.shown_picture
+    lab.set(out_channels=6)
+    assert lab.error == "" and lab.shown_picture != picture
+    assert lab.report.touched == ("0", "2") and lab.model[2].in_channels == 6
+    assert "out_channels 4 → 6; followed: 1 Conv2d" in lab.summary
+    assert "the same function" in lab.summary
+    assert same(before, weights(given))
 
 
-class TestTraining:
-    def test_copies_of_both_are_trained_and_stay_beside_the_edit(self, lab):
-        lab.set(out_channels=6)
-        before = weights(lab.model)
-        assert lab.trained is None
-        lab.train(wait=True)
-        assert lab.error == "" and "both accuracies" in lab.status
-        assert None not in lab.result.trained
-        assert lab.trained.accuracy == lab.result.trained[1] and lab.trained.images == 200
-        assert same(before, weights(lab.model)) and not same(before, weights(lab.trained.model))
-        assert lab._bar.value == lab._bar.max
-        lab.set(out_channels=7)
-        assert lab.result.trained[0] is not None and lab.result.trained[1] is None
-        lab.set(out_channels=6)
-        assert None not in lab.result.trained
-        lab.train()
-        assert "done already" in lab.status
-
-    def test_the_sliders_stay_live_and_the_result_finds_its_edit(self, lab, hold_steps):
-        held = hold_steps(module, "train_briefly")
-        lab.set(out_channels=6)
-        lab.train()
-        assert held.arrived.wait(120) and lab.running
-        lab.set(out_channels=9)
-        assert lab.model[0].out_channels == 9 and "Training" in lab.status
-        assert lab._train_button.disabled and not lab._stop_button.disabled
-        lab.train()
-        assert "on its way already" in lab.status
-        held.set()
-        assert lab.wait(120)
-        assert lab.result.trained[1] is None, "9 channels were not trained"
-        lab.set(out_channels=6)
-        assert None not in lab.result.trained
-
-    def test_stop_leaves_no_number(self, lab, hold_steps):
-        held = hold_steps(module, "train_briefly")
-        lab.set(out_channels=6)
-        lab.train()
-        assert held.arrived.wait(120)
-        lab.stop()
-        assert lab.wait(120)
-        assert lab.result.trained == (None, None) and "Stopped" in lab.status
-        assert not lab._train_button.disabled and lab._stop_button.disabled
-
-    def test_an_error_in_the_thread_is_shown(self, lab, monkeypatch):
-        def fail(*_, **__):
-            raise CourseError("The loss is not finite.")
-
-        monkeypatch.setattr(module, "train_briefly", fail)
-        lab.train(wait=True)
-        assert lab.error == "The loss is not finite." and "error" in lab.status
-        lab.refresh()
-        assert lab.error == ""
-
-    def test_what_cannot_be_trained_is_refused_in_words(self, make):
-        lab = make(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()))
-        lab.train()
-        assert "144 scores" in lab.status and not lab.running
-        lab.set(groups=2)
-        lab.train()
-        assert "cannot work" in lab.status
+def test_one_change_is_one_refresh(lab, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(module, "draw", lambda _: drawn.append(1) or b"")
+    lab.controls["out_channels"].value = 5
+    lab.controls["layer"].value = "2"
+    lab.set(network="yours", layer="0", kernel_size=5, bias=False)
+    assert drawn == [1, 1, 1]
 
 
-class TestPage:
-    def test_the_committed_output_has_no_measured_number(self, lab):
-        lab.set(out_channels=6)
-        bundle = lab._repr_mimebundle_()
-        assert bundle["text/plain"] == f"One-click lab: {summary(lab.result, measured=False)}"
-        assert base64.b64decode(bundle["image/png"]) == lab.shown_picture
+def test_padding_follows_until_it_is_given_or_the_layer_changes(lab):
+    lab.set(kernel_size=5)
+    assert lab.model[0].padding == (2, 2)
+    lab.set(padding=1)
+    assert lab.model[0].padding == (1, 1) and lab.result.maps[1].shape == (4, 6, 6)
+    lab.set(layer="2")
+    assert lab.report is None
+    assert lab.settings["out_channels"] == 8 and lab.settings["kernel_size"] == (1, 3)
+    assert lab.settings["padding"] == FOLLOWS
+    lab.set(kernel_size=3)
+    assert lab.model[2].kernel_size == (3, 3)
 
-    def test_every_drawn_layer_is_a_button_that_chooses_it(self, lab):
-        text = lab._layer_buttons.value
-        assert text.count("<button") == 2 and 'title="0"' in text and 'title="2"' in text
-        assert text.count('aria-pressed="true"') == 1
-        assert "list.selectedIndex = 1" in text
-        lab.set(layer="2")
-        assert lab._layer_buttons.value != text
-        assert lab._stage.children == (lab._picture, lab._layer_buttons, lab._message)
 
-    def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(self, lab):
-        plain = pixels(lab)
-        lab.set(out_channels=6)
-        edited = pixels(lab)
-        orange = (edited == (222, 143, 5)).all(-1)
-        for place in places(lab.result.before):
-            rows = slice(place.top, place.top + place.height)
-            cell = rows, slice(place.left, place.left + place.width)
-            assert orange[cell].sum() > 50 and not (plain[cell] == (222, 143, 5)).all(-1).any()
-            outlined = (edited[cell] == (1, 115, 178)).all(-1).sum() > 100
-            assert outlined == (place.layer == "0")
+def test_first_values_are_taken_in_the_right_order(make):
+    lab = make(out_channels=10, layer="2", picture=3)
+    assert lab.error == "" and lab.report.changes == {"out_channels": 10}
+    assert lab.result.index == 3
+    with pytest.raises(CourseError, match="'kernel'"):
+        make(kernel=3)
+    with pytest.raises(CourseError, match="not a network"):
+        one_click_lab(models={"net": 3})
+
+
+def test_an_impossible_setting_is_answered_with_the_nearest(lab):
+    lab.set(groups=2)
+    assert "must divide in_channels = 1" in lab.error and lab.nearest == {"groups": 1}
+    assert lab._apply_button.disabled and not lab._undo_button.disabled
+    lab.apply_nearest()
+    assert lab.error == "" and lab.report is None
+
+
+def test_a_nearest_value_that_no_slider_offers_can_be_set(lab):
+    lab.set(layer="2", kernel_size=3, padding=0, dilation=4)
+    assert "does not fit" in lab.error and lab.nearest
+    lab.apply_nearest()
+    assert lab.error == ""
+
+
+def test_the_networks_outputs_cannot_be_changed(make):
+    lab = make(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()))
+    lab.set(out_channels=5)
+    assert "output" in lab.error and lab.nearest == {}
+
+
+def test_a_network_that_cannot_be_used_is_an_error_until_another_is_chosen(make):
+    lab = make(models={"dense": nn.Linear(2, 2)})
+    lab.set(network="dense")
+    assert "no Conv2d" in lab.error and lab.settings["layer"] == "none"
+    assert lab._train_button.disabled and lab._apply_button.disabled
+    for action in (lab.apply, lab.undo, lab.redo, lab.train):
+        action()
+    lab.set(network="yours")
+    assert lab.error == "" and not lab._train_button.disabled
+    lab = make(nn.Linear(2, 2))
+    assert "This network has no" in lab._repr_mimebundle_()["text/plain"]
+
+
+def test_apply_undo_redo(lab):
+    lab.set(out_channels=6)
+    lab.apply()
+    assert lab.report is None and lab.settings["out_channels"] == 6
+    assert lab.result.before.model[0].out_channels == 6
+    lab.set(kernel_size=5)
+    lab.undo()
+    assert lab.settings["kernel_size"] == 3 and lab.settings["out_channels"] == 6
+    lab.undo()
+    assert lab.settings["out_channels"] == 4 and lab._undo_button.disabled
+    assert lab.result.before is lab._history().original
+    lab.redo()
+    assert lab.settings["out_channels"] == 6 and lab._redo_button.disabled
+
+
+def test_an_impossible_action_is_answered_in_words(lab):
+    for action, words in ((lab.apply, "no edit"), (lab.undo, "nothing"), (lab.redo, "nothing")):
+        action()
+        assert f"There is {words} to {action.__name__}" in lab.status
+    lab.set(kernel_size=5)
+    assert lab.status == "", "it was said of other settings"
+
+
+def test_each_network_has_its_layers_and_a_chain_of_its_own(make):
+    lab = make(models={"other": toy_model()})
+    lab.set(out_channels=5)
+    lab.apply()
+    lab.set(network="other")
+    assert lab._undo_button.disabled and lab.controls["layer"].options == ("0",)
+    assert lab.settings["out_channels"] == 6 and lab.error == ""
+    lab.set(network="yours")
+    assert lab.settings["out_channels"] == 5 and not lab._undo_button.disabled
+
+
+def test_the_code_is_shown_on_request(lab):
+    lab.set(out_channels=6)
+    assert lab._code.layout.display == "none"
+    lab._code_button.value = True
+    assert lab._code.layout.display is None
+    assert "out_channels=6" in lab.shown_code and "Hide" in lab._code_button.description
+
+
+def test_copies_of_both_are_trained_and_stay_beside_the_edit(lab):
+    lab.set(out_channels=6)
+    before = weights(lab.model)
+    assert lab.trained is None
+    lab.train(wait=True)
+    assert lab.error == "" and "both accuracies" in lab.status
+    assert None not in lab.result.trained
+    assert lab.trained.accuracy == lab.result.trained[1] and lab.trained.images == 200
+    assert same(before, weights(lab.model)) and not same(before, weights(lab.trained.model))
+    assert lab._bar.value == lab._bar.max
+    lab.set(out_channels=7)
+    assert lab.result.trained[0] is not None and lab.result.trained[1] is None
+    lab.set(out_channels=6)
+    assert None not in lab.result.trained
+    lab.train()
+    assert "done already" in lab.status
+
+
+def test_the_sliders_stay_live_and_the_result_finds_its_edit(lab, hold_steps):
+    held = hold_steps(module, "train_briefly")
+    lab.set(out_channels=6)
+    lab.train()
+    assert held.arrived.wait(120) and lab.running
+    lab.set(out_channels=9)
+    assert lab.model[0].out_channels == 9 and "Training" in lab.status
+    assert lab._train_button.disabled and not lab._stop_button.disabled
+    lab.train()
+    assert "on its way already" in lab.status
+    held.set()
+    assert lab.wait(120)
+    assert lab.result.trained[1] is None, "9 channels were not trained"
+    lab.set(out_channels=6)
+    assert None not in lab.result.trained
+
+
+def test_stop_leaves_no_number(lab, hold_steps):
+    held = hold_steps(module, "train_briefly")
+    lab.set(out_channels=6)
+    lab.train()
+    assert held.arrived.wait(120)
+    lab.stop()
+    assert lab.wait(120)
+    assert lab.result.trained == (None, None) and "Stopped" in lab.status
+    assert not lab._train_button.disabled and lab._stop_button.disabled
+
+
+def test_an_error_in_the_thread_is_shown(lab, monkeypatch):
+    monkeypatch.setattr(module, "train_briefly", lambda *_, **__: 1 / 0)
+    lab.train(wait=True)
+    assert "ZeroDivisionError" in lab.error and "error" in lab.status
+    lab.refresh()
+    assert lab.error == ""
+
+
+def test_what_cannot_be_trained_is_refused_in_words(make):
+    lab = make(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()))
+    lab.train()
+    assert "144 scores" in lab.status and not lab.running
+    lab.set(groups=2)
+    lab.train()
+    assert "cannot work" in lab.status
+
+
+def test_the_committed_output_has_no_measured_number(lab):
+    lab.set(out_channels=6)
+    bundle = lab._repr_mimebundle_()
+    assert bundle["text/plain"] == f"One-click lab: {summary(lab.result, measured=False)}"
+    assert base64.b64decode(bundle["image/png"]) == lab.shown_picture
+
+
+def test_every_drawn_layer_is_a_button_that_chooses_it(lab):
+    text = lab._layer_buttons.value
+    assert text.count("<button") == 2 and 'title="0"' in text and 'title="2"' in text
+    assert text.count('aria-pressed="true"') == 1
+    assert "list.selectedIndex = 1" in text
+    lab.set(layer="2")
+    assert lab._layer_buttons.value != text
+    assert lab._stage.children == (lab._picture, lab._layer_buttons, lab._message)
+
+
+def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(lab):
+    plain = pixels(lab)
+    lab.set(out_channels=6)
+    edited = pixels(lab)
+    orange = (edited == (222, 143, 5)).all(-1)
+    for place in places(lab.result.before):
+        rows = slice(place.top, place.top + place.height)
+        cell = rows, slice(place.left, place.left + place.width)
+        assert orange[cell].sum() > 50 and not (plain[cell] == (222, 143, 5)).all(-1).any()
+        outlined = (edited[cell] == (1, 115, 178)).all(-1).sum() > 100
+        assert outlined == (place.layer == "0")

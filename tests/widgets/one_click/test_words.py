@@ -30,15 +30,12 @@ def table(result: EditResult) -> dict[str, tuple[str, str, str]]:
     return {name: tuple(cells) for name, *cells in rows}
 
 
-def test_the_heading_names_the_edit():
+def test_the_edit_and_the_layers_that_follow_are_named():
     assert heading(looked()) == "Sequential: 0 unchanged"
     assert heading(looked(out_channels=9, bias=False)) == (
         "Sequential: 0, out_channels 6 → 9, bias yes → no"
     )
     assert heading(looked(kernel_size=(3, 5))) == "Sequential: 0, kernel_size 3 → 3×5"
-
-
-def test_the_layers_that_follow_are_counted_by_kind():
     assert followed(looked(out_channels=9)) == "followed: 1 BatchNorm2d, 1 Linear"
     assert followed(looked(kernel_size=5)) == "no other layer had to follow"
 
