@@ -297,24 +297,19 @@ def _option_values(control: widgets.Widget) -> list[Any]:
 
 
 def int_slider(
-    description: str, value: int, minimum: int, maximum: int, step: int = 1
+    description: str, value: int, low: int, high: int, step: int = 1
 ) -> widgets.IntSlider:
-    """Return a slider for whole numbers, in the style of the course."""
-    ends = {"min": minimum, "max": maximum}
-    return _labelled(widgets.IntSlider, description, value=value, step=step, **ends)
+    """Return a slider for whole numbers from `low` to `high`, in the style of the course."""
+    traits = {"value": value, "min": low, "max": high, "step": step}
+    return _labelled(widgets.IntSlider, description, **traits)
 
 
 def float_slider(
-    description: str,
-    value: float,
-    minimum: float,
-    maximum: float,
-    step: float,
-    readout_format: str = ".2f",
+    description: str, value: float, low: float, high: float, step: float, readout: str = ".2f"
 ) -> widgets.FloatSlider:
-    """Return a slider for real numbers, in the style of the course."""
-    shape = {"min": minimum, "max": maximum, "step": step, "readout_format": readout_format}
-    return _labelled(widgets.FloatSlider, description, value=value, **shape)
+    """Return a slider for real numbers from `low` to `high`, in the style of the course."""
+    traits = {"value": value, "min": low, "max": high, "step": step, "readout_format": readout}
+    return _labelled(widgets.FloatSlider, description, **traits)
 
 
 def choice_slider(

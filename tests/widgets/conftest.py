@@ -16,16 +16,21 @@ from tests.toys import toy_data, toy_model
 DATA = toy_data()
 
 
+@pytest.fixture(autouse=True)
+def on_one_thread():
+    with one_thread():
+        yield
+
+
 @pytest.fixture
 def panels(monkeypatch):
     """All panels of a test; their runs end with it, and no thread has lost an exception."""
     made, lost = [], []
     monkeypatch.setattr(threading, "excepthook", lost.append)
-    with one_thread():
-        yield made
-        for panel in made:
-            panel.stop()
-            assert panel.wait(120)
+    yield made
+    for panel in made:
+        panel.stop()
+        assert panel.wait(120)
     assert lost == []
 
 

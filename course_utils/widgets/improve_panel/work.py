@@ -40,10 +40,8 @@ def search(
 ) -> Improvement | None:
     """Search for a better network; return None if it was stopped before the first result.
 
-    Args:
-        budget: as `Budget` writes it.
-        varied: names of the settings that may vary.
-        on_change: called with the result so far; other arguments are those of `improve`.
+    `varied` names the settings that may vary, and `on_change` is called with the result so far. The
+    other arguments are those of `improve`.
 
     Raises:
         CourseError: a budget of 0; nothing can vary in this network; `improve` cannot search.

@@ -18,8 +18,7 @@ OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block
 _ARROW, _INPUT = 80, 88
 _LEGEND = 20  # its height
 
-Extent = tuple[int, int]
-"""Width and height of a block in pixels."""
+Extent = tuple[int, int]  # width and height of a block in pixels
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,7 @@ class Place:
 class Drawing:
     """The layers of a network in the order of their first calls, in one or more rows.
 
-    Args:
-        network: before the edit; it decides where everything is drawn.
-        top: upper end of the drawing in the picture, in pixels.
+    The network before the edit decides where everything is drawn, below `top` in the picture.
     """
 
     def __init__(self, network: MeasuredNetwork, top: int):

@@ -28,10 +28,6 @@ Edits = tuple[Edit, ...]
 class EditHistory:
     """The applied edits of one network, and its trained copies.
 
-    Args:
-        choice: the network.
-        data: for its held-out images and brief trainings.
-
     Attributes:
         original: the network before all edits.
         trained: briefly trained copies, by the edits that lead to their networks.

@@ -33,11 +33,8 @@ class Block:
 class MeasuredNetwork:
     """A network with its held-out images; each quantity is computed when it is first needed.
 
-    Several threads may use it: only one of them runs the network at a time.
-
-    Args:
-        model: stays unchanged; nothing else may change it, either.
-        held_out: images that it accepts.
+    Several threads may use it: only one of them runs the network at a time. The model stays
+    unchanged, and nothing else may change it, either.
     """
 
     def __init__(self, model: nn.Module, held_out: HeldOutImages):
@@ -168,12 +165,10 @@ class _Enough(Exception):
 
 
 def _block(row: LayerRow, module: nn.Module) -> Block | None:
-    match module:
-        case nn.Conv2d() | nn.ConvTranspose2d():
-            adapted = isinstance(module, AdaptedConv2d)
-            size = tuple(row.output_shape[-2:])
-            field, kind = row.receptive_field, "Conv2d" if adapted else row.kind
-            return Block(row.name, kind, module.out_channels, size, field, adapted)
-        case nn.Linear():
-            return Block(row.name, row.kind, module.out_features, None, row.receptive_field)
+    if isinstance(module, nn.Linear):
+        return Block(row.name, row.kind, module.out_features, None, row.receptive_field)
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        adapted, size = isinstance(module, AdaptedConv2d), tuple(row.output_shape[-2:])
+        kind = "Conv2d" if adapted else row.kind
+        return Block(row.name, kind, module.out_channels, size, row.receptive_field, adapted)
     return None

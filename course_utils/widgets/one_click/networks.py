@@ -27,11 +27,7 @@ class NetworkChoice:
 def networks(
     model: nn.Module | None = None, models: Mapping[str, nn.Module] | None = None
 ) -> dict[str, NetworkChoice]:
-    """Return all networks by name: those of the reader first.
-
-    Args:
-        model: a network without a name.
-        models: networks by the names of their variables.
+    """Return all networks by name: the reader's `model` and `models` first.
 
     Raises:
         CourseError: one of them is not an `nn.Module`.

@@ -69,21 +69,15 @@ class OneClickLab(RunsInBackground, Panel):
         self._layer_buttons = widgets.HTML()
         self._build_buttons()
         labels = {name: one.label for name, one in self._networks.items()}
-        self.controls = controls.build_controls(labels)  # before `Panel` sets them, to fit them
+        self.controls = controls.build_controls(labels)  # the observers need them before `Panel`
         self._fit_network()
         self.controls["network"].observe(lambda _: self._quietly(self._fit_network), "value")
         self.controls["layer"].observe(lambda _: self._quietly(self._fit_layer), "value")
-        super().__init__(
-            self.controls,
-            title="One-click lab",
-            width=WIDTH,
-            extra=(*self._button_rows, self._bar, self._status),
-            initial=settings,
-        )
+        super().__init__(self.controls, title="One-click lab", width=WIDTH, initial=settings)
         self._lay_over_picture(self._layer_buttons)
         self._code_button = code_toggle(self._code)
         left = self.children[1].children[0]
-        left.children = (*left.children[:-2], self._code_button, self._bar, self._status)
+        left.children += (*self._button_rows, self._code_button, self._bar, self._status)
 
     # What the buttons do; cells and tests call the same
 
@@ -258,7 +252,7 @@ class OneClickLab(RunsInBackground, Panel):
         for number, (edits, network) in enumerate(missing.items()):
 
             def on_step(step: Step, number: int = number) -> None:
-                self._progress = number * step.steps + step.step, len(missing) * step.steps
+                self._share = (number + step.step / step.steps) / len(missing)
                 run.tick()
 
             trained = train_briefly(network, images=images, stop=run.stopping, on_step=on_step)
@@ -268,8 +262,7 @@ class OneClickLab(RunsInBackground, Panel):
         return True
 
     def _on_tick(self) -> None:
-        self._bar.value, self._bar.max = 0, self._progress[1]
-        self._bar.value = self._progress[0]
+        self._bar.value = self._share
 
     def _on_end(self) -> None:
         run = self._run
@@ -278,7 +271,7 @@ class OneClickLab(RunsInBackground, Panel):
         if run.exception is not None:
             self._say("Ended by an error.")
         elif run.result:
-            self._bar.value = self._bar.max
+            self._bar.value = 1
             self._say("Trained: the table has both accuracies.")
         else:
             self._say(f"{run.why_stopped}: a training that is not finished does not count.")
@@ -289,12 +282,11 @@ class OneClickLab(RunsInBackground, Panel):
         self._apply_button = button("Apply", self.apply, "Edit the edited network further", "check")
         self._undo_button = button("Undo", self.undo, "Sliders back, or the last edit", "undo")
         self._redo_button = button("Redo", self.redo, "Apply the undone edit again", "repeat")
-        self._train_button = button(
-            "Train briefly", self.train, "Train copies, before and after", "play", "success"
-        )
+        train = "Train copies, before and after"
+        self._train_button = button("Train briefly", self.train, train, "play", "success")
         self._train_button.layout.max_width = "160px"
         self._stop_button = button("Stop", self.stop, "Stop the training", "stop", "warning")
-        self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
+        self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._button_rows = (
             row_of(self._apply_button, self._undo_button, self._redo_button),

@@ -44,6 +44,7 @@ def followed(result: EditResult) -> str:
 def table(result: EditResult) -> list[tuple[str, str, str, str]]:
     """Return a row for each of `ROWS`: name, before, after, difference."""
     before, after, layer = result.before, result.after, result.layer
+    counts = zip(*((n.parameters, n.multiply_adds) for n in (before, after)), strict=True)
     which = "the same" if result.same_function else "another"
     function = f"{which}: max |Δ| / max |y| = {scientific(result.difference)}"
     cells = [
@@ -53,8 +54,7 @@ def table(result: EditResult) -> list[tuple[str, str, str, str]]:
             _times(*(maps.numel() for maps in result.maps)),
         ),
         (*(_field(network, layer) for network in (before, after)), ""),
-        _counts(before.parameters, after.parameters),
-        _counts(before.multiply_adds, after.multiply_adds),
+        *((f"{a:,}", f"{b:,}", _times(a, b)) for a, b in counts),
         *(_accuracies(*pair) for pair in (result.accuracies, result.trained)),
         ("", function if result.edited else "", ""),
     ]
@@ -132,10 +132,6 @@ def _field(network: MeasuredNetwork, layer: str) -> str:
     # After an adapter that resizes, the field cannot be counted in pixels of the input.
     resized = any(block.adapted for block in network.blocks)
     return "not known" if resized else "whole picture"
-
-
-def _counts(before: int, after: int) -> tuple[str, str, str]:
-    return f"{before:,}", f"{after:,}", _times(before, after)
 
 
 def _times(before: int, after: int) -> str:

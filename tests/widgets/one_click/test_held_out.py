@@ -11,15 +11,12 @@ from tests.toys import toy_data, toy_model
 DATA = toy_data()
 
 
-def test_grey_is_repeated_and_colour_averaged():
+def test_grey_is_repeated_colour_averaged_and_other_sizes_resized():
     grey, colour = torch.rand(2, 1, 4, 4), torch.rand(2, 3, 4, 4)
     assert torch.equal(adapt_images(grey, (3, 4, 4)), grey.expand(-1, 3, -1, -1))
     assert torch.equal(adapt_images(colour, (1, 4, 4)), colour.mean(1, keepdim=True))
     assert torch.equal(adapt_images(colour, (5, 4, 4))[:, 3:], colour[:, :2])
     assert adapt_images(colour, (3, 4, 4)) is colour
-
-
-def test_other_sizes_are_resized():
     flat = torch.full((2, 1, 8, 8), 0.25)
     for size in ((16, 16), (5, 3)):
         made = adapt_images(flat, (1, *size))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -51,6 +51,8 @@ def test_outputs_are_computed_once_and_in_eval_mode():
     many, few = network.outputs(20), network.outputs(8)
     assert torch.equal(many[:8], few) and calls == [False]
     assert model.training and not many.requires_grad
+    right = many.argmax(1) == DATA.validation.labels[:20]
+    assert network.accuracy(20) == right.float().mean() and network.why_no_accuracy == ""
 
 
 def test_only_what_is_before_the_layer_runs_for_its_maps():
@@ -69,12 +71,10 @@ def test_several_threads_get_the_answers_of_eval_mode(monkeypatch):
     data = toy_data(validation=200)
     right = MeasuredNetwork.for_data(toy_model(norm=True).eval(), data).outputs(200)
     network = MeasuredNetwork.for_data(toy_model(norm=True), data)
-    threads = [threading.Thread(target=network.maps, args=("0", k)) for k in range(40)]
-    for thread in threads:
-        thread.start()
-    outputs = network.outputs(200)
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(40) as pool:
+        for k in range(40):
+            pool.submit(network.maps, "0", k)
+        outputs = network.outputs(200)
     assert torch.allclose(outputs, right, atol=1e-6) and network.model.training
 
 
@@ -83,13 +83,6 @@ def test_an_output_without_a_row_a_picture_is_refused():
     network = MeasuredNetwork(model, HeldOutImages(DATA, (1, 8, 8)))
     with pytest.raises(CourseError, match="one row for each image"):
         network.outputs(4)
-
-
-def test_the_accuracy_is_the_share_of_right_answers():
-    network = MeasuredNetwork.for_data(toy_model(), DATA)
-    answers = network.outputs(24).argmax(1)
-    assert network.accuracy(24) == (answers == DATA.validation.labels).float().mean()
-    assert network.why_no_accuracy == ""
 
 
 @pytest.mark.parametrize(

@@ -27,20 +27,6 @@ def test_as_many_maps_as_fill_their_square(side, count):
     assert module._map_count(side) == count
 
 
-@pytest.mark.parametrize(
-    ("changes", "remark"),
-    [
-        ({}, "height: size of the maps; width: channels"),
-        ({"out_channels": 9}, "followed: 1 BatchNorm2d, 1 Linear"),
-        ({"kernel_size": 5}, "no other layer had to follow"),
-    ],
-)
-def test_the_remark_beside_the_legend(changes, remark):
-    network = MeasuredNetwork.for_data(toy_model(norm=True), DATA)
-    edited = edit_network(network, "0", changes) if changes else None
-    assert module._remark(EditResult(network, "0", edited)) == remark
-
-
 def test_the_maps_of_both_sides_share_one_scale():
     """Larger values after the edit make the colours before it paler."""
     network = MeasuredNetwork.for_data(toy_model(), DATA)
