@@ -63,7 +63,9 @@ def test_a_step_redraws_only_when_a_redraw_is_due(panel, monkeypatch, rate, more
     monkeypatch.setattr(background, "REDRAWS_PER_SECOND", rate)
     monkeypatch.setattr(panel, "picture", lambda view: drawn.append(view) or b"picture")
     panel.train(wait=True)
-    assert len(drawn) == 2 + more, "at the start, at the end, and when it is due: after the first step"
+    assert len(drawn) == 2 + more, (
+        "at the start, at the end, and when it is due: after the first step"
+    )
 
 
 def test_another_train_is_refused_in_words(panel, held):
