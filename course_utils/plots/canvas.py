@@ -184,14 +184,7 @@ class Canvas:
         self._area(left, top, width, height)[...] = index
 
     def text(
-        self,
-        text: str,
-        left: int,
-        top: int,
-        size: int = 13,
-        *,
-        ink: int = INK,
-        bold: bool = False,
+        self, text: str, left: int, top: int, size: int = 13, *, ink: int = INK, bold: bool = False
     ) -> None:
         """Write one line over what is there; `top` is the top of the highest letters."""
         levels = _text_levels(text, size, bold)

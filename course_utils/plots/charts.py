@@ -18,10 +18,6 @@ def bars(
     form: str | Callable[[float], str] = "{:.3g}",
     title: str = "",
     highlight: str | Sequence[str] = (),
-    limits: tuple[float, float] | None = None,
-    width: int = 640,
-    values_in_alt: bool = False,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw horizontal bars from zero, the first on top, each with its number at its end.
 
@@ -31,10 +27,6 @@ def bars(
         form: how a number is written: a format string such as "{:.1%}" or "{:,.0f}", or a function.
         title: names the quantity and its unit.
         highlight: names of the bars to draw in another colour.
-        limits: of the axis. Default: zero and what the numbers need.
-        values_in_alt: whether the text also has the numbers; only for numbers that are the same on
-            every machine.
-        alt: replaces the text made from the names.
     """
     if not values:
         raise CourseError("There is nothing to draw: pass at least one value.")
@@ -42,7 +34,7 @@ def bars(
     intervals = intervals or {}
     chosen = {highlight} if isinstance(highlight, str) else set(highlight)
     names = list(values)
-    fig = f.Figure(width, 28 + 26 * len(names) + (26 if title else 0))
+    fig = f.Figure(height=28 + 26 * len(names) + (26 if title else 0))
     axes = f.style(fig.subplots(), title, grid="")
     axes.spines["bottom"].set_visible(False)
     axes.xaxis.set_visible(False)
@@ -51,27 +43,21 @@ def bars(
     shown = np.where(np.isfinite(numbers), numbers, 0.0)
     ends = [max(v, intervals.get(n, (v, v))[1]) for n, v in zip(names, shown, strict=True)]
     starts = [min(v, intervals.get(n, (v, v))[0]) for n, v in zip(names, shown, strict=True)]
-    low, high = limits or (min(0.0, *starts), max(0.0, *ends))
-    high = high if high > low else low + 1
-    axes.set_xlim(low, high)
+    low, high = min(0.0, *starts), max(0.0, *ends)
+    axes.set_xlim(low, high if high > low else low + 1)
     for row, (name, value) in enumerate(zip(names, shown, strict=True)):
         colour = f.ORANGE if name in chosen else f.BLUE
         axes.barh(row, value, height=0.62, color=colour, linewidth=0)
-        end = max(ends[row], 0.0)
         if name in intervals:
-            axes.plot(
-                intervals[name], (row, row), color=f.INK, linewidth=1.4, solid_capstyle="butt"
-            )
+            look = {"color": f.INK, "linewidth": 1.4}
+            axes.plot(intervals[name], (row, row), solid_capstyle="butt", **look)
             for edge in intervals[name]:
-                axes.plot((edge, edge), (row - 0.13, row + 0.13), color=f.INK, linewidth=1.4)
-        text = _number(float(numbers[row]), write)
-        f.write_beside(axes, text, (min(end, high), row), 6)
+                axes.plot((edge, edge), (row - 0.13, row + 0.13), **look)
+        f.write_beside(axes, _number(numbers[row], write), (max(ends[row], 0.0), row), 6)
     if low < 0:
         axes.axvline(0, color=f.RULE, linewidth=0.8)
-    if values_in_alt:
-        names = [f"{n} {_number(float(v), write)}" for n, v in values.items()]
     with_intervals = ", with intervals" if intervals else ""
-    fig.alt = alt or f"Bar chart{of_title(title)}{with_intervals}: {listed(names)}."
+    fig.alt = f"Bar chart{of_title(title)}{with_intervals}: {listed(names)}."
     return fig
 
 
@@ -81,9 +67,6 @@ def before_and_after(
     *,
     percent: bool = False,
     title: str = "",
-    limits: tuple[float, float] | None = None,
-    width: int = 640,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw two numbers for each name, joined by a line: an open dot and a filled one.
 
@@ -91,11 +74,10 @@ def before_and_after(
         values: (before, after) by name, the first one on top.
         labels: what the two numbers are.
         percent: whether the numbers are shares, written in per cent.
-        limits: of the axis.
     """
     if not values:
         raise CourseError("There is nothing to draw: pass at least one pair.")
-    fig = f.Figure(width, 66 + 26 * len(values) + (26 if title else 0))
+    fig = f.Figure(height=66 + 26 * len(values) + (26 if title else 0))
     axes = f.style(fig.subplots(), title, percent="x" if percent else "", grid="x")
     f.name_rows(axes, list(values))
     rows = range(len(values))
@@ -104,13 +86,8 @@ def before_and_after(
     dots = {"s": 52, "linewidths": 1.8, "zorder": 2}
     axes.scatter(before, rows, facecolors="white", edgecolors=f.BLUE, label=labels[0], **dots)
     axes.scatter(after, rows, facecolors=f.ORANGE, edgecolors=f.ORANGE, label=labels[1], **dots)
-    if limits is not None:
-        axes.set_xlim(*limits)
-    fig.legend(
-        loc="outside lower center", ncols=2, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
-    )
-    what = f"{labels[0]} and {labels[1]}{of_title(title)}"
-    fig.alt = alt or f"{what}, for {listed(list(values))}."
+    f.legend_below(fig, 2)
+    fig.alt = f"{labels[0]} and {labels[1]}{of_title(title)}, for {listed(list(values))}."
     return fig
 
 
@@ -125,11 +102,8 @@ def heatmap(
     labels: Sequence[str] | tuple[Sequence[str], Sequence[str]],
     *,
     form: str = "{:.3g}",
-    title: str = "",
     xlabel: str = "",
     ylabel: str = "",
-    width: int = 640,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw a matrix as coloured squares with its numbers in them.
 
@@ -151,13 +125,13 @@ def heatmap(
         raise CourseError(
             f"{len(rows)} and {len(columns)} labels do not fit a matrix of shape {values.shape}."
         )
-    side = min(72, (width - 150) / values.shape[1])
+    side = min(72, (640 - 150) / values.shape[1])
     slanted = max(map(len, columns)) * 6.5 > side
     fig = f.Figure(
         round(150 + side * len(columns)),
-        round(max(26, side * 0.8) * len(rows) + 60 + 50 * slanted + 26 * bool(title)),
+        round(max(26, side * 0.8) * len(rows) + 60 + 50 * slanted),
     )
-    axes = f.style(fig.subplots(), title, xlabel=xlabel, grid="")
+    axes = f.style(fig.subplots(), xlabel=xlabel, grid="")
     limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     signed = bool((values < 0).any())
     axes.imshow(
@@ -175,18 +149,17 @@ def heatmap(
     axes.set_xticks(range(len(columns)), columns, **turned)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylabel(ylabel, fontsize=f.TEXT, color=f.MUTED)
-    for edge in range(1, max(values.shape)):
-        if edge < values.shape[1]:
-            axes.axvline(edge - 0.5, color=f.PAPER, linewidth=1.5)
-        if edge < values.shape[0]:
-            axes.axhline(edge - 0.5, color=f.PAPER, linewidth=1.5)
+    for edge in range(1, len(columns)):
+        axes.axvline(edge - 0.5, color=f.PAPER, linewidth=1.5)
+    for edge in range(1, len(rows)):
+        axes.axhline(edge - 0.5, color=f.PAPER, linewidth=1.5)
     for (i, j), value in np.ndenumerate(values):
         if form and np.isfinite(value):
             ink = f.PAPER if abs(value) > 0.6 * limit else f.INK
             text = form.format(value).replace("-", MINUS)
             axes.text(j, i, text, ha="center", va="center", fontsize=f.SMALL, color=ink)
-    fig.alt = alt or (
-        f"Heat map{f' of {title}' if title else ''}, {len(rows)} rows"
+    fig.alt = (
+        f"Heat map, {len(rows)} rows"
         f"{f' ({ylabel})' if ylabel else ''} by {len(columns)} columns"
         f"{f' ({xlabel})' if xlabel else ''}."
     )
@@ -199,15 +172,11 @@ def lines(
     xlabel: str = "",
     ylabel: str = "",
     log: str = "",
-    title: str = "",
     markers: bool = False,
     percent: str = "",
-    whole: str = "",
     steps: bool = False,
     dashed: str | Sequence[str] = (),
     names_at: Mapping[str, tuple[float, float]] | None = None,
-    width: int = 640,
-    height: int = 320,
     alt: str | None = None,
 ) -> f.Figure:
     """Draw lines with their names at their right ends.
@@ -215,21 +184,20 @@ def lines(
     Args:
         series: (x, y) by name; numbers that are not finite leave a gap, and on a log scale also
             those that are not positive.
-        log, percent, whole: axes ("x", "y", "xy") with a log scale, in per cent, with ticks at
-            whole numbers only.
+        log, percent: axes ("x", "y", "xy") with a log scale, in per cent.
         markers: whether to mark each point.
         steps: whether each y holds until the next x.
         dashed: names of lines to draw dashed, so that one does not hide another.
         names_at: (x, y) where a name begins, for lines that end in the same place.
+        alt: replaces the text made from the names.
 
     Raises:
         CourseError: x and y of different lengths, or a name that no line has.
     """
     names_at, dashed = names_at or {}, chosen_names(series, dashed)
     chosen_names(series, list(names_at))
-    fig = f.Figure(width, height)
-    heading = " · ".join(part for part in (title, ylabel) if part)
-    axes = f.style(fig.subplots(), heading, xlabel=xlabel, log=log, percent=percent, whole=whole)
+    fig = f.Figure(height=320)
+    axes = f.style(fig.subplots(), ylabel, xlabel=xlabel, log=log, percent=percent)
     f.plain_numbers(axes, log)
     ends = []
     for (name, (x, y)), colour in zip(series.items(), f.colours(len(series)), strict=True):
@@ -239,10 +207,9 @@ def lines(
         y = np.where(y > 0, y, np.nan) if "y" in log else y
         if len(x) != len(y):
             raise CourseError(f"{name!r} has {len(x)} values of x but {len(y)} of y.")
-        dots = markers or len(x) == 1
         look = {"linestyle": "--" if name in dashed else "-", "linewidth": 1.8, "color": colour}
         look |= {"drawstyle": "steps-post" if steps else "default"}
-        axes.plot(x, y, marker="o" if dots else None, ms=4, **look)
+        axes.plot(x, y, marker="o" if markers or len(x) == 1 else None, ms=4, **look)
         good = np.flatnonzero(np.isfinite(y))
         if name in names_at:
             at, ink = names_at[name], f.darker(colour)
@@ -253,7 +220,7 @@ def lines(
     axes.margins(x=0.02)
     if len(series) > 1:
         f.label_ends(axes, ends)
-    quantity = " against ".join(part for part in (ylabel or title, xlabel) if part)
+    quantity = " against ".join(part for part in (ylabel, xlabel) if part)
     names = f": {listed(list(series))}" if len(series) > 1 else ""
     fig.alt = alt or f"Line chart{f' of {quantity}' if quantity else ''}{names}."
     return fig

@@ -11,9 +11,7 @@ from course_utils.core import CourseError
 from course_utils.plots import figure as f
 
 
-def receptive_field_diagram(
-    layers: Sequence[Any], *, title: str = "", width: int = 640, alt: str | None = None
-) -> f.Figure:
+def receptive_field_diagram(layers: Sequence[Any]) -> f.Figure:
     """Draw what one output sees, layer by layer down to the input, along one axis of the picture.
 
     Args:
@@ -28,10 +26,10 @@ def receptive_field_diagram(
         raise CourseError("There is no layer with a kernel here: pass at least one.")
     rows = _used_positions(steps)
     sizes = [row[-1] - row[0] + 1 for row in rows]
-    left, right, pitch = 140, 134, 54
+    width, left, right, pitch = 640, 140, 134, 54
     room = width - left - right
     cell = min(22.0, room / (sizes[-1] + 2))
-    sheet = f.Sheet(width, pitch * (len(rows) - 1) + 40, title)
+    sheet = f.Sheet(width, pitch * (len(rows) - 1) + 40)
     middle = left + room / 2
     jumps = np.cumprod([1] + [s for _, _, s, _ in steps])[::-1]  # input pixels between neighbours
 
@@ -77,7 +75,7 @@ def receptive_field_diagram(
         seen = f"spans {sizes[row]}{unit * bottom}" if row else "one output"
         sheet.text(width - right + 12, level(row), seen, color=f.MUTED, **at_left)
     stack = ", ".join(names[1:]).replace("\n", ", ")
-    sheet.figure.alt = alt or (
+    sheet.figure.alt = (
         f"One output of {len(steps)} layer{'s' * (len(steps) != 1)} ({stack}) sees"
         f" {sizes[-1]} pixel{'s' * (sizes[-1] != 1)} of the input along each axis."
     )

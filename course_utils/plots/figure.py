@@ -42,15 +42,17 @@ class Figure(matplotlib.figure.Figure):
 
     Args:
         width, height: pixels.
+
+    Attributes:
         alt: one or two sentences that say what the figure shows.
     """
 
-    def __init__(self, width: int = 640, height: int = 300, *, alt: str = "", **kwargs: Any):
+    def __init__(self, width: int = 640, height: int = 300, **kwargs: Any):
         kwargs.setdefault("layout", "constrained")
         super().__init__(
             figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, edgecolor=PAPER, **kwargs
         )
-        self.alt = alt
+        self.alt = ""
         if kwargs["layout"] == "constrained":
             # Inches: space around the outermost words.
             self.get_layout_engine().set(w_pad=0.09, h_pad=0.08)
@@ -187,10 +189,8 @@ def style(
             axis.set_major_formatter(FuncFormatter(_log_label))
             axis.set_minor_formatter(NullFormatter())
         else:
-            steps = [1, 2, 5, 10]
-            axis.set_major_locator(
-                MaxNLocator(8, steps=steps, integer=name in whole, min_n_ticks=1)
-            )
+            whole_only = {"integer": name in whole, "min_n_ticks": 1}
+            axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], **whole_only))
             if name in percent:
                 axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
         if name in grid:
@@ -198,14 +198,14 @@ def style(
     return axes
 
 
-def heading(figure: Figure, title: str) -> None:
-    """Write a title above all axes of a figure; "" writes none."""
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE, fontweight="bold", color=INK)
+def legend_below(figure: Figure, columns: int) -> None:
+    """Explain the marks of a figure below its axes."""
+    look = {"frameon": False, "fontsize": SMALL, "labelcolor": INK}
+    figure.legend(loc="outside lower center", ncols=columns, **look)
 
 
 def name_rows(axes: Axes, names: Sequence[str], rows: int | None = None) -> None:
-    """Give each name a row of a horizontal chart, the first on top, with room for `rows` rows."""
+    """Label each row of a horizontal chart, the first on top, with room for `rows` rows."""
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=TEXT)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim((rows or len(names)) - 0.4, -0.6)
@@ -213,16 +213,8 @@ def name_rows(axes: Axes, names: Sequence[str], rows: int | None = None) -> None
 
 def write_beside(axes: Axes, text: str, point: tuple[float, float], right: float) -> None:
     """Write a text `right` points to the right of a point of the chart."""
-    axes.annotate(
-        text,
-        point,
-        xytext=(right, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=TEXT,
-        color=INK,
-        annotation_clip=False,
-    )
+    look = {"fontsize": TEXT, "color": INK, "va": "center", "annotation_clip": False}
+    axes.annotate(text, point, (right, 0), textcoords="offset points", **look)
 
 
 def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
@@ -235,30 +227,18 @@ def label_ends(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     height = axes.get_figure().get_figheight() * 72 * axes.get_position().height
     gap = 1.25 * SMALL / max(height - 40, 40)
     low, high = axes.get_ylim()
-    wanted = []
-    for y, _, _ in labels:
-        if not math.isfinite(y):
-            wanted.append(1.0)
-            continue
-        point = axes.transData.transform((0, min(max(y, low), high)))
-        wanted.append(float(axes.transAxes.inverted().transform(point)[1]))
+    to_axes = axes.transData + axes.transAxes.inverted()
+    inside = [min(max(y, low), high) if math.isfinite(y) else high for y, _, _ in labels]
+    wanted = [float(to_axes.transform((0, y))[1]) for y in inside]
     # No label stands above or below the axes, unless there are too many of them.
     places = np.array(spread_out(wanted, gap))
     rank = places.argsort().argsort()
     above = len(labels) - 1 - rank
     places = np.clip(places, gap * rank, np.maximum(gap * rank, 1 - gap * above))
     for (_, text, colour), place in zip(labels, places, strict=True):
-        axes.annotate(
-            text,
-            xy=(1, place),
-            xycoords="axes fraction",
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=darker(colour),
-            fontsize=SMALL,
-            annotation_clip=False,
-        )
+        at = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+        look = {"color": darker(colour), "fontsize": SMALL, "annotation_clip": False}
+        axes.annotate(text, (1, place), (5, 0), **at, **look)
 
 
 def spread_out(wanted: Sequence[float], gap: float) -> list[float]:
@@ -336,12 +316,10 @@ class Sheet:
         *,
         face: str = "none",
         edge: str = RULE,
-        line: float = 0.6,
     ) -> None:
         """Draw a rectangle with its upper left corner at (x, y)."""
-        self.axes.add_patch(
-            Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, linewidth=line)
-        )
+        look = {"facecolor": face, "edgecolor": edge, "linewidth": 0.6}
+        self.axes.add_patch(Rectangle((x, y), width, height, **look))
 
     def text(self, x: float, y: float, text: str, *, size: float = SMALL, **kwargs: Any) -> None:
         """Write a text centred on x, its base line at y; `kwargs` are Matplotlib's."""

@@ -13,41 +13,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from course_utils.core import MINUS, CourseError
+from course_utils.core import CourseError
 from course_utils.plots import figure as f
 from course_utils.plots.charts import as_array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-GAP, LINE = 6, 15  # pixels; LINE is the height of one line of small text
+WIDTH, GAP, LINE = 640, 6, 15  # pixels; LINE is the height of one line of small text
 
 
 class ImageSetLike(Protocol):
-    """What `images` reads of a set of pictures."""
+    """The part of a set of pictures that `images` reads."""
 
     images: Tensor  # uint8 (N, C, H, W)
     labels: Tensor  # int64 (N,)
     classes: Sequence[str]
 
 
-def filters(
-    weight: Any,
-    *,
-    titles: Sequence[str] | None = None,
-    most: int = 64,
-    title: str = "",
-    width: int = 640,
-    alt: str | None = None,
-) -> f.Figure:
+def filters(weight: Any, *, title: str = "") -> f.Figure:
     """Draw the kernels of a convolution, all on one symmetric colour scale.
+
+    At most 64 kernels, in whole groups, are drawn; the title says what was left out.
 
     Args:
         weight: (C_out, C_in / groups, kernel height, kernel width), or a layer with such a weight.
             With one input channel the filters fill a grid; with more, the input channels of one
             output channel stand side by side as one group.
-        titles: one text for each output channel.
-        most: number of kernels (whole groups) drawn at most; the title says what was left out.
 
     Raises:
         CourseError: the weight is not four-dimensional.
@@ -58,36 +50,23 @@ def filters(
             f"Filters need a weight of shape (C_out, C_in, height, width), not {values.shape}."
         )
     out, inputs, h, w = values.shape
-    limit = _limit(values)
-    columns = 1
-    if inputs == 1:
-        shown = values[:most, 0]
-        parts = f"the first {most} of {out} filters" if out > most else ""
-    else:
-        columns = min(inputs, 16)
-        rows = min(out, max(1, most // columns))
-        shown = values[:rows, :columns].reshape(-1, h, w)
+    columns = min(inputs, 16)
+    rows = min(out, 64 // columns)
+    shown = values[:rows, :columns].reshape(-1, h, w)
+    parts = f"the first {rows} of {out} filters"
+    if inputs > 1:
         parts = f"{rows} of {out} filters, {columns} of {inputs} input channels"
-        parts = parts if (rows, columns) != (out, inputs) else ""
+    parts = parts if (rows, columns) != (out, inputs) else ""
     heading = " · ".join(part for part in (title, parts) if part)
-    text = alt or (
+    alt = (
         f"{out} filter{'s' * (out != 1)} of {h}×{w} weights"
         f"{f' for each of {inputs} input channels' if inputs > 1 else ''}:"
         " blue negative, white zero, orange-red positive."
     )
-    titles = None if titles is None else titles[: len(shown) // columns]
-    return _grid(list(shown), titles, heading, width, text, limit, group=columns)
+    return _grid(shown, None, heading, alt, _limit(values), group=columns)
 
 
-def feature_maps(
-    maps: Any,
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int | None = None,
-    title: str = "",
-    width: int = 640,
-    alt: str | None = None,
-) -> f.Figure:
+def feature_maps(maps: Any, titles: Sequence[str] | None = None, *, columns: int = 8) -> f.Figure:
     """Draw the outputs of a layer, one picture for each channel, all on one colour scale.
 
     Args:
@@ -107,65 +86,54 @@ def feature_maps(
     c, h, w = values.shape
     signed = bool((values < 0).any())
     meaning = "blue negative, white zero, orange-red positive" if signed else "white is zero"
-    text = alt or f"{c} feature map{'s' * (c != 1)} of {h}×{w}: {meaning}."
-    return _grid(
-        list(values), titles, title, width, text, _limit(values), signed=signed, columns=columns
-    )
+    if titles is not None and len(titles) != c:
+        raise CourseError(f"{len(titles)} titles do not fit {c} pictures.")
+    alt = f"{c} feature map{'s' * (c != 1)} of {h}×{w}: {meaning}."
+    return _grid(values, titles, "", alt, _limit(values), signed=signed, columns=columns)
 
 
 def _grid(
-    tiles: list[np.ndarray],
+    tiles: np.ndarray,
     titles: Sequence[str] | None,
     heading: str,
-    width: int,
     alt: str,
     limit: float,
     *,
     signed: bool = True,
     group: int = 1,
-    columns: int | None = None,
+    columns: int = 8,
 ) -> f.Figure:
-    """Draw tiles of one size on one scale; each `group` of neighbours has one title."""
-    count = len(tiles) // group
-    if titles is not None and len(titles) != count:
-        raise CourseError(f"{len(titles)} titles do not fit {count} pictures.")
+    """Draw tiles (N, H, W) on one scale; each `group` of neighbours stays in one row."""
     h, w = tiles[0].shape
-    across = max(1, min(count, (columns or 12 if group > 1 else columns or 8) // group))
+    across = max(1, min(len(tiles) // group, (12 if group > 1 else columns) // group))
     columns = across * group
     apart = 14 if group > 1 else 0  # more space between groups than inside them
     rows = -(-len(tiles) // columns)
     line = LINE if titles is not None else 0
     # Otherwise one column or two would fill the page with one picture.
     tall = max(60, 560 / rows - line - GAP)
-    room = (width - 2 * f.MARGIN - GAP * (columns - 1) - apart * (across - 1)) / columns
+    room = (WIDTH - 2 * f.MARGIN - GAP * (columns - 1) - apart * (across - 1)) / columns
     zoom = min(room / w, tall / h, 160 / w)
     zoom = math.floor(zoom) if zoom >= 1 else zoom
     tile_w, tile_h = max(1, round(w * zoom)), max(1, round(h * zoom))
-    sheet = f.Sheet(width, rows * (tile_h + GAP + line) + 36, heading)
+    sheet = f.Sheet(WIDTH, rows * (tile_h + GAP + line) + 36, heading)
     cmap = f.signed_map() if signed else f.positive_map()
     low = -limit if signed else 0.0
     if group == 1 and across > 1:
-        apart = min(16, (width - 2 * f.MARGIN - across * tile_w) / (across - 1) - GAP)
+        apart = min(16, (WIDTH - 2 * f.MARGIN - across * tile_w) / (across - 1) - GAP)
     for k, values in enumerate(tiles):
         x = f.MARGIN + (k % columns) * (tile_w + GAP) + (k % columns) // group * apart
         y = sheet.top + line + (k // columns) * (tile_h + GAP + line)
         sheet.picture(values, x, y, tile_w, tile_h, cmap=cmap, low=low, high=limit)
-        if titles is not None and k % group == 0:
-            sheet.text(x + (group * (tile_w + GAP) - GAP) / 2, y - 4, titles[k // group])
+        if titles is not None:
+            sheet.text(x + tile_w / 2, y - 4, titles[k])
     sheet.colour_bar(sheet.top + rows * (tile_h + GAP + line) + 2, cmap, low, limit)
     sheet.figure.alt = alt
     return sheet.figure
 
 
 def images(
-    image_set: ImageSetLike,
-    indices: int | Sequence[int] = 12,
-    *,
-    predictions: Any = None,
-    columns: int = 6,
-    title: str = "",
-    width: int = 640,
-    alt: str | None = None,
+    image_set: ImageSetLike, indices: int | Sequence[int] = 12, *, predictions: Any = None
 ) -> f.Figure:
     """Draw pictures of a data set with the names of their classes.
 
@@ -188,13 +156,13 @@ def images(
             raise CourseError(f"{len(guesses)} predictions do not fit {len(chosen)} pictures.")
         guesses = guesses[chosen] if len(guesses) == total else guesses
     pictures = [_as_picture(image_set.images[i]) for i in chosen]
-    columns = min(columns, len(chosen)) if len(chosen) >= 4 else 4
-    tile = (width - 2 * f.MARGIN + GAP) // columns - GAP
+    columns = min(6, max(4, len(chosen)))
+    tile = (WIDTH - 2 * f.MARGIN + GAP) // columns - GAP
     h, w = pictures[0].shape[:2]
-    if tile >= w:
-        tile = tile // w * w if tile // w > 1 else tile
+    if tile >= 2 * w:
+        tile = tile // w * w
     tall = round(tile * h / w)
-    pitch_x = (width - 2 * f.MARGIN - tile) / (columns - 1) if columns > 1 else 0
+    pitch_x = (WIDTH - 2 * f.MARGIN - tile) / (columns - 1)
     true = [int(image_set.labels[i]) for i in chosen]
     names = [image_set.classes[c] for c in true]
     # Small enough that the longest name fits its tile and the margin (0.86 pixels a point, about).
@@ -206,7 +174,7 @@ def images(
     for first in range(0, len(chosen), columns):
         lines = 1 + any(wrong[first : first + columns])
         starts.append(starts[-1] + tall + GAP + lines * LINE)
-    sheet = f.Sheet(width, starts[-1] + 4, title)
+    sheet = f.Sheet(WIDTH, starts[-1] + 4)
     for k, picture in enumerate(pictures):
         x = f.MARGIN + (k % columns) * pitch_x
         y = sheet.top + starts[k // columns]
@@ -217,13 +185,12 @@ def images(
             continue
         mark, colour = ("✗", f.VERMILION) if wrong[k] else ("✓", f.GREEN)
         guess = f"{mark} {image_set.classes[int(guesses[k])]}"
-        ink = f.darker(colour)
-        sheet.text(middle, y + tall + 13, guess, size=size, color=ink)
+        sheet.text(middle, y + tall + 13, guess, size=size, color=f.darker(colour))
         if wrong[k]:
             truth = f"is {names[k]}"
             sheet.text(middle, y + tall + 13 + LINE, truth, size=size, color=f.MUTED)
     count = f"{len(chosen)} picture{'s' * (len(chosen) != 1)}"
-    sheet.figure.alt = alt or (
+    sheet.figure.alt = (
         f"{count}: {', '.join(names)}."
         if guesses is None
         else f"{count} with the class that the model gives each, right or wrong."
@@ -231,37 +198,25 @@ def images(
     return sheet.figure
 
 
-def picture_row(
-    pictures: Sequence[Any],
-    titles: Sequence[str] | None = None,
-    *,
-    signs: Sequence[str] | None = None,
-    numbers: bool = False,
-    title: str = "",
-    width: int = 640,
-    alt: str | None = None,
-) -> f.Figure:
-    """Draw a few pictures side by side, as in "picture ∗ kernel = result".
+def picture_row(pictures: Sequence[Any], titles: Sequence[str] | None = None) -> f.Figure:
+    """Draw a few pictures side by side.
 
     Args:
         pictures: each (H, W), (C, H, W) or (H, W, 3), with C 1 or 3. uint8 is shown as a photograph
             (0 to 255), other numbers in grey from 0 to their maximum, or, where some are negative,
             from blue through white to vermilion.
         titles: a text above each.
-        signs: a character between neighbours, one fewer than pictures.
-        numbers: write the values into pictures whose pixels are drawn large enough.
 
     Raises:
-        CourseError: no picture, a picture of another shape, or texts that do not fit.
+        CourseError: no picture, a picture of another shape, or titles that do not fit.
     """
     shown = [_as_picture(p) for p in pictures]
     if not shown:
         raise CourseError("There is nothing to draw: pass at least one picture.")
-    for what, texts, needed in (("titles", titles, len(shown)), ("signs", signs, len(shown) - 1)):
-        if texts is not None and len(texts) != needed:
-            raise CourseError(f"{len(texts)} {what} do not fit {len(shown)} pictures.")
-    between = 34 if signs else 14
-    room = min((width - 2 * f.MARGIN - between * (len(shown) - 1)) / len(shown), 260)
+    if titles is not None and len(titles) != len(shown):
+        raise CourseError(f"{len(titles)} titles do not fit {len(shown)} pictures.")
+    between = 14
+    room = min((WIDTH - 2 * f.MARGIN - between * (len(shown) - 1)) / len(shown), 260)
     scales = [room / max(p.shape[:2]) for p in shown]
     scales = [math.floor(s) if 1 <= s < 6 else s for s in scales]  # large squares may differ by 1
     sizes = [
@@ -269,9 +224,9 @@ def picture_row(
     ]
     tallest = max(h for _, h in sizes)
     head = 4 + LINE * max((t.count("\n") + 1 for t in titles), default=0) if titles else 0
-    sheet = f.Sheet(width, head + tallest + f.MARGIN, title)
+    sheet = f.Sheet(WIDTH, head + tallest + f.MARGIN)
     x: float = f.MARGIN
-    for k, (values, (w, h), scale) in enumerate(zip(shown, sizes, scales, strict=True)):
+    for k, (values, (w, h)) in enumerate(zip(shown, sizes, strict=True)):
         y = sheet.top + head + (tallest - h) / 2
         photograph = values.dtype == np.uint8
         signed = not photograph and bool((values < 0).any())
@@ -282,32 +237,13 @@ def picture_row(
             values = np.clip(values / limit, 0, 1)
         sheet.picture(values, x, y, w, h, cmap=cmap, low=low, high=limit)
         if titles:
-            sheet.text(
-                x + w / 2, y - 5, titles[k], va="bottom" if "\n" in titles[k] else "baseline"
-            )
-        if numbers and values.ndim == 2 and scale >= 22:
-            dark = np.abs(values) > 0.6 * limit if signed else values < 0.5 * limit
-            _write_numbers(sheet, values, dark, x, y, scale)
-        if signs and k < len(signs):
-            middle = sheet.top + head + tallest / 2
-            sheet.text(x + w + between / 2, middle, signs[k], size=16, va="center")
+            va = "bottom" if "\n" in titles[k] else "baseline"
+            sheet.text(x + w / 2, y - 5, titles[k], va=va)
         x += w + between
     count = f"{len(shown)} picture{'s' * (len(shown) != 1)} in a row"
     names = f": {', '.join(t.replace(chr(10), ' ') for t in titles)}" if titles else ""
-    sheet.figure.alt = alt or f"{count}{names}."
+    sheet.figure.alt = f"{count}{names}."
     return sheet.figure
-
-
-def _write_numbers(
-    sheet: f.Sheet, values: np.ndarray, dark: np.ndarray, x: float, y: float, scale: float
-) -> None:
-    """Write each value of (H, W) into its square, white where the square is dark."""
-    for (i, j), value in np.ndenumerate(values):
-        text = f"{value:.3g}".replace("-", MINUS)
-        size = min(f.TITLE, scale / (0.85 * max(len(text), 2)))
-        ink = f.PAPER if dark[i, j] else f.INK
-        at = x + (j + 0.5) * scale, y + (i + 0.5) * scale
-        sheet.text(*at, text, size=size, color=ink, va="center_baseline")
 
 
 def _as_picture(values: Any) -> np.ndarray:
@@ -315,10 +251,10 @@ def _as_picture(values: Any) -> np.ndarray:
     array = as_array(values)
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
-    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 3):
+    # If the last axis may hold the colours, too, a tensor is (C, H, W), an array (H, W, C).
+    first = array.shape[-1] not in (1, 3) or hasattr(values, "detach")
+    if array.ndim == 3 and array.shape[0] in (1, 3) and first:
         array = array.transpose(1, 2, 0)
-    elif array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] in (1, 3):
-        array = array.transpose(1, 2, 0) if hasattr(values, "detach") else array
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3) or 0 in array.shape:

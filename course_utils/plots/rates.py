@@ -20,9 +20,6 @@ def descents(
     losses: Mapping[str, Sequence[float]] | None = None,
     *,
     rates: Mapping[str, tuple[float, ...]] | None = None,
-    limits: tuple[float, float] = (4.6, 1.9),
-    width: int = 700,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw paths over the contour lines of a valley, side by side; below, losses of a real network.
 
@@ -33,8 +30,6 @@ def descents(
         paths: by name, from left to right; all over the same surface.
         losses: loss of each step by the same names; None for paths only.
         rates: learning rates (of the path, of the network) by the same names, for the headings.
-        limits: how far the picture goes from the minimum, along the flat and the steep parameter.
-        alt: replaces the text made from the names.
 
     Raises:
         CourseError: nothing to draw, or losses or rates by other names.
@@ -48,9 +43,9 @@ def descents(
                 "same names in the same order for both."
             )
     rows = 1 if losses is None else 2
-    fig = f.Figure(width, 60 + (170 if rates is None else 180) * rows)
+    fig = f.Figure(700, 60 + (170 if rates is None else 180) * rows)
     panels = fig.subplots(rows, len(paths), sharey="row", squeeze=False)
-    far, high = limits
+    far, high = 4.6, 1.9  # ends of the picture along the flat and the steep parameter
     a, b = np.meshgrid(np.linspace(-far, far, 121), np.linspace(-high, high, 81))
     for axes, (name, walk), colour in zip(
         panels[0], paths.items(), f.colours(len(paths)), strict=True
@@ -78,7 +73,7 @@ def descents(
             axes.set_ylim(0, top)
         panels[1][0].set_ylabel("loss of the network", fontsize=f.TEXT, color=f.MUTED)
     below = "" if losses is None else " Below, the loss of a network by step for the same."
-    fig.alt = alt or (
+    fig.alt = (
         f"Paths of an optimizer over the contour lines of a valley: {listed(list(paths))}.{below}"
     )
     return fig
@@ -89,12 +84,7 @@ def _heading(name: str, rates: Mapping[str, tuple[float, ...]] | None, which: in
 
 
 def range_tests(
-    tests: RangeTest | Mapping[str, RangeTest],
-    *,
-    dashed: str | Sequence[str] = (),
-    width: int = 640,
-    height: int = 300,
-    alt: str | None = None,
+    tests: RangeTest | Mapping[str, RangeTest], *, dashed: str | Sequence[str] = ()
 ) -> f.Figure:
     """Draw the smoothed loss against the learning rate (log scale), the proposed rate as a dot.
 
@@ -104,7 +94,6 @@ def range_tests(
     Args:
         tests: one, or several by name.
         dashed: names of lines to draw dashed, so that one does not hide another.
-        alt: replaces the text made from the names.
 
     Raises:
         CourseError: no test, or no test has a name in `dashed`.
@@ -113,7 +102,7 @@ def range_tests(
     if not named:
         raise CourseError("There is nothing to draw: pass at least one range test.")
     dashed = chosen_names(named, dashed)
-    fig = f.Figure(width, height)
+    fig = f.Figure()
     axes = f.style(fig.subplots(), "Loss", xlabel="learning rate", log="x")
     f.plain_numbers(axes, "x")
     top = 1.6 * max(test.smoothed[0] for test in named.values())
@@ -132,44 +121,37 @@ def range_tests(
     if len(named) > 1:
         axes.legend(loc="lower left", frameon=False, fontsize=f.TEXT, labelcolor=f.INK)
     of = f" of {listed(list(named))}" if len(named) > 1 else ""
-    fig.alt = alt or (
+    fig.alt = (
         f"Range test{of}: loss against learning rate on a log scale; it is flat, falls, and blows "
         "up, and a dot marks the proposed rate."
     )
     return fig
 
 
-def losses_and_rates(
-    history: History, *, width: int = 640, height: int = 380, alt: str | None = None
-) -> f.Figure:
-    """Draw validation loss (above) and learning rate (below) by epoch.
+def losses_and_rates(history: History) -> f.Figure:
+    """Draw validation loss (above) and learning rate (below) by epoch, for rates that change.
 
     Grey lines stand where the rate was lowered.
-
-    Args:
-        history: of a training whose rate changes between epochs.
-        alt: replaces the text about the axes.
 
     Raises:
         CourseError: no epoch is finished.
     """
     if not history.epoch:
         raise CourseError("There is nothing to draw: the training has not finished an epoch.")
-    fig = f.Figure(width, height)
+    fig = f.Figure(height=380)
     loss, rate = fig.subplots(2, 1, sharex=True)
     f.style(loss, "Validation loss", whole="x")
     f.style(rate, "Learning rate of the epoch", xlabel="epoch", log="y", whole="x")
     f.plain_numbers(rate, "y")
-    loss.plot(
-        history.epoch, finite(history.validation_loss), "o-", color=f.BLUE, linewidth=1.8, ms=4
-    )
-    look = {"color": f.ORANGE, "linewidth": 1.8, "marker": "o", "ms": 4}
-    rate.plot(history.epoch, history.learning_rate, drawstyle="steps-mid", **look)
+    look = {"linewidth": 1.8, "marker": "o", "ms": 4}
+    loss.plot(history.epoch, finite(history.validation_loss), color=f.BLUE, **look)
+    look |= {"color": f.ORANGE, "drawstyle": "steps-mid"}
+    rate.plot(history.epoch, history.learning_rate, **look)
     both = zip(history.epoch[1:], history.learning_rate, history.learning_rate[1:], strict=False)
     for epoch in (epoch for epoch, before, after in both if after < before):
         for axes in (loss, rate):
             axes.axvline(epoch - 0.5, color=f.RULE, linewidth=1, zorder=0)
-    fig.alt = alt or (
+    fig.alt = (
         "Validation loss above and learning rate below, by epoch; grey lines where the rate was "
         "lowered."
     )

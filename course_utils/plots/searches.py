@@ -21,9 +21,6 @@ def best_so_far(
     *,
     reference: str | None = None,
     columns: int = 3,
-    xlabel: str = "epochs spent",
-    width: int = 700,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw each search's best accuracy so far, in a small chart each: median and interval.
 
@@ -32,7 +29,6 @@ def best_so_far(
             begin below the lowest median.
         reference: name of one of them, whose median is drawn in grey in all the others.
         columns: charts in a row.
-        alt: replaces the text made from the names.
 
     Raises:
         CourseError: nothing to draw, or a reference that is not among the curves.
@@ -43,37 +39,29 @@ def best_so_far(
         raise CourseError(f"{reference!r} is not among the curves: {listed(list(curves))}.")
     columns = min(columns, len(curves))
     rows = -(-len(curves) // columns)
-    fig = f.Figure(width, 30 + 185 * rows)
+    fig = f.Figure(700, 30 + 185 * rows)
     panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     for axes in list(panels)[len(curves) :]:
         axes.set_visible(False)
     for number, (name, (x, estimates)) in enumerate(curves.items()):
         axes = fig.axes[number]
-        xlabel_here = xlabel if number + columns >= len(curves) else ""
-        f.style(axes, name, xlabel=xlabel_here, percent="y")
-        axes.tick_params(labelbottom=bool(xlabel_here))
+        lowest = number + columns >= len(curves)
+        f.style(axes, name, xlabel="epochs spent" if lowest else "", percent="y")
+        axes.tick_params(labelbottom=lowest)
         if reference not in (None, name):
             others, medians = curves[reference]
-            axes.step(
-                others, [e.middle for e in medians], where="post", color=f.MUTED, linewidth=1.2
-            )
+            look = {"color": f.MUTED, "linewidth": 1.2}
+            axes.step(others, [e.middle for e in medians], where="post", **look)
         colour = f.MUTED if name == reference else f.BLUE
-        axes.fill_between(
-            x,
-            [e.low for e in estimates],
-            [e.high for e in estimates],
-            step="post",
-            color=colour,
-            alpha=0.22,
-            linewidth=0,
-        )
+        band = [e.low for e in estimates], [e.high for e in estimates]
+        axes.fill_between(x, *band, step="post", color=colour, alpha=0.22, linewidth=0)
         axes.step(x, [e.middle for e in estimates], where="post", color=colour, linewidth=1.8)
     # A bad first candidate of one seed would flatten all curves: the lower edge cuts its band.
     every = [estimate for _, estimates in curves.values() for estimate in estimates]
     low, high = min(e.middle for e in every), max(e.high for e in every)
     fig.axes[0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-    fig.alt = alt or (
-        f"Best accuracy so far against {xlabel}, median and interval over the seeds:"
+    fig.alt = (
+        f"Best accuracy so far against epochs spent, median and interval over the seeds:"
         f" {listed(list(curves))}"
         + (f"; in grey, {reference} in every chart." if reference is not None else ".")
     )
@@ -84,12 +72,8 @@ def accuracy_and_cost(
     candidates: Mapping[str, Points],
     *,
     front: Points = (),
-    marked: Mapping[str, tuple[float, float]] | None = None,
     floor: float = 0.0,
     title: str = "Accuracy against multiply-adds of one picture",
-    width: int = 640,
-    height: int = 340,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw candidates by cost and accuracy, and the front as a line.
 
@@ -99,10 +83,8 @@ def accuracy_and_cost(
     Args:
         candidates: points by the name of their kind.
         front: those that no other beats in both accuracy and cost, the cheapest first.
-        marked: points with their own names, such as the network at the start.
         floor: candidates and points of the front below this accuracy are left out; the chart says
             how many candidates.
-        alt: replaces the text made from the names.
 
     Raises:
         CourseError: nothing to draw.
@@ -115,7 +97,7 @@ def accuracy_and_cost(
     if not any(candidates.values()):
         least = f" of {floor:.0%} or more" if floor else ""
         raise CourseError(f"There is nothing to draw: no candidate has an accuracy{least}.")
-    fig = f.Figure(width, height)
+    fig = f.Figure(height=340)
     axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
     marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
     kinds = zip(candidates.items(), f.colours(len(candidates)), marks, strict=False)
@@ -131,17 +113,10 @@ def accuracy_and_cost(
         text = f"{below} below {floor:.0%}: not shown"
         place = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
         axes.text(0.99, 0.02, text, color=f.MUTED, fontsize=f.SMALL, **place)
-    for name, (x, y) in (marked or {}).items():
-        axes.plot(x, y, "*", color=f.VERMILION, ms=13, mec=f.PAPER)
-        axes.annotate(
-            name, (x, y), (7, -12), textcoords="offset points", color=f.VERMILION, fontsize=f.SMALL
-        )
     if len(candidates) > 1 or front:
-        fig.legend(
-            loc="outside lower center", ncols=4, frameon=False, fontsize=f.SMALL, labelcolor=f.INK
-        )
-    fig.alt = alt or (
-        f"Points of accuracy against multiply-adds: {listed([*candidates, *(marked or {})])}."
+        f.legend_below(fig, 4)
+    fig.alt = (
+        f"Points of accuracy against multiply-adds: {listed(list(candidates))}."
         + (f" The front has {len(front)} of them." if front else "")
         + (f" {below} below {floor:.0%} are not shown." if below else "")
     )

@@ -20,7 +20,7 @@ _DASHES = {"train": "-", "validation": (0, (4, 2))}
 
 
 class HistoryLike(Protocol):
-    """What `learning_curves` reads of a training's history: one number per finished epoch."""
+    """The part of a training's history that `learning_curves` reads: a number per epoch."""
 
     epoch: Sequence[int]
     train_loss: Sequence[float]
@@ -29,37 +29,26 @@ class HistoryLike(Protocol):
     validation_accuracy: Sequence[float]
 
 
-def learning_curves(
-    histories: HistoryLike | Mapping[str, HistoryLike],
-    *,
-    epochs: int | None = None,
-    title: str = "",
-    width: int = 640,
-    height: int = 290,
-    alt: str | None = None,
-) -> f.Figure:
+def learning_curves(histories: HistoryLike | Mapping[str, HistoryLike]) -> f.Figure:
     """Draw loss and accuracy by epoch: training solid, validation dashed, the gap shaded.
 
     Args:
         histories: one history, or several by name. The training may still run, and may have
             finished no epoch yet.
-        epochs: how many there will be; the axis of a live picture then keeps its length.
-        alt: replaces the text made from the names and the number of epochs.
     """
     named = dict(histories) if isinstance(histories, Mapping) else {"": histories}
-    fig = f.Figure(width, height)
+    fig = f.Figure(height=290)
     panels = fig.subplots(1, 2)
     f.style(panels[0], "Loss", xlabel="epoch", whole="x")
     f.style(panels[1], "Accuracy", xlabel="epoch", whole="x", percent="y")
-    f.heading(fig, title)
 
     finished = [epoch for history in named.values() for epoch in history.epoch]
-    first, last = int(min(finished, default=1)), epochs or int(max(finished, default=1))
+    first, last = int(min(finished, default=1)), int(max(finished, default=1))
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         ends = _draw_curves(axes, named, quantity)
         if quantity == "loss":
             _note_divergence(axes, named)
-        axes.set_xlim(min(first, last) - 0.02 * last, max(last, first + 1))
+        axes.set_xlim(first - 0.02 * last, max(last, first + 1))
         if any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
             low, high = axes.get_ylim()
             # The noise of a flat curve, or a single epoch, must not fill the picture.
@@ -76,16 +65,13 @@ def learning_curves(
         for part, word in (("train", "training"), ("validation", "validation")):
             look = {"color": f.MUTED, "linestyle": _DASHES[part], "linewidth": 1.8}
             panels[0].plot([], [], label=word, **look)
-        panels[0].legend(
-            loc="upper right", frameon=False, fontsize=f.SMALL, labelcolor=f.MUTED, handlelength=2.4
-        )
+        look = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.MUTED, "handlelength": 2.4}
+        panels[0].legend(loc="upper right", **look)
 
     done = max((len(history.epoch) for history in named.values()), default=0)
     names = f" of {listed(list(named))}" if "" not in named else ""
     span = f"over {done} epoch{'s' * (done != 1)}" if done else "before the first epoch is finished"
-    fig.alt = alt or (
-        f"Two charts: loss and accuracy{names} {span}, training solid, validation dashed."
-    )
+    fig.alt = f"Two charts: loss and accuracy{names} {span}, training solid, validation dashed."
     return fig
 
 
@@ -129,7 +115,7 @@ def _note_divergence(axes: Axes, named: Mapping[str, HistoryLike]) -> None:
 
 
 class RunLike(Protocol):
-    """What `gaps` reads of a run: both accuracies, as shares."""
+    """The part of a run that `gaps` reads: both accuracies, as shares."""
 
     train_accuracy: float
     validation_accuracy: float
@@ -139,10 +125,8 @@ def gaps(
     runs: Mapping[str, RunLike],
     *,
     going: str | None = None,
-    title: str = "Accuracy: ○ validation, ● training",
     width: int = 640,
     rows: int = 0,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw training and validation accuracy of each run as two joined dots, with the gap in points.
 
@@ -150,11 +134,11 @@ def gaps(
         runs: by name, the first one on top.
         going: name of a run that is still being trained; drawn paler.
         rows: how many to leave room for, so that a live picture keeps its size.
-        alt: replaces the text made from the names.
     """
     names = list(runs)
     count = max(len(names), rows, 1)
     fig = f.Figure(width, 56 + 26 * count)
+    title = "Accuracy: ○ validation, ● training"
     axes = f.style(fig.subplots(), title, grid="x", percent="x")
     f.name_rows(axes, names, count)
     low = _lowest(runs)
@@ -170,7 +154,7 @@ def gaps(
             gap = f"{100 * (ends[1] - ends[0]):.0f}".replace("-", MINUS)
             f.write_beside(axes, gap, (max(ends), row), 9)
     words = f" of {len(names)} runs: {listed(names)}" if names else ", no run yet"
-    fig.alt = alt or f"Training and validation accuracy{words}."
+    fig.alt = f"Training and validation accuracy{words}."
     return fig
 
 
@@ -189,7 +173,6 @@ def layer_statistics(
     title: str = "",
     width: int = 640,
     height: int = 320,
-    alt: str | None = None,
 ) -> f.Figure:
     """Draw the spread of activations (left) and gradients (right) by layer, on one log scale.
 
@@ -203,12 +186,13 @@ def layer_statistics(
         highlight: name of the one to draw in blue; the others are thin and grey.
         limits: of the vertical axis, so that the axis of a live picture keeps its length. Default:
             what the numbers need.
-        alt: replaces the text made from names and verdicts.
     """
     named = _name_spreads(spreads)
     fig = f.Figure(width, height)
     panels = fig.subplots(1, 2, sharey=True)
-    f.heading(fig, title)
+    if title:
+        look = {"fontsize": f.TITLE, "fontweight": "bold", "color": f.INK}
+        fig.suptitle(title, x=0.01, ha="left", **look)
     exponents = tuple(math.log10(v) for v in limits) if limits else _exponents(named)
     depth = max(s.depth for s in named.values())
     columns = (
@@ -238,7 +222,7 @@ def layer_statistics(
         if len(named) > 1 and axes is panels[0]:
             f.label_ends(axes, sorted(ends))
     verdicts = " ".join(f"{name}: {s.verdict}" for name, s in named.items())
-    fig.alt = alt or f"Spread of activations and gradients by layer, log scale. {verdicts}"
+    fig.alt = f"Spread of activations and gradients by layer, log scale. {verdicts}"
     return fig
 
 

@@ -25,17 +25,12 @@ def history(epochs: int, shift: float = 0.0, first_bad: int = 10**6) -> History:
     )
 
 
-def spread(scheme: str = "he", factor: float = 1.0, depth: int = 12, **kwargs) -> SignalSpread:
-    forward = [factor**k for k in range(1, depth + 1)]
-    return SignalSpread(
-        scheme,
-        depth,
-        kwargs.get("activation", "relu"),
-        kwargs.get("batch_norm", False),
-        kwargs.get("forward", forward),
-        kwargs.get("backward", forward[::-1]),
-        "Activations hold. Gradients hold.",
-    )
+def spread(
+    scheme: str = "he", factor: float = 1.0, depth: int = 12, batch_norm=False, forward=None
+) -> SignalSpread:
+    forward = forward or [factor**k for k in range(1, depth + 1)]
+    both = forward, forward[::-1]
+    return SignalSpread(scheme, depth, "relu", batch_norm, *both, "Activations hold.")
 
 
 def image_set(n: int = 20, channels: int = 1, size: int = 28) -> SimpleNamespace:
@@ -67,10 +62,9 @@ STACK = nn.Sequential(
 ZEROS, INF = [0.0] * 12, [10.0 ** (9 * k) for k in range(1, 5)] + [math.inf] * 8
 
 SAMPLES = {
-    "curves": lambda: plots.learning_curves(history(8), title="SimpleCNN"),
-    "curves, no epoch": lambda: plots.learning_curves(history(0), epochs=5),
-    "curves, one epoch": lambda: plots.learning_curves(history(1), epochs=5),
-    "curves, one of one": lambda: plots.learning_curves(history(1)),
+    "curves": lambda: plots.learning_curves(history(8)),
+    "curves, no epoch": lambda: plots.learning_curves(history(0)),
+    "curves, one epoch": lambda: plots.learning_curves(history(1)),
     "curves, diverged": lambda: plots.learning_curves(history(9, first_bad=4)),
     "curves, all nan": lambda: plots.learning_curves(history(3, first_bad=1)),
     "curves, several": lambda: plots.learning_curves(
@@ -83,16 +77,15 @@ SAMPLES = {
     ),
     "layers, 0 and inf": lambda: plots.layer_statistics(
         {
-            "zeros": spread(forward=ZEROS, backward=[*ZEROS[:-1], 1.0]),
-            "normal 1": spread(forward=INF, backward=INF[::-1]),
-            "nan": spread(forward=[math.nan] * 12, backward=[math.nan] * 12),
+            "zeros": spread(forward=ZEROS),
+            "normal 1": spread(forward=INF),
+            "nan": spread(forward=[math.nan] * 12),
         }
     ),
     "layers, one": lambda: plots.layer_statistics(spread(depth=1)),
     "layers, tiny": lambda: plots.layer_statistics(spread(forward=[1e-45] * 12)),
     "filters": lambda: plots.filters(random(16, 1, 3, 3), title="conv1"),
-    "filters, titles": lambda: plots.filters(random(6, 1, 5, 5), titles=list("abcdef")),
-    "filters, RGB": lambda: plots.filters(nn.Conv2d(3, 8, 3), titles=list("abcdefgh")),
+    "filters, RGB": lambda: plots.filters(nn.Conv2d(3, 8, 3)),
     "filters, many": lambda: plots.filters(random(64, 32, 3, 3)),
     "filters, one zero": lambda: plots.filters(torch.zeros(1, 1, 3, 3)),
     "filters, 1×1": lambda: plots.filters(random(4, 8, 1, 1)),
@@ -102,20 +95,16 @@ SAMPLES = {
     "maps, ReLU": lambda: plots.feature_maps(random(1, 5, 14, 14).relu(), columns=2),
     "maps, large": lambda: plots.feature_maps(random(3, 300, 200)),
     "maps, 1 pixel": lambda: plots.feature_maps(np.ones((40, 1, 1))),
-    "images": lambda: plots.images(image_set(), title="Fashion-MNIST"),
+    "images": lambda: plots.images(image_set()),
     "images, one": lambda: plots.images(image_set(), [-1]),
     "images, more than there are": lambda: plots.images(image_set(5), 100),
     "images, RGB, predictions": lambda: plots.images(
-        image_set(20, 3, 32), 8, predictions=torch.zeros(20, dtype=torch.int64), columns=8
+        image_set(20, 3, 32), 8, predictions=torch.zeros(20, dtype=torch.int64)
     ),
     "row": lambda: plots.picture_row(
-        [image_set().images[0], SOBEL, random(26, 26)],
-        ["photograph", "kernel", "result"],
-        signs=["∗", "="],
-        numbers=True,
-        title="Edges",
+        [image_set().images[0], SOBEL, random(26, 26)], ["photograph", "kernel", "of\nboth"]
     ),
-    "row, one": lambda: plots.picture_row([np.arange(12.0).reshape(3, 4)], numbers=True),
+    "row, one": lambda: plots.picture_row([np.arange(12.0).reshape(3, 4)]),
     "row, RGB": lambda: plots.picture_row([random(3, 8, 8).relu(), np.zeros((8, 9, 3), np.uint8)]),
     "bars": lambda: plots.bars(
         {"SimpleCNN": 0.893, "nearest neighbour": 0.801},
@@ -133,19 +122,18 @@ SAMPLES = {
         percent=True,
         title="Accuracy",
     ),
-    "pairs, one": lambda: plots.before_and_after({"a": (3, 1)}, limits=(0, 4)),
+    "pairs, one": lambda: plots.before_and_after({"a": (3, 1)}),
     "gaps": lambda: plots.gaps({"none": run(1.0, 0.8), "dropout 0.5": run(0.9, 0.85)}, rows=4),
     "gaps, none": lambda: plots.gaps({}),
     "heat map": lambda: plots.heatmap(
         np.arange(100).reshape(10, 10), [f"T-shirt {i}" for i in range(10)], xlabel="predicted"
     ),
     "heat map, signed": lambda: plots.heatmap([[1, -2.0, math.nan]], (["row"], list("xyz"))),
-    "heat map, zero": lambda: plots.heatmap([[0]], ["a"], title="Nothing", ylabel="true"),
+    "heat map, zero": lambda: plots.heatmap([[0]], ["a"], ylabel="true"),
     "lines": lambda: plots.lines(
         {"kernel 3": ([1, 2, 3], [9, 18, 27]), "kernel 5": ([1, 2, 3], [25, 50, 75])},
         xlabel="layers",
         ylabel="Parameters",
-        whole="x",
         markers=True,
     ),
     "lines, log": lambda: plots.lines(
@@ -153,7 +141,7 @@ SAMPLES = {
     ),
     "lines, none": lambda: plots.lines({}),
     "lines, one point": lambda: plots.lines({"a": ([1], [0.5]), "b": ([], [])}, percent="y"),
-    "field": lambda: plots.receptive_field_diagram([3, (3, 2), (3, 1, 4)], title="A stack"),
+    "field": lambda: plots.receptive_field_diagram([3, (3, 2), (3, 1, 4)]),
     "field, modules": lambda: plots.receptive_field_diagram(STACK),
     "field, 1×1": lambda: plots.receptive_field_diagram([nn.Conv2d(3, 8, 1)]),
     "field, wide": lambda: plots.receptive_field_diagram([(7, 2, 1)] * 5),

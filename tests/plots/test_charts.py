@@ -3,10 +3,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 
 from course_utils import plots
-from course_utils.core import CourseError
 from tests.plots.samples import texts_in
 
 
@@ -45,10 +43,6 @@ def test_lines_as_steps_dashed_and_named_where_asked():
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
     assert {t.get_text(): t.xy for t in axes.texts}["b"] == (1, 0.5)
     assert {t.get_text(): t.xy for t in axes.texts}["a"][0] == 1, "in shares of the axes"
-    with pytest.raises(CourseError, match="no line called 'c', but 'a' and 'b'"):
-        plots.lines(series, dashed="c")
-    with pytest.raises(CourseError, match="no line called 'c'"):
-        plots.lines(series, names_at={"c": (0, 1)})
 
 
 def test_log_axes_of_lines_have_plain_numbers():
@@ -56,18 +50,3 @@ def test_log_axes_of_lines_have_plain_numbers():
     write = axes.yaxis.get_major_formatter()
     numbers = [write(v) for v in (1e-6, 1e-5, 2e-3, 0.1, 1.0, 50.0, 1e5, 1e6)]
     assert numbers == ["10⁻⁶", "0.00001", "0.002", "0.1", "1", "50", "100,000", "10⁶"]
-
-
-@pytest.mark.parametrize(
-    ("draw", "says"),
-    [
-        (lambda: plots.bars({}), "nothing to draw"),
-        (lambda: plots.before_and_after({}), "nothing to draw"),
-        (lambda: plots.heatmap([1, 2], ["a", "b"]), "needs a matrix"),
-        (lambda: plots.heatmap([[1, 2]], ["a", "b"]), "labels do not fit"),
-        (lambda: plots.lines({"a": ([1, 2], [1])}), "'a' has 2 values of x but 1 of y"),
-    ],
-)
-def test_what_cannot_be_drawn_is_said_in_words(draw, says):
-    with pytest.raises(CourseError, match=says):
-        draw()

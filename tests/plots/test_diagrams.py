@@ -5,18 +5,11 @@ import torch
 from torch import nn
 
 from course_utils import plots
-from course_utils.core import CourseError
 from tests.plots.samples import STACK
 
 
 @pytest.mark.parametrize(
-    "layers",
-    [
-        [(3,), (3,), (3,)],
-        [(3, 2, 1), (3, 1, 2)],
-        [(2, 2), (5, 3), (3, 1, 3)],
-        list(STACK),
-    ],
+    "layers", [[(3,), (3,), (3,)], [(3, 2, 1), (3, 1, 2)], [(2, 2), (5, 3), (3, 1, 3)], list(STACK)]
 )
 def test_receptive_field_is_what_the_gradient_says(layers):
     """The input pixels with a gradient are those that the drawing fills in its last row."""
@@ -43,15 +36,3 @@ def test_receptive_field_is_what_the_gradient_says(layers):
     row = [p for p in squares if p.get_y() == lowest]
     white = (1.0, 1.0, 1.0, 1.0)
     assert sum(p.get_facecolor() != white for p in row) == len(touched)
-
-
-@pytest.mark.parametrize(
-    ("draw", "says"),
-    [
-        (lambda: plots.receptive_field_diagram([nn.ReLU()]), "no layer with a kernel"),
-        (lambda: plots.receptive_field_diagram([(3, 0)]), "at least 1"),
-    ],
-)
-def test_what_cannot_be_drawn_is_said_in_words(draw, says):
-    with pytest.raises(CourseError, match=says):
-        draw()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import io
-import threading
+import math
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.style
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from PIL import Image
 
 from course_utils import plots
-from tests.plots.samples import SAMPLES, SOBEL, history, image_set, random, spread
+from course_utils.core import CourseError
+from course_utils.training import History
+from tests.plots.samples import SAMPLES, history, image_set, spread
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +57,9 @@ def test_same_bytes_in_threads_and_with_any_settings_of_matplotlib(drawn):
         results.append([SAMPLES[name]().to_png() for name in SOME])
 
     results: list[list[bytes]] = []
-    threads = [threading.Thread(target=draw) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(draw)
     with matplotlib.style.context("dark_background"):
         draw()
     assert results == [[drawn[name][1] for name in SOME]] * 3
@@ -77,40 +78,74 @@ assert not {"matplotlib.pyplot", "seaborn", "pandas"} & set(sys.modules)
 """)
 
 
-def test_alt_can_be_given():
-    own = "The dense layer has a thousand times as many parameters."
-    for figure in (
-        plots.bars({"a": 1.0}, alt=own),
-        plots.learning_curves(history(2), alt=own),
-        plots.layer_statistics(spread(), alt=own),
-        plots.filters(random(2, 1, 3, 3), alt=own),
-        plots.feature_maps(random(2, 3, 3), alt=own),
-        plots.images(image_set(), 2, alt=own),
-        plots.picture_row([SOBEL], alt=own),
-        plots.heatmap([[1]], ["a"], alt=own),
-        plots.lines({}, alt=own),
-        plots.receptive_field_diagram([3], alt=own),
-    ):
-        assert figure.alt == own
-
-
 def test_texts_name_what_is_drawn_but_no_number_that_was_trained():
     one, other = plots.learning_curves(history(8)), plots.learning_curves(history(8, 0.37))
     assert one.alt == other.alt and "8 epochs" in one.alt
     several = plots.learning_curves({"Adam": history(8), "AdamW": history(8)}).alt
     assert "Adam and AdamW" in several
     assert plots.bars({"a": 0.1}).alt == plots.bars({"a": 0.2}).alt
-    text = plots.bars({"5×5": 25, "two 3×3": 18}, form="{:.0f}", values_in_alt=True).alt
-    assert "5×5 25 and two 3×3 18" in text
-    guess = torch.zeros(20, dtype=torch.int64)
-    assert (
-        plots.images(image_set(), predictions=guess).alt
-        == plots.images(image_set(), predictions=guess + 1).alt
-    )
+    guesses = (torch.full((20,), guess) for guess in (0, 1))
+    assert len({plots.images(image_set(), predictions=guess).alt for guess in guesses}) == 1
     assert "he: Activations hold." in plots.layer_statistics(spread()).alt
+    assert plots.lines({}, alt="Own words.").alt == "Own words."
 
 
 def test_unknown_figures_are_attribute_errors():
     with pytest.raises(AttributeError, match="pie"):
         plots.pie  # noqa: B018
     assert all(hasattr(plots, name) for name in plots.__all__)
+
+
+SERIES, WALK, TEST = {"a": ([0, 1], [1, 2]), "b": ([], [])}, {"a": None}, {"Adam": None}
+REFUSALS = {
+    "nothing to draw": [
+        lambda: plots.bars({}),
+        lambda: plots.before_and_after({}),
+        lambda: plots.picture_row([]),
+        lambda: plots.layer_statistics([]),
+        lambda: plots.distributions({}),
+        lambda: plots.distributions({"nothing": []}),
+        lambda: plots.distributions({"nan": [math.nan]}),
+    ],
+    "at least one path": [lambda: plots.descents({})],
+    "at least one range test": [lambda: plots.range_tests({})],
+    "at least one number": [lambda: plots.spreads({}), lambda: plots.spreads({"a": []})],
+    "at least one curve": [lambda: plots.best_so_far({})],
+    "at least 1": [lambda: plots.receptive_field_diagram([(3, 0)])],
+    "finished an epoch": [lambda: plots.losses_and_rates(History())],
+    "no candidate": [
+        lambda: plots.accuracy_and_cost({"round 1": []}),
+        lambda: plots.accuracy_and_cost({"round 1": [(1e5, 0.5)]}, floor=0.6),
+    ],
+    "'none' is not among": [lambda: plots.best_so_far({"a": ([], [])}, reference="none")],
+    "no layer with a kernel": [lambda: plots.receptive_field_diagram([torch.nn.ReLU()])],
+    "needs a matrix": [lambda: plots.heatmap([1, 2], ["a", "b"])],
+    "labels do not fit": [lambda: plots.heatmap([[1, 2]], ["a", "b"])],
+    "'a' has 2 values of x but 1 of y": [lambda: plots.lines({"a": ([1, 2], [1])})],
+    "no line called 'c', but 'a' and 'b'": [
+        lambda: plots.lines(SERIES, dashed="c"),
+        lambda: plots.lines(SERIES, names_at={"c": (0, 1)}),
+    ],
+    "no line called 'SGD', but 'Adam'": [lambda: plots.range_tests(TEST, dashed="SGD")],
+    "the losses b: use the same names": [lambda: plots.descents(WALK, {"b": [1.0]})],
+    "the rates b: use the same names": [lambda: plots.descents(WALK, rates={"b": (1, 1)})],
+    r"\(C_out, C_in, height, width\)": [lambda: plots.filters(torch.zeros(3, 3))],
+    r"\(C, H, W\)": [lambda: plots.feature_maps(torch.zeros(2, 3, 4, 4))],
+    "1 titles do not fit 2": [
+        lambda: plots.feature_maps(torch.zeros(2, 4, 4), ["a"]),
+        lambda: plots.picture_row(torch.zeros(2, 4, 4), ["a"]),
+    ],
+    "3 pictures: choose among 0 to 2": [
+        lambda: plots.images(image_set(3), [3]),
+        lambda: plots.images(image_set(3), []),
+    ],
+    "9 predictions": [lambda: plots.images(image_set(3), 2, predictions=[1] * 9)],
+    "A picture has the shape": [lambda: plots.picture_row([torch.zeros(5)])],
+}
+
+
+def test_what_cannot_be_drawn_is_refused_in_words():
+    for words, calls in REFUSALS.items():
+        for call in calls:
+            with pytest.raises(CourseError, match=words):
+                call()

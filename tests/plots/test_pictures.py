@@ -3,13 +3,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from course_utils import plots
-from course_utils.core import CourseError
-from tests.plots.samples import SOBEL, image_set, random, texts_in
+from tests.plots.samples import image_set, texts_in
 
 
 def colour_at(figure: plots.Figure, fraction: tuple[float, float], k: int = 0) -> tuple[int, ...]:
@@ -50,27 +48,3 @@ def test_predictions_are_marked_right_or_wrong():
     texts = texts_in(plots.images(data, 4, predictions=torch.tensor([0, 0, 2, 2])), 0)
     assert texts == ["✓ Ankle boot", "✗ Ankle boot", "is T-shirt/top", "✓ Bag", "✗ Bag",
                      "is Ankle boot"]  # fmt: skip
-
-
-def test_numbers_are_written_into_large_squares_only():
-    texts = texts_in(plots.picture_row([SOBEL, random(26, 26)], numbers=True), 0)
-    assert texts == ["−1", "0", "1", "−2", "0", "2", "−1", "0", "1"]
-
-
-@pytest.mark.parametrize(
-    ("draw", "says"),
-    [
-        (lambda: plots.filters(torch.zeros(3, 3)), r"\(C_out, C_in, height, width\)"),
-        (lambda: plots.feature_maps(torch.zeros(2, 3, 4, 4)), r"\(C, H, W\)"),
-        (lambda: plots.feature_maps(torch.zeros(2, 4, 4), ["a"]), "1 titles do not fit 2"),
-        (lambda: plots.images(image_set(3), [3]), "3 pictures: choose among 0 to 2"),
-        (lambda: plots.images(image_set(3), []), "choose among"),
-        (lambda: plots.images(image_set(3), 2, predictions=[1] * 9), "9 predictions"),
-        (lambda: plots.picture_row([]), "nothing to draw"),
-        (lambda: plots.picture_row([torch.zeros(5)]), "A picture has the shape"),
-        (lambda: plots.picture_row([SOBEL, SOBEL], signs=["=", "="]), "2 signs do not fit"),
-    ],
-)
-def test_what_cannot_be_drawn_is_said_in_words(draw, says):
-    with pytest.raises(CourseError, match=says):
-        draw()

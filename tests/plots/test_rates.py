@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
 from course_utils import plots
-from course_utils.core import CourseError
 from course_utils.training import History, RangeTest, descend
 
 WALKS = {str(rate): descend(torch.optim.SGD, rate) for rate in (0.003, 0.08, 1e9)}
@@ -32,26 +30,10 @@ def test_a_path_ends_where_it_leaves_the_picture():
 def test_rates_stand_in_the_headings():
     rates = {"0.003": (0.003, 1e-5), "0.08": (0.08, 10.0), "1000000000.0": (1e9, 0.1)}
     losses = {name: [2.0, 1.0] for name in WALKS}
-    headings = [
-        axes.get_title(loc="left") for axes in plots.descents(WALKS, losses, rates=rates).axes
-    ]
+    both = plots.descents(WALKS, losses, rates=rates).axes
+    headings = [axes.get_title(loc="left") for axes in both]
     assert headings[:2] == ["0.003: rate 0.003", "0.08: rate 0.08"]
     assert headings[3:] == ["0.003: rate 0.00001", "0.08: rate 10", "1000000000.0: rate 0.1"]
-    alone = plots.descents(WALKS, rates=rates).axes
-    assert [axes.get_title(loc="left") for axes in alone] == headings[:3]
-
-
-@pytest.mark.parametrize(
-    ("paths", "losses", "rates", "text"),
-    [
-        ({}, None, None, "at least one path"),
-        (WALKS, {"a": [1.0]}, None, "the losses a: use the same names"),
-        (WALKS, None, {"a": (1.0, 1.0)}, "the rates a: use the same names"),
-    ],
-)
-def test_what_cannot_be_drawn(paths, losses, rates, text):
-    with pytest.raises(CourseError, match=text):
-        plots.descents(paths, losses, rates=rates)
 
 
 def made(blow_up: float) -> RangeTest:
@@ -65,8 +47,6 @@ def test_range_tests_one_with_its_marks_or_several():
     several = plots.range_tests({"SGD": made(0.05), "Adam": made(math.inf)})
     assert several.alt.startswith("Range test of SGD and Adam:") and not several.axes[0].texts
     assert all(len(figure.to_png()) > 1000 for figure in (one, several))
-    with pytest.raises(CourseError, match="at least one range test"):
-        plots.range_tests({})
 
 
 def test_range_tests_dash_a_line_that_would_hide_another():
@@ -75,8 +55,6 @@ def test_range_tests_dash_a_line_that_would_hide_another():
     named = [line for line in axes.lines if line.get_label()[0] != "_"]
     assert [line.get_linestyle() for line in named] == ["-", "--"]
     assert axes.xaxis.get_major_formatter()(1e-5) == "0.00001"
-    with pytest.raises(CourseError, match="no line called 'SGD', but 'Adam' and 'AdamW'"):
-        plots.range_tests(tests, dashed="SGD")
 
 
 def test_losses_and_rates_mark_where_the_rate_was_lowered():
@@ -92,5 +70,3 @@ def test_losses_and_rates_mark_where_the_rate_was_lowered():
         assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[2.5, 2.5]]
     assert rate.lines[0].get_drawstyle() == "steps-mid"
     assert len(figure.to_png()) > 1000 and figure.alt
-    with pytest.raises(CourseError, match="finished an epoch"):
-        plots.losses_and_rates(History())

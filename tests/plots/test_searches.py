@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
 from course_utils import plots
-from course_utils.core import CourseError
 from course_utils.metrics import Estimate
 
 CURVES = {
@@ -22,18 +19,16 @@ def test_each_search_has_its_chart_and_the_reference():
     assert figure.to_png()
 
 
-def test_points_front_and_marks_are_drawn():
+def test_points_and_front_are_drawn():
     points = {"round 1": [(1e5, 0.8), (1e6, 0.85)], "round 2": [(1e6, 0.9)], "round 3": []}
-    figure = plots.accuracy_and_cost(
-        points, front=[(1e5, 0.8), (1e6, 0.9)], marked={"as given": (1e6, 0.7)}
-    )
+    figure = plots.accuracy_and_cost(points, front=[(1e5, 0.8), (1e6, 0.9)])
     (axes,) = figure.axes
     drawn = [tuple(line.get_ydata()) for line in axes.lines]
-    assert drawn == [(0.8, 0.85), (0.9,), (0.8, 0.9), (0.7,)]
+    assert drawn == [(0.8, 0.85), (0.9,), (0.8, 0.9)]
     assert axes.get_xscale() == "log"
     (legend,) = figure.legends  # beside the points: inside it would hide some
     assert [text.get_text() for text in legend.get_texts()] == ["round 1", "round 2", "front"]
-    assert "as given" in figure.alt and "front has 2" in figure.alt
+    assert "front has 2" in figure.alt
 
 
 def test_what_lies_below_the_floor_is_counted_and_left_out():
@@ -44,14 +39,3 @@ def test_what_lies_below_the_floor_is_counted_and_left_out():
     assert [text.get_text() for text in axes.texts] == ["2 below 70%: not shown"]
     assert "2 below 70% are not shown" in figure.alt
     assert not plots.accuracy_and_cost(points).axes[0].texts
-
-
-def test_nothing_to_draw_is_said():
-    with pytest.raises(CourseError, match="at least one curve"):
-        plots.best_so_far({})
-    with pytest.raises(CourseError, match="'none' is not among"):
-        plots.best_so_far(CURVES, reference="none")
-    with pytest.raises(CourseError, match="no candidate"):
-        plots.accuracy_and_cost({"round 1": []})
-    with pytest.raises(CourseError, match="no candidate"):
-        plots.accuracy_and_cost({"round 1": [(1e5, 0.5)]}, floor=0.6)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from course_utils import plots
-from course_utils.core import CourseError
 
 
 def test_spreads_shows_every_number_and_the_median():
@@ -17,10 +16,7 @@ def test_spreads_shows_every_number_and_the_median():
     interval, dots, median, *_ = figure.axes[0].lines
     assert list(interval.get_xdata()) == [0.1, 0.4]
     assert list(dots.get_xdata()) == [0.1, 0.2, 0.4] and list(median.get_xdata()) == [0.2]
-    assert plots.spreads({"all": [float("nan")]}).to_png()
-    for nothing in ({}, {"a": []}):
-        with pytest.raises(CourseError, match="at least one number"):
-            plots.spreads(nothing)
+    assert plots.spreads({"all": [math.nan]}).to_png()
 
 
 def test_spreads_shows_equal_numbers_side_by_side():
@@ -36,15 +32,8 @@ def test_distributions_are_shares_of_each_set():
     figure = plots.distributions(
         {"few": torch.tensor([-0.9, 0.0, 0.0, 0.9]), "many": np.zeros((10, 10))},
         limits=(-1, 1),
-        bins=5,
         xlabel="weight",
     )
     heights = [max(c.get_paths()[0].vertices[:, 1]) for c in figure.axes[0].collections]
     assert heights == pytest.approx([0.5, 1.0])
     assert figure.alt == "Histograms of weight: few and many."
-
-
-def test_distributions_of_nothing_are_refused():
-    for samples in ({}, {"nothing": []}, {"nan": [math.nan]}):
-        with pytest.raises(CourseError, match="nothing to draw"):
-            plots.distributions(samples)

@@ -22,11 +22,7 @@ from course_utils.widgets.background import BackgroundRun
 from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.controls import steps_slider
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
-from course_utils.widgets.regularisation_panel.picture import (
-    WIDTH,
-    RegularisationView,
-    draw,
-)
+from course_utils.widgets.regularisation_panel.picture import WIDTH, RegularisationView, draw
 
 if TYPE_CHECKING:
     import pandas

@@ -15,12 +15,7 @@ from course_utils.training import RatePlan, RateRun
 
 WIDTH, HEIGHT = 660, 520
 ROWS = 6
-_PLACES = (
-    (52, 30, 600, 118),
-    (52, 204, 264, 140),
-    (382, 204, 270, 140),
-    (20, 404, 632, 110),
-)
+_PLACES = ((52, 30, 600, 118), (52, 204, 264, 140), (382, 204, 270, 140), (20, 404, 632, 110))
 """Left, top, width and height in pixels of: rate, loss, accuracy, names."""
 _LONGEST = 62  # letters of a name
 _MEMORY = 0.9  # share of the running mean of the losses that stays at each step

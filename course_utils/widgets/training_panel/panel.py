@@ -250,10 +250,7 @@ class TrainingPanel(RunsInBackground, Panel):
             run.tick()
 
         self._training.train(
-            fit_arguments(settings, self._rest),
-            key=settings,
-            stop=run.stopping,
-            on_step=on_step,
+            fit_arguments(settings, self._rest), key=settings, stop=run.stopping, on_step=on_step
         )
         self._look(found, image)
 
