@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from course_utils import plots
+from course_utils.plots import canvas
 from course_utils.training import History, SignalSpread
 
 
@@ -48,6 +54,34 @@ def random(*shape: int) -> torch.Tensor:
 
 def run(train: float, validation: float) -> SimpleNamespace:
     return SimpleNamespace(train_accuracy=train, validation_accuracy=validation)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Return the RGB array (H, W, 3) that a browser shows."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@contextlib.contextmanager
+def written() -> Iterator[list[tuple[str, int, int, int, int]]]:
+    """Collect (text, left, top, size, right) of each line that is written on a `Canvas`."""
+    found, original = [], canvas.Canvas.text
+
+    def text(self, text, left, top, size=13, **style):
+        right = left + canvas.text_width(text, size, style.get("bold", False))
+        found.append((text, left, top, size, right))
+        original(self, text, left, top, size, **style)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas.Canvas, "text", text)
+        yield found
+
+
+def contrast(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the contrast ratio of two sRGB colours in [0, 1], as WCAG 2.2 defines it."""
+    colours = np.array([first, second])
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    dark, bright = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return (bright + 0.05) / (dark + 0.05)
 
 
 def texts_in(figure: plots.Figure, panel: int = 0) -> list[str]:

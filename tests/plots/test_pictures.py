@@ -1,21 +1,16 @@
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import torch
-from PIL import Image
 
 from course_utils import plots
-from tests.plots.samples import image_set, texts_in
+from tests.plots.samples import image_set, pixels, texts_in
 
 
 def colour_at(figure: plots.Figure, fraction: tuple[float, float], k: int = 0) -> tuple[int, ...]:
     """Of the k-th picture of a figure, at a place given as fractions of its width and height."""
     x0, x1, y1, y0 = figure.axes[0].images[k].get_extent()
-    picture = np.asarray(Image.open(io.BytesIO(figure.to_png())).convert("RGB"))
     x, y = x0 + fraction[0] * (x1 - x0), y0 + fraction[1] * (y1 - y0)
-    return tuple(int(v) for v in picture[int(y), int(x)])
+    return tuple(pixels(figure.to_png())[int(y), int(x)].astype(int))
 
 
 def test_filters_share_one_symmetric_scale():

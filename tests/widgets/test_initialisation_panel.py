@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import threading
 from collections import Counter
 from importlib import import_module
@@ -11,7 +10,7 @@ import torch
 
 from course_utils.core import CourseError
 from course_utils.data import load_dataset
-from course_utils.training import ACTIVATIONS, SCHEMES, initialise, signal_spread
+from course_utils.training import SCHEMES, initialise, signal_spread
 from course_utils.widgets import initialisation_panel
 from course_utils.widgets.panel import Panel
 
@@ -44,25 +43,11 @@ def test_the_other_schemes_follow(panel):
     panel.set(scheme="xavier", depth=7)
     assert panel.wait(PATIENCE)
     view = panel.result
-    assert [s.scheme for s in (*view.others, view.chosen)] == [
-        *(s for s in SCHEMES if s != "xavier"),
-        "xavier",
-    ]
+    assert [spread.scheme for spread in view.others] == [s for s in SCHEMES if s != "xavier"]
     assert {spread.depth for spread in view.others} == {7}
     assert panel.picture(view) != panel.picture(module.InitialisationView(view.chosen))
-
-
-def test_another_scheme_of_a_known_stack_is_complete_at_once(panel):
     panel.set(scheme="orthogonal")
-    assert len(panel.result.others) == len(SCHEMES) - 1
-
-
-def test_every_scheme_with_every_activation_has_a_verdict(panel):
-    for scheme, activation, norm in itertools.product(SCHEMES, ACTIVATIONS, (False, True)):
-        choice = {"scheme": scheme, "activation": activation, "batch_norm": norm}
-        view = panel.compute(**(panel.settings | choice))
-        assert panel.describe(view).startswith(f"{scheme}, 6 layers, {activation}")
-        assert view.chosen.verdict
+    assert len(panel.result.others) == len(SCHEMES) - 1, "complete at once"
 
 
 def test_moving_a_slider_makes_the_thread_give_up(panel, monkeypatch):
@@ -98,7 +83,7 @@ def test_the_committed_picture_has_all_schemes(images):
     panel = initialisation_panel(images, depth=4, width=8)
     bundle = panel._repr_mimebundle_()
     assert len(panel.result.others) == len(SCHEMES) - 1
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value
+    assert base64.b64decode(bundle["image/png"]) == panel.shown_picture
     assert bundle["text/plain"].startswith("Initialisation panel: default, 4 layers, relu.")
 
 
