@@ -150,22 +150,15 @@ def _mixture(ink: int) -> np.ndarray:
     return table
 
 
+@functools.cache
 def ink_on(index: int) -> int:
     """Return black or white: what is easier to read on a ground of this palette index.
 
     The contrast ratio (WCAG 2.2) is at least 4.5 on every colour of the palette.
     """
-    return _INK_ON[index]
-
-
-def _make_inks() -> list[int]:
-    channels = PALETTE / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ (0.2126, 0.7152, 0.0722)
-    return [WHITE if one < 0.179 else BLACK for one in luminance]
-
-
-_INK_ON = _make_inks()
+    colour = PALETTE[index] / 255
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return WHITE if linear @ (0.2126, 0.7152, 0.0722) < 0.179 else BLACK
 
 
 class Canvas:
@@ -219,8 +212,7 @@ class Canvas:
 
         Args:
             grounds: palette indices, uint8 (rows, columns).
-            texts: of each cell; "" leaves it empty.
-            left, top: upper left corner in pixels.
+            texts: of each cell; "" leaves it empty, and [] the whole table.
             cell: (width, height) of a cell in pixels.
             size: of the letters in pixels.
         """
@@ -235,7 +227,7 @@ class Canvas:
             for j, text in enumerate(line):
                 if text:
                     x, y = left + (j + 0.5) * width + 0.5, top + (i + 0.5) * height + 0.5
-                    self.centred(text, x, y, size, ink=_INK_ON[grounds[i, j]])
+                    self.centred(text, x, y, size, ink=ink_on(int(grounds[i, j])))
 
     def to_png(self) -> bytes:
         """Return the picture as PNG bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,13 @@ def draw(result: ConvResult) -> bytes:
 
 def code_for(settings: ConvSettings) -> str:
     """Return the call that builds this layer, without default arguments."""
-    arguments = [
-        str(settings.in_channels),
-        str(settings.out_channels),
-        f"kernel_size={settings.kernel_size}",
-    ]
-    defaults = {
-        "stride": 1,
-        "padding": 0,
-        "dilation": 1,
-        "groups": 1,
-        "bias": True,
-        "padding_mode": "zeros",
-    }
-    arguments += [
-        f"{name}={getattr(settings, name)!r}"
-        for name, default in defaults.items()
-        if getattr(settings, name) != default
-    ]
+    channels = f"{settings.in_channels}, {settings.out_channels}"
+    arguments = [channels, f"kernel_size={settings.kernel_size}"]
+    parameters = inspect.signature(nn.Conv2d).parameters
+    for name in ("stride", "padding", "dilation", "groups", "bias", "padding_mode"):
+        value = getattr(settings, name)
+        if value != parameters[name].default:
+            arguments.append(f"{name}={value!r}")
     return f"nn.Conv2d({', '.join(arguments)})"
 
 
@@ -101,8 +91,7 @@ class Conv2dLab(Panel):
         index: int = 0,
         **settings: Any,
     ):
-        if image is not None:
-            image = _checked(image)
+        image = None if image is None else _checked(image)
         self._sources = _sources(image, layer)
         channels = 1 if image is None else len(image)
         controls = {
@@ -139,26 +128,22 @@ class Conv2dLab(Panel):
     def describe(self, result: ConvResult) -> str:
         shape = " × ".join(map(str, result.shape))
         field = result.receptive_field.size
-        kept = ""
-        if self.controls["trained"].value:
-            kept = f"; {result.trained_kernels_kept} of {result.weight.shape[0]} kernels as trained"
+        kept = f"; {result.trained_kernels_kept} of {len(result.weight)} kernels as trained"
         return (
             f"output {shape}: {result.formula}; {result.parameters:,} parameters; "
-            f"{result.multiply_adds:,} multiply-adds; "
-            f"receptive field {field} × {field}{kept}"
+            f"{result.multiply_adds:,} multiply-adds; receptive field {field} × {field}"
+            f"{kept if self.controls['trained'].value else ''}"
         )
 
     def code(self, result: ConvResult) -> str:
-        settings = {
-            k: v for k, v in self.settings.items() if k not in ("source", "index", "trained")
-        }
+        others = ("source", "index", "trained")
+        settings = {name: value for name, value in self.settings.items() if name not in others}
         return code_for(ConvSettings(**settings))
 
 
 def _checked(image: Tensor) -> Tensor:
     image = torch.as_tensor(image).detach().float()
-    if image.ndim == 2:
-        image = image[None]
+    image = image[None] if image.ndim == 2 else image
     if image.ndim != 3 or not image.numel():
         shape = tuple(image.shape)
         raise CourseError(f"The image must have the shape (C, H, W) or (H, W), not {shape}.")

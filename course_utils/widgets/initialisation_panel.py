@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from course_utils import plots
+from course_utils.data import load_dataset
 from course_utils.training import ACTIVATIONS, SCHEMES, SignalSpread, signal_spread
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.panel import Panel, choice, int_slider, toggle
@@ -20,7 +21,7 @@ _LIMITS = (1e-12, 1e12)  # always the same, so that the line moves and not the a
 
 @dataclass(frozen=True)
 class InitialisationView:
-    """What the panel shows: the chosen scheme, and the other schemes that are measured by now."""
+    """The spreads that the panel shows: of the chosen scheme, and of those measured by now."""
 
     chosen: SignalSpread
     others: tuple[SignalSpread, ...] = ()
@@ -37,15 +38,9 @@ def draw(view: InitialisationView) -> bytes:
         height=_HEIGHT,
     )
     # An invisible name keeps the space that the names of the other schemes need later.
-    figure.axes[0].annotate(
-        max(SCHEMES, key=len),
-        xy=(1, 0.5),
-        xycoords="axes fraction",
-        xytext=(5, 0),
-        textcoords="offset points",
-        fontsize=plots.SMALL,
-        alpha=0,
-    )
+    at = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    look = {"fontsize": plots.SMALL, "alpha": 0}
+    figure.axes[0].annotate(max(SCHEMES, key=len), (1, 0.5), (5, 0), **at, **look)
     return figure.to_png(compress_level=1)
 
 
@@ -66,7 +61,10 @@ class InitialisationPanel(Panel):
     """
 
     def __init__(self, images: Tensor | None = None, *, seed: int = 0, **settings: Any):
-        self._images = _first_pictures() if images is None else images.detach()
+        if images is None:
+            data = load_dataset("fashion-mnist")
+            images = data.normalise(data.train.images[:8]).to(torch.float32)
+        self._images = images.detach()
         self._seed = seed
         self._known: dict[tuple[Any, ...], SignalSpread] = {}
         self._rest = WhenIdle(self._compute_others, on_error=self.refresh)
@@ -101,10 +99,8 @@ class InitialisationPanel(Panel):
 
     def code(self, result: InitialisationView) -> str:
         spread = result.chosen
-        return (
-            f"initialise(model, {spread.scheme!r}, nonlinearity={spread.activation!r},"
-            f" seed={self._seed})"
-        )
+        arguments = f"{spread.scheme!r}, nonlinearity={spread.activation!r}, seed={self._seed}"
+        return f"initialise(model, {arguments})"
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the picture has all schemes; return False if `timeout` seconds are too few."""
@@ -114,8 +110,6 @@ class InitialisationPanel(Panel):
         # The static picture of a notebook should have all lines, which takes about a second.
         self.wait(60)
         return super()._repr_mimebundle_(**kwargs)
-
-    # Inside
 
     def _key(self, scheme: str, stack: dict[str, Any]) -> tuple[Any, ...]:
         return (scheme, *sorted(stack.items()))
@@ -135,13 +129,6 @@ class InitialisationPanel(Panel):
                 return
             self._spread(scheme, stack)
         self.refresh()
-
-
-def _first_pictures() -> Tensor:
-    from course_utils.data import load_dataset
-
-    data = load_dataset("fashion-mnist")
-    return data.normalise(data.train.images[:8]).to(torch.float32)
 
 
 def initialisation_panel(images: Tensor | None = None, **keywords: Any) -> InitialisationPanel:

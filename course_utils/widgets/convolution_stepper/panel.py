@@ -21,6 +21,7 @@ from course_utils.conv import (
     window_rules,
 )
 from course_utils.core import CourseError, decimal_text, product_text, sum_text
+from course_utils.data import load_dataset
 from course_utils.widgets.convolution_stepper import picture as stepper_picture
 from course_utils.widgets.convolution_stepper.picture import View
 from course_utils.widgets.panel import Panel, choice, int_slider
@@ -31,34 +32,22 @@ _TERMS_IN_WORDS = 9
 
 def _tshirt() -> Tensor:
     """Return the first T-shirt of Fashion-MNIST's test set, 4 × 4 pixels averaged, 0 to 9."""
-    from course_utils.data import load_dataset
-
     test = load_dataset("fashion-mnist").test
     picture = test.images[int((test.labels == 0).nonzero()[0])].float()
     return (torch.nn.functional.avg_pool2d(picture, 4)[0] * 9 / 255).round()
 
 
-def _seven() -> Tensor:
-    rows = ("0000000", "0555550", "0000050", "0000500", "0005000", "0005000", "0000000")
+def _digits(*rows: str) -> Tensor:
     return torch.tensor([[float(digit) for digit in row] for row in rows])
 
 
-def _edge() -> Tensor:
-    return torch.tensor([1.0, 1, 1, 5, 5, 5, 5]).repeat(7, 1)
-
-
-def _impulse() -> Tensor:
-    picture = torch.zeros(7, 7)
-    picture[3, 3] = 1
-    return picture
-
-
+_SEVEN = "0000000", "0555550", "0000050", "0000500", "0005000", "0005000", "0000000"
 IMAGES: dict[str, Callable[[], Tensor]] = {
-    "a seven": _seven,
+    "a seven": lambda: _digits(*_SEVEN),
     "T-shirt (Fashion-MNIST)": _tshirt,
-    "upright edge": _edge,
+    "upright edge": lambda: _digits(*["1115555"] * 7),
     "diagonal": lambda: 5 * torch.eye(7),
-    "impulse": _impulse,
+    "impulse": lambda: _digits(*["0000000"] * 3, "0001000", *["0000000"] * 3),
 }
 KERNELS: dict[str, Callable[[], Tensor]] = {
     "1 to 9": lambda: torch.arange(1.0, 10).reshape(3, 3),
@@ -69,9 +58,7 @@ KERNELS: dict[str, Callable[[], Tensor]] = {
     "spot (Laplacian)": laplacian,
     "2 × 2 diagonal": lambda: torch.tensor([[1.0, 0], [0, -1]]),
     "1 × 1 double": lambda: torch.tensor([[2.0]]),
-    "5 × 5 arrow": lambda: torch.tensor(
-        [[0.0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 2, 2, 2, 3], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
-    ),
+    "5 × 5 arrow": lambda: _digits("00100", "01000", "12223", "01000", "00100"),
 }
 
 
@@ -139,16 +126,16 @@ class ConvolutionStepper(Panel):
     def adjust(self, result: View) -> None:
         last = len(result.correlation) - 1
         for control in (self.controls["position"], self.play):
-            control.min = 0
-            control.max = last
+            control.min, control.max = 0, last
 
     def picture(self, result: View) -> bytes:
         return stepper_picture.draw(result)
 
     def describe(self, result: View) -> str:
         step, flipped = result.step, result.flipped
-        values = zip(step.patch.flatten().tolist(), step.kernel.flatten().tolist(), strict=True)
-        terms = [product_text(value, weight) for value, weight in values]
+        terms = list(
+            map(product_text, step.patch.flatten().tolist(), step.kernel.flatten().tolist())
+        )
         rest = len(terms) - _TERMS_IN_WORDS
         more = f" + … ({rest} more)" if rest > 0 else ""
         rows, columns = result.correlation.output.shape
@@ -162,12 +149,10 @@ class ConvolutionStepper(Panel):
         )
 
     def code(self, result: View) -> str:
-        steps, step = result.correlation, result.step
-        arguments = "".join(
-            f", {name}={self.settings[name]}"
-            for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
-            if self.settings[name] != default
-        )
+        steps, step, settings = result.correlation, result.step, self.settings
+        defaults = {"stride": 1, "padding": 0, "dilation": 1}
+        changed = [name for name, default in defaults.items() if settings[name] != default]
+        arguments = "".join(f", {name}={settings[name]}" for name in changed)
         call = f"F.conv2d(image[None, None], kernel[None, None]{arguments})"
         return f"{call}[0, 0, {step.row}, {step.col}]  # {steps.output[step.row, step.col]:g}"
 

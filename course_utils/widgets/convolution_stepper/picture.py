@@ -62,11 +62,8 @@ def draw(view: View) -> bytes:
 
 def _titles(view: View) -> tuple[str, str]:
     alike = view.step.kernel.equal(view.flipped.kernel)
-    turned = "looks the same turned" if alike else "turned by 180°"
-    return (
-        "cross-correlation ⋆ : what nn.Conv2d computes",
-        f"true convolution ∗ : kernel {turned}",
-    )
+    kernel = f"kernel {'looks the same turned' if alike else 'turned by 180°'}"
+    return "cross-correlation ⋆ : what nn.Conv2d computes", f"true convolution ∗ : {kernel}"
 
 
 def _cell_sizes(view: View) -> tuple[int, ...]:
@@ -74,17 +71,15 @@ def _cell_sizes(view: View) -> tuple[int, ...]:
     rows, columns = view.correlation.padded.shape
     taps, (out_rows, out_columns) = view.step.kernel.shape, view.correlation.output.shape
     legend = 12 + 3 * 19 + 6 + 16 * (2 + len(_lines(view.formula.split(" "), _NARROWEST, _SMALL)))
-    label = pictures.text_width(f"output {out_rows} × {out_columns}", _SMALL)
     title = max(pictures.text_width(text, 13, bold=True) for text in _titles(view))
     share = 1.0
     while True:
-        cells = tuple(
-            round(least + share * (wanted - least))
-            for least, wanted in zip(_LEAST, _WANTED, strict=True)
-        )
+        sizes = zip(_LEAST, _WANTED, strict=True)
+        cells = tuple(round(least + share * (wanted - least)) for least, wanted in sizes)
         image, kernel, product, output = cells
-        row = _kernel_width(taps[1], kernel) + _products_width(taps[1], product)
-        row = max(row + max(out_columns * output, label) + 4 * _GAP, title)
+        row = _width(taps[1], kernel, "kernel") + _width(taps[1], product, "window · kernel")
+        row += _width(out_columns, output, f"output {out_rows} × {out_columns}")
+        row = max(row + 4 * _GAP, title)
         width = max(columns * image, _NARROWEST) + row
         tables = max(taps[0] * max(kernel, _product_height(product)) + 40, out_rows * output)
         low = rows * image <= HEIGHT - _TOP - legend and tables <= _ROW - _TOP - 22
@@ -93,16 +88,13 @@ def _cell_sizes(view: View) -> tuple[int, ...]:
         share -= 0.04
 
 
-def _kernel_width(columns: int, cell: int) -> int:
-    return max(columns * cell, pictures.text_width("kernel", _SMALL))
+def _width(columns: int, cell: int, label: str) -> int:
+    """Return the width in pixels of a table or of its label, whichever is wider."""
+    return max(columns * cell, pictures.text_width(label, _SMALL))
 
 
 def _product_height(cell: int) -> int:
     return cell - 6 if cell >= _TWO_LINES else max(20, cell - 4)
-
-
-def _products_width(columns: int, cell: int) -> int:
-    return max(columns * cell, pictures.text_width("window · kernel", _SMALL))
 
 
 def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
@@ -118,14 +110,7 @@ def _draw_picture(canvas: Canvas, view: View, cell: int, block: int) -> None:
     inside[above : above + height, before : before + width] = True
     grounds[~inside] = pictures.WHITE
     size = _letter_size(cell)
-    texts = [
-        [
-            _fitting(value, _inner(cell), size) if inside[i, j] else ""
-            for j, value in enumerate(line)
-        ]
-        for i, line in enumerate(values.tolist())
-    ]
-    canvas.table(grounds, texts, _LEFT, _TOP, (cell, cell), size)
+    canvas.table(grounds, _texts(values, cell, inside), _LEFT, _TOP, (cell, cell), size)
     for i, j in zip(*np.nonzero(~inside), strict=True):
         x, y = _LEFT + int(j) * cell, _TOP + int(i) * cell
         _hatch(canvas, x + 1, y + 1, cell - 1, cell - 1)
@@ -195,13 +180,13 @@ def _draw_row(
 
     canvas.text("kernel", left, label, _SMALL)
     _draw_kernel(canvas, step.kernel, flipped, (left, y), kernel_cell)
-    x = left + _kernel_width(columns, kernel_cell) + 2 * _GAP
+    x = left + _width(columns, kernel_cell, "kernel") + 2 * _GAP
     canvas.centred("→", x - _GAP, y + max(rows * kernel_cell / 2, 24), 16)
 
     canvas.text("window · kernel", x, label, _SMALL)
     cell = product_cell, _product_height(product_cell)
     _draw_products(canvas, step, (x, y), cell)
-    end = x + _products_width(columns, cell[0])
+    end = x + _width(columns, cell[0], "window · kernel")
     canvas.centred("Σ", end + _GAP, y + max(rows * cell[1] / 2, 24) - 15, 12)
     canvas.centred("→", end + _GAP, y + max(rows * cell[1] / 2, 24), 16)
 
@@ -225,9 +210,9 @@ def _draw_kernel(
     """Draw the numbers, and a mark at the number that is the first before the turn."""
     left, top = corner
     rows, columns = kernel.shape
-    size = _letter_size(cell)
-    texts = [[_fitting(v, _inner(cell), size) for v in line] for line in kernel.tolist()]
-    canvas.table(pictures.signed_indices(kernel.numpy()), texts, left, top, (cell, cell), size)
+    numbers = kernel.numpy()
+    grounds, texts = pictures.signed_indices(numbers), _texts(numbers, cell)
+    canvas.table(grounds, texts, left, top, (cell, cell), _letter_size(cell))
     if flipped:
         _mark(canvas, left + columns * cell, top + rows * cell, -1)
     else:
@@ -256,20 +241,19 @@ def _draw_products(
     rows, columns = products.shape
     largest = float(step.patch.abs().max() * step.kernel.abs().max())
     grounds = pictures.signed_indices(products, largest)
-    size = _letter_size(cell[0])
-    texts = [[_fitting(v, _inner(cell[0]), size) for v in line] for line in products.tolist()]
+    texts = _texts(products, cell[0])
     if cell[0] < _TWO_LINES:
-        canvas.table(grounds, texts, x, y, cell, size)
+        canvas.table(grounds, texts, x, y, cell, _letter_size(cell[0]))
     else:
-        canvas.table(grounds, [[""] * columns] * rows, x, y, cell)
-        for i in range(rows):
-            for j in range(columns):
-                ink = pictures.ink_on(int(grounds[i, j]))
-                centre = x + (j + 0.5) * cell[0] + 0.5, y + (i + 0.5) * cell[1]
-                factors = f"{_cell_number(step.patch[i, j])}·{_cell_number(step.kernel[i, j])}"
-                if pictures.text_width(factors, _SMALL) <= cell[0] - 2:
-                    canvas.centred(factors, centre[0], centre[1] - 8, _SMALL, ink=ink)
-                canvas.centred(texts[i][j], centre[0], centre[1] + 8, 13, ink=ink, bold=True)
+        canvas.table(grounds, [], x, y, cell)
+        for i, j in np.ndindex(rows, columns):
+            ink = pictures.ink_on(int(grounds[i, j]))
+            centre = x + (j + 0.5) * cell[0] + 0.5, y + (i + 0.5) * cell[1]
+            both = step.patch[i, j].item(), step.kernel[i, j].item()
+            factors = "·".join(map(number_text, both)).replace(MINUS, "–")
+            if pictures.text_width(factors, _SMALL) <= cell[0] - 2:
+                canvas.centred(factors, centre[0], centre[1] - 8, _SMALL, ink=ink)
+            canvas.centred(texts[i][j], centre[0], centre[1] + 8, 13, ink=ink, bold=True)
     canvas.frame(x - 2, y - 2, columns * cell[0] + 5, rows * cell[1] + 5, thickness=3)
 
 
@@ -282,38 +266,32 @@ def _draw_output(
     done = np.arange(output.size).reshape(output.shape) <= step.index
     grounds = pictures.signed_indices(output)
     grounds[~done] = pictures.WHITE
-    size = _letter_size(cell)
-    texts = [
-        [
-            _fitting(value, _inner(cell), size, False) if done[i, j] else ""
-            for j, value in enumerate(line)
-        ]
-        for i, line in enumerate(output.tolist())
-    ]
-    canvas.table(grounds, texts, x, y, (cell, cell), size)
+    texts = _texts(output, cell, done, exact=False)
+    canvas.table(grounds, texts, x, y, (cell, cell), _letter_size(cell))
     canvas.frame(x + step.col * cell - 1, y + step.row * cell - 1, cell + 3, cell + 3, thickness=3)
-
-
-def _inner(cell: int) -> int:
-    """Return the pixels for a number inside a cell."""
-    return cell - 2 if cell < 26 else cell - 5
 
 
 def _letter_size(cell: int) -> int:
     return 13 if cell >= 30 else 12 if cell >= 26 else _SMALL
 
 
-def _cell_number(value: Tensor | float) -> str:
-    """Write `number` with a shorter minus, because a cell is narrow."""
-    return number_text(float(value)).replace(MINUS, "–")
+def _texts(
+    values: np.ndarray, cell: int, shown: np.ndarray | bool = True, exact: bool = True
+) -> list[list[str]]:
+    """Return the most exact text of each number that fits in a cell; "" where not `shown`."""
+    width, size = cell - (2 if cell < 26 else 5), _letter_size(cell)
 
+    def fitting(value: float) -> str:
+        texts = [number_text(value)] if exact else []
+        texts += [decimal_text(value, decimals) for decimals in (2, 1, 0)]
+        texts = [text.replace(MINUS, "–") for text in texts]  # shorter, because a cell is narrow
+        return next((text for text in texts if pictures.text_width(text, size) <= width), "…")
 
-def _fitting(value: float, width: int, size: int, exact: bool = True) -> str:
-    """Return the most exact text of `value` that fits in `width` pixels."""
-    texts = [number_text(value)] if exact else []
-    texts += [decimal_text(value, decimals) for decimals in (2, 1, 0)]
-    texts = [text.replace(MINUS, "–") for text in texts]
-    return next((text for text in texts if pictures.text_width(text, size) <= width), "…")
+    shown = np.broadcast_to(shown, values.shape)
+    both = zip(values.tolist(), shown.tolist(), strict=True)
+    return [
+        [fitting(value) if here else "" for value, here in zip(*row, strict=True)] for row in both
+    ]
 
 
 def _grey_range(image: Tensor) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from course_utils.conv import PRESETS, filter_image, is_signed
 from course_utils.core import CourseError, decimal_text, number_text
+from course_utils.data import load_photograph
 from course_utils.plots import canvas as pictures
 from course_utils.widgets.kernel_playground.kernel_grid import SIZES, KernelGrid
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
@@ -46,7 +47,7 @@ class Filtered:
 
     @property
     def signed(self) -> bool:
-        """Whether 0 is the middle of the result's scale."""
+        """True if 0 is the middle of the result's scale."""
         return is_signed(self.kernel)
 
 
@@ -102,19 +103,13 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
     size = len(kernel)
     grounds = pictures.signed_indices(kernel.numpy())
     cell = _KERNEL // size
-    if size <= max(SIZES):
-        letters = 13 if size <= 3 else 11
-        texts = [[number_text(value).replace("−", "–") for value in row] for row in kernel.tolist()]
-        canvas.table(grounds, texts, left, _TOP, (cell, cell), letters)
-    else:
-        canvas.table(grounds, [[""] * size] * size, left, _TOP, (cell, cell))
+    texts = [[number_text(value).replace("−", "–") for value in row] for row in kernel.tolist()]
+    if size > max(SIZES):
+        texts = []
+    canvas.table(grounds, texts, left, _TOP, (cell, cell), 13 if size <= 3 else 11)
     y = _TOP + size * cell + 10
-    for line in (
-        f"sum {decimal_text(kernel.sum().item())}",
-        f"largest {decimal_text(kernel.max().item())}",
-    ):
-        canvas.text(line, left, y, 12)
-        y += 17
+    canvas.text(f"sum {decimal_text(kernel.sum().item())}", left, y, 12)
+    canvas.text(f"largest {decimal_text(kernel.max().item())}", left, y + 17, 12)
 
 
 def _parameters_of(preset: str) -> tuple[str, ...]:
@@ -149,8 +144,6 @@ class KernelPlayground(Panel):
     def __init__(self, photograph: Any = None, **settings: Any):
         self._credit = ""
         if photograph is None:
-            from course_utils.data import load_photograph
-
             photograph, self._credit = load_photograph(), "Chelsea, by Stéfan van der Walt, CC0"
         self._photograph = _brightness(photograph)
         self._grid = KernelGrid(PRESETS["identity"]().tolist())
@@ -215,10 +208,7 @@ class KernelPlayground(Panel):
 
     def describe(self, result: Filtered) -> str:
         size = len(result.kernel)
-        low, high = (
-            decimal_text(result.result.min().item(), 0),
-            decimal_text(result.result.max().item(), 0),
-        )
+        low, high = (decimal_text(end.item(), 0) for end in result.result.aminmax())
         preset = self.controls["preset"].value
         return (
             f"{preset}, {size} × {size}. {result.text + ' ' if result.text else ''}"
@@ -230,12 +220,11 @@ class KernelPlayground(Panel):
         if preset == OWN:
             rows = [[float(f"{value:.4g}") for value in row] for row in result.kernel.tolist()]
             return f"filter_image(photograph, torch.tensor({rows}))"
-        arguments = []
-        for name in _parameters_of(preset):
-            value = self.controls[name].value
-            angle = f"math.radians({value})"
-            arguments.append(f"{name}={angle if name == 'theta' else format(value, 'g')}")
-        return f'filter_image(photograph, PRESETS["{preset}"]({", ".join(arguments)}))'
+        values = {name: f"{self.controls[name].value:g}" for name in _parameters_of(preset)}
+        if "theta" in values:
+            values["theta"] = f"math.radians({values['theta']})"
+        arguments = ", ".join(f"{name}={value}" for name, value in values.items())
+        return f'filter_image(photograph, PRESETS["{preset}"]({arguments}))'
 
 
 def _brightness(photograph: Any) -> Tensor:

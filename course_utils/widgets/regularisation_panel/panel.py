@@ -66,6 +66,7 @@ class RegularisationPanel(ComparesRuns, Panel):
 
         plain, side = Regularisation(), min(self.data.image_shape[1:])
         most = len(self.data.train)
+        step = min(500, most)
         controls = {
             "dropout": float_slider("dropout", 0.0, 0.0, 0.9, 0.1, ".1f"),
             "optimizer": choice("optimizer", list(DECAYING_OPTIMIZERS)),
@@ -74,15 +75,11 @@ class RegularisationPanel(ComparesRuns, Panel):
             "pad_crop": int_slider("pad_crop", 0, 0, min(8, side)),
             "flip": toggle("flip", False),
             "cutout": int_slider("cutout", 0, 0, side),
-            "pictures": int_slider(
-                "pictures", min(plain.pictures, most), min(500, most), most, min(500, most)
-            ),
+            "pictures": int_slider("pictures", min(plain.pictures, most), step, most, step),
             "epochs": int_slider("epochs", plain.epochs, 1, 60),
         }
-        extra = self.build_buttons()
-        super().__init__(
-            controls, title="Regularisation panel", width=WIDTH, extra=extra, initial=settings
-        )
+        shown = {"title": "Regularisation panel", "width": WIDTH, "extra": self.build_buttons()}
+        super().__init__(controls, **shown, initial=settings)
 
     def frame(self) -> pandas.DataFrame:
         """Return one row for each run: the methods, both accuracies and the gap."""
@@ -94,12 +91,8 @@ class RegularisationPanel(ComparesRuns, Panel):
         self.raise_failure()
         chosen = self.plan(**settings)
         copies = augmented(self._samples, chosen, copies=2, seed=self._seed)
-        return RegularisationView(
-            torch.cat([self._samples[None], copies]),
-            chosen.augment is not None,
-            tuple(self.runs),
-            self.going,
-        )
+        rows = torch.cat([self._samples[None], copies])
+        return RegularisationView(rows, chosen.augment is not None, tuple(self.runs), self.going)
 
     def picture(self, result: RegularisationView) -> bytes:
         return draw(result)
@@ -119,12 +112,8 @@ class RegularisationPanel(ComparesRuns, Panel):
         return text
 
     def code(self, result: RegularisationView) -> str:
-        plain = Regularisation()
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.settings.items()
-            if value != getattr(plain, name)
-        ]
+        plain, settings = Regularisation(), self.settings.items()
+        changed = [f"{name}={value!r}" for name, value in settings if value != getattr(plain, name)]
         return f"train_regularised(Regularisation({', '.join(changed)}), data)"
 
     # What a run is
@@ -134,9 +123,8 @@ class RegularisationPanel(ComparesRuns, Panel):
 
     def train_one(self, plan: Regularisation, run: BackgroundRun) -> RegularisationRun | None:
         def on_epoch(history: History) -> None:
-            self.going = RegularisationRun(
-                plan, history.train_accuracy[-1], history.validation_accuracy[-1]
-            )
+            accuracies = history.train_accuracy[-1], history.validation_accuracy[-1]
+            self.going = RegularisationRun(plan, *accuracies)
 
         return train_regularised(
             plan,

@@ -22,7 +22,7 @@ _LONGEST = 40  # letters of a name
 
 @dataclass(frozen=True)
 class RegularisationView:
-    """What the panel shows.
+    """The pictures and the runs that the panel shows.
 
     Attributes:
         pictures: uint8 (3, N, C, H, W): unchanged, then as two epochs show them.
@@ -55,7 +55,7 @@ def draw(view: RegularisationView) -> bytes:
 
 
 def _strip(row: np.ndarray) -> Image.Image:
-    """Draw one row of pictures (N, C, H, W)."""
+    """Draw pictures (N, C, H, W) side by side."""
     if row.shape[1] != 3:
         tiles = pictures.tile(pictures.grey_indices(row[:, 0], 0, 255), _STRIP, gap=3)
         return pictures.coloured(tiles)

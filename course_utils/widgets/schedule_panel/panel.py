@@ -69,17 +69,11 @@ class SchedulePanel(ComparesRuns, Panel):
         self._pictures = min(pictures, len(self.data.train))
 
         plain, budget = Schedule(), RatePlan()
+        look = {"readout_format": ".2g", "style": {"description_width": LABEL_WIDTH}}
         controls = {
             "shape": choice("shape", list(SHAPES), "cosine"),
             "peak": widgets.FloatLogSlider(
-                value=budget.peak,
-                base=10,
-                min=-4,
-                max=0,
-                step=0.05,
-                description="peak",
-                readout_format=".2g",
-                style={"description_width": LABEL_WIDTH},
+                value=budget.peak, min=-4, max=0, step=0.05, description="peak", **look
             ),
             "warmup": float_slider("warmup", plain.warmup, 0.0, 0.9, 0.05),
             "every": float_slider("every", round(plain.every, 2), 0.05, 1.0, 0.01),
@@ -89,10 +83,8 @@ class SchedulePanel(ComparesRuns, Panel):
             "optimizer": choice("optimizer", list(COMPARED_OPTIMIZERS)),
             "epochs": int_slider("epochs", budget.epochs, 1, 20),
         }
-        extra = self.build_buttons()
-        super().__init__(
-            controls, title="Schedule panel", width=WIDTH, extra=extra, initial=settings
-        )
+        shown = {"title": "Schedule panel", "width": WIDTH, "extra": self.build_buttons()}
+        super().__init__(controls, **shown, initial=settings)
 
     def frame(self) -> pandas.DataFrame:
         """Return one row for each run: the plan and the validation accuracy."""

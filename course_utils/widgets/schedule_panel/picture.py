@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _MEMORY = 0.9  # share of the running mean of the losses that stays at each step
 
 @dataclass(frozen=True)
 class ScheduleView:
-    """What the panel shows.
+    """The schedule and the runs that the panel shows.
 
     Attributes:
         plan: what the controls say.
@@ -104,16 +105,12 @@ def _draw_run(run: RateRun, axes: tuple[Axes, ...], colour: str, alpha: float) -
 def _accuracies(runs: Iterable[RateRun]) -> tuple[float, float]:
     """Return the ends of the axis around the best, so that a failed run flattens no other."""
     best = max((a for run in runs for a in run.history.validation_accuracy), default=math.nan)
-    if not math.isfinite(best):
-        return 0.0, 1.0
-    return max(0.0, best - 0.25), min(1.02, best + 0.05)
+    return (max(0.0, best - 0.25), min(1.02, best + 0.05)) if math.isfinite(best) else (0.0, 1.0)
 
 
 def _outcome(run: RateRun, going: bool) -> str:
-    if run.diverged:
-        return "diverged"
     done = run.history.validation_accuracy
-    return f"{done[-1]:.1%}" if done else "…" if going else "–"
+    return "diverged" if run.diverged else f"{done[-1]:.1%}" if done else "…" if going else "–"
 
 
 def _steps(values: object) -> np.ndarray:
@@ -122,8 +119,7 @@ def _steps(values: object) -> np.ndarray:
 
 def _running_mean(losses: np.ndarray) -> np.ndarray:
     """Return the running mean of the losses, because single losses are noisy."""
-    mean, found = 0.0, []
-    for step, loss in enumerate(losses, 1):
-        mean = _MEMORY * mean + (1 - _MEMORY) * loss
-        found.append(mean / (1 - _MEMORY**step))
-    return np.array(found)
+    sums = itertools.accumulate(
+        losses, lambda mean, loss: _MEMORY * mean + (1 - _MEMORY) * loss, initial=0
+    )
+    return np.array(list(sums)[1:]) / (1 - _MEMORY ** _steps(losses))

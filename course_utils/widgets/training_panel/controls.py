@@ -94,10 +94,8 @@ def _refuse(arguments: Mapping[str, Any]) -> None:
             raise CourseError(f"The panel itself passes {name}= to fit: leave it out.")
     for name, kind in (("optimizer", optim.Optimizer), ("scheduler", lr_scheduler.LRScheduler)):
         if isinstance(arguments.get(name), kind):
-            raise CourseError(
-                f"Pass a function that makes the {name}, not a ready {name}: after Reset the panel"
-                " needs a new one."
-            )
+            what = f"a function that makes the {name}, not a ready {name}"
+            raise CourseError(f"Pass {what}: after Reset the panel needs a new one.")
 
 
 def _take_optimizer(rest: dict[str, Any]) -> str:
@@ -123,9 +121,8 @@ def _take_schedule(rest: dict[str, Any]) -> str:
 
 def fit_arguments(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit` for values of the controls and `build_controls`' `rest`."""
-    arguments = dict(rest)
-    for name in ("epochs", "batch_size", "label_smoothing", "learning_rate"):
-        arguments[name] = settings[name]
+    same = ("epochs", "batch_size", "label_smoothing", "learning_rate")
+    arguments = dict(rest) | {name: settings[name] for name in same}
     if settings["optimizer"] == YOURS:
         arguments["learning_rate"] = rest.get("learning_rate", settings["learning_rate"])
     else:
@@ -139,12 +136,10 @@ def fit_arguments(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[
 
 def code_for(settings: Mapping[str, Any], rest: Mapping[str, Any]) -> str:
     """Return the call of `fit` that does what the panel does."""
+    name, rate = settings["optimizer"], f"{settings['learning_rate']:.3g}"
+    optimizer = optimizer_code(OFFERED_OPTIMIZERS[name]) if name != YOURS else "..."
     parts = [f"epochs={settings['epochs']}", f"batch_size={settings['batch_size']}"]
-    name = settings["optimizer"]
-    code = optimizer_code(OFFERED_OPTIMIZERS[name]) if name in OFFERED_OPTIMIZERS else "..."
-    parts.append(f"optimizer={code}")
-    rate = f"{settings['learning_rate']:.3g}"
-    parts.append(f"learning_rate={rate}")
+    parts += [f"optimizer={optimizer}", f"learning_rate={rate}"]
     code = {
         "constant": "",
         "cosine": "lambda o, n: CosineAnnealingLR(o, n)",

@@ -86,22 +86,19 @@ class TrainingPanel(RunsInBackground, Panel):
         controls, initial, self._rest = build_controls(arguments)
         seed = self._rest.pop("seed", 0)
         self._training = ResumableTraining(model, self.data, seed=seed)
-        self._failure: BaseException | None = None
         self._layer = _look_at_start(model, self.data)
 
         self._train_button = button("Train", self.train, "Begin or go on", "play", "success")
-        self._stop_button = button(
-            "Stop", self.stop, "Stop before the next step", "stop", "warning"
-        )
+        hint = "Stop before the next step"
+        self._stop_button = button("Stop", self.stop, hint, "stop", "warning")
         self._reset_button = button("Reset", self.reset, "Back to the first weights")
         self._test_button = button("Test", self._on_test, "Measure the test accuracy")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         buttons = (self._train_button, self._stop_button, self._reset_button, self._test_button)
         extra = (row_of(*buttons), self._bar, self._status)
-        super().__init__(
-            controls, title="Training panel", width=WIDTH, extra=extra, initial=initial
-        )
+        shown = {"title": "Training panel", "width": WIDTH, "extra": extra}
+        super().__init__(controls, **shown, initial=initial)
         self._show_state()
 
     # What the buttons do; cells and tests call the same
@@ -151,17 +148,13 @@ class TrainingPanel(RunsInBackground, Panel):
             CourseError: the training is not finished, so the test pictures have to wait.
         """
         if self.running or not self._training.finished:
-            raise CourseError(
-                "The test pictures are for the end: train all epochs first, and use the validation"
-                " accuracy until then."
-            )
+            until = "train all epochs first, and use the validation accuracy until then"
+            raise CourseError(f"The test pictures are for the end: {until}.")
         if self.test is None:
             self.test = evaluate(self.model, self.data.test, mean=self.data.mean, std=self.data.std)
             self.looks += 1
-            often = (
-                f"Look number {self.looks} at the test pictures: if you choose settings by them,"
-                " their accuracy is too optimistic."
-            )
+            why = "if you choose settings by them, their accuracy is too optimistic"
+            often = f"Look number {self.looks} at the test pictures: {why}."
             self._say(often if self.looks > 1 else "Tested.")
         self.refresh()
         return self.test
@@ -174,9 +167,7 @@ class TrainingPanel(RunsInBackground, Panel):
     # What the panel shows
 
     def compute(self, **settings: Any) -> TrainingView:
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
+        self.raise_failure()
         training = self._training
         positions, losses = tuple(training.positions), tuple(training.losses)
         count = min(len(positions), len(losses))
@@ -229,10 +220,8 @@ class TrainingPanel(RunsInBackground, Panel):
 
     def _about(self) -> str:
         count = sum(p.numel() for p in self.model.parameters())
-        name = type(self.model).__name__
-        return (
-            f"{name}, {count:,} parameters, {len(self.data.train):,} pictures of {self.data.title}"
-        )
+        pictures = f"{len(self.data.train):,} pictures of {self.data.title}"
+        return f"{type(self.model).__name__}, {count:,} parameters, {pictures}"
 
     def _reached(self) -> str:
         return "yes" if self.test.accuracy >= self.goal else "no"
@@ -249,19 +238,15 @@ class TrainingPanel(RunsInBackground, Panel):
                 self._look(found, image)
             run.tick()
 
-        self._training.train(
-            fit_arguments(settings, self._rest), key=settings, stop=run.stopping, on_step=on_step
-        )
+        arguments = fit_arguments(settings, self._rest)
+        self._training.train(arguments, key=settings, stop=run.stopping, on_step=on_step)
         self._look(found, image)
 
     def _look(self, found: tuple[str, nn.Module] | None, image: Tensor) -> None:
         """Copy the first layer as it is now; called in the training's thread, between two steps."""
         if found is not None and self._layer is not None:
-            self._layer = dataclasses.replace(
-                self._layer,
-                now=kernels_of(found[1], self.data.image_shape),
-                maps=maps_of(found[1], image),
-            )
+            now, maps = kernels_of(found[1], self.data.image_shape), maps_of(found[1], image)
+            self._layer = dataclasses.replace(self._layer, now=now, maps=maps)
 
     def _on_tick(self) -> None:
         step = self._step
@@ -310,11 +295,8 @@ class TrainingPanel(RunsInBackground, Panel):
 
 
 def _epochs(done: int, planned: int) -> str:
-    return (
-        f"{done} epoch{'s' * (done != 1)} done"
-        if done == planned
-        else f"{done} of {planned} epochs"
-    )
+    every = f"{done} epoch{'s' * (done != 1)} done"
+    return every if done == planned else f"{done} of {planned} epochs"
 
 
 def _sample(data: Dataset) -> Tensor:
@@ -324,11 +306,8 @@ def _sample(data: Dataset) -> Tensor:
 
 
 def _look_at_start(model: nn.Module, data: Dataset) -> FirstLayer | None:
-    found = first_layer(model)
-    if found is None:
-        return None
-    name, layer = found
-    kernels = kernels_of(layer, data.image_shape)
+    name, layer = first_layer(model) or ("", None)
+    kernels = None if layer is None else kernels_of(layer, data.image_shape)
     if kernels is None:
         return None
     if not name or name.isdigit():

@@ -40,7 +40,7 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class TrainingView:
-    """What the picture shows; lists have one number for each step or each epoch.
+    """The course of a training; lists have one number for each step or each epoch.
 
     Attributes:
         epochs: how many there will be.
@@ -114,9 +114,8 @@ def _curves(view: TrainingView) -> f.Figure:
     top = min(finite.max(), 4 * finite[0]) if len(finite) else 2.5
     stride = max(1, len(losses) // WIDTH)  # the chart has no more pixels than that
     dot = "o" if len(losses) == 1 else None
-    left.plot(
-        view.positions[::stride], losses[::stride], color=f.BLUE, linewidth=1.6, marker=dot, ms=4
-    )
+    look = {"color": f.BLUE, "linewidth": 1.6, "marker": dot, "ms": 4}
+    left.plot(view.positions[::stride], losses[::stride], **look)
     left.set_ylim(0, max(top * 1.05, 1e-3))
 
     both = [*view.train_accuracy, *view.validation_accuracy]
@@ -129,16 +128,9 @@ def _curves(view: TrainingView) -> f.Figure:
         ("validation", view.validation_accuracy, f.BLUE),
     ):
         right.plot(view.epoch[: len(values)], values, color=colour, label=name, zorder=3, **look)
-    right.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.02, 0.98),
-        ncols=2,
-        frameon=False,
-        fontsize=f.SMALL,
-        labelcolor=f.MUTED,
-        handlelength=1.5,
-        columnspacing=1.2,
-    )
+    place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.98), "ncols": 2}
+    look = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.MUTED}
+    right.legend(handlelength=1.5, columnspacing=1.2, **place, **look)
     for axes in (left, right):
         axes.set_xlim(0, 1.02 * view.epochs)  # room for the last dot
     return figure
@@ -168,8 +160,7 @@ def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
         grey = pictures.grey_indices(layer.image[:1].numpy())
         shown = pictures.coloured(pictures.tile(grey, (112, 112)))
     sheet.paste(shown, (_LEFT, top))
-    maps = pictures.signed_indices(layer.maps.numpy())
-    maps = pictures.tile(maps, (WIDTH - 154, 114))
+    maps = pictures.tile(pictures.signed_indices(layer.maps.numpy()), (WIDTH - 154, 114))
     sheet.paste(pictures.coloured(maps), (_LEFT + 128, top))
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils.core import one_thread
 from course_utils.data import load_dataset
 from course_utils.training import Regularisation, RegularisationRun
 from course_utils.widgets.regularisation_panel.panel import (
@@ -17,33 +16,22 @@ from course_utils.widgets.regularisation_panel.picture import ROWS, Regularisati
 from tests.toys import toy_data, toy_model
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
+@pytest.fixture
+def drawn(panels):
+    model = lambda dropout: toy_model(dropout=dropout)  # noqa: E731
+    panels.append(RegularisationPanel(toy_data(train=90), model=model, pictures=90, epochs=2))
+    return panels[-1]
 
 
 @pytest.fixture
-def panel(monkeypatch):
+def panel(drawn, monkeypatch):
     """A panel that draws nothing, because a picture takes longer than many trainings."""
-    monkeypatch.setattr(RegularisationPanel, "picture", lambda *_: b"no picture")
-    panel = make()
-    yield panel
-    panel.stop()
-    assert panel.wait(120)
+    monkeypatch.setattr(drawn, "picture", lambda *_: b"no picture")
+    return drawn
 
 
-def make(**settings: object) -> RegularisationPanel:
-    return RegularisationPanel(
-        toy_data(train=90),
-        model=lambda dropout: toy_model(dropout=dropout),
-        **({"pictures": 90, "epochs": 2} | settings),
-    )
-
-
-def test_each_train_adds_a_run():
-    panel = make()
-    before = panel._picture.value
+def test_each_train_adds_a_run(drawn):
+    panel, before = drawn, drawn.shown_picture
     panel.train(wait=True)
     panel.set(dropout=0.5, optimizer="AdamW")
     panel.train(wait=True)
@@ -54,32 +42,16 @@ def test_each_train_adds_a_run():
     assert panel.summary.startswith("2 runs. The last, dropout 0.5:")
     assert panel.summary.endswith(f"The first had {100 * panel.runs[0].gap:.1f}.")
     assert len(panel.frame()) == 2
-    assert panel._picture.value == draw(panel.result) != before
+    assert panel.shown_picture == draw(panel.result) != before
 
 
 def test_a_run_uses_all_settings(panel):
-    chosen = {
-        "dropout": 0.3,
-        "optimizer": "AdamW",
-        "weight_decay": 0.01,
-        "l1": 1e-4,
-        "pad_crop": 1,
-        "flip": True,
-        "cutout": 3,
-        "pictures": 90,
-        "epochs": 1,
-    }
-    panel.set(**chosen)
+    chosen = Regularisation(0.3, "AdamW", 0.01, 1e-4, 1, True, 3, 90, 1)
+    panel.set(**{name: getattr(chosen, name) for name in panel.controls})
     panel.train(wait=True)
-    assert panel.runs[0].settings == Regularisation(**chosen)
-
-
-def test_the_code_makes_the_same_settings(panel):
-    panel.set(dropout=0.3, flip=True)
+    assert panel.runs[0].settings == chosen
     code = panel.code(panel.result)
-    assert code.startswith("train_regularised(Regularisation(")
-    settings = eval(code.removeprefix("train_regularised(").removesuffix(", data)"))
-    assert settings == Regularisation(**panel.settings)
+    assert eval(code.removeprefix("train_regularised(").removesuffix(", data)")) == chosen
 
 
 def test_augmentation_sliders_change_the_pictures_at_once(panel):

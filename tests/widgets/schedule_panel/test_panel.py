@@ -2,36 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from course_utils.core import one_thread
 from course_utils.training import SHAPES, History, RatePlan, RateRun, Schedule, schedule_curve
 from course_utils.widgets.schedule_panel.panel import SchedulePanel, schedule_panel
 from course_utils.widgets.schedule_panel.picture import ROWS, ScheduleView, draw
 from tests.toys import toy_data, toy_model
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
+@pytest.fixture
+def drawn(panels):
+    panels.append(SchedulePanel(toy_data(train=180), model=toy_model, epochs=2))
+    return panels[-1]
 
 
 @pytest.fixture
-def panel(monkeypatch):
+def panel(drawn, monkeypatch):
     """A panel that draws nothing, because a picture takes longer than many trainings."""
-    monkeypatch.setattr(SchedulePanel, "picture", lambda *_: b"no picture")
-    panel = make()
-    yield panel
-    panel.stop()
-    assert panel.wait(120)
+    monkeypatch.setattr(drawn, "picture", lambda *_: b"no picture")
+    return drawn
 
 
-def make(**settings: object) -> SchedulePanel:
-    return SchedulePanel(toy_data(train=180), model=toy_model, **({"epochs": 2} | settings))
-
-
-def test_each_train_adds_a_run():
-    panel = make()
-    before = panel._picture.value
+def test_each_train_adds_a_run(drawn):
+    panel, before = drawn, drawn.shown_picture
     panel.train(wait=True)
     panel.set(shape="step", optimizer="AdamW", peak=0.002)
     panel.train(wait=True)
@@ -42,7 +33,7 @@ def test_each_train_adds_a_run():
     assert panel.result.runs == tuple(panel.runs) and panel.result.going is None
     assert panel.summary.startswith(f"2 runs. The last, {labels[1]}:")
     assert len(panel.frame()) == 2
-    assert panel._picture.value == draw(panel.result) != before
+    assert panel.shown_picture == draw(panel.result) != before
 
 
 def test_the_curve_follows_the_sliders_and_the_run_the_curve(panel):
@@ -55,22 +46,15 @@ def test_the_curve_follows_the_sliders_and_the_run_the_curve(panel):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_can_be_trained_at_both_ends_of_its_sliders(panel, shape):
-    ends = {
-        "peak": (1e-4, 1.0),
-        "epochs": (4, 4),  # fewer are too few for the shares
-        **{
-            name: (control.min, control.max)
-            for name, control in panel.controls.items()
-            if name in ("warmup", "every", "patience")
-        },
-        "gamma": (0.001, 0.9),  # torch's ReduceLROnPlateau refuses 1
-        "final": (0.001, 1.0),
-    }
+    ends = {name: (panel.controls[name].min, panel.controls[name].max)
+            for name in ("warmup", "every", "patience")}  # fmt: skip
+    # torch's ReduceLROnPlateau refuses a gamma of 1.
+    ends |= {"peak": (1e-4, 1.0), "gamma": (0.001, 0.9), "final": (0.001, 1.0)}
     for end in (0, 1):
-        used = {name: ends[name][end] for name in ("peak", "epochs", *SHAPES[shape])}
-        panel.set(shape=shape, **used)
+        used = {name: ends[name][end] for name in ("peak", *SHAPES[shape])}
+        panel.set(shape=shape, epochs=4, **used)  # fewer are too few for the shares
         off = {name for name, control in panel.controls.items() if control.disabled}
-        assert off == {"warmup", "every", "gamma", "final", "patience"} - set(SHAPES[shape])
+        assert off == set(ends) - {"peak", *SHAPES[shape]}
         panel.train(wait=True)
         assert panel.error == "" and panel.runs[-1].plan.schedule.shape == shape
     assert len(panel.runs) == 2
@@ -116,20 +100,17 @@ def test_the_default_is_the_real_pictures():
 
 def view(count: int, accuracy: float = 0.8, diverged: str = "") -> ScheduleView:
     plan = RatePlan(Schedule("cosine", warmup=0.1))
-    runs = [
-        RateRun(
-            plan,
-            History(
-                epoch=[1, 2],
-                validation_accuracy=[accuracy, accuracy - 0.01 * k],
-                step_loss=[2.0, 1.0, 0.5 + 0.1 * k],
-                step_learning_rate=[0.1, 0.1, 0.1],
-            ),
-            diverged,
+    histories = [
+        History(
+            epoch=[1, 2],
+            validation_accuracy=[accuracy, accuracy - 0.01 * k],
+            step_loss=[2.0, 1.0, 0.5 + 0.1 * k],
+            step_learning_rate=[0.1] * 3,
         )
         for k in range(count)
     ]
-    return ScheduleView(plan, (0.1, 0.05), tuple(runs))
+    runs = tuple(RateRun(plan, history, diverged) for history in histories)
+    return ScheduleView(plan, (0.1, 0.05), runs)
 
 
 def test_the_picture_shows_every_run_and_then_the_last_ones():

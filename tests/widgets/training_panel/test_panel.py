@@ -21,6 +21,14 @@ def panel(make):
     return make()
 
 
+def begin(panel, held) -> None:
+    """Train until the first step, which waits for the gate `held`."""
+    held.clear()
+    held.arrived.clear()
+    panel.train()
+    assert held.arrived.wait(PATIENCE)
+
+
 def test_train_trains_the_model_it_was_given(panel):
     before = weights(panel.model)
     assert panel.history is None and panel.test is None
@@ -47,14 +55,12 @@ def test_the_view_holds_the_curves_and_the_first_layer(panel):
 
 
 def test_the_picture_changes_while_it_trains(drawn, panel, held):
-    first = panel._picture.value
-    held.clear()
-    panel.train()
-    assert held.arrived.wait(PATIENCE)
-    assert panel._picture.value == first
+    first = panel.shown_picture
+    begin(panel, held)
+    assert panel.shown_picture == first
     held.set()
     assert panel.wait(PATIENCE)
-    assert panel._picture.value != first
+    assert panel.shown_picture != first
 
 
 @pytest.mark.parametrize(("rate", "more"), [(1e-9, 1), (float("inf"), 2 * STEPS)])
@@ -73,20 +79,17 @@ def test_another_train_is_refused_in_words(panel, held):
     panel.train()
     run = panel._run
     panel.train()
-    assert panel._run is run and "on its way already" in panel._status.value
+    assert panel._run is run and "on its way already" in panel.status
     held.set()
 
 
 def test_stop_then_go_on_ends_with_the_numbers_of_one_training(make, held):
     whole, parts = make(toy_model(dropout=0.3), epochs=3), make(toy_model(dropout=0.3), epochs=3)
     whole.train(wait=True)
-    held.clear()
-    held.arrived.clear()
-    parts.train()
-    assert held.arrived.wait(PATIENCE)
+    begin(parts, held)
     parts.stop()
     assert parts.wait(PATIENCE)
-    assert not parts.running and "continues after epoch 0" in parts._status.value
+    assert not parts.running and "continues after epoch 0" in parts.status
     assert parts._bar.value == 1, "it ended before the next step"
     assert parts._train_button.description == "Go on"
     held.set()
@@ -97,9 +100,7 @@ def test_stop_then_go_on_ends_with_the_numbers_of_one_training(make, held):
 
 
 def test_other_settings_after_a_stop(panel, held):
-    held.clear()
-    panel.train()
-    assert held.arrived.wait(PATIENCE)
+    begin(panel, held)
     panel.stop()
     assert panel.wait(PATIENCE)
     held.set()
@@ -112,7 +113,7 @@ def test_other_settings_after_a_stop(panel, held):
 def test_when_all_is_done_it_says_so_and_more_epochs_go_on(panel):
     panel.train(wait=True)
     panel.train(wait=True)
-    assert panel._status.value.startswith("All 2 epochs are done")
+    assert panel.status.startswith("All 2 epochs are done")
     panel.set(epochs=3)
     assert panel.result.epochs == 3 and panel.summary.startswith("2 of 3 epochs")
     panel.train(wait=True)
@@ -120,40 +121,28 @@ def test_when_all_is_done_it_says_so_and_more_epochs_go_on(panel):
     panel.set(epochs=1)
     assert panel.result.epochs == 3
     panel.train(wait=True)
-    assert "More than 1 epochs are done" in panel._status.value
+    assert "More than 1 epochs are done" in panel.status
 
 
 def test_reset_starts_afresh(panel):
-    before, first_picture = weights(panel.model), panel._picture.value
+    before, first_picture = weights(panel.model), panel.shown_picture
     panel.train(wait=True)
     losses = panel.history.step_loss
     panel.evaluate()
     panel.reset()
     assert same(before, weights(panel.model))
     assert panel.history is None and panel.test is None and panel.error == ""
-    assert panel._picture.value == first_picture and panel._bar.value == 0
+    assert panel.shown_picture == first_picture and panel._bar.value == 0
     panel.train(wait=True)
     assert panel.history.step_loss == losses
-
-
-def test_reset_ends_a_training(panel, held):
-    before = weights(panel.model)
-    held.clear()
-    panel.train()
-    assert held.arrived.wait(PATIENCE)
-    panel.reset()
-    assert not panel.running and panel.history is None
-    assert same(before, weights(panel.model))
 
 
 def test_the_test_pictures_wait_for_the_end(panel, held):
     with pytest.raises(CourseError, match="for the end"):
         panel.evaluate()
     panel._test_button.click()
-    assert "for the end" in panel._status.value and panel.test is None
-    held.clear()
-    panel.train()
-    assert held.arrived.wait(PATIENCE)
+    assert "for the end" in panel.status and panel.test is None
+    begin(panel, held)
     with pytest.raises(CourseError, match="for the end"):
         panel.evaluate()
     held.set()
@@ -174,10 +163,11 @@ def test_looking_at_the_test_again_and_again_is_counted(panel):
     panel.train(wait=True)
     assert panel.test is None
     panel.evaluate()
-    assert panel.looks == 2 and panel._status.value.startswith("Look number 2")
+    assert panel.looks == 2 and panel.status.startswith("Look number 2")
 
 
 def test_the_buttons_do_what_they_say(panel, held):
+    before = weights(panel.model)
     assert panel._stop_button.disabled and panel._test_button.disabled
     held.clear()
     panel._train_button.click()
@@ -186,30 +176,36 @@ def test_the_buttons_do_what_they_say(panel, held):
     panel._stop_button.click()
     assert panel.wait(PATIENCE)
     assert panel._stop_button.disabled and not panel._train_button.disabled
-    held.set()
+    begin(panel, held)
     panel._reset_button.click()
-    assert panel.history is None and panel.error == ""
+    assert not panel.running and panel.history is None and panel.error == ""
+    assert same(before, weights(panel.model))
 
 
-def test_a_divergence_is_answered_with_a_smaller_rate(make):
+def test_a_divergence_is_answered_with_a_smaller_rate(make, held):
     panel = make(optimizer="SGD", learning_rate=1e18)
     panel.train(wait=True)
     assert panel.error.startswith("The loss became")
-    assert panel._status.value == "Ended by an error."
+    assert panel.status == "Ended by an error."
     assert panel.nearest["learning_rate"] <= panel.exception.suggestion
     panel.apply_nearest()
     assert panel.error == "" and panel.settings["learning_rate"] <= 1.0
-    panel.set(learning_rate=0.01)
+    panel.set(learning_rate=1e18)
     panel.train(wait=True)
+    assert panel.error
+    panel.set(learning_rate=0.01)
+    begin(panel, held)
+    assert panel.error == "", "the next training takes an old error away"
+    held.set()
+    assert panel.wait(PATIENCE)
     assert panel.error == "" and panel.history.epoch == [1, 2]
 
 
-def test_a_network_that_does_not_fit_is_answered_in_words(make):
-    panel = make(toy_model(channels=3))
-    assert panel.error == ""
-    panel.train(wait=True)
-    assert isinstance(panel.exception, CourseError) and "1×8×8" in panel.error
-    assert not panel.running and not panel._train_button.disabled
+def test_what_fit_refuses_is_answered_in_words(make):
+    for panel, words in ((make(toy_model(3)), "1×8×8"), (make(label_smooth=0.1), "label_smooth")):
+        assert panel.error == ""
+        panel.train(wait=True)
+        assert words in panel.error and not panel._train_button.disabled
 
 
 def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
@@ -223,24 +219,12 @@ def test_an_exception_in_the_thread_is_shown(panel, monkeypatch):
     assert panel.error == ""
 
 
-def test_the_next_train_takes_an_old_error_away(make, held):
-    panel = make(optimizer="SGD", learning_rate=1e18)
-    panel.train(wait=True)
-    assert panel.error
-    held.clear()
-    panel.train()
-    assert panel.error == ""
-    held.set()
-
-
 def test_another_panel_that_trains_stops_this_one(make, held):
     first, second = make(), make()
-    held.clear()
-    first.train()
-    assert held.arrived.wait(PATIENCE)
+    begin(first, held)
     held.arrived.clear()
     second.train()
-    assert not first.running and "another panel" in first._status.value
+    assert not first.running and "another panel" in first.status
     assert held.arrived.wait(PATIENCE) and second.running
     held.set()
     assert second.wait(PATIENCE) and second.history.epoch == [1, 2]
@@ -249,9 +233,7 @@ def test_another_panel_that_trains_stops_this_one(make, held):
 
 
 def test_sliders_of_the_panel_stay_live_while_it_trains(panel, held):
-    held.clear()
-    panel.train()
-    assert held.arrived.wait(PATIENCE)
+    begin(panel, held)
     panel.set(epochs=9)
     assert panel.error == "" and panel.result.epochs == 2  # of the training under way
     held.set()
@@ -268,17 +250,6 @@ def test_the_committed_text_has_no_measured_number(make):
     panel.evaluate()
     bundle = panel._repr_mimebundle_()
     assert bundle["text/plain"] == text + "; 2 epochs done; test accuracy at least 5%: yes"
-    assert base64.b64decode(bundle["image/png"]) == panel._picture.value != b""
-
-
-def test_a_goal_not_reached_is_said_too(make):
-    panel = make(goal=1.01)
-    panel.train(wait=True)
-    panel.evaluate()
+    assert base64.b64decode(bundle["image/png"]) == panel.shown_picture != b""
+    panel.goal = 1.01
     assert panel._repr_mimebundle_()["text/plain"].endswith("test accuracy at least 101%: no")
-
-
-def test_a_wrong_argument_is_named_when_training_begins(make):
-    panel = make(label_smooth=0.1)
-    panel.train(wait=True)
-    assert "label_smooth" in panel.error

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 
 import numpy as np
-import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from course_utils.models import DenseBaseline
@@ -20,18 +17,16 @@ from course_utils.widgets.training_panel.picture import (
     kernels_of,
     maps_of,
 )
+from tests.plots.samples import pixels
 from tests.toys import toy_model
 
 ORANGE, BLUE = (222, 143, 5), (1, 115, 178)
 VIEW = TrainingView(8, (0.5, 1.0, 1.5), (2.3, 1.0, 0.5), (1,), (0.5,), (0.6,))
 
 
-def pixels(view: TrainingView) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(draw(view))).convert("RGB")).astype(int)
-
-
-def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
-    return int((np.abs(picture - np.array(colour)).max(axis=-1) < 20).sum())
+def near(view: TrainingView, colour: tuple[int, int, int]) -> np.ndarray:
+    """Return which pixels of the picture have about that colour, bool (H, W)."""
+    return np.abs(pixels(draw(view)).astype(int) - colour).max(axis=-1) < 20
 
 
 def layer(kernels: torch.Tensor, **values: object) -> FirstLayer:
@@ -56,37 +51,29 @@ def test_validation_is_blue_and_training_orange():
     without = dataclasses.replace(VIEW, train_accuracy=(), validation_accuracy=())
     for name, colour in (("train_accuracy", ORANGE), ("validation_accuracy", BLUE)):
         more = dataclasses.replace(without, **{name: (0.7,)})
-        assert count(pixels(more), colour) > count(pixels(without), colour) + 20
+        assert near(more, colour).sum() > near(without, colour).sum() + 20
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {
-            "positions": (),
-            "losses": (),
-            "epoch": (),
-            "train_accuracy": (),
-            "validation_accuracy": (),
-        },
+def test_the_extremes_give_a_picture():
+    wide = layer(torch.rand(5, 7, 2, 4), image=torch.rand(7, 9, 9), maps=torch.rand(5, 8, 6))
+    many = 200_000  # steps
+    for changes in (
+        dict.fromkeys(
+            ("positions", "losses", "epoch", "train_accuracy", "validation_accuracy"), ()
+        ),
         {"losses": (2.0, math.nan, math.inf)},
         {"losses": (0.0, 0.0, 0.0)},
         {"losses": (1.0, 1e30, 1e30)},
+        {"positions": tuple(np.linspace(0, 8, many)), "losses": tuple(np.linspace(2, 1, many))},
         {"train_accuracy": (0.0,), "validation_accuracy": (1.0,)},
         {"epochs": 1},
         {"epochs": 1000},
         {"layer": layer(torch.zeros(1, 1, 1, 1))},
         {"layer": layer(torch.rand(16, 3, 11, 11))},
-        {
-            "layer": layer(
-                torch.rand(5, 7, 2, 4), image=torch.rand(7, 9, 9), maps=torch.rand(5, 8, 6)
-            )
-        },
+        {"layer": wide},
         {"layer": layer(torch.rand(9, 1, 28, 28))},
-    ],
-)
-def test_the_extremes_give_a_picture(changes: dict):
-    assert pixels(dataclasses.replace(VIEW, **changes)).shape[1] == WIDTH
+    ):
+        assert pixels(draw(dataclasses.replace(VIEW, **changes))).shape[1] == WIDTH, changes
 
 
 def test_an_explosion_leaves_what_came_before_readable():
@@ -94,17 +81,8 @@ def test_an_explosion_leaves_what_came_before_readable():
     positions = tuple((k + 1) / 10 for k in range(52))
     calm = dataclasses.replace(VIEW, positions=positions[:50], losses=tuple(before))
     wild = dataclasses.replace(VIEW, positions=positions, losses=(*before, 1e9, 1e12))
-    rows = [np.argwhere(np.abs(pixels(v)[30:190, 45:300] - BLUE).max(-1) < 20)[:, 0]
-            for v in (calm, wild)]  # fmt: skip
+    rows = [np.nonzero(near(view, BLUE)[30:190, 45:300])[0] for view in (calm, wild)]
     assert np.ptp(rows[1]) > 0.15 * np.ptp(rows[0])
-
-
-def test_many_steps_are_drawn_as_fast_as_the_chart_is_wide():
-    steps = 200_000
-    view = dataclasses.replace(
-        VIEW, positions=tuple(np.linspace(0, 8, steps)), losses=tuple(np.linspace(2, 1, steps))
-    )
-    assert pixels(view).shape[1] == WIDTH
 
 
 def test_first_layer_finds_convolution_or_linear():
