@@ -40,12 +40,9 @@ def spread(
 
 
 def image_set(n: int = 20, channels: int = 1, size: int = 28) -> SimpleNamespace:
-    g = torch.Generator().manual_seed(0)
-    return SimpleNamespace(
-        images=torch.randint(0, 256, (n, channels, size, size), dtype=torch.uint8, generator=g),
-        labels=torch.arange(n) % 3,
-        classes=("Ankle boot", "T-shirt/top", "Bag"),
-    )
+    images = random(n, channels, size, size).mul(60).add(128).clamp(0, 255).to(torch.uint8)
+    classes = ("Ankle boot", "T-shirt/top", "Bag")
+    return SimpleNamespace(images=images, labels=torch.arange(n) % 3, classes=classes)
 
 
 def random(*shape: int) -> torch.Tensor:

@@ -103,9 +103,8 @@ def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
     size = len(kernel)
     grounds = pictures.signed_indices(kernel.numpy())
     cell = _KERNEL // size
-    texts = [[number_text(value).replace("−", "–") for value in row] for row in kernel.tolist()]
-    if size > max(SIZES):
-        texts = []
+    rows = kernel.tolist() if size <= max(SIZES) else []
+    texts = [[number_text(value).replace("−", "–") for value in row] for row in rows]
     canvas.table(grounds, texts, left, _TOP, (cell, cell), 13 if size <= 3 else 11)
     y = _TOP + size * cell + 10
     canvas.text(f"sum {decimal_text(kernel.sum().item())}", left, y, 12)

@@ -13,15 +13,8 @@ from course_utils.data import Augment
 from course_utils.experiments import first_cnn_recipe
 from course_utils.training import fit
 from course_utils.training.optimizers import build_optimizer, build_scheduler
-from course_utils.widgets.training_panel.controls import (
-    LEARNING_RATES,
-    OFFERED_OPTIMIZERS,
-    OFFERED_SHAPES,
-    YOURS,
-    build_controls,
-    code_for,
-    fit_arguments,
-)
+from course_utils.widgets.training_panel import controls as module
+from course_utils.widgets.training_panel.controls import build_controls, fit_arguments
 from tests.toys import toy_model
 
 
@@ -67,7 +60,7 @@ def test_what_fit_does_by_default_is_what_the_controls_say_by_default():
 
 
 def test_every_optimizer_can_be_made_and_asked_for_by_name():
-    for name in OFFERED_OPTIMIZERS:
+    for name in module.OFFERED_OPTIMIZERS:
         arguments = fit_arguments(*choose({"optimizer": name, "learning_rate": 0.02}))
         optimizer = build_optimizer(toy_model(), arguments["optimizer"], arguments["learning_rate"])
         assert type(optimizer).__name__.lower() == name.split()[0].lower()
@@ -76,7 +69,7 @@ def test_every_optimizer_can_be_made_and_asked_for_by_name():
 
 
 def test_every_schedule_can_be_made_and_asked_for_by_name():
-    for name in OFFERED_SHAPES:
+    for name in module.OFFERED_SHAPES:
         arguments = fit_arguments(*choose({"scheduler": name, "learning_rate": 0.02}))
         found = rates(arguments, 20)
         assert max(found) == pytest.approx(0.02, rel=0.05)
@@ -89,7 +82,7 @@ def test_every_schedule_can_be_made_and_asked_for_by_name():
 def test_the_readers_optimizer_keeps_its_rate_and_can_be_replaced():
     own = functools.partial(Adagrad, lr=0.3)
     values, rest = choose({"optimizer": own})
-    assert values["optimizer"] == YOURS and values["learning_rate"] == 0.3
+    assert values["optimizer"] == module.YOURS and values["learning_rate"] == 0.3
     assert fit_arguments(values, rest)["optimizer"] is own
     assert fit_arguments(values | {"learning_rate": 0.1}, rest)["learning_rate"] == 0.1
     assert fit_arguments(values | {"optimizer": "SGD"}, rest)["optimizer"] is SGD
@@ -139,9 +132,12 @@ def test_unusual_numbers_get_a_place_on_their_slider():
 
 
 def test_learning_rates_are_round_and_rise_evenly():
-    ratios = [b / a for a, b in itertools.pairwise(LEARNING_RATES)]
+    ratios = [b / a for a, b in itertools.pairwise(module.LEARNING_RATES)]
     assert all(1.4 < ratio < 2.1 for ratio in ratios)
-    assert 0.005 in LEARNING_RATES and (LEARNING_RATES[0], LEARNING_RATES[-1]) == (1e-5, 1.0)
+    assert 0.005 in module.LEARNING_RATES and (
+        module.LEARNING_RATES[0],
+        module.LEARNING_RATES[-1],
+    ) == (1e-5, 1.0)
 
 
 def test_what_the_panel_passes_itself_and_what_is_ready_is_refused():
@@ -154,15 +150,15 @@ def test_what_the_panel_passes_itself_and_what_is_ready_is_refused():
             build_controls({name: value})
 
 
-@pytest.mark.parametrize("optimizer", OFFERED_OPTIMIZERS)
-@pytest.mark.parametrize("schedule", OFFERED_SHAPES)
+@pytest.mark.parametrize("schedule", module.OFFERED_SHAPES)
+@pytest.mark.parametrize("optimizer", module.OFFERED_OPTIMIZERS)
 def test_the_code_is_the_call_that_the_panel_makes(optimizer: str, schedule: str):
     values, rest = choose({"l1": 1e-4})
     changes = {"optimizer": optimizer, "schedule": schedule, "augment": True}
     changes |= {"label_smoothing": 0.1, "learning_rate": 0.003}
     names = vars(optim) | vars(lr_scheduler) | {"partial": functools.partial, "Augment": Augment}
     names |= {"fit": lambda model, data, **arguments: arguments, "model": None, "data": None}
-    called = {"scheduler": None} | eval(code_for(values | changes, rest), names)
+    called = {"scheduler": None} | eval(module.code_for(values | changes, rest), names)
     expected = fit_arguments(values | changes, rest)
     assert rates(called, 10) == pytest.approx(rates(expected, 10))
     for name in ("epochs", "batch_size", "learning_rate", "label_smoothing", "augment", "l1"):
@@ -171,5 +167,5 @@ def test_the_code_is_the_call_that_the_panel_makes(optimizer: str, schedule: str
 
 def test_code_for_what_is_yours_leaves_a_gap():
     values, rest = choose({"optimizer": lambda p: SGD(p, lr=1), "scheduler": lambda o, n: None})
-    code = code_for(values, rest)
+    code = module.code_for(values, rest)
     assert "optimizer=..." in code and "scheduler=..." in code

@@ -8,15 +8,8 @@ import torch
 from torch import nn
 
 from course_utils.models import DenseBaseline
-from course_utils.widgets.training_panel.picture import (
-    WIDTH,
-    FirstLayer,
-    TrainingView,
-    draw,
-    first_layer,
-    kernels_of,
-    maps_of,
-)
+from course_utils.widgets.training_panel import picture
+from course_utils.widgets.training_panel.picture import FirstLayer, TrainingView, draw
 from tests.plots.samples import pixels
 from tests.toys import toy_model
 
@@ -34,14 +27,8 @@ def layer(kernels: torch.Tensor, **values: object) -> FirstLayer:
 
 
 def test_each_number_is_seen():
-    changes = {
-        "epochs": 9,
-        "losses": (2.3, 1.5, 0.5),
-        "positions": (0.5, 1.0, 1.6),
-        "train_accuracy": (0.55,),
-        "validation_accuracy": (0.65,),
-        "layer": layer(torch.rand(4, 1, 3, 3)),
-    }
+    changes = {"epochs": 9, "losses": (2.3, 1.5, 0.5), "positions": (0.5, 1.0, 1.6)}
+    changes |= {"train_accuracy": (0.55,), "layer": layer(torch.rand(4, 1, 3, 3))}
     plain = draw(VIEW)
     for name, value in changes.items():
         assert draw(dataclasses.replace(VIEW, **{name: value})) != plain, name
@@ -73,7 +60,7 @@ def test_the_extremes_give_a_picture():
         {"layer": wide},
         {"layer": layer(torch.rand(9, 1, 28, 28))},
     ):
-        assert pixels(draw(dataclasses.replace(VIEW, **changes))).shape[1] == WIDTH, changes
+        assert pixels(draw(dataclasses.replace(VIEW, **changes))).shape[1] == picture.WIDTH, changes
 
 
 def test_an_explosion_leaves_what_came_before_readable():
@@ -86,28 +73,28 @@ def test_an_explosion_leaves_what_came_before_readable():
 
 
 def test_first_layer_finds_convolution_or_linear():
-    assert first_layer(toy_model())[0] == "0"
-    assert first_layer(DenseBaseline())[0] == "hidden1"
-    assert first_layer(nn.ReLU()) is None
+    assert picture.first_layer(toy_model())[0] == "0"
+    assert picture.first_layer(DenseBaseline())[0] == "hidden1"
+    assert picture.first_layer(nn.ReLU()) is None
 
 
 def test_kernels_are_copies_and_weights_of_all_pixels_are_folded():
     model = toy_model()
-    kernels = kernels_of(model[0], (1, 8, 8))
+    kernels = picture.kernels_of(model[0], (1, 8, 8))
     assert torch.equal(kernels, model[0].weight.detach())
     with torch.no_grad():
         model[0].weight.zero_()
     assert kernels.abs().sum() > 0
     dense = DenseBaseline(3, 10, 8, hidden=(20,))
-    folded = kernels_of(dense.hidden1, (3, 8, 8))
+    folded = picture.kernels_of(dense.hidden1, (3, 8, 8))
     assert folded.shape == (16, 3, 8, 8)
     assert torch.equal(folded[2].flatten(), dense.hidden1.weight[2].detach())
-    assert kernels_of(nn.Linear(5, 3), (1, 8, 8)) is None
+    assert picture.kernels_of(nn.Linear(5, 3), (1, 8, 8)) is None
 
 
 def test_the_maps_are_what_the_layer_computes():
     convolution, image = nn.Conv2d(3, 20, 5), torch.rand(3, 9, 9)
-    maps = maps_of(convolution, image)
+    maps = picture.maps_of(convolution, image)
     assert torch.allclose(maps, convolution(image[None])[0, :16].detach(), atol=1e-6)
-    assert maps_of(nn.Conv2d(1, 2, 3), image) is None
-    assert maps_of(nn.Linear(3, 2), image) is None
+    assert picture.maps_of(nn.Conv2d(1, 2, 3), image) is None
+    assert picture.maps_of(nn.Linear(3, 2), image) is None
