@@ -17,7 +17,7 @@ from course_utils.conv import (
     build_and_run,
 )
 from course_utils.core import CourseError
-from course_utils.plots import canvas as pictures
+from course_utils.plots import canvas
 from course_utils.widgets.panel import Panel, choice, choice_slider, int_slider, toggle
 
 _PADDINGS = [("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")]
@@ -27,29 +27,29 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
 
 def draw(result: ConvResult) -> bytes:
     """Draw input and kernels on the left, feature maps on the right, as one palette PNG."""
-    canvas = pictures.Canvas(_WIDTH, _HEIGHT)
+    sheet = canvas.Canvas(_WIDTH, _HEIGHT)
     column = _LEFT - 2 * _EDGE
-    canvas.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
-    shown = pictures.grey_indices(result.input.numpy())
-    canvas.paste(pictures.tile(shown, (column, column)), _EDGE, _TOP)
+    sheet.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
+    shown = canvas.grey_indices(result.input.numpy())
+    sheet.paste(canvas.tile(shown, (column, column)), _EDGE, _TOP)
 
     # A kernel has one slice for each input channel of its group: too many to show all of them.
     slices, y = result.weight.shape[1], _TOP + column + 12
-    canvas.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
+    sheet.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
     if slices > 1:
-        canvas.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
+        sheet.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
     y += 38 if slices > 1 else 22
-    kernels = pictures.signed_indices(result.weight[:, 0].numpy())
-    canvas.paste(pictures.tile(kernels, (column, _HEIGHT - y - _EDGE)), _EDGE, y)
+    kernels = canvas.signed_indices(result.weight[:, 0].numpy())
+    sheet.paste(canvas.tile(kernels, (column, _HEIGHT - y - _EDGE)), _EDGE, y)
 
-    canvas.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
+    sheet.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
     maps = result.maps.numpy()
     box = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
-    canvas.paste(pictures.tile(pictures.signed_indices(maps), box), _LEFT, _TOP)
+    sheet.paste(canvas.tile(canvas.signed_indices(maps), box), _LEFT, _TOP)
     largest = float(np.abs(maps).max(initial=0.0))
     legend = f"blue negative, white 0, red positive; largest |value| {largest:.2f}"
-    canvas.text(legend, _LEFT, _HEIGHT - 20, 11)
-    return canvas.to_png()
+    sheet.text(legend, _LEFT, _HEIGHT - 20, 11)
+    return sheet.to_png()
 
 
 def code_for(settings: ConvSettings) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from course_utils.conv import PRESETS, filter_image, is_signed
 from course_utils.core import CourseError, decimal_text, number_text
 from course_utils.data import load_photograph
-from course_utils.plots import canvas as pictures
+from course_utils.plots import canvas
 from course_utils.widgets.kernel_playground.kernel_grid import SIZES, KernelGrid
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
 
@@ -66,29 +66,29 @@ def meaning_of_sum(kernel: Tensor) -> str:
 
 def draw(filtered: Filtered) -> bytes:
     """Draw picture, kernel and result side by side, as a PNG."""
-    canvas = pictures.Canvas(_WIDTH, _HEIGHT)
+    sheet = canvas.Canvas(_WIDTH, _HEIGHT)
     height, width = filtered.picture.shape
-    canvas.text(f"photograph {height} × {width}", _EDGE, 4)
-    canvas.paste(pictures.grey_indices(filtered.picture.numpy(), 0, 255), _EDGE, _TOP)
-    canvas.text(filtered.credit, _EDGE, _TOP + height + 4, 11)
+    sheet.text(f"photograph {height} × {width}", _EDGE, 4)
+    sheet.paste(canvas.grey_indices(filtered.picture.numpy(), 0, 255), _EDGE, _TOP)
+    sheet.text(filtered.credit, _EDGE, _TOP + height + 4, 11)
 
     left = _EDGE + _SIDE + _GAP
     size = len(filtered.kernel)
-    canvas.text(f"kernel {size} × {size}", left, 4)
-    _draw_kernel(canvas, filtered.kernel, left)
+    sheet.text(f"kernel {size} × {size}", left, 4)
+    _draw_kernel(sheet, filtered.kernel, left)
 
     left += _KERNEL + _GAP
-    canvas.text("result", left, 4)
+    sheet.text("result", left, 4)
     result = filtered.result.numpy()
     if filtered.signed:
         limit = _full_colour(result)
-        canvas.paste(pictures.signed_indices(result, limit), left, _TOP)
+        sheet.paste(canvas.signed_indices(result, limit), left, _TOP)
         legend = f"blue below 0, red above; full from ±{limit:.3g}"
     else:
-        canvas.paste(pictures.grey_indices(result, 0, 255), left, _TOP)
+        sheet.paste(canvas.grey_indices(result, 0, 255), left, _TOP)
         legend = "black 0 or less, white 255 or more"
-    canvas.text(legend, left, _TOP + height + 4, 11)
-    return canvas.to_png()
+    sheet.text(legend, left, _TOP + height + 4, 11)
+    return sheet.to_png()
 
 
 def _full_colour(result: np.ndarray) -> float:
@@ -99,16 +99,16 @@ def _full_colour(result: np.ndarray) -> float:
     return float(np.percentile(np.abs(result[::3, ::3]), 99)) or float(np.abs(result).max())
 
 
-def _draw_kernel(canvas: pictures.Canvas, kernel: Tensor, left: int) -> None:
+def _draw_kernel(sheet: canvas.Canvas, kernel: Tensor, left: int) -> None:
     size = len(kernel)
-    grounds = pictures.signed_indices(kernel.numpy())
+    grounds = canvas.signed_indices(kernel.numpy())
     cell = _KERNEL // size
     rows = kernel.tolist() if size <= max(SIZES) else []
     texts = [[number_text(value).replace("−", "–") for value in row] for row in rows]
-    canvas.table(grounds, texts, left, _TOP, (cell, cell), 13 if size <= 3 else 11)
+    sheet.table(grounds, texts, left, _TOP, (cell, cell), 13 if size <= 3 else 11)
     y = _TOP + size * cell + 10
-    canvas.text(f"sum {decimal_text(kernel.sum().item())}", left, y, 12)
-    canvas.text(f"largest {decimal_text(kernel.max().item())}", left, y + 17, 12)
+    sheet.text(f"sum {decimal_text(kernel.sum().item())}", left, y, 12)
+    sheet.text(f"largest {decimal_text(kernel.max().item())}", left, y + 17, 12)
 
 
 def _parameters_of(preset: str) -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils.core import shape_text
-from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE
-from course_utils.plots import canvas as pictures
+from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE, canvas
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
 
@@ -73,7 +72,7 @@ class Drawing:
         self._rows_end = self._cells[-1].top + height
         self.height = self._rows_end + _LEGEND - top  # with the legend
 
-    def draw(self, canvas: pictures.Canvas, result: EditResult, remark: str) -> None:
+    def draw(self, sheet: canvas.Canvas, result: EditResult, remark: str) -> None:
         """Draw the network after the edit; `remark` is to the right of the legend."""
         before, after = (
             {block.name: block for block in (self._source, *network.blocks)}
@@ -87,33 +86,33 @@ class Drawing:
             middle, y = cell.left + cell.width // 2, cell.top + 4 + self._style.tallest // 2
             if cell.layer == result.layer:
                 frame = cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2
-                canvas.fill(*frame, WHITE)
-                canvas.frame(*frame, ACCENT_2, 2)
+                sheet.fill(*frame, WHITE)
+                sheet.frame(*frame, ACCENT_2, 2)
             if cell.top == row and self._style.says:
-                canvas.fill(left, y, middle - left, 1, _ARROW)
+                sheet.fill(left, y, middle - left, 1, _ARROW)
             was, now = scale.extent(old), scale.extent(new)
-            _draw_block(canvas, cell, y, was, now, cell.layer in result.touched)
+            _draw_block(sheet, cell, y, was, now, cell.layer in result.touched)
             row, left = cell.top, middle + max(was[0], now[0]) // 2 + 4
             if new.adapted:
-                _adapter_mark(canvas, middle + now[0] // 2, y)
+                _adapter_mark(sheet, middle + now[0] // 2, y)
                 left += 7
-            self._write(canvas, cell, old, new)
-        _draw_legend(canvas, result, remark, self._rows_end)
+            self._write(sheet, cell, old, new)
+        _draw_legend(sheet, result, remark, self._rows_end)
 
-    def _write(self, canvas: pictures.Canvas, cell: Place, old: Block, new: Block) -> None:
+    def _write(self, sheet: canvas.Canvas, cell: Place, old: Block, new: Block) -> None:
         """Write name, channels and size below a block, if they fit; changes are bold."""
         x, y = cell.left + cell.width / 2, cell.top + self._style.tallest + 16
         size = shape_text(new.size) if new.size else ""
         channels, resized = new.channels != old.channels, new.size != old.size
         if self._style.says == "name":
             name = fitting(cell.layer or "picture", cell.width - 8, 11, bold=True)
-            canvas.centred(name, x, y, 11, bold=True)
+            sheet.centred(name, x, y, 11, bold=True)
             text = f"{new.channels} × {size}" if size else f"{new.channels:,}"
-            canvas.centred(text, x, y + 16, 11, **_ink(channels or resized))
+            sheet.centred(text, x, y + 16, 11, **_ink(channels or resized))
         elif self._style.says:
-            canvas.centred(f"{new.channels}", x, y - 4, 10, **_ink(channels))
+            sheet.centred(f"{new.channels}", x, y - 4, 10, **_ink(channels))
             if size and self._style.says == "size":
-                canvas.centred(fitting(size, cell.width - 4, 9), x, y + 9, 9, **_ink(resized))
+                sheet.centred(fitting(size, cell.width - 4, 9), x, y + 9, 9, **_ink(resized))
 
 
 class _Scale:
@@ -138,25 +137,25 @@ class _Scale:
 
 
 def _draw_block(
-    canvas: pictures.Canvas, cell: Place, y: int, was: Extent, now: Extent, touched: bool
+    sheet: canvas.Canvas, cell: Place, y: int, was: Extent, now: Extent, touched: bool
 ) -> None:
     """Draw a block around the height `y`, and the outline that it had before."""
     x, (width, height) = cell.left + cell.width // 2, now
     left, top = x - width // 2, y - height // 2
-    canvas.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
-    canvas.fill(left, top, width, height, BLACK if touched else OUTLINE)
+    sheet.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
+    sheet.fill(left, top, width, height, BLACK if touched else OUTLINE)
     inside = max(height - 2, 1), max(width - 2, 1)
     plain = np.full(inside, PALE if cell.layer else _INPUT, dtype=np.uint8)
-    canvas.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
+    sheet.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
     if was != now:
-        _dotted(canvas, x - was[0] // 2, y - was[1] // 2, *was)
+        _dotted(sheet, x - was[0] // 2, y - was[1] // 2, *was)
 
 
 def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
     """Return the text, its end cut off if it is wider than `width` pixels."""
-    if pictures.text_width(text, size, bold) <= width:
+    if canvas.text_width(text, size, bold) <= width:
         return text
-    while text and pictures.text_width(text + "…", size, bold) > width:
+    while text and canvas.text_width(text + "…", size, bold) > width:
         text = text[:-1]
     return text + "…"
 
@@ -167,42 +166,42 @@ def _hatched(height: int, width: int) -> np.ndarray:
     return np.where((rows + columns) % 6 < 3, ACCENT, WHITE).astype(np.uint8)
 
 
-def _dotted(canvas: pictures.Canvas, left: int, top: int, width: int, height: int) -> None:
+def _dotted(sheet: canvas.Canvas, left: int, top: int, width: int, height: int) -> None:
     """Draw the outline of a rectangle in dots."""
     for x in range(left, left + width, 3):
-        canvas.fill(x, top, 2, 1, BLACK)
-        canvas.fill(x, top + height - 1, 2, 1, BLACK)
+        sheet.fill(x, top, 2, 1, BLACK)
+        sheet.fill(x, top + height - 1, 2, 1, BLACK)
     for y in range(top, top + height, 3):
-        canvas.fill(left, y, 1, 2, BLACK)
-        canvas.fill(left + width - 1, y, 1, 2, BLACK)
+        sheet.fill(left, y, 1, 2, BLACK)
+        sheet.fill(left + width - 1, y, 1, 2, BLACK)
 
 
-def _adapter_mark(canvas: pictures.Canvas, left: int, middle: int) -> None:
-    canvas.fill(left + 1, middle - 5, 8, 11, WHITE)
-    canvas.fill(left + 3, middle - 5, 5, 11, BLACK)
+def _adapter_mark(sheet: canvas.Canvas, left: int, middle: int) -> None:
+    sheet.fill(left + 1, middle - 5, 8, 11, WHITE)
+    sheet.fill(left + 3, middle - 5, 5, 11, BLACK)
 
 
 def _ink(changed: bool) -> dict[str, int | bool]:
     return {"ink": BLACK if changed else QUIET, "bold": changed}
 
 
-def _draw_legend(canvas: pictures.Canvas, result: EditResult, remark: str, top: int) -> None:
+def _draw_legend(sheet: canvas.Canvas, result: EditResult, remark: str, top: int) -> None:
     y = top + 6
-    canvas.frame(EDGE, y, 15, 13, ACCENT_2, 2)
-    x = _write_word(canvas, "chosen", EDGE + 20, y)
-    canvas.fill(x, y + 1, 13, 11, BLACK)
-    canvas.paste(_hatched(9, 11), x + 1, y + 2)
-    x = _write_word(canvas, "changed", x + 18, y)
-    _dotted(canvas, x, y + 1, 13, 11)
-    x = _write_word(canvas, "as it was", x + 18, y)
+    sheet.frame(EDGE, y, 15, 13, ACCENT_2, 2)
+    x = _write_word(sheet, "chosen", EDGE + 20, y)
+    sheet.fill(x, y + 1, 13, 11, BLACK)
+    sheet.paste(_hatched(9, 11), x + 1, y + 2)
+    x = _write_word(sheet, "changed", x + 18, y)
+    _dotted(sheet, x, y + 1, 13, 11)
+    x = _write_word(sheet, "as it was", x + 18, y)
     if any(block.adapted for block in result.after.blocks):
-        _adapter_mark(canvas, x - 2, y + 6)
-        x = _write_word(canvas, "adapter", x + 11, y)
+        _adapter_mark(sheet, x - 2, y + 6)
+        x = _write_word(sheet, "adapter", x + 11, y)
     remark = fitting(remark, WIDTH - EDGE - x - 6, 11)
-    canvas.text(remark, WIDTH - EDGE - pictures.text_width(remark, 11), y - 1, 11)
+    sheet.text(remark, WIDTH - EDGE - canvas.text_width(remark, 11), y - 1, 11)
 
 
-def _write_word(canvas: pictures.Canvas, text: str, left: int, y: int) -> int:
+def _write_word(sheet: canvas.Canvas, text: str, left: int, y: int) -> int:
     """Write a word of the legend; return the left end of the next mark."""
-    canvas.text(text, left, y - 1, 11, ink=QUIET)
-    return left + pictures.text_width(text, 11) + 16
+    sheet.text(text, left, y - 1, 11, ink=QUIET)
+    return left + canvas.text_width(text, 11) + 16

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from course_utils.plots import WHITE
-from course_utils.plots import canvas as pictures
+from course_utils.plots import WHITE, canvas
 from course_utils.widgets.one_click.drawing import (
     EDGE,
     OUTLINE,
@@ -41,14 +40,14 @@ def height_of(network: MeasuredNetwork) -> int:
 
 def draw(result: EditResult) -> bytes:
     """Return the picture as a PNG, `WIDTH` pixels wide."""
-    canvas = pictures.Canvas(WIDTH, height_of(result.before))
-    canvas.text(fitting(heading(result), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
+    sheet = canvas.Canvas(WIDTH, height_of(result.before))
+    sheet.text(fitting(heading(result), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
     drawing = Drawing(result.before, _TOP)
-    drawing.draw(canvas, result, _remark(result))
+    drawing.draw(sheet, result, _remark(result))
     top = _TOP + drawing.height + 12
-    _draw_maps(canvas, result, top)
-    _draw_table(canvas, result, top + _MAPS + 38)
-    return canvas.to_png()
+    _draw_maps(sheet, result, top)
+    _draw_table(sheet, result, top + _MAPS + 38)
+    return sheet.to_png()
 
 
 def _remark(result: EditResult) -> str:
@@ -57,36 +56,36 @@ def _remark(result: EditResult) -> str:
     )
 
 
-def _draw_maps(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
+def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
     """Draw the input image, and the layer's maps before and after on one scale."""
     left = WIDTH - EDGE - 2 * _MAPS - _GAP
     side = left - EDGE - 24
-    canvas.text("picture", EDGE, top, 12, bold=True)
+    sheet.text("picture", EDGE, top, 12, bold=True)
     image = result.image.numpy()
-    grey = pictures.grey_indices(image[: min(len(image), 3)].mean(0, keepdims=True))
-    shown = pictures.tile(grey, (side, side), 0)
-    canvas.paste(shown, EDGE, top + 20)
+    grey = canvas.grey_indices(image[: min(len(image), 3)].mean(0, keepdims=True))
+    shown = canvas.tile(grey, (side, side), 0)
+    sheet.paste(shown, EDGE, top + 20)
     y = top + 26 + len(shown)
-    canvas.text(fitting(result.label, side, 11), EDGE, y, 11)
+    sheet.text(fitting(result.label, side, 11), EDGE, y, 11)
     for line in ("blue: negative", "white: 0", "red: positive", "one scale for both"):
         y += 17
-        canvas.text(line, EDGE, y, 11, ink=QUIET)
+        sheet.text(line, EDGE, y, 11, ink=QUIET)
 
     before, after = (maps.numpy() for maps in result.maps)
     limit = max(float(np.abs(maps).max(initial=0.0)) for maps in (before, after))
     most = _map_count(max(*before.shape[1:], *after.shape[1:]))
     for title, maps in (("before", before), ("after", after)):
         channels, height, width = maps.shape
-        canvas.text(f"{title}: {channels} × {height}×{width}", left, top, 12, bold=True)
+        sheet.text(f"{title}: {channels} × {height}×{width}", left, top, 12, bold=True)
         if channels > most:
             text = f"the first {most}"
-            x = left + _MAPS - pictures.text_width(text, 10)
-            canvas.text(text, x, top + 2, 10, ink=QUIET)
-        indices = pictures.signed_indices(maps[:most], limit)
-        grid = pictures.tile(indices, (_MAPS, _MAPS), 3)
-        canvas.fill(left - 2, top + 18, grid.shape[1] + 4, grid.shape[0] + 4, _HAIRLINE)
-        canvas.fill(left - 1, top + 19, grid.shape[1] + 2, grid.shape[0] + 2, WHITE)
-        canvas.paste(grid, left, top + 20)
+            x = left + _MAPS - canvas.text_width(text, 10)
+            sheet.text(text, x, top + 2, 10, ink=QUIET)
+        indices = canvas.signed_indices(maps[:most], limit)
+        grid = canvas.tile(indices, (_MAPS, _MAPS), 3)
+        sheet.fill(left - 2, top + 18, grid.shape[1] + 4, grid.shape[0] + 4, _HAIRLINE)
+        sheet.fill(left - 1, top + 19, grid.shape[1] + 2, grid.shape[0] + 2, WHITE)
+        sheet.paste(grid, left, top + 20)
         left += _MAPS + _GAP
 
 
@@ -101,21 +100,21 @@ def _map_count(side: int) -> int:
     return max((_MOST, 9), key=lambda count: filled(count) // 10)
 
 
-def _draw_table(canvas: pictures.Canvas, result: EditResult, top: int) -> None:
+def _draw_table(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
     rows = table(result)
     for text, left in zip(("", "before", "after", "after / before"), _COLUMNS, strict=True):
-        canvas.text(text, left, top, 12, bold=True)
-    canvas.fill(EDGE - 4, top + 19, WIDTH - 2 * EDGE + 8, 1, OUTLINE)
+        sheet.text(text, left, top, 12, bold=True)
+    sheet.fill(EDGE - 4, top + 19, WIDTH - 2 * EDGE + 8, 1, OUTLINE)
     for k, row in enumerate(rows):
         y = top + 22 + _ROW * k
         if k % 2:
-            canvas.fill(EDGE - 4, y - 1, WIDTH - 2 * EDGE + 8, _ROW, _BAND)
+            sheet.fill(EDGE - 4, y - 1, WIDTH - 2 * EDGE + 8, _ROW, _BAND)
         end = WIDTH - EDGE + 4
         for place, (text, left) in reversed(list(enumerate(zip(row, _COLUMNS, strict=True)))):
             if text:  # it may extend over empty cells to its right
                 style = {} if place else {"ink": QUIET}
-                canvas.text(fitting(text, end - left - 4, 12), left, y + 2, 12, **style)
+                sheet.text(fitting(text, end - left - 4, 12), left, y + 2, 12, **style)
                 end = left
     for k, line in enumerate(notes(result)):
         y = top + 28 + _ROW * len(rows) + 17 * k
-        canvas.text(fitting(line, WIDTH - 2 * EDGE, 10), EDGE, y, 10, ink=QUIET)
+        sheet.text(fitting(line, WIDTH - 2 * EDGE, 10), EDGE, y, 10, ink=QUIET)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from course_utils import plots
-from course_utils.plots import canvas as pictures
+from course_utils.plots import canvas
 from course_utils.training import RegularisationRun
 
 WIDTH, HEIGHT = 660, 504
@@ -42,23 +42,23 @@ def draw(view: RegularisationView) -> bytes:
     sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen = ImageDraw.Draw(sheet)
     what = "other pictures in every epoch" if view.augments else "the same pictures in every epoch"
-    pictures.heading(sheet, f"What the network is shown: {what}", 10, 6)
+    canvas.heading(sheet, f"What the network is shown: {what}", 10, 6)
     top = _TOP
     for row, name in zip(view.pictures, ("original", "epoch 1", "epoch 2"), strict=True):
         strip = _strip(row.numpy())
         sheet.paste(strip, (_LEFT, top))
         middle = (_LEFT - 10, top + strip.height // 2)
-        pen.text(middle, name, "#666666", pictures.font(13), anchor="rm")
+        pen.text(middle, name, "#666666", canvas.font(13), anchor="rm")
         top += strip.height + 4
     _draw_runs(sheet, view)
-    return pictures.to_png(sheet)
+    return canvas.to_png(sheet)
 
 
 def _strip(row: np.ndarray) -> Image.Image:
     """Draw pictures (N, C, H, W) side by side."""
     if row.shape[1] != 3:
-        tiles = pictures.tile(pictures.grey_indices(row[:, 0], 0, 255), _STRIP, gap=3)
-        return pictures.coloured(tiles)
+        tiles = canvas.tile(canvas.grey_indices(row[:, 0], 0, 255), _STRIP, gap=3)
+        return canvas.coloured(tiles)
     height, width = row.shape[2:]
     zoom = max(1, _STRIP[1] // height)
     line = np.full((height * zoom, len(row), width * zoom + 4, 3), 255, dtype=np.uint8)
@@ -78,7 +78,7 @@ def _draw_runs(sheet: Image.Image, view: RegularisationView) -> None:
     going = list(named)[-1] if view.going else None
     if runs:
         title += "; numbers: gap in points"
-    pictures.heading(sheet, title, 10, _RUNS)
+    canvas.heading(sheet, title, 10, _RUNS)
     sheet.paste(plots.gaps(named, rows=ROWS, going=going, width=WIDTH).to_image(), (0, _RUNS + 18))
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from course_utils.plots import canvas as pictures
+from course_utils.plots import canvas
 from course_utils.plots import figure as f
 
 WIDTH = 660
@@ -97,7 +97,7 @@ def draw(view: TrainingView) -> bytes:
     sheet.paste(_curves(view).to_image(), (0, 0))
     if layer is not None:
         _draw_layer(sheet, layer)
-    return pictures.to_png(sheet)
+    return canvas.to_png(sheet)
 
 
 def _curves(view: TrainingView) -> f.Figure:
@@ -143,25 +143,25 @@ def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
         (_LEFT, f"{layer.name} at the start", layer.start),
         (_LEFT + 322, f"{layer.name} now", layer.now),
     ):
-        pictures.heading(sheet, title, left, _TILES - 24)
+        canvas.heading(sheet, title, left, _TILES - 24)
         if kernels.shape[1] == 3:
             tiles = _tiled_colours(kernels, box, limit)
         else:  # one slice of each, because all of them would be too many to see
-            signed = pictures.signed_indices(kernels[:, 0].numpy(), limit)
-            tiles = pictures.coloured(pictures.tile(signed, box, _GAP))
+            signed = canvas.signed_indices(kernels[:, 0].numpy(), limit)
+            tiles = canvas.coloured(canvas.tile(signed, box, _GAP))
         sheet.paste(tiles, (left, _TILES))
     if layer.maps is None or layer.image is None:
         return
     top = _TILES + 98
-    pictures.heading(sheet, "A picture, and its feature maps from these kernels", _LEFT, top - 24)
+    canvas.heading(sheet, "A picture, and its feature maps from these kernels", _LEFT, top - 24)
     if len(layer.image) == 3:
         shown = _tiled_colours(layer.image[None], (112, 112))
     else:
-        grey = pictures.grey_indices(layer.image[:1].numpy())
-        shown = pictures.coloured(pictures.tile(grey, (112, 112)))
+        grey = canvas.grey_indices(layer.image[:1].numpy())
+        shown = canvas.coloured(canvas.tile(grey, (112, 112)))
     sheet.paste(shown, (_LEFT, top))
-    maps = pictures.tile(pictures.signed_indices(layer.maps.numpy()), (WIDTH - 154, 114))
-    sheet.paste(pictures.coloured(maps), (_LEFT + 128, top))
+    maps = canvas.tile(canvas.signed_indices(layer.maps.numpy()), (WIDTH - 154, 114))
+    sheet.paste(canvas.coloured(maps), (_LEFT + 128, top))
 
 
 def _tiled_colours(images: Tensor, box: tuple[int, int], limit: float = 0.0) -> Image.Image:
@@ -169,7 +169,7 @@ def _tiled_colours(images: Tensor, box: tuple[int, int], limit: float = 0.0) -> 
     values = images.numpy()
     limit = limit or float(np.abs(values).max(initial=0.0)) or 1.0
     scaled = (127.5 + 127.5 * np.clip(values / limit, -1, 1)).round().astype(np.uint8)
-    grid = np.stack([pictures.tile(scaled[:, c], box, _GAP) for c in range(3)], axis=-1)
-    gaps = pictures.tile(np.zeros_like(scaled[:, 0]), box, _GAP) == pictures.WHITE
+    grid = np.stack([canvas.tile(scaled[:, c], box, _GAP) for c in range(3)], axis=-1)
+    gaps = canvas.tile(np.zeros_like(scaled[:, 0]), box, _GAP) == canvas.WHITE
     grid[gaps] = 255
     return Image.fromarray(grid)

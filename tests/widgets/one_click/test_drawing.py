@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from course_utils.plots import canvas as pictures
+from course_utils.plots import canvas
 from course_utils.widgets.one_click.drawing import EDGE, WIDTH, Drawing, fitting
 from course_utils.widgets.one_click.edit_result import EditResult, edit_network
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
@@ -55,4 +55,4 @@ def test_an_adapter_is_marked():
 def test_a_text_that_is_too_long_is_cut():
     assert fitting("conv1", 100, 11) == "conv1"
     cut = fitting("features.denseblock4.denselayer16.conv2", 80, 11)
-    assert cut.endswith("…") and pictures.text_width(cut, 11) <= 80
+    assert cut.endswith("…") and canvas.text_width(cut, 11) <= 80
