@@ -11,7 +11,6 @@ from course_utils.conv import edit_conv
 from course_utils.core.errors import CourseError
 from tests.conv.edit import (
     zoo_attention,
-    zoo_dense,
     zoo_edits,
     zoo_mobile,
     zoo_odd,
@@ -21,7 +20,7 @@ from tests.conv.edit.zoo import ZOO, Entry
 from tests.conv.edit.zoo_edits import Changes
 from tests.toys import same, weights
 
-PARTS = (zoo_plain, zoo_mobile, zoo_attention, zoo_dense, zoo_odd)
+PARTS = (zoo_plain, zoo_mobile, zoo_attention, zoo_odd)
 NAMES = sorted(ZOO)
 ON_META = ("AlexNet", "Recurrent", "Swin", "densenet", "ghostnet", "resnest")
 DOUBLED, OTHERS = 3, 6  # layers, and kinds: other ones of the twelve for each network

@@ -6,13 +6,53 @@ Each has a few thousand weights, but is wired as its namesake is. They are writt
 
 from __future__ import annotations
 
+import functools
+import inspect
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Build = Callable[[], nn.Module]
+Build = Callable[..., nn.Module]
+
+
+class Wired(nn.Module):
+    """A function (layer, *inputs, *arguments) as a network, whose first run makes its layers.
+
+    In the function, `layer(kind, ...)` is the module `kind(...)`; if that is a tensor, a parameter
+    or (whole numbers) a buffer. The names are "0", "1", ... unless a `name` is given. Every run
+    asks for the same layers in the same order; those that only training uses come last.
+    """
+
+    def __init__(self, function: Callable, *arguments: Any, **options: Any):
+        super().__init__()
+        self.function, self.arguments, self.options = function, arguments, options
+
+    def forward(self, *inputs):
+        numbers = itertools.count()
+
+        def layer(kind: Callable, *args: Any, name: str = "", **options: Any) -> Any:
+            name = name or str(next(numbers))
+            if not hasattr(self, name):
+                made = kind(*args, **options)
+                if not isinstance(made, Tensor):
+                    self.add_module(name, made)
+                elif made.is_floating_point():
+                    self.register_parameter(name, nn.Parameter(made))
+                else:
+                    self.register_buffer(name, made)
+            return getattr(self, name)
+
+        layer.training = self.training
+        return self.function(layer, *inputs, *self.arguments, **self.options)
+
+
+def block(function: Callable) -> Build:
+    """Return a constructor of `Wired` networks with this function; it takes their arguments."""
+    return functools.partial(Wired, function)
 
 
 @dataclass(frozen=True)
@@ -22,22 +62,21 @@ class Entry:
     Attributes:
         shapes: of its inputs, without the batch.
         inexact: kinds of edit that may change the function, although they keep it elsewhere.
-        reason: why they may.
         either: layers whose edits may be refused or made: both are right.
     """
 
     name: str
     build: Build
     shapes: tuple[tuple[int, ...], ...]
-    inexact: frozenset[str]
-    reason: str
-    either: frozenset[str]
+    inexact: Collection[str]
+    either: Collection[str]
 
     def model(self, seed: int = 0) -> nn.Module:
         """Return a network whose channels all have other weights and statistics."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             model = self.build()
+            model(*self.inputs())
             for module in model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.running_mean.normal_(0, 0.1)
@@ -57,17 +96,15 @@ ZOO: dict[str, Entry] = {}
 
 
 def network(
-    *shapes: tuple[int, ...],
-    inexact: Collection[str] = (),
-    reason: str = "",
-    either: Collection[str] = (),
-) -> Callable[[Build], Build]:
-    """Register a network under its name, with the shapes of its inputs."""
+    *shapes: tuple[int, ...], inexact: Collection[str] = (), either: Collection[str] = ()
+) -> Callable[[Callable], Callable]:
+    """Register a network under its name: a class, a builder, or the function of a `Wired` one."""
 
-    def register(build: Build) -> Build:
-        name = build.__name__
-        ZOO[name] = Entry(name, build, shapes, frozenset(inexact), reason, frozenset(either))
-        return build
+    def register(function: Callable) -> Callable:
+        build = block(function) if inspect.signature(function).parameters else function
+        name = function.__name__
+        ZOO[name] = Entry(name, build, shapes or ((3, 16, 16),), inexact, either)
+        return function
 
     return register
 
@@ -102,36 +139,15 @@ class Sum(nn.Module):
         return sum(branch(x) for branch in self.branches)
 
 
-class Cat(nn.Module):
+class Cat(Sum):
     """The outputs of its branches, concatenated."""
-
-    def __init__(self, *branches: nn.Module):
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
 
     def forward(self, x):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-class Lambda(nn.Module):
-    """A function as a layer."""
-
-    def __init__(self, function: Callable):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-class Gate(nn.Module):
+@block
+def Gate(layer, x, width, small):
     """Squeeze-excitation (Hu et al. 2018) with linear layers, as first published."""
-
-    def __init__(self, width: int, small: int):
-        super().__init__()
-        self.down, self.up = nn.Linear(width, small), nn.Linear(small, width)
-
-    def forward(self, x):
-        n, c = x.shape[:2]
-        weights = self.up(torch.relu(self.down(x.mean((2, 3))))).sigmoid()
-        return x * weights.view(n, c, 1, 1)
+    down, up = layer(nn.Linear, width, small), layer(nn.Linear, small, width)
+    return x * up(torch.relu(down(x.mean((2, 3))))).sigmoid().view(*x.shape[:2], 1, 1)
