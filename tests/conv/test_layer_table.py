@@ -6,13 +6,16 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import prune
+from torchvision import models
 
 from course_utils.conv.edit.adapter import AdaptedConv2d
 from course_utils.conv.edit.settings import settings_of
 from course_utils.conv.layer_table import as_frame, layer_table
 from course_utils.conv.receptive_field import ReceptiveField, _pair
+from tests.conv.edit.zoo import Wired, wired
+from tests.toys import same, weights
 
 
 def simple() -> nn.Sequential:
@@ -44,15 +47,11 @@ def test_each_column_of_a_chain():
 
 
 def test_an_empty_batch_and_a_layer_called_by_keyword():
-    class Keyword(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 2, 3, padding_mode="circular")
+    def keyword(layer, x):
+        return layer(nn.Conv2d, 1, 2, 3, padding_mode="circular")(input=x)
 
-        def forward(self, x):
-            return self.conv(input=x)
-
-    (row,) = layer_table(Keyword(), torch.zeros(0, 1, 8, 8))
+    model = wired(keyword, torch.zeros(1, 1, 8, 8))
+    (row,) = layer_table(model, torch.zeros(0, 1, 8, 8))
     assert row.output_shape == (0, 2, 6, 6) and row.multiply_adds == 0
     assert row.receptive_field == ReceptiveField(3)
 
@@ -71,98 +70,73 @@ def test_as_frame():
     assert frame.loc[0, ["output shape", "receptive field"]].tolist() == ["1×16×28×28", "3×3"]
 
 
-class Branches(nn.Module):
+PICTURE = torch.zeros(1, 1, 40, 40)
+
+
+def branches(layer, x, mode="zeros"):
     """Residual add, concatenation, padding, shuffle, dilation, one module called twice."""
-
-    def __init__(self, padding_mode: str = "zeros"):
-        super().__init__()
-        self.stem = nn.Conv2d(1, 4, 3, stride=2, padding=1)
-        self.left = nn.Conv2d(4, 4, (3, 5), padding="same", padding_mode=padding_mode)
-        self.right = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=2)
-        self.norm = nn.BatchNorm2d(8)
-        self.twice = nn.Conv2d(8, 8, 1)
-        self.pad = nn.ZeroPad2d((0, 1, 0, 1))
-        self.last = nn.Conv2d(8, 2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        x = torch.cat([self.left(x) + x, self.right(x)], dim=1)
-        x = self.norm(self.twice(self.twice(x)))
-        x = x.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2)
-        return self.last(self.pad(x)).clone()
+    x = layer(nn.Conv2d, 1, 4, 3, stride=2, padding=1)(x)
+    left = layer(nn.Conv2d, 4, 4, (3, 5), padding="same", padding_mode=mode, name="left")(x)
+    right = layer(nn.Conv2d, 4, 4, 3, padding=2, dilation=2, groups=2)(x)
+    twice = layer(nn.Conv2d, 8, 8, 1, name="twice")
+    x = layer(nn.BatchNorm2d, 8)(twice(twice(torch.cat([left + x, right], dim=1))))
+    x = layer(nn.ZeroPad2d, (0, 1, 0, 1))(x.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2))
+    return layer(nn.Conv2d, 8, 2, 2, name="last")(x).clone()
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
 def test_the_field_through_branches_is_where_the_gradient_is(padding_mode):
-    model = Branches(padding_mode).eval()
-    rows = layer_table(model, torch.zeros(1, 1, 40, 40))
-    fields = {row.name: row.receptive_field for row in rows}
+    model = wired(branches, PICTURE, mode=padding_mode)
+    fields = {row.name: row.receptive_field for row in layer_table(model, PICTURE)}
     assert fields["left"].size == (7, 11)
     for p in model.parameters():
         nn.init.constant_(p, 1.0)
     image = torch.ones(1, 1, 40, 40, requires_grad=True)
     model(image)[0, 0, 10, 10].backward()
     seen = image.grad[0, 0].nonzero()
-    size, jump, start = (
-        torch.tensor(_pair(getattr(fields["last"], name))) for name in ("size", "jump", "start")
-    )
+    names = ("size", "jump", "start")
+    size, jump, start = (torch.tensor(_pair(getattr(fields["last"], name))) for name in names)
     first, last = seen.min(0).values, seen.max(0).values
     assert torch.equal(last - first + 1, size)
     assert torch.equal(first, start + 10 * jump)
 
 
 def test_shared_modules_have_a_row_a_call_and_count_once():
-    model = Branches()
-    rows = layer_table(model, torch.zeros(1, 1, 40, 40))
+    model = wired(branches, PICTURE)
+    rows = layer_table(model, PICTURE)
     first, second = (row for row in rows if row.name == "twice")
     assert (first.parameters, second.parameters) == (72, 0)
     assert first.multiply_adds == second.multiply_adds == 8 * 8 * 20 * 20
     assert total(rows) == parameters(model)
-
-
-def test_shared_weights_count_once():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight
     assert total(layer_table(model, torch.zeros(1, 4))) == parameters(model) == 24
 
 
-class WritesPieces(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        out = torch.zeros(1, 1, 4, 4, device=x.device)
-        out[:, :, :2] = x[:, :, 2:]
-        return out + x
+def writes_pieces(layer, x):
+    out = torch.zeros_like(x)
+    out[:, :, :2] = x[:, :, 2:]
+    return out + x
 
 
-class Turns(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.transpose(2, 3)
-
-
-class Attends(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(x @ x.transpose(-1, -2), -1)
+FUNCTIONS = (
+    writes_pieces,
+    lambda layer, x: x.transpose(2, 3),
+    lambda layer, x: x.permute(0, 2, 3, 1),
+    lambda layer, x: torch.softmax(x @ x.transpose(-1, -2), -1),
+)
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        *(WritesPieces(), Turns(), Attends(), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(4)),
-        *(nn.GroupNorm(1, 1), nn.InstanceNorm2d(1), nn.ConvTranspose2d(1, 1, 2), nn.Softmax(-1)),
+        *(*map(Wired, FUNCTIONS), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(4)),
+        *(nn.GroupNorm(1, 4), nn.InstanceNorm2d(4), nn.ConvTranspose2d(4, 1, 2), nn.Softmax(-1)),
     ],
-    ids=lambda layer: type(layer).__name__,
 )
 def test_an_operation_that_is_not_followed_has_no_field(layer):
     """No field is better than a wrong one; the layers behind have none, either."""
-    rows = layer_table(nn.Sequential(layer, nn.Conv2d(1, 1, 1)), torch.zeros(1, 1, 4, 4))
-    assert [row.receptive_field for row in rows] == [None, None]
-
-
-def test_turning_height_into_channels_has_no_field():
-    class ChannelsLast(nn.Module):
-        def forward(self, x):
-            return x.permute(0, 2, 3, 1)
-
-    rows = layer_table(nn.Sequential(ChannelsLast(), nn.ReLU()), torch.zeros(1, 4, 4, 4))
+    rows = layer_table(nn.Sequential(layer, nn.ReLU()), torch.zeros(1, 4, 4, 4))
     assert [row.receptive_field for row in rows] == [None, None]
 
 
@@ -173,15 +147,11 @@ def test_transposed_convolution_counts_input_times_kernel():
 
 
 def test_several_inputs():
-    class Two(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(1, 2, 3), nn.Conv2d(3, 2, 5, padding=1)
+    def two(layer, x, y):
+        return layer(nn.Conv2d, 1, 2, 3)(x) + layer(nn.Conv2d, 3, 2, 5, padding=1)(y)
 
-        def forward(self, x, y):
-            return self.a(x) + self.b(y)
-
-    rows = layer_table(Two(), (torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8)))
+    inputs = torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8)
+    rows = layer_table(wired(two, *inputs), inputs)
     assert [row.output_shape for row in rows] == [(1, 2, 6, 6), (1, 2, 6, 6)]
 
 
@@ -209,17 +179,15 @@ def test_lazy_layers_are_listed_and_stay_lazy():
 
 
 def test_layers_that_do_not_run_come_last():
-    class Auxiliary(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.main, self.aux = nn.Conv2d(1, 2, 3), nn.Linear(3, 4)
-            self.token = nn.Parameter(torch.zeros(7))
+    def auxiliary(layer, x):
+        token = layer(torch.zeros, 7, name="token")
+        main = layer(nn.Conv2d, 1, 2, 3, name="main")(x)
+        if not layer.training:
+            return main
+        return main, layer(nn.Linear, 6, 1, name="aux")(main), token
 
-        def forward(self, x):
-            return (self.main(x), self.aux(x)) if self.training else self.main(x)
-
-    rows = layer_table(Auxiliary(), torch.zeros(1, 1, 8, 8))
-    assert [(row.name, row.parameters) for row in rows] == [("main", 20), ("", 7), ("aux", 16)]
+    rows = layer_table(wired(auxiliary, torch.zeros(1, 1, 8, 8)), torch.zeros(1, 1, 8, 8))
+    assert [(row.name, row.parameters) for row in rows] == [("main", 20), ("", 7), ("aux", 7)]
     assert rows[-1].output_shape is None
     assert as_frame(rows)["output shape"].iloc[-1] == "not called"
 
@@ -227,12 +195,10 @@ def test_layers_that_do_not_run_come_last():
 def test_the_model_does_not_change():
     model = nn.Sequential(simple()[0], nn.BatchNorm2d(16), nn.Dropout())
     model[1].eval()
-    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    before, random = weights(model), torch.get_rng_state()
     layer_table(model, torch.rand(4, 1, 8, 8, generator=torch.Generator()))
     assert [m.training for m in model.modules()] == [True, True, False, True]
-    assert all(
-        torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True)
-    )
+    assert same(before, weights(model))
     assert not any(module._forward_hooks for module in model.modules())
     assert torch.equal(random, torch.get_rng_state())
 
@@ -249,9 +215,8 @@ def test_a_model_that_cannot_be_copied():
 
 def test_a_broken_model_says_what_pytorch_says():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(8))
-    with pytest.raises(
-        RuntimeError, match="running_mean should contain 4 elements not 8"
-    ) as caught:
+    words = "running_mean should contain 4 elements not 8"
+    with pytest.raises(RuntimeError, match=words) as caught:
         layer_table(model, torch.zeros(1, 1, 8, 8))
     assert caught.value.__context__ is None  # the reader sees one error, not two
 
@@ -266,8 +231,6 @@ def test_a_broken_model_says_what_pytorch_says():
     ],
 )
 def test_torchvision_networks(name, giga, field):
-    from torchvision import models
-
     with torch.device("meta"):
         model = models.get_model(name, weights=None)
     rows = layer_table(model, torch.zeros(1, 3, 224, 224))

@@ -6,11 +6,14 @@ import pickle
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from course_utils.conv import AdaptedConv2d, EditError, edit_conv
 from tests.conv.edit.small_networks import Heads, difference
+from tests.conv.edit.zoo import wired
+from tests.conv.edit.zoo_odd import PickedStandard, StandardConv
+
+PICTURES = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_sum_that_no_longer_fits_gets_its_former_size_back(model, pictures):
@@ -23,70 +26,42 @@ def test_a_sum_that_no_longer_fits_gets_its_former_size_back(model, pictures):
 
 @pytest.mark.parametrize("channels", [16, 10, 5])
 def test_channels_that_cannot_follow_get_a_projection(channels):
-    torch.manual_seed(0)
-    model, pictures = Heads().eval(), torch.randn(2, 1, 16, 16)
-    edited = edit_conv(model, "patches", example_input=pictures, out_channels=channels)
+    model = Heads().eval()
+    edited = edit_conv(model, "patches", example_input=PICTURES, out_channels=channels)
     assert isinstance(edited.patches, AdaptedConv2d)
     assert edited.patches.weight.shape == (channels, 1, 4, 4)
     if channels >= 8:
-        assert difference(model, edited, pictures) < 1e-5
+        assert difference(model, edited, PICTURES) < 1e-5
     with pytest.raises(EditError, match="multi_head_attention_forward"):
-        edit_conv(model, "patches", example_input=pictures, out_channels=channels, adapter=False)
+        edit_conv(model, "patches", example_input=PICTURES, out_channels=channels, adapter=False)
 
 
-def test_an_adapted_layer_can_be_edited_again():
-    torch.manual_seed(0)
-    model, pictures = Heads().eval(), torch.randn(2, 1, 16, 16)
-    once = edit_conv(model, "patches", example_input=pictures, out_channels=12)
-    twice = edit_conv(once, "patches", example_input=pictures, out_channels=20)
+def test_an_adapted_layer_can_be_edited_again_and_pickled():
+    model = Heads().eval()
+    once = edit_conv(model, "patches", example_input=PICTURES, out_channels=12)
+    twice = edit_conv(once, "patches", example_input=PICTURES, out_channels=20)
     assert twice.patches.project.in_channels == 20
-    assert difference(model, twice, pictures) < 1e-5
+    assert difference(model, twice, PICTURES) < 1e-5
+    again = pickle.loads(pickle.dumps(twice.patches))
+    assert torch.equal(again(PICTURES), twice.patches(PICTURES))
 
 
 def test_groups_are_obeyed_where_a_projection_is_needed():
     model = Heads()
     model.patches = nn.Conv2d(2, 8, 4, stride=4)
-    edited = edit_conv(
-        model, "patches", example_input=torch.zeros(1, 2, 16, 16), out_channels=16, groups=2
-    )
+    changes = {"out_channels": 16, "groups": 2}
+    edited = edit_conv(model, "patches", example_input=torch.zeros(1, 2, 16, 16), **changes)
     assert edited.patches.groups == 2
     assert edited(torch.randn(1, 2, 16, 16)).shape == (1,)
 
 
 def test_a_layer_with_a_forward_of_its_own_keeps_it(pictures):
-    class Standardised(nn.Conv2d):
-        """Qiao et al. 2019; it looks at its own numbers, as some libraries' do."""
-
-        def forward(self, x):
-            rows = self.weight.reshape(self.out_channels, -1)
-            rows = (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)
-            return F.conv2d(
-                x, rows.reshape(self.weight.shape), self.bias, self.stride, self.padding
-            )
-
-    class Picky(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = Standardised(3, 4, 3)
-
-        def forward(self, x):
-            return self.conv(x)[:, torch.tensor([2, 0])].mean((2, 3))
-
-    torch.manual_seed(0)
-    chain = nn.Sequential(Standardised(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    chain = nn.Sequential(StandardConv(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
     edited = edit_conv(chain, "0", example_input=pictures, out_channels=8)
-    assert type(edited[0]) is Standardised
+    assert type(edited[0]) is StandardConv
     assert difference(chain, edited, pictures) < 1e-5
-    model = Picky()
-    edited = edit_conv(model, "conv", example_input=pictures, out_channels=8)
-    assert isinstance(edited.conv, AdaptedConv2d)
-    assert isinstance(edited.conv, Standardised)
+    model = wired(PickedStandard, pictures)
+    edited = edit_conv(model, "0", example_input=pictures, out_channels=16)
+    layer = edited.get_submodule("0")
+    assert isinstance(layer, AdaptedConv2d) and isinstance(layer, StandardConv)
     assert difference(model, edited, pictures) < 1e-5
-
-
-def test_an_adapted_layer_can_be_pickled(pictures):
-    model = Heads()
-    edited = edit_conv(model, "patches", out_channels=12, example_input=torch.zeros(1, 1, 16, 16))
-    again = pickle.loads(pickle.dumps(edited.patches))
-    pictures = torch.randn(1, 1, 16, 16)
-    assert torch.equal(again(pictures), edited.patches(pictures))

@@ -1,4 +1,4 @@
-"""Which channels change together, and which old channel a new one continues."""
+"""The channels that change together, and the old channel that a new one continues."""
 
 from __future__ import annotations
 
@@ -10,113 +10,81 @@ from torch import nn
 from course_utils.conv import EditError, channel_table, edit_conv
 from course_utils.conv.edit.coupling import widths
 from course_utils.conv.edit.tracer import trace_model
+from tests.conv.edit.small_networks import difference
+from tests.conv.edit.zoo import wired
+from tests.conv.edit.zoo_mobile import shuffle
+
+PICTURES = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
-def traced(model: nn.Module, *shape: int):
-    return trace_model(model.to("meta"), (torch.zeros(shape, device="meta"),))
-
-
-def sizes(model: nn.Module, weight: str, want: int, *shape: int) -> dict[str, int]:
-    trace = traced(model, *shape)
-    found = widths(trace, weight, want, np.zeros(trace.classes.max() + 1))
+def sizes(function, want: int) -> dict[str, int]:
+    """Return the new width of each axis that changes when the layer `a` gets `want` channels."""
+    trace = trace_model(wired(function, PICTURES).to("meta"), (PICTURES.to("meta"),))
+    found = widths(trace, "a.weight", want, np.zeros(trace.classes.max() + 1))
     return {f"{name}[{dim}]": n for (name, dim), n in found.items()}
 
 
-class Shuffle(nn.Module):
+def conv(layer, name, c_in, c_out):
+    return layer(nn.Conv2d, c_in, c_out, 1, name=name)
+
+
+def shuffled(layer, x):
     """Twice: split, one branch convolved, concatenated and shuffled (Ma et al. 2018)."""
-
-    def __init__(self, width=6):
-        super().__init__()
-        self.stem = nn.Conv2d(1, 2 * width, 1)
-        self.a, self.b = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
-        self.head = nn.Conv2d(2 * width, 3, 1)
-
-    def forward(self, x):
-        x = self.stem(x)
-        for branch in (self.a, self.b):
-            left, right = x.chunk(2, 1)
-            x = torch.cat([left, branch(right)], 1)
-            n, c, h, w = x.shape
-            x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
-        return self.head(x)
+    x = conv(layer, "stem", 1, 12)(x)
+    for name in "ab":
+        left, right = x.chunk(2, 1)
+        x = shuffle(torch.cat([left, conv(layer, name, 6, 6)(right)], 1), 2)
+    return conv(layer, "head", 12, 3)(x)
 
 
 def test_behind_a_shuffle_all_change_by_the_same_ratio():
-    got = sizes(Shuffle(), "a.weight", 9, 2, 1, 4, 4)
+    got = sizes(shuffled, 9)
     assert got["a.weight[0]"] == got["b.weight[0]"] == got["b.weight[1]"] == 9
     assert got["stem.weight[0]"] == got["head.weight[1]"] == 18
 
 
 def test_a_concatenation_changes_only_its_reader():
-    class Concat(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(1, 4, 1), nn.Conv2d(1, 6, 1)
-            self.c = nn.Conv2d(10, 2, 1)
+    def concatenated(layer, x):
+        both = [conv(layer, "a", 1, 4)(x), conv(layer, "b", 1, 6)(x)]
+        return conv(layer, "c", 10, 2)(torch.cat(both, 1))
 
-        def forward(self, x):
-            return self.c(torch.cat([self.a(x), self.b(x)], 1))
-
-    got = sizes(Concat(), "a.weight", 7, 2, 1, 4, 4)
-    assert got == {"a.weight[0]": 7, "a.bias[0]": 7, "c.weight[1]": 13}
+    assert sizes(concatenated, 7) == {"a.weight[0]": 7, "a.bias[0]": 7, "c.weight[1]": 13}
 
 
 def test_a_sum_with_a_part_changes_that_part():
-    class Part(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(1, 4, 1), nn.Conv2d(1, 10, 1)
-            self.c, self.d = nn.Conv2d(6, 1, 1), nn.Conv2d(4, 1, 1)
+    def part(layer, x):
+        a, b = conv(layer, "a", 1, 4)(x), conv(layer, "b", 1, 10)(x)
+        head, rest = b.split([a.shape[1], b.shape[1] - a.shape[1]], 1)
+        return conv(layer, "c", 6, 1)(rest) + conv(layer, "d", 4, 1)(a + head)
 
-        def forward(self, x):
-            a, b = self.a(x), self.b(x)
-            head, rest = b.split([a.shape[1], b.shape[1] - a.shape[1]], 1)
-            return self.c(rest) + self.d(a + head)
-
-    got = sizes(Part(), "a.weight", 6, 2, 1, 4, 4)
+    got = sizes(part, 6)
     assert got["b.weight[0]"] == 12
     assert "c.weight[1]" not in got
 
 
 def test_the_error_names_the_operation_that_fixes_channels():
-    class Sorted(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 1, 1)
-
-        def forward(self, x):
-            return self.b(self.a(x)[:, torch.tensor([2, 0, 1, 3])])
+    def picked(layer, x):
+        return conv(layer, "b", 4, 1)(conv(layer, "a", 1, 4)(x)[:, torch.tensor([2, 0, 1, 3])])
 
     with pytest.raises(EditError, match="__getitem__"):
-        sizes(Sorted(), "a.weight", 6, 2, 1, 4, 4)
+        sizes(picked, 6)
 
 
 @pytest.mark.parametrize("want", [7, 8, 9, 11, 12, 23])
 @pytest.mark.parametrize("layer", ["a", "b"])
 def test_growing_behind_a_shuffle_keeps_the_function(want, layer):
-    torch.manual_seed(0)
-    model, pictures = Shuffle(), torch.randn(2, 1, 4, 4)
-    edited = edit_conv(model, layer, example_input=pictures, out_channels=want)
-    before, after = model(pictures), edited(pictures)
-    assert torch.allclose(before, after, atol=1e-5)
+    model = wired(shuffled, PICTURES)
+    edited = edit_conv(model, layer, example_input=PICTURES, out_channels=want)
+    assert difference(model, edited, PICTURES) < 1e-5
 
 
 def test_residual_channels_are_one_class_and_the_output_is_fixed():
-    class Residual(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(1, 3, 1), nn.Conv2d(3, 3, 1)
-            self.c = nn.Conv2d(3, 2, 1)
+    def residual(layer, x):
+        x = conv(layer, "a", 1, 3)(x)
+        return conv(layer, "c", 3, 2)(x + conv(layer, "b", 3, 3)(x))
 
-        def forward(self, x):
-            x = self.a(x)
-            return self.c(x + self.b(x))
-
-    trace = traced(Residual(), 2, 1, 4, 4)
-    a, b = (trace.axis_classes((f"{n}.weight", 0)).tolist() for n in "ab")
-    assert a == b
-    assert len(set(a[0])) == 3
-    table = channel_table(Residual(), torch.zeros(1, 1, 4, 4)).set_index(["parameter", "does"])
+    table = channel_table(wired(residual, PICTURES), PICTURES).set_index(["parameter", "does"])
+    assert table.loc[("a.weight", "gives"), "channels"] == [1, 2, 3]
     assert table.loc[("b.weight", "gives"), "channels"] == [1, 2, 3]
     assert table.loc[("c.weight", "takes"), "channels"] == [1, 2, 3]
     assert table.loc[("c.weight", "gives"), "channels"] == ["•", "•"]

@@ -8,15 +8,18 @@ from torch import nn
 
 from course_utils.conv import edit_conv
 from course_utils.models.simple import SimpleCNN
+from tests.conv.edit.zoo import wired
+from tests.toys import same, weights
 
-PICTURE = torch.zeros(1, 1, 28, 28)
+
+def reported(model, name, **changes):
+    picture = torch.zeros(1, 1, 28, 28)
+    return edit_conv(model, name, example_input=picture, return_report=True, **changes)
 
 
 def test_the_edited_layer_comes_first_and_numbers_are_counted():
     model = SimpleCNN()
-    edited, report = edit_conv(
-        model, "conv2", example_input=PICTURE, out_channels=64, kernel_size=5, return_report=True
-    )
+    edited, report = reported(model, "conv2", out_channels=64, kernel_size=5)
     assert report.touched == ("conv2", "classifier")
     assert report.layers[0].before == "out 32, kernel 3×3, padding 1×1"
     assert str(report.layers[1]) == "classifier (Linear): in 1568 → 3136"
@@ -35,43 +38,31 @@ def test_the_edited_layer_comes_first_and_numbers_are_counted():
 
 def test_the_difference_is_measured_and_modes_are_left_alone():
     model = SimpleCNN(dropout=0.5).train()
-    edited, report = edit_conv(
-        model, "conv1", example_input=PICTURE, out_channels=20, return_report=True
-    )
+    edited, report = reported(model, "conv1", out_channels=20)
     assert report.difference(torch.randn(4, 1, 28, 28)) < 1e-5
-    assert model.training
-    assert edited.training
-    _, cut = edit_conv(model, "conv1", example_input=PICTURE, out_channels=4, return_report=True)
+    assert model.training and edited.training
+    _, cut = reported(model, "conv1", out_channels=4)
     assert cut.difference(torch.randn(4, 1, 28, 28)) > 1e-3
 
 
 def test_parameters_of_other_layers_and_biases_are_reported():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 4, 3, bias=False)
-            self.scale = nn.Parameter(torch.ones(4, 1, 1))
-            self.head = nn.Conv2d(4, 2, 1)
+    def scaled(layer, x):
+        x = layer(nn.Conv2d, 1, 4, 3, bias=False, name="conv")(x)
+        return layer(nn.Conv2d, 4, 2, 1)(x * layer(torch.ones, 4, 1, 1, name="scale"))
 
-        def forward(self, x):
-            return self.head(self.conv(x) * self.scale)
-
-    _, report = edit_conv(
-        Scaled(), "conv", example_input=PICTURE, out_channels=6, bias=True, return_report=True
-    )
+    model = wired(scaled, torch.zeros(1, 1, 28, 28))
+    _, report = reported(model, "conv", out_channels=6, bias=True)
     lines = [str(layer) for layer in report.layers]
     assert lines[0] == "conv (Conv2d): out 4 → 6, bias no → yes"
-    assert " (Scaled): scale 4×1×1 → 6×1×1" in lines
+    assert " (Wired): scale 4×1×1 → 6×1×1" in lines
 
 
 def test_nothing_asked_nothing_changed():
     model = SimpleCNN()
-    same, report = edit_conv(model, "conv1", example_input=PICTURE, return_report=True)
+    edited, report = reported(model, "conv1")
     assert report.layers == ()
     assert "nothing changed" in str(report)
-    assert all(
-        torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True)
-    )
+    assert same(weights(model), weights(edited))
 
 
 @pytest.mark.parametrize(
@@ -87,9 +78,7 @@ def test_nothing_asked_nothing_changed():
 )
 def test_what_is_kept_and_what_is_cut(changes, kept):
     torch.manual_seed(0)
-    edited, report = edit_conv(
-        SimpleCNN(), "conv2", example_input=PICTURE, return_report=True, **changes
-    )
+    edited, report = reported(SimpleCNN(), "conv2", **changes)
     assert report.kept == kept
     assert report.cut == 20_490 - kept
     assert report.grown == sum(p.numel() for p in edited.parameters()) - kept

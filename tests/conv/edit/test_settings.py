@@ -33,10 +33,9 @@ def test_padding_keeps_the_size_unless_it_is_given(layer, changes, padding):
 def test_padding_modes_work_like_a_layer_built_with_them(mode, padding):
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.AdaptiveAvgPool2d(1))
     picture = torch.randn(1, 1, 8, 8)
-    edited = edit_conv(
-        model, "0", example_input=picture, padding=padding, padding_mode=mode, kernel_size=5
-    )
-    fresh = nn.Conv2d(1, 2, 5, padding=padding, padding_mode=mode)
+    changes = {"padding": padding, "padding_mode": mode}
+    edited = edit_conv(model, "0", example_input=picture, kernel_size=5, **changes)
+    fresh = nn.Conv2d(1, 2, 5, **changes)
     fresh.load_state_dict(edited[0].state_dict())
     assert torch.equal(edited[0](picture), fresh(picture))
 

@@ -55,6 +55,13 @@ def block(function: Callable) -> Build:
     return functools.partial(Wired, function)
 
 
+def wired(function: Callable, *inputs: Tensor, **options: Any) -> Wired:
+    """Return the network of a function in eval mode, after its first run."""
+    model = Wired(function, **options)
+    model(*inputs)
+    return model.eval()
+
+
 @dataclass(frozen=True)
 class Entry:
     """One network.
