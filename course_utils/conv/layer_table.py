@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.edit.settings import simple
 from course_utils.conv.meta import blank, stand_ins, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField, windows_of
 from course_utils.conv.rules import WINDOW
-from course_utils.conv.window import together
 from course_utils.core import evaluation_mode, shape_text
 
 if TYPE_CHECKING:
@@ -77,23 +77,12 @@ def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRo
         Exception: any error of the model on `example_input`.
     """
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    batch = inputs[0].shape[0] if inputs[0].ndim != 3 else 1
-    calls = None
     with suppress(Exception):  # control flow that looks at numbers, lazy layers, a broken model
-        calls = _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
-    if calls is None:
-        with torch.random.fork_rng(devices=[]):
-            calls = _run(_real_copy(model), inputs)
-    counted: set[int] = set()
-    rows = []
-    for name, module, output, multiply_adds, field in calls:
-        own = {id(p): p.numel() for p in module.parameters(recurse=False)}
-        parameters = sum(n for key, n in own.items() if key not in counted)
-        counted |= own.keys()
-        if multiply_adds is not None:
-            multiply_adds //= max(batch, 1)
-        rows.append(LayerRow(name, type(module).__name__, output, parameters, multiply_adds, field))
-    return rows
+        return _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
+    with suppress(Exception):  # some models cannot be copied (with pruning masks, say)
+        model = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        return _run(model, inputs)
 
 
 def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
@@ -104,15 +93,10 @@ def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
         {
             "layer": [row.name for row in rows],
             "kind": [row.kind for row in rows],
-            "output shape": [
-                "not called" if row.output_shape is None else _times(row.output_shape)
-                for row in rows
-            ],
+            "output shape": [_shapes([row]) for row in rows],
             "parameters": _whole(row.parameters for row in rows),
             "multiply-adds": _whole(row.multiply_adds for row in rows),
-            "receptive field": [
-                "" if row.receptive_field is None else str(row.receptive_field) for row in rows
-            ],
+            "receptive field": [str(row.receptive_field or "") for row in rows],
         }
     )
 
@@ -147,52 +131,37 @@ def list_convs(
         called = [row for row in rows if row.name in convs and row.output_shape is not None]
         for row in called:
             calls[row.name].append(row)
-        order = dict.fromkeys([row.name for row in called] + list(convs))
-        convs = {name: convs[name] for name in order}
+        convs = {row.name: convs[row.name] for row in called} | convs
 
     counted: set[int] = set()
     table: dict[str, Any] = {
         "layer": list(convs),
         "in_channels": [conv.in_channels for conv in convs.values()],
         "out_channels": [conv.out_channels for conv in convs.values()],
-        **{name: [_simple(getattr(c, name)) for c in convs.values()] for name in _SIZES},
+        **{name: [simple(getattr(c, name)) for c in convs.values()] for name in _SIZES},
         "groups": [conv.groups for conv in convs.values()],
         "bias": [conv.bias is not None for conv in convs.values()],
-        "parameters": _whole(_parameters(conv, counted) for conv in convs.values()),
+        # A parametrisation (weight normalisation, say) has its parameters in inner modules.
+        "parameters": _whole(_count(conv.parameters(), counted) for conv in convs.values()),
     }
     if example_input is not None:
         table["output shape"] = [_shapes(calls[name]) for name in convs]
-        table["multiply-adds"] = _whole(_sum_multiply_adds(calls[name]) for name in convs)
+        costs = ([row.multiply_adds for row in calls[name]] for name in convs)
+        table["multiply-adds"] = _whole(sum(cost) if cost else None for cost in costs)
     return pandas.DataFrame(table)
 
 
-def _parameters(conv: nn.Conv2d, counted: set[int]) -> int | None:
-    """Return how many numbers `conv` learns and no earlier layer; None for a lazy layer.
-
-    With a parametrisation (weight normalisation, say) they are in modules inside the layer.
-    """
-    if any(is_lazy(p) for p in conv.parameters()):
-        return None
-    own = {id(p): p.numel() for p in conv.parameters() if id(p) not in counted}
-    counted.update(own)
-    return sum(own.values())
+def _count(parameters: Iterable[nn.Parameter], counted: set[int]) -> int | None:
+    """Return how many numbers have not been counted before; None if some are lazy."""
+    new = {id(p): p for p in parameters if id(p) not in counted}
+    counted.update(new)
+    return None if any(map(is_lazy, new.values())) else sum(p.numel() for p in new.values())
 
 
 def _shapes(calls: list[LayerRow]) -> str:
-    shapes = dict.fromkeys(_times(row.output_shape) for row in calls)
-    return ", ".join(shapes) or "not called"
-
-
-def _sum_multiply_adds(calls: list[LayerRow]) -> int | None:
-    return sum(row.multiply_adds for row in calls) if calls else None
-
-
-def _simple(value: Any) -> Any:
-    return together(value) if isinstance(value, tuple) else value
-
-
-def _times(shape: Sequence[int]) -> str:
-    return shape_text(shape)
+    """Return each different output shape as text."""
+    shapes = dict.fromkeys(row.output_shape for row in calls if row.output_shape is not None)
+    return ", ".join(map(shape_text, shapes)) or "not called"
 
 
 def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:
@@ -205,43 +174,41 @@ def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:
 # Running the model
 
 
-Call = tuple[str, nn.Module, tuple[int, ...] | None, int | None, ReceptiveField | None]
-
-
-def _run(model: nn.Module, inputs: tuple) -> list[Call]:
-    """Run a model once and return each call of a layer."""
-    calls: list[Call] = []
+def _run(model: nn.Module, inputs: tuple) -> list[LayerRow]:
+    """Run a model once and return each call of a layer, then the layers without a call."""
+    rows: list[LayerRow] = []
+    counted: set[int] = set()
+    called: set[nn.Module] = set()
     fields = _FollowFields()
     names = {module: name for name, module in model.named_modules() if _listed(module)}
+    pictures = max(inputs[0].shape[0], 1) if inputs[0].ndim != 3 else 1
+
+    def add(module: nn.Module, shape=None, cost=None, field=None) -> None:
+        parameters = _count(module.parameters(recurse=False), counted)
+        cost = None if cost is None else cost // pictures
+        kind = type(module).__name__
+        rows.append(LayerRow(names[module], kind, shape, parameters, cost, field))
+        called.add(module)
 
     def note(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         source, result = _first_tensor((args, kwargs)), _first_tensor(output)
         if isinstance(module, nn.Conv2d) and module.padding_mode == "circular":
             fields.through(module, source, result)  # PyTorch copies this padding piece by piece
         shape = None if result is None else tuple(result.shape)
-        cost = _multiply_adds(module, source, result)
-        calls.append((names[module], module, shape, cost, fields.of(result)))
+        add(module, shape, _multiply_adds(module, source, result), fields.of(result))
 
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in names]
     try:
         with evaluation_mode(model), torch.no_grad(), fields:
-            for tensor in tensors_in(inputs):
-                fields.begin(tensor)
+            fields.begin(tensors_in(inputs))
             model(*inputs)
     finally:
         for handle in handles:
             handle.remove()
-    called = {module for _, module, *_ in calls}
-    idle = [(name, module) for module, name in names.items() if module not in called]
-    return calls + [(name, module, None, None, None) for name, module in idle if _owns(module)]
-
-
-def _real_copy(model: nn.Module) -> nn.Module:
-    """Return a copy; the model itself where it cannot be copied (with pruning masks, say)."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return model
+    for module in names:
+        if module not in called and _owns(module):
+            add(module)
+    return rows
 
 
 def _listed(module: nn.Module) -> bool:
@@ -298,8 +265,9 @@ class _FollowFields(TorchDispatchMode):
         super().__init__()
         self._fields = WeakTensorKeyDictionary()
 
-    def begin(self, tensor: Tensor) -> None:
-        self._fields[tensor] = ReceptiveField() if tensor.ndim >= 3 else None
+    def begin(self, inputs: list[Tensor]) -> None:
+        for tensor in inputs:
+            self._fields[tensor] = ReceptiveField() if tensor.ndim >= 3 else None
 
     def through(self, layer: nn.Conv2d, before: Tensor, behind: Tensor) -> None:
         field = self.of(before)

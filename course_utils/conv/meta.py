@@ -31,9 +31,5 @@ def stand_ins(
         parameter: returns what the copy gets for a parameter (as a tensor).
         buffer: returns what the copy gets for a buffer.
     """
-    memo: dict[int, Tensor] = {}
-    for p in model.parameters():
-        memo[id(p)] = nn.Parameter(parameter(p), p.requires_grad)
-    for b in model.buffers():
-        memo[id(b)] = buffer(b)
-    return memo
+    memo = {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in model.parameters()}
+    return memo | {id(b): buffer(b) for b in model.buffers()}

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.conv.edit.settings import output_sizes, set_window
-from course_utils.conv.rules import WINDOW
 
 
 class AdaptedConv2d(nn.Conv2d):
@@ -87,12 +86,7 @@ def _on_meta(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else torch.empty(tensor.shape, device="meta")
 
 
-def window_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a layer's settings that `AdaptedConv2d.former` keeps."""
-    return {name: settings[name] for name in WINDOW}
-
-
-def projection(copies: list[int], source: Tensor, like: Tensor) -> nn.Conv2d:
+def projection(copies: Tensor, source: Tensor, like: Tensor) -> nn.Conv2d:
     """Return a 1×1 convolution that computes the old channels from their copies.
 
     Args:
@@ -101,8 +95,7 @@ def projection(copies: list[int], source: Tensor, like: Tensor) -> nn.Conv2d:
         like: a tensor with the device and dtype to use.
     """
     shares = torch.zeros(len(copies), len(source))
-    for new, old in enumerate(source.tolist()):
-        shares[old, new] = 1 / copies[old]
+    shares[source, torch.arange(len(source))] = 1 / copies[source]
     layer = nn.Conv2d(len(source), len(copies), 1, bias=False, device="meta")
     weight = shares[:, :, None, None].to(dtype=like.dtype)
     layer.weight = nn.Parameter(weight.to(like.device), requires_grad=like.requires_grad)

@@ -1,4 +1,4 @@
-"""Which channels change together, and how many every layer gets when one changes its number."""
+"""The channels that change together, and how many each layer gets if one changes its number."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ if TYPE_CHECKING:
 
 
 def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axis, int]:
-    """Return the new width of every parameter axis that changes with the rows of `weight`.
+    """Return the new width (channels per group) of every axis that changes with a weight's rows.
 
     Channels with coupled widths change alike: all by the same ratio where that gives whole numbers;
     else each one is kept, dropped or copied a whole number of times, the most important first.
 
     Args:
-        want: number of rows that `weight` shall have.
+        want: number of rows that `weight` is to have.
         scores: importance of every class of `trace.classes`.
-
-    Returns:
-        Axis -> channels per group.
 
     Raises:
         EditError: if the channels reach something whose size is fixed, or a coupled layer would
@@ -52,9 +49,6 @@ def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
     """Return how many of some places each channel gets, (..., channels).
 
     All get equally many; those with the largest scores get the places that are left, one each.
-
-    Args:
-        scores: (..., channels).
     """
     channels = scores.shape[-1]
     counts = np.full(scores.shape, places // channels)
@@ -129,17 +123,14 @@ def channel_table(model: nn.Module, example_input: Any) -> pandas.DataFrame:
     trace = first_draft(model, example_input).trace
     fixed = trace.fixed_classes(trace.classes)
     numbers: dict[int, int | str] = {}
-    count = 0
-    rows = []
+    count, rows = 0, []
     for axis in trace.axes:
         slots = trace.axis_classes(axis).reshape(-1).tolist()
         for c in slots:
             if c not in numbers:
                 count += not fixed[c]
                 numbers[c] = "•" if fixed[c] else count
-        if axis in trace.consumers:
-            does = "takes"
-        else:
-            does = "gives" if axis.parameter in trace.input_shapes else "passes"
+        does = "gives" if axis.parameter in trace.input_shapes else "passes"
+        does = "takes" if axis in trace.consumers else does
         rows.append((axis.parameter, does, [numbers[c] for c in slots]))
     return pandas.DataFrame(rows, columns=["parameter", "does", "channels"])

@@ -61,11 +61,10 @@ def deepen(model: nn.Module, name: str, depth: int = 2) -> nn.Module:
         return model
     conv = model.get_submodule(name)
     layers = nn.Sequential()
-    layers.add_module("conv", conv)
+    layers.conv = conv
     with private_random_numbers():
         for number in range(1, depth):
-            extra = ResidualConv2d(conv.out_channels).to(conv.weight)
-            layers.add_module(f"extra{number}", extra.train(conv.training))
+            layers.add_module(f"extra{number}", ResidualConv2d(conv.out_channels).to(conv.weight))
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, layers.train(conv.training))
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -24,19 +23,14 @@ class EditError(CourseError):
 class Draft:
     """A network on the meta device, the real tensors behind its parameters, and its last trace.
 
-    Args:
-        original: the network; it is never changed.
-        inputs: on which the draft runs.
-        meta: put the copy on the meta device; else it shares the original's parameters, for models
-            that look at numbers while they run.
+    Without `meta` the copy shares the original's parameters, for models that look at numbers while
+    they run.
 
     Attributes:
-        model: the copy.
+        model: the copy; the original is never changed.
+        inputs: on which it runs.
         changed: name -> real tensor, of the parameters and buffers that have changed already.
         trace: of the last run.
-
-    Raises:
-        EditError: if the network cannot be copied.
     """
 
     trace: Trace
@@ -56,21 +50,14 @@ class Draft:
         except Exception as error:
             raise EditError(f"The model cannot be copied: {error}") from error
         self.changed: dict[str, Tensor] = {}
-        self._real = dict(_tensors(original))
+        self._real = tensors_by_name(original)
 
     def fresh(self) -> Draft:
         """Return another draft of the same network, with nothing changed; it has not run yet."""
         return Draft(self.original, self.inputs, self.meta)
 
     def run(self, before: Trace | None = None) -> Trace:
-        """Run the draft as it is now; return its trace.
-
-        Args:
-            before: the trace of the draft before its widths changed.
-
-        Raises:
-            Exception: any error of the model.
-        """
+        """Run the draft and return its trace; `before` is the one before its widths changed."""
         self.trace = trace_model(self.model, self.inputs, before)
         return self.trace
 
@@ -102,8 +89,7 @@ class Draft:
     def set_sizes(self, depthwise: set[str]) -> None:
         """Set the layers' own numbers (`in_channels`, ...) to the sizes of their weights.
 
-        Args:
-            depthwise: weights of depthwise convolutions, whose groups follow their channels.
+        The groups of convolutions with the weights `depthwise` follow their channels.
         """
         for name, module in self.model.named_modules():
             weight = getattr(module, "weight", None)
@@ -154,29 +140,27 @@ class Draft:
     def listed_name(self, name: str) -> str:
         """Return the name under which the model lists a parameter; a shared one has several."""
         tensor = self._tensor(name)
-        return next((other for other, t in _tensors(self.model) if t is tensor), name)
+        listed = tensors_by_name(self.model).items()
+        return next((other for other, t in listed if t is tensor), name)
 
     def unshare(self, name: str) -> bool:
-        """Give a layer a parameter of its own if it shares one; return whether it did."""
+        """Copy a parameter for this layer if it is shared; return whether it was."""
         owner, _, attribute = name.rpartition(".")
         shared, real = self._tensor(name), self.values(self.listed_name(name))
-        users = [
-            m for m in self.model.modules() if any(p is shared for p in m._parameters.values())
-        ]
-        if len(users) == 1:
+        tables = [module._parameters.values() for module in self.model.modules()]
+        if sum(any(p is shared for p in table) for table in tables) == 1:
             return False
         module = self.model.get_submodule(owner)
         module._parameters[attribute] = nn.Parameter(shared.detach().clone(), shared.requires_grad)
-        for listed, _ in _tensors(self.model):
+        for listed in tensors_by_name(self.model):
             self._real.setdefault(listed, real)
         return True
 
     def filled(self) -> nn.Module:
         """Return the draft with its numbers: the changed tensors, and copies of all others."""
         real: dict[int, Tensor] = {}
-        for name, tensor in _tensors(self.model):
-            values = self.changed.get(name)
-            original = self._real.get(name)
+        for name, tensor in tensors_by_name(self.model).items():
+            values, original = self.changed.get(name), self._real.get(name)
             if values is None:
                 if original is None:  # an adapter's, made with its numbers
                     continue
@@ -208,18 +192,15 @@ def parameter_name(layer: str, attribute: str) -> str:
     return f"{layer}.{attribute}" if layer else attribute
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
+def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model; each one once, under its first name."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
 def first_draft(model: nn.Module, example_input: Any) -> Draft:
     """Return a draft that has run on the first inputs that the model accepts.
 
     It is on the meta device if the model runs there, else it has the model's own numbers.
-
-    Raises:
-        EditError: if the model accepts none.
     """
     for meta in (True, False):
         draft = Draft(model, meta=meta)
@@ -245,11 +226,7 @@ def one_line(error: Exception) -> str:
 
 
 def _inputs_to_try(model: nn.Module, given: Any, meta: bool) -> list[tuple]:
-    """Return the inputs to try, each a batch of two pictures.
-
-    Without a given one these are pictures of the usual sizes, with as many channels as the first
-    convolution has.
-    """
+    """Return the inputs to try, batches of two pictures: the given one, or of the usual sizes."""
     if given is not None:
         inputs = given if isinstance(given, tuple) else (given,)
         return [tree_map(lambda value: _two_pictures(value, meta), inputs)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import keyword
 import operator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,11 @@ from course_utils.core import CourseError
 _LINE = 88  # columns of a line of the written code, as in most formatters
 
 
-@dataclass(frozen=True)
-class _Edited:
+class _Edited(NamedTuple):
     """A model, the report of the edit that made it, and the arguments of that edit."""
 
     model: nn.Module
     report: EditReport
-    name: str
     arguments: dict[str, Any]
 
 
@@ -61,10 +58,7 @@ class ConvEditor:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        example_input: Tensor | tuple[Tensor, ...] | None = None,
-        **options: Any,
+        self, model: nn.Module, example_input: Tensor | tuple | None = None, **options: Any
     ) -> None:
         _check_arguments(options)
         self.example_input = example_input
@@ -111,7 +105,7 @@ class ConvEditor:
         model, report = edit_conv(
             self.model, name, example_input=self.example_input, return_report=True, **arguments
         )
-        self._chain[self._done :] = [_Edited(model, report, name, arguments)]
+        self._chain[self._done :] = [_Edited(model, report, arguments)]
         self._done += 1
         return report
 
@@ -133,9 +127,8 @@ class ConvEditor:
             CourseError: if nothing was undone, or another edit was made since.
         """
         if not self.can_redo:
-            raise CourseError(
-                "There is nothing to redo: no edit was undone, or another one was made since."
-            )
+            why = "no edit was undone, or another one was made since"
+            raise CourseError(f"There is nothing to redo: {why}.")
         self._done += 1
         return self.model
 
@@ -155,15 +148,20 @@ class ConvEditor:
         edits = self._chain[: self._done]
         if not edits:
             return f"# No edit so far: {variable} is unchanged."
-        lines = ["from course_utils.conv import edit_conv", ""]
-        shared = []
+        lines, shared = ["from course_utils.conv import edit_conv", ""], []
         if self.example_input is not None:
             lines = ["import torch", "", *lines]
             lines.append(f"example_input = {_literal(self.example_input)}  # only its shape counts")
             shared = ["example_input=example_input"]
         for edited in edits:
             written = [f"{key}={_literal(value)}" for key, value in edited.arguments.items()]
-            lines += _call(variable, [variable, _literal(edited.name), *shared, *written])
+            written = [variable, _literal(edited.report.name), *shared, *written]
+            line = f"{variable} = edit_conv({', '.join(written)})"
+            if len(line) > _LINE:
+                line = (
+                    "\n    ".join([f"{variable} = edit_conv(", *(f"{x}," for x in written)]) + "\n)"
+                )
+            lines.append(line)
         return "\n".join(lines) + "\n"
 
 
@@ -171,26 +169,17 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     if "return_report" in arguments:
         raise CourseError("return_report cannot be set here: every edit returns its report.")
     if "example_input" in arguments:
-        raise CourseError(
-            "example_input is the same for the whole chain: ConvEditor(model, example_input)."
-        )
+        text = "example_input is the same for the whole chain: ConvEditor(model, example_input)."
+        raise CourseError(text)
 
 
 def _check_variable(variable: str) -> None:
     parts = variable.split(".")
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
-        raise CourseError(
-            f"{variable!r} is not a variable name: give one such as 'model' or 'self.backbone'."
-        )
+        name = f"{variable!r} is not a variable name"
+        raise CourseError(f"{name}: give one such as 'model' or 'self.backbone'.")
     if variable in ("torch", "edit_conv", "example_input"):
         raise CourseError(f"The code needs the name {variable} itself: give another one.")
-
-
-def _call(variable: str, arguments: list[str]) -> list[str]:
-    line = f"{variable} = edit_conv({', '.join(arguments)})"
-    if len(line) <= _LINE:
-        return [line]
-    return [f"{variable} = edit_conv(", *(f"    {argument}," for argument in arguments), ")"]
 
 
 def _literal(value: Any) -> str:

@@ -21,9 +21,7 @@ def varying(labels: Tensor) -> tuple[int, ...]:
 
 def along(vector: Tensor, dim: int, ndim: int) -> Tensor:
     """Return a vector of labels as a tensor of `ndim` dimensions that varies along `dim`."""
-    shape = [1] * ndim
-    shape[dim] = -1
-    return vector.reshape(shape)
+    return vector.reshape([-1 if d == dim % ndim else 1 for d in range(ndim)])
 
 
 def squash(labels: Tensor) -> Tensor:
@@ -69,10 +67,8 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]
 def concatenated(parts: Sequence[Tensor], sizes: Sequence[int], dim: int) -> Tensor:
     """Return labels of `torch.cat` along `dim`; `sizes` are the sizes of the tensors there."""
     shape = [max(part.shape[d] for part in parts) for d in range(parts[0].ndim)]
-    full = []
-    for part, size in zip(parts, sizes, strict=True):
-        shape[dim] = size
-        full.append(part.expand(shape))
+    before, behind = shape[:dim], shape[dim + 1 :]
+    full = [x.expand(*before, n, *behind) for x, n in zip(parts, sizes, strict=True)]
     return torch.cat(full, dim)
 
 

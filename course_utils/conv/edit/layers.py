@@ -26,17 +26,14 @@ _ARGUMENTS = {  # `inspect.signature` does not know those of compiled functions
     F.prelu: "input weight",
 }
 _ARGUMENTS |= dict.fromkeys(CONVOLUTIONS, "input weight bias stride padding dilation groups")
-_ARGUMENTS |= dict.fromkeys(
-    TRANSPOSED, "input weight bias stride padding output_padding groups dilation"
-)
+_BACK = "input weight bias stride padding output_padding groups dilation"
+_ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 
 
 def run_layer(trace: Trace, func: Callable, args: tuple, kwargs: dict) -> Tensor | None:
     """Run a function that has weights and note its channels; return None for any other function."""
-    if func in CONVOLUTIONS:
-        return _weighted(trace, func, _by_name(func, args, kwargs), 1)
-    if func is F.linear:
-        return _weighted(trace, func, _by_name(func, args, kwargs), -1)
+    if func in CONVOLUTIONS or func is F.linear:
+        return _weighted(trace, func, _by_name(func, args, kwargs), -1 if func is F.linear else 1)
     if func in TRANSPOSED:
         return _transposed(trace, func, _by_name(func, args, kwargs))
     if func in NORMS:
@@ -172,17 +169,15 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
 
 def _set_width(norm: nn.Module, channels: int) -> None:
     """Set the number of channels of a normalisation without parameters, which is all it has."""
-    match norm:
-        case nn.LayerNorm():
-            norm.normalized_shape = (channels,)
-        case nn.GroupNorm():
-            norm.num_channels = channels
-        case _:
-            norm.num_features = channels
+    if isinstance(norm, nn.LayerNorm):
+        norm.normalized_shape = (channels,)
+    else:
+        setattr(
+            norm, "num_channels" if isinstance(norm, nn.GroupNorm) else "num_features", channels
+        )
 
 
 def _by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """Return all arguments by their names."""
     known = _ARGUMENTS.get(func)
     names = known.split() if known else tuple(inspect.signature(func).parameters)
     return dict(zip(names, args, strict=False)) | kwargs

@@ -1,4 +1,4 @@
-"""Which channel of the changed network continues which channel of the old one.
+"""Match the channels of a changed network with those of the old one that they continue.
 
 The problem. A layer has got more or fewer channels, and the layers around it followed. Which old
 numbers belong into which slot of each new weight? Between two layers the channels may have been
@@ -50,7 +50,7 @@ from course_utils.conv.edit.coupling import copy_counts
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.core import splitmix64
 
-Grid = tuple[int, int]  # height and width of maps that were flattened
+Grid = tuple[int, int] | None  # height and width of maps that were flattened
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which class of the old trace each class of the new one continues.
-
-    Attributes:
-        continued: (new classes,) the number of the old class.
-    """
+    """Two traces, and for each class of the new one the class of the old one that it continues."""
 
     old: Trace
     new: Trace
@@ -98,9 +94,8 @@ class Matching:
         if len(old) != len(new):  # grouped in one trace only
             old, new = old.reshape(1, -1), new.reshape(1, -1)
         grids = self.old.grids.get(axis), self.new.grids.get(axis)
-        groups = [
-            _group_sources(old[g], self.continued[new[g]], new[g], *grids) for g in range(len(new))
-        ]
+        pairs = zip(old, self.continued[new], new, strict=True)
+        groups = [_group_sources(*group, *grids) for group in pairs]
         slot, share = (np.stack(arrays) for arrays in zip(*groups, strict=True))
         return Sources(slot, share, old.shape[1])
 
@@ -109,18 +104,13 @@ class Matching:
 
         Where maps of another size are flattened, pixels come and go: that does not count.
         """
-        same_grid = (
-            a for a in self.old.consumers if self.old.grids.get(a) == self.new.grids.get(a)
-        )
+        grids, old_grids = self.new.grids, self.old.grids
+        same_grid = (a for a in self.old.consumers if old_grids.get(a) == grids.get(a))
         return all(sources is None or sources.use_all() for sources in map(self.sources, same_grid))
 
 
 def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:
-    """Match the classes of two traces of one network.
-
-    Args:
-        scores: importance of every old class.
-    """
+    """Match the classes of two traces of one network; `scores`: importance of every old class."""
     numbers = {axis: number for number, axis in enumerate(old.axes)}
     before, after = _by_signature(old, numbers), _by_signature(new, numbers)
     continued = np.zeros(new.classes.max() + 1, dtype=np.int64)
@@ -139,11 +129,7 @@ def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:
 
 
 def _by_signature(trace: Trace, numbers: dict[Axis, int]) -> dict[int, np.ndarray]:
-    """Return signature -> its classes, in the order of their first labels.
-
-    Args:
-        numbers: of the axes, the same in both traces.
-    """
+    """Return signature -> its classes, in the order of their first labels."""
     classes = trace.classes
     first = np.full(classes.max() + 1, len(classes))
     np.minimum.at(first, classes, np.arange(len(classes)))
@@ -174,7 +160,6 @@ def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
 
 
 def _without_partner(classes: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> list[int]:
-    """Return the classes of one trace whose signature the other one does not have."""
     return [c for s, found in classes.items() if s not in others for c in found.tolist()]
 
 
@@ -183,8 +168,7 @@ def _by_producer(
 ) -> Iterator[tuple[int, int]]:
     """Yield (new class, old class of the same layers), for the new ones that are unmatched.
 
-    Args:
-        unused: old classes that nothing continues yet; they come first.
+    Old classes that nothing continues yet, `unused`, come first.
     """
     producers = _producers(old)
     free, every = _grouped(unused, producers), _grouped(producers, producers)
@@ -217,18 +201,13 @@ def _grouped(
 
 
 def _group_sources(
-    old: np.ndarray,
-    continued: np.ndarray,
-    new: np.ndarray,
-    old_grid: Grid | None,
-    new_grid: Grid | None,
+    old: np.ndarray, continued: np.ndarray, new: np.ndarray, old_grid: Grid, new_grid: Grid
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the two arrays of `Sources` for one group of slots, (n,).
 
     Args:
-        old: the old classes in the old slots.
+        old, new: the classes in the old and in the new slots.
         continued: the old classes that the new slots continue.
-        new: the new classes in the new slots.
         old_grid, new_grid: where maps were flattened. A class then has a slot for each pixel.
     """
     order = np.argsort(old, kind="stable")

@@ -31,15 +31,23 @@ POINTWISE |= {"sigmoid", "hardsigmoid", "hardtanh", "dropout", "dropout2d"}
 PRODUCTS = {"matmul", "__matmul__", "bmm"}
 EXPANSIONS = {"expand", "expand_as", "broadcast_to"}
 # Functions that only ask about a tensor (the most frequent of all), or make a new one.
-QUESTIONS = {"shape", "size", "dim", "ndim", "numel", "dtype", "device", "is_floating_point"}
-QUESTIONS |= {"__len__", "stride", "is_contiguous", "is_cuda", "is_meta", "requires_grad", "layout"}
-FACTORIES = {"new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like"}
-FACTORIES |= {"empty_like", "full_like", "rand_like", "randn_like", "bernoulli"}
+UNLABELLED = {"shape", "size", "dim", "ndim", "numel", "dtype", "device", "is_floating_point"}
+UNLABELLED |= {
+    "__len__",
+    "stride",
+    "is_contiguous",
+    "is_cuda",
+    "is_meta",
+    "requires_grad",
+    "layout",
+}
+UNLABELLED |= {"new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like"}
+UNLABELLED |= {"empty_like", "full_like", "rand_like", "randn_like", "bernoulli"}
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One call of a function: what went in, and what came out."""
+    """One call of a function, with its output."""
 
     func: Callable
     name: str
@@ -143,7 +151,8 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
     result = []
     for (dims, _), labels in together.items():
         # Channels that meet as many numbers without a label (a constant) cannot change in number.
-        if any(_has_each(t, dims, y) and not _labelled(trace, t, dims) for t in inputs):
+        bare = (t for t in inputs if dims not in map(lb.varying, trace.labels_of(t)))
+        if any(_has_each(t, dims, y) for t in bare):
             trace.fix([labels])
         if any(set(dims) & set(other) for other, _ in together if other != dims):
             trace.fix([labels])
@@ -155,10 +164,6 @@ def _combine(trace: Trace, inputs: Sequence[Tensor], y: Tensor) -> tuple[Tensor,
 def _has_each(t: Tensor, dims: tuple[int, ...], y: Tensor) -> bool:
     """Check whether `t` has a number of its own for each channel; without `dims` there is one."""
     return any(d >= -t.ndim and t.shape[d] > 1 for d in dims) or (not dims and t.shape == y.shape)
-
-
-def _labelled(trace: Trace, t: Tensor, dims: tuple[int, ...]) -> bool:
-    return any(lb.varying(labels) == dims for labels in trace.labels_of(t))
 
 
 def _reshape(trace: Trace, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -181,8 +186,9 @@ def _move(trace: Trace, op: Operation, inputs: list[Tensor], outputs: list[Tenso
     results = []
     for labels in trace.labels_of(x):
         full = labels if op.name in ("roll", "flip") else labels.expand(x.shape)
-        moved = op.func(*_replace(op.args, x, full), **_replace(op.kwargs, x, full))
-        results.append([lb.squash(part) for part in tensors_in(moved)])
+        arguments = op.args, op.kwargs
+        args, kwargs = tree_map(lambda leaf, full=full: full if leaf is x else leaf, arguments)
+        results.append([lb.squash(part) for part in tensors_in(op.func(*args, **kwargs))])
     for y, *parts in zip(outputs, *results, strict=True):
         trace.set_labels(y, tuple(parts))
     if op.name in SPLITS:
@@ -199,9 +205,7 @@ def _join(trace: Trace, op: Operation, ndim: int) -> tuple[Tensor, ...]:
     found = [trace.labels_of(t) for t in parts]
     if op.name == "stack":
         found = [tuple(labels.unsqueeze(dim) for labels in part) for part in found]
-        sizes = [1] * len(parts)
-    else:
-        sizes = [t.shape[dim] for t in parts]
+    sizes = [1 if op.name == "stack" else t.shape[dim] for t in parts]
     position = dim - ndim
     along: list[Tensor | None] = []
     others: dict[tuple[int, ...], Tensor] = {}
@@ -237,9 +241,8 @@ def _multiply(trace: Trace, a: Tensor, b: Tensor, y: Tensor) -> tuple[Tensor, ..
 
 def _spreads(shape: Sequence[int], to: Sequence[int]) -> bool:
     """Check whether broadcasting can make `to` out of `shape`."""
-    return len(shape) <= len(to) and all(
-        n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)
-    )
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
 
 
 def _dims(op: Operation) -> tuple[int, ...] | None:
@@ -248,7 +251,3 @@ def _dims(op: Operation) -> tuple[int, ...] | None:
     if isinstance(dims, int) and not isinstance(dims, bool):
         return (dims,)
     return tuple(dims) if isinstance(dims, (tuple, list, torch.Size)) else None
-
-
-def _replace(value: Any, old: Tensor, new: Tensor) -> Any:
-    return tree_map(lambda leaf: new if leaf is old else leaf, value)

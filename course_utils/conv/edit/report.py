@@ -21,22 +21,11 @@ from course_utils.core import evaluation_mode, shape_text
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
 ROUNDING = 1e-4  # of the largest output: what another order of additions may change
 # Attributes of layers that an edit can change, and the words for them.
-_SETTINGS = {
-    "in_channels": "in",
-    "out_channels": "out",
-    "kernel_size": "kernel",
-    "stride": "stride",
-    "padding": "padding",
-    "dilation": "dilation",
-    "groups": "groups",
-    "padding_mode": "padding mode",
-    "in_features": "in",
-    "out_features": "out",
-    "num_features": "channels",
-    "num_channels": "channels",
-    "normalized_shape": "channels",
-    "num_parameters": "channels",
-}
+_SETTINGS = {"in_channels": "in", "out_channels": "out", "kernel_size": "kernel"}
+_SETTINGS |= {name: name for name in ("stride", "padding", "dilation", "groups")}
+_SETTINGS |= {"padding_mode": "padding mode", "in_features": "in", "out_features": "out"}
+_CHANNELS = ("num_features", "num_channels", "normalized_shape", "num_parameters")
+_SETTINGS |= dict.fromkeys(_CHANNELS, "channels")
 
 
 @dataclass(frozen=True)
@@ -52,14 +41,6 @@ class LayerChange:
     kind: str
     pairs: tuple[tuple[str, str, str], ...]
 
-    @property
-    def before(self) -> str:
-        return ", ".join(f"{what} {old}" for what, old, _ in self.pairs)
-
-    @property
-    def after(self) -> str:
-        return ", ".join(f"{what} {new}" for what, _, new in self.pairs)
-
     def __str__(self) -> str:
         changes = ", ".join(f"{what} {old} → {new}" for what, old, new in self.pairs)
         return f"{self.name} ({self.kind}): {changes}"
@@ -67,7 +48,7 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class EditReport:
-    """What one call of `edit_conv` did.
+    """The result of one call of `edit_conv`.
 
     Attributes:
         name: of the edited layer.
@@ -110,10 +91,8 @@ class EditReport:
 
         None where it sees the whole picture, or is not known.
         """
-        return tuple(
-            next((r.receptive_field for r in reversed(rows) if r.kind in _CONVOLUTIONS), None)
-            for rows in self._tables
-        )
+        convs = ([row for row in rows if row.kind in _CONVOLUTIONS] for rows in self._tables)
+        return tuple(rows[-1].receptive_field if rows else None for rows in convs)
 
     @cached_property
     def _tables(self) -> tuple[list[LayerRow], list[LayerRow]]:
@@ -147,17 +126,15 @@ class EditReport:
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
         count = len(self.layers) - 1
-        lines = [f"{self.name}: {asked}"]
-        lines += [f"  {self.layers[0]}"] if self.layers else ["  nothing changed"]
+        first = self.layers[0] if self.layers else "nothing changed"
+        lines = [f"{self.name}: {asked}", f"  {first}"]
         if count > 0:
             lines.append(f"{count} other layer{'s' * (count > 1)} followed:")
             lines += [f"  {layer}" for layer in self.layers[1:]]
         for name in self.adapters:
             lines.append(f"{name} got an adapter: the rest of the network could not follow.")
-        for what, (a, b) in (
-            ("parameters", self.parameters),
-            ("multiply-adds", self.multiply_adds),
-        ):
+        for what in ("parameters", "multiply-adds"):
+            a, b = getattr(self, what.replace("-", "_"))
             change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
             lines.append(f"{what}: {a:,} → {b:,} ({change})")
         lines.append(f"weights: {self.kept:,} kept, {self.cut:,} cut, {self.grown:,} grown")
@@ -179,31 +156,19 @@ def report_of(
 ) -> EditReport:
     """Return the report that compares a network with the edited one."""
     old, new = dict(before.named_modules()), dict(after.named_modules())
-    layers = [
-        change
-        for layer in new
-        if layer in old and (change := _change(layer, old[layer], new[layer])) is not None
-    ]
+    layers, adapters = [], []
+    for layer, module in new.items():
+        former = old.get(layer)
+        if former is not None and (pairs := tuple(_differences(former, module))):
+            layers.append(LayerChange(layer, type(former).__name__, pairs))
+        if isinstance(module, AdaptedConv2d) and not _same_adapter(former, module):
+            adapters.append(layer)
     layers.sort(key=lambda change: change.name != name)  # stable: the others stay in order
-    adapters = [
-        layer
-        for layer, module in new.items()
-        if isinstance(module, AdaptedConv2d) and not _same_adapter(old.get(layer), module)
-    ]
     had, has = dict(before.named_parameters()), dict(after.named_parameters())
     kept = sum(_kept(p, has[n]) for n, p in had.items() if n in has)
-    return EditReport(
-        name=name,
-        changes=dict(changes),
-        layers=tuple(layers),
-        adapters=tuple(adapters),
-        kept=kept,
-        cut=sum(p.numel() for p in had.values()) - kept,
-        grown=sum(p.numel() for p in has.values()) - kept,
-        _before=before,
-        _after=after,
-        _inputs=inputs,
-    )
+    cut, grown = (sum(p.numel() for p in every.values()) - kept for every in (had, has))
+    lists = tuple(layers), tuple(adapters)
+    return EditReport(name, dict(changes), *lists, kept, cut, grown, before, after, inputs)
 
 
 def _kept(old: Tensor, new: Tensor) -> int:
@@ -216,11 +181,6 @@ def _kept(old: Tensor, new: Tensor) -> int:
     if old.shape == new.shape or old.ndim == 1 or new.numel() >= old.numel() or new.is_meta:
         return both
     return min(both, int(new.detach().count_nonzero()))
-
-
-def _change(name: str, old: nn.Module, new: nn.Module) -> LayerChange | None:
-    pairs = tuple(_differences(old, new))
-    return LayerChange(name, type(old).__name__, pairs) if pairs else None
 
 
 def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str]]:
@@ -247,9 +207,8 @@ def _short(value: Any) -> str:
 
 
 def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
-    if not isinstance(old, AdaptedConv2d):
-        return False
-    return (old.project is None) == (new.project is None) and old.former == new.former
+    same = isinstance(old, AdaptedConv2d) and old.former == new.former
+    return same and (old.project is None) == (new.project is None)
 
 
 def _random_like(value: Any, random: torch.Generator, device: torch.device) -> Any:

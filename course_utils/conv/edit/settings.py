@@ -53,9 +53,35 @@ class LayerEdit:
 
     @classmethod
     def of(cls, name: str, conv: nn.Conv2d, changes: dict[str, Any]) -> LayerEdit:
-        """Return the edit of a layer with these arguments of `nn.Conv2d`."""
+        """Return the edit of a layer with these arguments of `nn.Conv2d`.
+
+        Where the kernel or its dilation changes and no padding is given, the padding keeps the
+        output's size if that is possible.
+
+        Raises:
+            CourseError: for an argument that a convolution does not have, or that must stay.
+        """
+        for setting in changes:
+            if setting == "in_channels":
+                what = "in_channels is what the layers before produce"
+                raise CourseError(f"{what}: change their out_channels.")
+            if setting not in CHANGEABLE:
+                close = difflib.get_close_matches(setting, CHANGEABLE, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                hint += f" It has {', '.join(CHANGEABLE)}."
+                raise CourseError(f"A convolution has no argument {setting!r}.{hint}")
         before = settings_of(conv)
-        return cls(name, before, _changed_settings(before, changes))
+        after = before | changes
+        for setting in ("kernel_size", "stride", "dilation"):
+            after[setting] = whole(setting, after[setting], 2)
+        for setting in ("out_channels", "groups"):
+            after[setting] = whole(setting, after[setting], 1)[0]
+        after["bias"] = bool(after["bias"])
+        if not isinstance(after["padding"], str):
+            after["padding"] = whole("padding", after["padding"], 2)
+        if "padding" not in changes and not isinstance(before["padding"], str):
+            after["padding"] = _padding_that_keeps_the_size(before, after)
+        return cls(name, before, after)
 
     def changes(self, *settings: str) -> bool:
         """Check whether any of these settings changes."""
@@ -84,38 +110,6 @@ class LayerEdit:
 
         after = {name: simple(value) for name, value in self.after.items()}
         require(rules, after, fixed={"in_channels"})
-
-
-def _changed_settings(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return all settings of a layer after the changes.
-
-    Where the kernel or its dilation changes and no padding is given, the padding keeps the output's
-    size if that is possible.
-
-    Raises:
-        CourseError: for an argument that a convolution does not have, or that cannot be changed.
-    """
-    for name in changes:
-        if name == "in_channels":
-            raise CourseError(
-                "in_channels is what the layers before produce: change their out_channels."
-            )
-        if name not in CHANGEABLE:
-            close = difflib.get_close_matches(name, CHANGEABLE, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            known = ", ".join(CHANGEABLE)
-            raise CourseError(f"A convolution has no argument {name!r}.{hint} It has {known}.")
-    after = before | changes
-    for name in ("kernel_size", "stride", "dilation"):
-        after[name] = whole(name, after[name], 2)
-    for name in ("out_channels", "groups"):
-        after[name] = whole(name, after[name], 1)[0]
-    after["bias"] = bool(after["bias"])
-    if not isinstance(after["padding"], str):
-        after["padding"] = whole("padding", after["padding"], 2)
-    if "padding" not in changes and not isinstance(before["padding"], str):
-        after["padding"] = _padding_that_keeps_the_size(before, after)
-    return after
 
 
 def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] | str:

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.conv.arithmetic import middle_overlap
-from course_utils.conv.edit.adapter import AdaptedConv2d, projection, window_of
+from course_utils.conv.edit.adapter import AdaptedConv2d, projection
 from course_utils.conv.edit.coupling import copy_counts, widths
 from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
 from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.settings import LayerEdit, set_window
 from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
+from course_utils.conv.rules import WINDOW
 from course_utils.core import CourseError
 
 
-@dataclass(frozen=True)
-class Adapters:
-    """What is put behind the layer where the rest of the network cannot follow.
+class Adapters(NamedTuple):
+    """The adapters behind the layer where the rest of the network cannot follow."""
 
-    Attributes:
-        project: a 1×1 convolution back to the number of channels before.
-        resize: a resizing to the height and width before.
-    """
-
-    project: bool = False
-    resize: bool = False
+    project: bool = False  # a 1×1 convolution back to the number of channels before
+    resize: bool = False  # a resizing to the height and width before
 
 
 def change_layer(draft: Draft, edit: LayerEdit, importance: Importance, adapter: bool) -> nn.Module:
     """Return the network with a changed layer; the draft has run before.
-
-    Args:
-        importance: which channels to keep, or to copy first.
-        adapter: where the rest of the network cannot follow, put an adapter behind the layer.
 
     Raises:
         EditError: if nothing helps; it says what stopped the edit without adapters.
@@ -62,11 +55,9 @@ def _adapters_to_try(draft: Draft, edit: LayerEdit) -> list[Adapters]:
     conv = draft.model.get_submodule(edit.name)
     computes_size = type(conv).forward is not nn.Conv2d.forward  # it may compute its own padding
     resizes = computes_size or edit.resizes(draft.input_shapes(edit.name))
-    return [
-        Adapters(project, resize)
-        for project in ((False, True) if edit.changes("out_channels") else (False,))
-        for resize in ((False, True) if resizes else (False,))
-    ]
+    project = (False, True) if edit.changes("out_channels") else (False,)
+    resize = (False, True) if resizes else (False,)
+    return list(itertools.starmap(Adapters, itertools.product(project, resize)))
 
 
 def _attempt(
@@ -76,9 +67,6 @@ def _attempt(
 
     The draft changes in three steps: first what concerns the layer alone, then the shapes of all
     that is coupled to it, and when the draft runs with these shapes, its numbers.
-
-    Raises:
-        Exception: any error that stops the edit.
     """
     others_follow = edit.changes("out_channels") and not adapters.project
     _change_alone(draft, edit, importance, adapters)
@@ -94,14 +82,13 @@ def _attempt(
     conv = draft.model.get_submodule(edit.name)
     set_window(conv, edit.after)
     if adapters.resize and conv.former is None:
-        conv.former = window_of(edit.before)
+        conv.former = {name: edit.before[name] for name in WINDOW}
     draft.set_sizes(old.depthwise)  # a layer's own forward may look at them
 
     new = draft.run(before=old)
     if new.output_shapes != old.output_shapes:
-        raise EditError(
-            f"The network's output would be {new.output_shapes}, not {old.output_shapes}."
-        )
+        shapes = f"{new.output_shapes}, not {old.output_shapes}"
+        raise EditError(f"The network's output would be {shapes}.")
     if others_follow or new.input_shapes != old.input_shapes:
         matching = match(old, new, scores)
         grows = edit.after["out_channels"] > edit.before["out_channels"]
@@ -135,7 +122,7 @@ def _change_alone(
 
 
 def _resize_coupled(draft: Draft, weight: str, want: int, scores: np.ndarray) -> None:
-    """Give the draft's parameters the shapes that follow from `want` rows of a weight."""
+    """Set the shapes in the draft that follow from `want` rows of a weight."""
     for axis, width in widths(draft.trace, weight, want, scores).items():
         labels, shape = draft.trace.axes[axis], list(draft.shape(axis.parameter))
         all_groups = shape[axis.dim] != labels.shape[1]  # the groups are behind each other
@@ -176,7 +163,7 @@ def _make_adaptable(draft: Draft, name: str) -> None:
 
 
 def _project(draft: Draft, name: str, want: int, importance: Importance) -> None:
-    """Give the layer `want` channels, and a projection back to those that it had."""
+    """Change the layer to `want` channels, with a projection back to those that it had."""
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
     if want % conv.groups:  # the most groups that are possible, such as 6 for 24 and 30 channels
@@ -192,7 +179,7 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
             rows = values.index_select(0, source.to(values.device))
             draft.set_values(parameter_name(name, attribute), rows)
     conv.out_channels = want
-    layer = projection(copies.tolist(), source, numbers)
+    layer = projection(torch.from_numpy(copies), source, numbers)
     draft.changed[parameter_name(name, "project.weight")] = layer.weight.detach()
     conv.project = layer.to(conv.weight.device) if conv.weight.is_meta else layer
 
@@ -205,17 +192,11 @@ def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
 
     `middle_overlap` says which part of the old and the new kernel agree.
     """
-    for dim, new in zip((2, 3), size, strict=True):
-        old = weight.shape[dim]
-        if new == old:
-            continue
+    pads: list[int] = []  # left, right, top, bottom; a negative one cuts
+    for old, new in zip(weight.shape[:1:-1], size[::-1], strict=True):
         into, source = middle_overlap(old, new)
-        kept = weight.narrow(dim, source.start, source.stop - source.start)
-        shape = list(weight.shape)
-        shape[dim] = new
-        weight = weight.new_zeros(shape)
-        weight.narrow(dim, into.start, into.stop - into.start).copy_(kept)
-    return weight
+        pads += [into.start - source.start, new - into.stop - (old - source.stop)]
+    return F.pad(weight, pads)
 
 
 def with_groups(weight: Tensor, old: int, new: int) -> Tensor:

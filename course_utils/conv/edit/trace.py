@@ -37,7 +37,7 @@ class Axis(NamedTuple):
 
 
 class Trace:
-    """What one run of a network says about its channels.
+    """The record of one run of a network.
 
     Args:
         tensors: name -> tensor of every parameter and buffer of the model that runs.
@@ -226,8 +226,7 @@ class Trace:
             return np.arange(self.label_count)
         a = np.concatenate([first.numpy() for first, _ in pairs])
         b = np.concatenate([second.numpy() for _, second in pairs])
-        real = (a > 0) & (b > 0)  # label 0 is no channel, so it couples nothing
+        real = (a > 0) & (b > 0)  # label 0 stands for "no channel", so it couples nothing
         a, b = a[real], b[real]
-        shape = (self.label_count, self.label_count)
-        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=shape)
+        graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(self.label_count,) * 2)
         return connected_components(graph, directed=False)[1]

@@ -22,13 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit.layers import run_layer
-from course_utils.conv.edit.operations import (
-    FACTORIES,
-    POINTWISE,
-    QUESTIONS,
-    Operation,
-    follow,
-)
+from course_utils.conv.edit.operations import POINTWISE, UNLABELLED, Operation, follow
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.meta import tensors_in
 from course_utils.core import kept_modes
@@ -48,7 +42,7 @@ class Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "__get__":
             name = getattr(func.__self__, "__name__", "")
-        if name in QUESTIONS or name in FACTORIES:
+        if name in UNLABELLED:
             return func(*args, **kwargs)
         if name.endswith("_") and not name.endswith("__"):  # in place
             name = name.rstrip("_")
@@ -64,22 +58,12 @@ class Tracer(TorchFunctionMode):
             follow(trace, Operation(func, name, args, kwargs, output))
         return output
 
-    def note_norm(self, norm: nn.Module, _inputs: tuple) -> None:
-        """Note that a normalisation without parameters begins to run (a hook)."""
-        self.trace.bare_norm = norm
-
 
 def trace_model(model: nn.Module, inputs: tuple, before: Trace | None = None) -> Trace:
-    """Run a model and return its trace.
+    """Run a model and return its trace; `before` is the one before its widths changed.
 
     Parts that only training uses (the auxiliary heads of GoogLeNet, say) are found by a second
     run in training mode.
-
-    Args:
-        before: the trace of the same network before its widths changed.
-
-    Raises:
-        Exception: any error of the model.
     """
     trace = Trace(dict(model.named_parameters()) | dict(model.named_buffers()), before)
     tracer = Tracer(trace)
@@ -87,8 +71,9 @@ def trace_model(model: nn.Module, inputs: tuple, before: Trace | None = None) ->
     bare = [m for m in model.modules() if isinstance(m, _NORMS) and not m.state_dict()]
     with contextlib.ExitStack() as stack:
         stack.enter_context(kept_modes(model))
-        for module in bare:
-            stack.callback(module.register_forward_pre_hook(tracer.note_norm).remove)
+        for module in bare:  # normalisations without parameters say when they begin to run
+            hook = module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
+            stack.callback(hook.remove)
         for training in (False, True):
             model.train(training)
             copies = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, inputs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course_utils.conv.edit.draft import Draft
+from course_utils.conv.edit.labels import along
 from course_utils.conv.edit.matching import Matching, Sources
 from course_utils.conv.edit.trace import Axis
 from course_utils.core import CourseError
@@ -35,11 +36,7 @@ def class_scores(draft: Draft, weight: str, importance: Importance) -> np.ndarra
 
 
 def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
-    """Return one number for each row of a weight, (C_out,).
-
-    Raises:
-        CourseError: for an unknown importance, or one that returns another shape.
-    """
+    """Return one number for each row of a weight, (C_out,)."""
     if weight.is_meta:
         return np.ones(len(weight))
     if callable(importance):
@@ -50,16 +47,15 @@ def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
                 f" {tuple(weight.shape)}; it must be one number for each of the {len(weight)} rows."
             )
     elif importance in ("l1", "l2"):
-        norms = torch.linalg.vector_norm(
-            weight.detach().flatten(1).float(), ord=int(importance[1]), dim=1
-        )
+        rows = weight.detach().flatten(1).float()
+        norms = torch.linalg.vector_norm(rows, ord=int(importance[1]), dim=1)
     else:
         raise CourseError(f"importance={importance!r} is not known: give 'l1', 'l2' or a function.")
     return norms.double().cpu().numpy()
 
 
 def move_weights(draft: Draft, matching: Matching) -> None:
-    """Give the draft's parameters their old numbers in their new places."""
+    """Set the numbers of the draft's parameters: the old ones in their new places."""
     for name in dict.fromkeys(axis.parameter for axis in matching.old.axes):
         values = old = draft.values(name)
         for axis in (Axis(name, dim) for dim in range(old.ndim)):
@@ -80,13 +76,10 @@ def _shared_out(values: Tensor, dim: int, sources: Sources) -> Tensor:
     slot = torch.from_numpy(sources.slot).to(values.device).clamp(min=0)
     share = torch.from_numpy(sources.share).to(values.device).to(values.dtype)
     if len(slot) == 1:
-        along = [1] * values.ndim
-        along[dim] = -1
-        return values.index_select(dim, slot[0]) * share.reshape(along)
+        return values.index_select(dim, slot[0]) * along(share[0], dim, values.ndim)
     # The rows of each group have their own channels.
     row = torch.arange(len(values), device=values.device)
     group = row * len(slot) // len(values)
     shares = share[group]
-    return values[row[:, None], slot[group]] * shares.reshape(
-        *shares.shape, *(1,) * (values.ndim - 2)
-    )
+    shares = shares.reshape(*shares.shape, *(1,) * (values.ndim - 2))
+    return values[row[:, None], slot[group]] * shares

@@ -21,7 +21,8 @@ def test_the_edited_layer_comes_first_and_numbers_are_counted():
     model = SimpleCNN()
     edited, report = reported(model, "conv2", out_channels=64, kernel_size=5)
     assert report.touched == ("conv2", "classifier")
-    assert report.layers[0].before == "out 32, kernel 3×3, padding 1×1"
+    first = "out 32 → 64, kernel 3×3 → 5×5, padding 1×1 → 2×2"
+    assert str(report.layers[0]) == f"conv2 (Conv2d): {first}"
     assert str(report.layers[1]) == "classifier (Linear): in 1568 → 3136"
     assert report.parameters == (20_490, sum(p.numel() for p in edited.parameters()))
     assert report.multiply_adds[1] == 28 * 28 * 16 * 9 + 14 * 14 * 64 * 16 * 25 + 10 * 3136
