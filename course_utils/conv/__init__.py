@@ -5,9 +5,9 @@ Used by notebooks 01 to 03.2. `course_utils.conv.edit` changes a layer of an exi
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__,
     {
         "arithmetic": (

@@ -39,7 +39,7 @@ def output_size(
         n_out = ⌊(n + 2·p − d·(k − 1) − 1) / s⌋ + 1
 
     (Dumoulin & Visin 2016, relationship 15.) With `ceil_mode`, which only pooling has, ⌈ ⌉ replaces
-    ⌊ ⌋, and a last window that would start in the padding behind the input is dropped. With
+    ⌊ ⌋, and a last window that would start in the padding after the input is dropped. With
     padding='same', n_out = n; 'valid' means p = 0.
 
     Args:

@@ -48,7 +48,7 @@ class LayerRow:
         multiply_adds: of one picture. As in most papers on CNNs only those of convolutions and
             linear layers (so not of a transformer's attention); None for other layers.
         receptive_field: of one number of the output; None where a number sees the whole picture
-            (behind flattening, global pooling, squeeze-and-excitation), or where it is not known.
+            (after flattening, global pooling, squeeze-and-excitation), or where it is not known.
     """
 
     name: str
@@ -269,10 +269,10 @@ class _FollowFields(TorchDispatchMode):
         for tensor in inputs:
             self._fields[tensor] = ReceptiveField() if tensor.ndim >= 3 else None
 
-    def through(self, layer: nn.Conv2d, before: Tensor, behind: Tensor) -> None:
+    def through(self, layer: nn.Conv2d, before: Tensor, after: Tensor) -> None:
         field = self.of(before)
         for window in windows_of(layer):
-            self._fields[behind] = field and field.then(*window)
+            self._fields[after] = field and field.then(*window)
 
     def of(self, tensor: Tensor | None) -> ReceptiveField | None:
         return None if tensor is None else self._fields.get(tensor)
@@ -292,7 +292,7 @@ class _FollowFields(TorchDispatchMode):
         return output
 
     def _behind(self, func, args, sources, output) -> ReceptiveField | None:
-        """Return the receptive field behind one operation on `sources`."""
+        """Return the receptive field after one operation on `sources`."""
         field = self._fields[sources[0]]
         for source in sources[1:]:
             other = self._fields[source]

@@ -26,7 +26,7 @@ class Axis(NamedTuple):
 
     @property
     def output(self) -> int:
-        """The output size: `windows`, without a last one that starts behind the input."""
+        """The output size: `windows`, without a last one that starts after the input."""
         last_start = (self.windows - 1) * self.s
         return self.windows - int(self.ceil_mode and last_start >= self.n + self.before)
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 
-def public_names(room: str, modules: dict[str, str], whole: str = "") -> list[str]:
+def export_lazily(room: str, modules: dict[str, str], whole: str = "") -> list[str]:
     """Let a package export names of its modules; return the names, for `__all__`.
 
     Args:
@@ -41,7 +41,7 @@ def public_names(room: str, modules: dict[str, str], whole: str = "") -> list[st
     package = sys.modules[room]
     for name, module in origins.items():
         setattr(Room, name, _Public(f"{room}.{module}", name))
-        vars(package).pop(name, None)  # of before `importlib.reload`
+        vars(package).pop(name, None)  # left over from before a reload
     package.__class__ = Room
     return public
 
@@ -57,12 +57,12 @@ class _Public:
             return self
         if self.name not in vars(room):
             try:
-                module = import_module(self.module)
+                value = getattr(import_module(self.module), self.name)
             except AttributeError as error:
                 # Python would say that the room has no such name, and hide the real fault.
-                raise ImportError(f"{self.module} cannot be imported: {error}") from error
+                raise ImportError(f"{self.name} of {self.module}: {error}") from error
             # Two threads may come here at once: both get the value that was kept first.
-            return vars(room).setdefault(self.name, getattr(module, self.name))
+            return vars(room).setdefault(self.name, value)
         return vars(room)[self.name]
 
     def __set__(self, room: ModuleType, value: Any) -> None:

@@ -12,6 +12,6 @@ is in `ch02_1.py`: the worked solution `output_size`, and its check `_check_outp
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(__name__, {"base": "check Exercise find hint names solution"})
+__all__ = export_lazily(__name__, {"base": "check Exercise find hint names solution"})

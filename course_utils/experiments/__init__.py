@@ -5,8 +5,8 @@ Used by notebooks 01, 03.1 and 03.3.
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__, {"first_cnn": "first_cnn_recipe", "results": "load_results save_results"}
 )

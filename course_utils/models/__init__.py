@@ -5,9 +5,9 @@ Used by every notebook.
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__,
     {
         "pretrained": "Card load_pretrained pretrained_card save_pretrained",

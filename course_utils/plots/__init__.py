@@ -9,9 +9,9 @@ they are first used, and `canvas`, which the panels import at once, does without
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__,
     {
         "canvas": "ACCENT ACCENT_2 BLACK Canvas WHITE",

@@ -5,9 +5,9 @@ Used by notebook 03.3. `course_utils.search.cluster` has what only a search on m
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__,
     {
         "budget": "Budget",

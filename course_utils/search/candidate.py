@@ -108,7 +108,7 @@ def build(
     """Return a copy of `model` with the layers of a candidate; values of the training are ignored.
 
     Layers are edited in the order of `params`, each with all its settings at once; the layers
-    behind them are adapted. `depth` comes last.
+    after them are adapted. `depth` comes last.
 
     Args:
         params: name -> value, as a `SearchSpace` suggests them.

@@ -71,7 +71,7 @@ def fit(
     on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `model`, in place, to classify the pictures of `data`.
+    """Train `model`, in place, to classify the pictures of `data`. The loop is `train` in loop.py.
 
     Each epoch shows every training picture once, in a new order, and then measures the model on the
     validation pictures. Afterwards the model is in eval mode, on its own device, its weights in the

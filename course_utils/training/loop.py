@@ -33,8 +33,9 @@ def train(training: Training) -> None:
             training.optimizer.step()
             training.optimizer.zero_grad()
             training.scheduler.after_step()
-        training.validate()
-        training.after_epoch()
+        loss, accuracy = training.validate()
+        training.scheduler.after_epoch(loss)
+        training.after_epoch(loss, accuracy)
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Training:
             self.stop.check()
             self.recorder.begin_step(size, float(self.optimizer.param_groups[0]["lr"]))
             began = time.perf_counter()
-            yield images, labels
+            yield images, labels  # the caller makes its step here: that is what is timed
             self.precision.after_step(images, time.perf_counter() - began)
             if self.on_step is not None:
                 total = self.epochs * len(self.batches)
@@ -121,17 +122,16 @@ class Training:
             loss = loss + self.l1 * torch.stack([w.abs().sum() for w in self.penalised]).sum()
         return loss
 
-    def validate(self) -> None:
-        """Measure the model on the validation pictures and record the epoch."""
+    def validate(self) -> tuple[float, float]:
+        """Return the loss and the accuracy on the validation pictures."""
         self.recorder.read_losses()
         self.group.share_buffers(self.model, self.device)
-        loss, accuracy = self._validation_loss_and_accuracy()
-        self.scheduler.after_epoch(loss)
+        return self._validation_loss_and_accuracy()
+
+    def after_epoch(self, loss: float, accuracy: float) -> None:
+        """Record the epoch, write the checkpoint and call the caller's function."""
         self.recorder.end_epoch(loss, accuracy)
         self.bar.set_postfix_str(f"validation accuracy {accuracy:.1%}")
-
-    def after_epoch(self) -> None:
-        """Write the checkpoint and call the caller's function."""
         if self.checkpoint is not None:
             self.checkpoint.save(self.history, self.precision.current.name)
         if self.on_epoch is not None:

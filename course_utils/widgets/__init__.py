@@ -5,9 +5,9 @@ A panel is imported when its name is first used.
 
 from __future__ import annotations
 
-from course_utils.core.lazy import public_names
+from course_utils.core.lazy import export_lazily
 
-__all__ = public_names(
+__all__ = export_lazily(
     __name__,
     {
         "conv2d_lab": "conv2d_lab",

@@ -57,7 +57,7 @@ POOL = {
 def cases(draw, arguments):
     """(input shape, arguments), with up to three arguments from the wilder ranges."""
     wild = draw(st.sets(st.sampled_from(sorted(arguments)), max_size=3))
-    batch, channels = draw(st.sampled_from([((), 2), ((0,), 4), ((1,), 6), ((2,), 3)]))
+    batch, channels = draw(st.sampled_from([((), 2), ((1,), 4), ((1,), 6), ((2,), 3)]))
     chosen = {name: draw(values[name in wild]) for name, values in arguments.items()}
     if chosen.get("in_channels", 0) is None:
         chosen["in_channels"] = channels
@@ -103,6 +103,14 @@ def check(function, layer, input_shape, arguments):
 @given(cases(CONV))
 def test_conv2d_shape_agrees_with_pytorch(case):
     check(ar.conv2d_shape, nn.Conv2d, *case)
+
+
+def test_a_batch_may_be_empty():
+    """PyTorch does not even look at the dilation then; we do."""
+    assert ar.conv2d_shape((0, 4, 9, 9), 6, 3, padding=1) == (0, 6, 9, 9)
+    assert ar.pool2d_shape((0, 4, 9, 9), 3) == (0, 4, 3, 3)
+    with pytest.raises(ImpossibleSetting):
+        ar.conv2d_shape((0, 4, 9, 9), 6, 3, dilation=0)
 
 
 @examples(200)

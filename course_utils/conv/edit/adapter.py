@@ -1,4 +1,4 @@
-"""A convolution with an adapter behind it, for the rest of a network that cannot follow it."""
+"""A convolution with an adapter after it, for the rest of a network that cannot follow it."""
 
 from __future__ import annotations
 

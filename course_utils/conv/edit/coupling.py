@@ -48,7 +48,9 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
 def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
     """Return how many of some places each channel gets, (..., channels).
 
-    All get equally many; those with the largest scores get the places that are left, one each.
+    This decides which channels stay. With fewer places than channels, those with the largest scores
+    get one place each, and the others are dropped. With more places all get equally many, and the
+    largest scores get one more each, until no place is left.
     """
     channels = scores.shape[-1]
     counts = np.full(scores.shape, places // channels)

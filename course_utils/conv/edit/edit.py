@@ -33,7 +33,7 @@ def edit_conv(
     - more channels: each copy of a channel shares the weights of the layers that read it (Chen,
       Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Where a
       mean over channels is taken (LayerNorm, GroupNorm), only if every channel gets equally many
-      copies; in an attention never, because its products count the copies;
+      copies. It never holds for an attention layer, because its products count the copies;
     - a larger kernel whose padding keeps the size: zeros around the old one;
     - a bias; fewer groups.
 
@@ -44,7 +44,7 @@ def edit_conv(
         example_input: a batch (N, C, H, W), one picture (C, H, W), or a tuple of all inputs; its
             numbers do not matter. With None the usual sizes of pictures are tried.
         adapter: where the rest of the network cannot follow, put a 1×1 convolution or a resizing
-            behind the layer (`AdaptedConv2d`); with False that is an error.
+            after the layer (`AdaptedConv2d`); with False that is an error.
         importance: which channels to keep, or to copy first: those with the largest "l1" or "l2"
             norm of their weights, or a function weight (C_out, ...) -> (C_out,). Norms are added up
             over all layers whose channels change together.
@@ -61,14 +61,14 @@ def edit_conv(
     conv = _find(model, name, set(changes))
     edit = LayerEdit.of(name, conv, changes)
     draft = first_draft(model, example_input)
-    weight = draft.traced_weight(name)
-    if not weight:
+    weight_name = draft.traced_weight(name)
+    if not weight_name:
         raise EditError(f"{name} is not used when the model runs.")
-    wider = edit.changes("out_channels")
-    depthwise = wider and weight in draft.trace.depthwise and "groups" not in changes
-    each = conv.out_channels // conv.in_channels if depthwise else 0
-    edit.require_possible(draft.input_shapes(name), depthwise=each)
-    if wider and _is_output(draft, name, weight):
+    new_channels = edit.changes("out_channels")
+    depthwise = weight_name in draft.trace.depthwise and "groups" not in changes
+    outputs_per_input = conv.out_channels // conv.in_channels if depthwise and new_channels else 0
+    edit.require_possible(draft.input_shapes(name), depthwise=outputs_per_input)
+    if new_channels and _is_output(draft, name, weight_name):
         raise EditError(
             f"The channels of {name} are the network's output: their number is the number of"
             " classes (or colours) that it tells apart. Change another layer."

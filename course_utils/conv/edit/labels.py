@@ -67,8 +67,8 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]
 def concatenated(parts: Sequence[Tensor], sizes: Sequence[int], dim: int) -> Tensor:
     """Return labels of `torch.cat` along `dim`; `sizes` are the sizes of the tensors there."""
     shape = [max(part.shape[d] for part in parts) for d in range(parts[0].ndim)]
-    before, behind = shape[:dim], shape[dim + 1 :]
-    full = [x.expand(*before, n, *behind) for x, n in zip(parts, sizes, strict=True)]
+    before, after = shape[:dim], shape[dim + 1 :]
+    full = [x.expand(*before, n, *after) for x, n in zip(parts, sizes, strict=True)]
     return torch.cat(full, dim)
 
 

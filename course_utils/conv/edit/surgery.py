@@ -23,7 +23,7 @@ from course_utils.core import CourseError
 
 
 class Adapters(NamedTuple):
-    """The adapters behind the layer where the rest of the network cannot follow."""
+    """The adapters after the layer where the rest of the network cannot follow."""
 
     project: bool = False  # a 1×1 convolution back to the number of channels before
     resize: bool = False  # a resizing to the height and width before
@@ -125,7 +125,7 @@ def _resize_coupled(draft: Draft, weight: str, want: int, scores: np.ndarray) ->
     """Set the shapes in the draft that follow from `want` rows of a weight."""
     for axis, width in widths(draft.trace, weight, want, scores).items():
         labels, shape = draft.trace.axes[axis], list(draft.shape(axis.parameter))
-        all_groups = shape[axis.dim] != labels.shape[1]  # the groups are behind each other
+        all_groups = shape[axis.dim] != labels.shape[1]  # one group after the other
         shape[axis.dim] = width * len(labels) if all_groups else width
         draft.set_shape(axis.parameter, shape)
 
@@ -209,7 +209,7 @@ def with_groups(weight: Tensor, old: int, new: int) -> Tensor:
     new_width = width * old // new
     old_group = torch.arange(rows) // (rows // old)
     new_group = torch.arange(rows) // (rows // new)
-    channel = new_group[:, None] * new_width + torch.arange(new_width)  # behind each new weight
+    channel = new_group[:, None] * new_width + torch.arange(new_width)  # of each new weight
     old_column = channel - old_group[:, None] * width
     known = (old_column >= 0) & (old_column < width)
     index = old_column.clamp(0, width - 1).to(weight.device)

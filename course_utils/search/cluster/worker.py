@@ -111,6 +111,7 @@ def _run_one(study: optuna.Study, objective: Objective) -> FrozenTrial | None:
 
     try:
         with quiet():  # Optuna would log the traceback of each trial that is stopped
+            # Optuna takes the next waiting trial here, or draws one if none waits.
             study.optimize(run, n_trials=1, catch=(Exception,))
     except (Exception, KeyboardInterrupt) as error:
         # An interruption while a result is written may reach us as the context of another error.

@@ -25,7 +25,7 @@ _MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of 
 _MOST = 16  # feature maps
 _ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of the columns
 _TABLE = 22 + _ROW * len(ROWS) + 44  # height with heading and notes
-_HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, behind every second row
+_HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, under every second row
 
 
 def places(network: MeasuredNetwork) -> tuple[Place, ...]:
