@@ -185,10 +185,10 @@ def run():
         if thread.name == "course-training":
             thread.join()
 
-assert gc.get_freeze_count() == 0
+before = gc.get_freeze_count()  # Python 3.12 itself freezes some objects
 run()
 frozen = gc.get_freeze_count()
-assert frozen > 0
+assert frozen > before
 run()
 assert gc.get_freeze_count() <= frozen
 ring = weakref.ref(Ring())
