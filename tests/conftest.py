@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # On a busy machine any example may be slow. In CI the examples are the same in each run.
 settings.register_profile("course", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("course")
+
+# PyTorch gives many of its warnings once per process. Here they come every time, so that whether a
+# test sees one does not depend on which tests ran before it.
+torch.set_warn_always(True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from course_utils.conv.edit.surgery import with_groups, with_kernel_size
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 9), st.integers(1, 9))
 def test_a_larger_kernel_computes_the_same_and_a_smaller_one_is_its_middle(h, w, new_h, new_w):
     weight = torch.randn(2, 3, h, w)
