@@ -143,7 +143,9 @@ def layers_with_weights(model: nn.Module) -> list[str]:
 
 
 def spread(items: list, count: int) -> list:
-    """Return at most `count` items, evenly spread, with the first and the last one."""
+    """Return at most `count` items, evenly spread, with the first one and, if possible, the last."""
     if len(items) <= count:
         return items
+    if count == 1:
+        return items[:1]
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
