@@ -143,7 +143,7 @@ def layers_with_weights(model: nn.Module) -> list[str]:
 
 
 def spread(items: list, count: int) -> list:
-    """Return at most `count` items, evenly spread, with the first one and, if possible, the last."""
+    """Return `count` items (all, if fewer), evenly spread, from the first one to the last."""
     if len(items) <= count:
         return items
     if count == 1:
