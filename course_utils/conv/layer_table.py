@@ -7,7 +7,6 @@ branches, sums and concatenations, which no hook on a layer can see.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.edit.settings import simple
-from course_utils.conv.meta import blank, stand_ins, tensors_in
+from course_utils.conv.meta import blank, copied, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField, windows_of
 from course_utils.conv.rules import WINDOW
 from course_utils.core import evaluation_mode, shape_text
@@ -78,9 +77,9 @@ def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRo
     """
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     with suppress(Exception):  # control flow that looks at numbers, lazy layers, a broken model
-        return _run(copy.deepcopy(model, stand_ins(model)), tree_map_only(Tensor, blank, inputs))
+        return _run(copied(model, blank, blank), tree_map_only(Tensor, blank, inputs))
     with suppress(Exception):  # some models cannot be copied (with pruning masks, say)
-        model = copy.deepcopy(model)
+        model = copied(model)
     with torch.random.fork_rng(devices=[]):
         return _run(model, inputs)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 
@@ -16,20 +20,96 @@ def blank(tensor: Tensor) -> Tensor:
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested tuples, lists and dictionaries."""
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    """Return the tensors in nested tuples, lists, dictionaries, and attributes of objects."""
+    found: list[Tensor] = []
+    seen: set[int] = set()
+    leaves = tree_leaves(value)[::-1]
+    while leaves:
+        leaf = leaves.pop()
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif id(leaf) not in seen and (inner := _held(leaf)):
+            seen.add(id(leaf))
+            leaves += tree_leaves(inner)[::-1]
+    return found
 
 
-def stand_ins(
-    model: nn.Module,
-    parameter: Callable[[Tensor], Tensor] = blank,
-    buffer: Callable[[Tensor], Tensor] = blank,
-) -> dict[int, Tensor]:
-    """Return the memo with which `copy.deepcopy` copies a model without its numbers.
+def _held(leaf: Any) -> list:
+    """Return what an object holds that is not a list, tuple or dictionary: a dataclass, say."""
+    if isinstance(leaf, Mapping):
+        return list(leaf.values())
+    if callable(leaf) or isinstance(leaf, ModuleType):
+        return []
+    return list(getattr(leaf, "__dict__", {}).values())
+
+
+def copied(
+    value: Any,
+    parameter: Callable[[Tensor], Tensor] | None = None,
+    other: Callable[[Tensor], Tensor] | None = None,
+) -> Any:
+    """Return a deep copy of a model, or of its inputs.
+
+    Unlike `copy.deepcopy` it also copies tensors that were computed with gradients, which modules
+    keep after a forward pass (the weight that the old `weight_norm` computes).
 
     Args:
-        parameter: returns what the copy gets for a parameter (as a tensor).
-        buffer: returns what the copy gets for a buffer.
+        parameter: returns what the copy gets for a parameter (as a tensor); None for a copy.
+        other: the same for all other tensors: buffers, and what else is kept anywhere in it.
     """
-    memo = {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in model.parameters()}
-    return memo | {id(b): buffer(b) for b in model.buffers()}
+    memo: dict[int, Any] = {}
+    if parameter is not None:
+        given = value.parameters()
+        memo = {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in given}
+    with _CopyTensors(other):
+        return copy.deepcopy(value, memo)
+
+
+class _CopyTensors(TorchFunctionMode):
+    """Sees each tensor that `copy.deepcopy` meets, parameters excepted, and copies it."""
+
+    def __init__(self, other: Callable[[Tensor], Tensor] | None):
+        super().__init__()
+        self.other = other
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is Tensor.__deepcopy__:
+            tensor, memo = args
+            if self.other is not None or not tensor.is_leaf:
+                if id(tensor) not in memo:
+                    copy_one = self.other or (lambda t: t.detach().clone())
+                    memo[id(tensor)] = copy_one(tensor)
+                return memo[id(tensor)]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_foreign_hooks(model: nn.Module) -> Iterator[bool]:
+    """Take the forward hooks away that are not part of the model; put them back at the end.
+
+    Part of it are PyTorch's own (weight normalisation, pruning) and those that are methods of the
+    model, its modules or their attributes. All others belong to somebody who watches the model, and
+    who does not expect tensors without numbers. The block gets whether there are any.
+    """
+    tables = [t for m in model.modules() for t in (m._forward_hooks, m._forward_pre_hooks) if t]
+    before = [list(table.items()) for table in tables]
+    owners = {id(v) for m in model.modules() for v in (m, *vars(m).values())} if tables else set()
+    for table in tables:
+        for number, hook in list(table.items()):
+            if not _is_part(hook, owners):
+                del table[number]
+    try:
+        yield any(len(a) != len(b) for a, b in zip(before, tables, strict=True))
+    finally:
+        for table, items in zip(tables, before, strict=True):
+            table.clear()
+            table.update(items)
+
+
+def _is_part(hook: Any, owners: set[int]) -> bool:
+    while hasattr(hook, "func"):  # functools.partial
+        hook = hook.func
+    owner = getattr(hook, "__self__", hook)
+    classes = (kind.__module__ for kind in type(owner).__mro__)
+    own = any(name.startswith("torch.nn.utils") for name in classes)  # also of subclasses
+    return own or id(owner) in owners or str(getattr(hook, "__module__", "")).startswith("torch.")

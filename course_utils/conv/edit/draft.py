@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.edit.tracer import trace_model
-from course_utils.conv.meta import blank, stand_ins
+from course_utils.conv.meta import blank, copied
 from course_utils.core import CourseError
 
 
@@ -44,9 +43,8 @@ class Draft:
             # Tables of whole numbers (indices, counters) keep their numbers: code may look at them.
             return blank(b) if meta and b.is_floating_point() else b.detach().clone()
 
-        memo = stand_ins(original, blank if meta else Tensor.detach, buffer)
         try:
-            self.model = copy.deepcopy(original, memo)
+            self.model = copied(original, blank if meta else Tensor.detach, buffer)
         except Exception as error:
             raise EditError(f"The model cannot be copied: {error}") from error
         self.changed: dict[str, Tensor] = {}
