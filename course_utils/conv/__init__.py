@@ -22,6 +22,7 @@ __all__ = export_lazily(
         "edit.editor": "ConvEditor",
         "edit.report": "EditReport LayerChange relative_change ROUNDING",
         "edit.settings": "CHANGEABLE simple simple_settings",
+        "graph": "network_graph NetworkGraph Node",
         "impossible": "ImpossibleSetting nearest_settings",
         "kernels": "box_blur filter_image is_signed laplacian PRESETS sharpen sobel",
         "layer_table": "as_frame layer_table LayerRow list_convs",
