@@ -7,7 +7,6 @@ each tensor remembers the node that made it.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from course_utils.conv.example import ways_to_call
-from course_utils.conv.meta import blank, stand_ins, tensors_in
+from course_utils.conv.meta import blank, copied, tensors_in, without_foreign_hooks
 from course_utils.core import CourseError, evaluation_mode
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -131,11 +130,10 @@ def network_graph(model: nn.Module, example_input: Any) -> NetworkGraph:
         for args, kwargs in ways_to_call(model, example_input):
             try:
                 if on_meta:
-                    stand_in = copy.deepcopy(model, stand_ins(model))
                     args, kwargs = tree_map_only(Tensor, blank, (args, kwargs))
-                    return _run(stand_in, args, kwargs)
+                    return _run(copied(model, blank, blank), args, kwargs)
                 with torch.random.fork_rng(devices=[]):
-                    return _run(copy.deepcopy(model), args, kwargs)
+                    return _run(copied(model), args, kwargs)
             except Exception as error:
                 problem = problem or error
     reason = (str(problem).strip().splitlines() or [""])[0]
@@ -149,6 +147,7 @@ def _run(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> NetworkGraph:
     for tensor in tensors_in((args, kwargs)):
         recorder.add(Node("", "input", (), tuple(tensor.shape)), [tensor])
     with ExitStack() as stack:
+        stack.enter_context(without_foreign_hooks(model))
         for name, module in model.named_modules():
             enter, leave = recorder.hooks(name, module)
             handle = module.register_forward_pre_hook(enter, with_kwargs=True)
