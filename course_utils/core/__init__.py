@@ -11,7 +11,10 @@ __all__ = export_lazily(
     __name__,
     {
         "errors": "CourseError expect_error whole_number",
-        "files": "atomic_write load_checkpoint plain_state save_checkpoint",
+        "files": (
+            "all_finite atomic_write file_exists FileError load_checkpoint load_weights "
+            "plain_state reason_of save_checkpoint"
+        ),
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
         "seeds": (
             "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"

@@ -6,6 +6,7 @@ Nothing here runs unless the reader asks for a download. The bytes received so f
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -15,16 +16,19 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 
+from course_utils.core import file_exists, reason_of
 from course_utils.data.npz import write_npz
 from course_utils.data.sets import DataError, ImageSet
 
 _CHUNK = 2**16  # bytes at a time
+_LARGEST = 250_000_000  # bytes of all files in the archive of CIFAR-10, which has 186 million
 _SLOWEST = 1024  # bytes per second; a host that is slower for a whole time-out is given up
 
 
@@ -38,26 +42,43 @@ def download_cifar10(folder: Path | str) -> Path:
             184 MB afterwards.
 
     Raises:
-        DataError: If the download fails. The bytes received so far are kept for the next call.
+        DataError: If the download fails or cannot be unpacked. The bytes received so far are kept
+            for the next call.
     """
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import extract_archive
 
     folder = Path(folder).expanduser()
     target = folder / "cifar10.npz"
-    if target.exists():
+    _make_folder(folder)
+    if file_exists(target, DataError):
         return target
     archive = download_file(CIFAR10.url, folder / CIFAR10.filename, md5=CIFAR10.tgz_md5)
     try:
+        _check_size(archive)
         with tempfile.TemporaryDirectory(dir=folder, prefix="cifar10-") as unpacked:
             extract_archive(str(archive), unpacked)
             parts = [CIFAR10(unpacked, train=train) for train in (True, False)]
             write_npz(target, *map(_as_image_set, parts))
-    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+    except (OSError, RuntimeError, EOFError, zlib.error, tarfile.TarError) as error:
         text = f"CIFAR-10 was downloaded to {archive}, but cannot be unpacked: {error}"
         raise DataError(text) from error
-    archive.unlink()
+    with contextlib.suppress(OSError):
+        archive.unlink()
     return target
+
+
+def _check_size(archive: Path) -> None:
+    """Raise an error if the files in `archive` claim to be larger than those of CIFAR-10."""
+    claimed = 0
+    with tarfile.open(archive) as content:
+        for member in content:  # reads only the headers
+            claimed += member.size
+            if claimed > _LARGEST:
+                raise DataError(
+                    f"The files in {archive} claim more than {_LARGEST / 1e6:.0f} MB, but CIFAR-10 "
+                    "has 186 MB: nothing was unpacked. Delete the archive and call again."
+                )
 
 
 def _as_image_set(part) -> ImageSet:
@@ -89,7 +110,8 @@ def download_file(
             deleted; otherwise the bytes stay in `<path>.part`, and the next call continues there.
     """
     path = Path(path)
-    if path.exists():
+    _make_folder(path.parent)
+    if file_exists(path, DataError):
         if _md5(path) != md5:
             raise DataError(
                 f"{path} is not the file of {url}: its checksum is different. Move it to another "
@@ -97,11 +119,8 @@ def download_file(
             )
         return path
     part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-    except OSError as error:
-        raise DataError(f"The folder {path.parent} cannot be used: {error.strerror}.") from error
+    file_exists(part, DataError)
+    _make_folder(path.parent, part)
 
     failures = 0  # attempts in a row that brought less than one chunk
     while True:
@@ -125,6 +144,19 @@ def download_file(
         )
     os.replace(part, path)
     return path
+
+
+def _make_folder(folder: Path, file: Path | None = None) -> None:
+    """Make a folder, and an empty file in it if it does not exist."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if file is not None:
+            file.touch()
+    except OSError as error:
+        raise DataError(
+            f"The folder {folder} cannot be used ({reason_of(error)}): set the environment "
+            "variable COURSE_CACHE_DIR to a folder where you may write."
+        ) from error
 
 
 def _receive(url: str, part: Path, *, timeout: float, progress: bool) -> None:

@@ -11,16 +11,18 @@ Fashion-MNIST: 9,000 training, 1,000 validation and 2,000 test pictures of 1×28
 from __future__ import annotations
 
 import difflib
+import glob
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from course_utils.core import shape_text
+from course_utils.core import file_exists, shape_text
 from course_utils.data.cifar10 import download_cifar10
 from course_utils.data.npz import read_npz
 from course_utils.data.sets import DataError, Dataset, ImageSet
@@ -110,17 +112,32 @@ def cache_dir() -> Path:
     """Return the folder for downloaded data; it is made when the first file is written.
 
     It is `$COURSE_CACHE_DIR` if that is set, otherwise `cnn-course` in the platform's cache folder:
-    `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, on Windows `%LOCALAPPDATA%`.
+    `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, on Windows `%LOCALAPPDATA%`. A
+    user without a home folder has it among the temporary files.
     """
-    if own := os.environ.get("COURSE_CACHE_DIR"):
-        return Path(own).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    if own := _folder_of("COURSE_CACHE_DIR"):
+        return own
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # as in a container that runs with the number of an unknown user
+        base = tempfile.gettempdir()
     return Path(base) / "cnn-course"
+
+
+def _folder_of(variable: str) -> Path | None:
+    """Return the folder that an environment variable names; None if it is not set."""
+    text = os.environ.get(variable)
+    try:
+        return Path(text).expanduser() if text else None
+    except RuntimeError as error:  # the user after ~ is not known
+        raise DataError(
+            f"{variable}={text!r} cannot be used ({error}): set it to the full path of a folder."
+        ) from error
 
 
 def _check_known(known: _Known, path: Path, train: ImageSet, test: ImageSet) -> None:
@@ -171,9 +188,16 @@ def _find(name: str) -> tuple[Path | None, str]:
     file = _file_of(name)
     for source, folder in _folders().items():
         # The files of the package are found only by the known names.
-        if (source != "shipped" or name in _KNOWN) and (folder / file).is_file():
+        if (source != "shipped" or name in _KNOWN) and _is_there(folder / file, source):
             return folder / file, source
     return None, ""
+
+
+def _is_there(path: Path, source: str) -> bool:
+    # The cache of another user may not be read; then it has nothing for this one.
+    if source == "cache" and not os.access(path.parent, os.R_OK | os.X_OK):
+        return False
+    return file_exists(path, DataError)
 
 
 def _file_of(name: str) -> str:
@@ -182,15 +206,15 @@ def _file_of(name: str) -> str:
 
 def _folders() -> dict[str, Path]:
     """Return the folders in which data sets are searched for, in order."""
-    own = os.environ.get("COURSE_DATA_DIR")
-    folders = {"COURSE_DATA_DIR": Path(own).expanduser()} if own else {}
+    own = _folder_of("COURSE_DATA_DIR")
+    folders = {"COURSE_DATA_DIR": own} if own else {}
     return {**folders, "cache": cache_dir(), "shipped": _ASSETS}
 
 
 def _not_found(name: str) -> str:
     folders = _folders()
     own = folders.get("COURSE_DATA_DIR")
-    lacking = ", which is not a folder" if own and not own.is_dir() else ""
+    lacking = ", which is not a folder" if own and not os.path.isdir(own) else ""
     where = f"$COURSE_DATA_DIR ({own or 'not set'}{lacking}) or in {folders['cache']}"
     if name in _DOWNLOADS:
         return (
@@ -206,7 +230,9 @@ def _similar(name: str) -> str:
     def plain(text: str) -> str:
         return re.sub(r"[\W_]", "", text.lower())
 
-    own = (path.stem for folder in list(_folders().values())[:-1] for path in folder.glob("*.npz"))
+    # Not Path.glob, which raises an error in a folder that may not be read.
+    patterns = (os.path.join(glob.escape(str(f)), "*.npz") for f in list(_folders().values())[:-1])
+    own = (Path(path).stem for pattern in patterns for path in glob.glob(pattern))
     files = {known.file.removesuffix(".npz") for known in _KNOWN.values()}
     names = {plain(known): known for known in [*sorted(set(own) - files), *_KNOWN]}
     close = [names[key] for key in difflib.get_close_matches(plain(name), names, cutoff=0.5)]

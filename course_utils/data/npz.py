@@ -6,39 +6,48 @@ uint8, N×H×W or N×H×W×C) and `classes` (the names, as text).
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 
-from course_utils.core import atomic_write, shape_text
+from course_utils.core import atomic_write, file_exists, reason_of, shape_text
 from course_utils.data.sets import DataError, ImageSet
+
+_SUSPICIOUS = 100
+"""Photographs become a third smaller by compression, drawings perhaps a tenth of their size."""
+
+_HARMLESS = 2**28
+"""Bytes up to which it does not matter how much an array was compressed."""
+
+
+class _Header(NamedTuple):
+    """Type and size of an array, which the file has before its numbers."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
 
 
 def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
     """Return the training and the test pictures of a data file; check all bytes and labels.
 
+    Types and sizes are checked before any array is read, so a small file that would need huge
+    memory is refused at once.
+
     Raises:
-        DataError: If the file is damaged or has another format.
+        DataError: If there is no such file, or it is damaged or has another format.
     """
+    if not file_exists(path, DataError):
+        raise DataError(f"There is no file {path}.")
     path = Path(path)
     arrays = _read_arrays(path)
-    classes = arrays["classes"]
-    if classes.dtype.kind != "U" or classes.ndim != 1 or len(set(classes.tolist())) != len(classes):
-        raise DataError(
-            f"{path}: classes must be a list of different names, saved as text, not "
-            f"{classes.dtype} of shape {classes.shape}."
-        )
-    names = tuple(classes.tolist())
-    train, test = (_image_set(path, part, arrays, names) for part in ("train", "test"))
-    one, other = (shape_text(part.images.shape[1:]) for part in (train, test))
-    if one != other:
-        raise DataError(
-            f"{path}: the training pictures are {one}, the test pictures {other}: they must have "
-            "the same shape."
-        )
-    return train, test
+    names = tuple(arrays["classes"].tolist())
+    if len(set(names)) != len(names):
+        raise DataError(f"{path}: classes must be a list of different names, but some are equal.")
+    return tuple(_image_set(path, part, arrays, names) for part in ("train", "test"))
 
 
 def write_npz(path: Path | str, train: ImageSet, test: ImageSet) -> None:
@@ -47,7 +56,7 @@ def write_npz(path: Path | str, train: ImageSet, test: ImageSet) -> None:
     The file is not compressed: photographs become only 8 % smaller, and reading takes a second.
 
     Raises:
-        OSError: If the file cannot be written.
+        FileError: If the file cannot be written.
     """
     label_type = torch.uint8 if len(train.classes) <= 256 else torch.int64
     arrays = {}
@@ -66,9 +75,15 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             names = archive.namelist()
             missing = [key for key in needed if f"{key}.npy" not in names]
             present = [key for key in needed if key not in missing]
-            arrays = {key: _read_array(archive, f"{key}.npy") for key in present}
-    except PermissionError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+            headers = {key: _read_header(archive, f"{key}.npy") for key in present}
+            if not missing:
+                _check_headers(path, headers)
+                _check_sizes(path, [archive.getinfo(f"{key}.npy") for key in needed])
+                arrays = {key: _read_array(archive, f"{key}.npy") for key in needed}
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
     except Exception as error:
         # A damaged file may raise nearly anything: BadZipFile, zlib.error, EOFError, ValueError,
         # NotImplementedError, RuntimeError, MemoryError, struct.error, SyntaxError ...
@@ -83,6 +98,40 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _read_header(archive: zipfile.ZipFile, member: str) -> _Header:
+    """Return the header of an array; raise a ValueError if the archive says another size."""
+    with archive.open(member) as file:
+        header = _header_of(file)
+        size = file.tell() + math.prod(header.shape) * header.dtype.itemsize
+    if not header.dtype.hasobject and size != (found := archive.getinfo(member).file_size):
+        raise ValueError(
+            f"{member} is {'longer' if found > size else 'shorter'} than its header says"
+        )
+    return header
+
+
+def _header_of(file: BinaryIO) -> _Header:
+    version = np.lib.format.read_magic(file)
+    known = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in known:  # 3.0 is for the names of columns in other alphabets
+        raise ValueError(f"the format {version} of an array is not known")
+    shape, _, dtype = known[version](file)
+    return _Header(dtype, shape)
+
+
+def _check_sizes(path: Path, parts: list[zipfile.ZipInfo]) -> None:
+    there, claimed = path.stat().st_size, sum(part.file_size for part in parts)
+    if claimed > max(_HARMLESS, _SUSPICIOUS * there):
+        raise DataError(
+            f"{path} has {there / 1e6:,.1f} MB and would need {claimed / 1e6:,.0f} MB of memory: "
+            "pictures cannot be compressed that much, so nothing was read. If the file is right, "
+            "write it again with numpy.savez, which does not compress."
+        )
+
+
 def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     with archive.open(member) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
@@ -92,27 +141,47 @@ def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     return array
 
 
+def _check_headers(path: Path, headers: dict[str, _Header]) -> None:
+    """Raise an error unless the types and sizes are those of pictures, labels and names."""
+    dtype, shape = headers["classes"]
+    if dtype.hasobject:
+        raise ValueError("classes is an array of Python objects")
+    if dtype.kind != "U" or len(shape) != 1:
+        raise DataError(
+            f"{path}: classes must be a list of different names, saved as text, not "
+            f"{dtype} of shape {shape}."
+        )
+    for part in ("train", "test"):
+        dtype, shape = headers[f"{part}_images"]
+        found = f"{dtype} of shape {shape_text(shape)}"
+        if dtype != np.uint8 or len(shape) not in (3, 4) or not 1 <= (*shape, 1)[3] <= 4:
+            raise DataError(
+                f"{path}: {part}_images must be uint8 of shape N×H×W or N×H×W×C with 1 to 4 "
+                f"channels, not {found}."
+            )
+        if 0 in shape:
+            raise DataError(f"{path}: {part}_images is empty ({found}).")
+        labels = headers[f"{part}_labels"]
+        if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
+            raise DataError(
+                f"{path}: {part}_labels must be {shape[0]} whole numbers, one for each picture, "
+                f"not {labels.dtype} of shape {shape_text(labels.shape)}."
+            )
+    one, other = ((*headers[f"{part}_images"].shape, 1)[1:4] for part in ("train", "test"))
+    if one != other:
+        one, other = (shape_text((channels, *size)) for *size, channels in (one, other))
+        raise DataError(
+            f"{path}: the training pictures are {one}, the test pictures {other}: they must have "
+            "the same shape."
+        )
+
+
 def _image_set(
     path: Path, part: str, arrays: dict[str, np.ndarray], classes: tuple[str, ...]
 ) -> ImageSet:
     images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-    found = f"{images.dtype} of shape {shape_text(images.shape)}"
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
-        raise DataError(
-            f"{path}: {part}_images must be uint8 of shape N×H×W or N×H×W×C with 1 to 4 channels, "
-            f"not {found}."
-        )
-    if 0 in images.shape:
-        raise DataError(f"{path}: {part}_images is empty ({found}).")
-    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-        raise DataError(
-            f"{path}: {part}_labels must be {len(images)} whole numbers, one for each picture, "
-            f"not {labels.dtype} of shape {shape_text(labels.shape)}."
-        )
-    pictures = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    pictures = torch.from_numpy(images.reshape(*(*images.shape, 1)[:4])).permute(0, 3, 1, 2)
     try:
-        return ImageSet(pictures, torch.from_numpy(labels.astype(np.int64)), classes)
+        return ImageSet(pictures.contiguous(), torch.from_numpy(labels.astype(np.int64)), classes)
     except DataError as error:
         raise DataError(f"{path}: {part}_{error}") from None

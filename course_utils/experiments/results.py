@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.core import CourseError, atomic_write
+from course_utils.core import CourseError, atomic_write, file_exists
 
 if TYPE_CHECKING:
     import pandas
@@ -88,8 +88,8 @@ def save_results(
         The file's path.
 
     Raises:
-        CourseError: the name has other letters, there is no record, the records' keys differ, or a
-            value has another type.
+        CourseError: the name has other letters, there is no record, the records' keys differ, a
+            value has another type, or the file cannot be written.
     """
     path = _path(name, folder)
     if not records:
@@ -130,7 +130,7 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
         CourseError: there are no results of this name, or the file is damaged.
     """
     path = _path(name, folder)
-    if not path.is_file():
+    if not file_exists(path, CourseError):
         there = sorted(one.stem for one in path.parent.glob("*.json"))
         known = f"there are: {', '.join(there)}" if there else "there are none at all"
         raise CourseError(f"There are no results called {name!r}; {known}.")
@@ -150,7 +150,7 @@ def load_results(name: str, *, folder: str | os.PathLike[str] = FOLDER) -> Resul
             and _is_flat(results.settings)
             and all(_is_flat(record) and list(record) == keys for record in results.records)
         )
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, OSError):
         sound = False
     if not sound:
         raise CourseError(

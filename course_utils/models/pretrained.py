@@ -12,7 +12,13 @@ from typing import Any
 
 from torch import Tensor
 
-from course_utils.core import CourseError, load_checkpoint, private_random_numbers, save_checkpoint
+from course_utils.core import (
+    CourseError,
+    load_checkpoint,
+    load_weights,
+    private_random_numbers,
+    save_checkpoint,
+)
 from course_utils.models.simple import SimpleCNN
 
 NAMES = ("first_cnn",)
@@ -62,9 +68,14 @@ def load_pretrained(name: str = "first_cnn") -> SimpleCNN:
         CourseError: If the course has no network of this name, or its file is damaged.
     """
     content = _read(name)
-    with private_random_numbers():
-        model = SimpleCNN(**content["arguments"])
-    model.load_state_dict(content["model"])
+    try:
+        with private_random_numbers():
+            model = SimpleCNN(**content["arguments"])
+    except TypeError as error:
+        raise CourseError(
+            f"{_path(name)} is of another kind of network: {_remedy(name)}."
+        ) from error
+    load_weights(model, content["model"], _path(name), f"To correct this, {_remedy(name)}.")
     return model.eval()
 
 
@@ -74,9 +85,9 @@ def pretrained_card(name: str = "first_cnn") -> Card:
     Raises:
         CourseError: If the course has no network of this name, or its file is damaged.
     """
-    content = {key: value for key, value in _read(name).items() if key != "model"}
-    content["classes"] = tuple(content["classes"])
-    return Card(name, **content)
+    read = _read(name)
+    content = {key: read[key] for key in _NEEDED if key != "model"}
+    return Card(name, **content | {"classes": tuple(read["classes"])})
 
 
 def save_pretrained(name: str, content: dict[str, Any]) -> None:
@@ -96,8 +107,11 @@ def _path(name: str) -> Path:
 
 
 def _read(name: str) -> dict[str, Any]:
-    remedy = (
+    return load_checkpoint(_path(name), _NEEDED, remedy=_remedy(name))
+
+
+def _remedy(name: str) -> str:
+    return (
         "install the course again, or train the network again with "
         f"python -m course_utils.experiments.{name}"
     )
-    return load_checkpoint(_path(name), _NEEDED, remedy=remedy)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.client
 import io
+import os
 import pickle
 import re
 import socket
@@ -24,6 +25,7 @@ from course_utils.data import DataError, load_dataset, read_npz
 from course_utils.data import cifar10 as downloads
 from course_utils.data import load as data_module
 from course_utils.data.cifar10 import download_cifar10, download_file
+from tests.processes import as_nobody
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -326,6 +328,38 @@ def test_a_wrong_cifar10_archive_is_a_sentence(host, monkeypatch, tmp_path, md5,
     with pytest.raises(DataError, match=rf"cifar-10-python\.tar\.gz.*{text}"):
         download_cifar10(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == files
+
+
+def test_an_archive_that_claims_too_much_is_refused_from_its_headers(cifar10_host, tmp_path):
+    from torchvision.datasets import CIFAR10
+
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name in "ab":
+            info = tarfile.TarInfo(name)
+            info.size = 2 * 10**9 if name == "b" else 0
+            tar.addfile(info)
+    cifar10_host.content = content.getvalue()
+    md5 = mock.patch.object(CIFAR10, "tgz_md5", hashlib.md5(content.getvalue()).hexdigest())
+    with md5, pytest.raises(DataError, match=r"more than 250 MB.*nothing was unpacked"):
+        download_cifar10(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-python.tar.gz"]
+
+
+@pytest.mark.parametrize("name", ["file.tar.gz", "file.tar.gz.part"])
+def test_a_pipe_in_its_place_does_not_block(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} is a pipe"):
+        download_file("http://127.0.0.1:1/file.tar.gz", tmp_path / "file.tar.gz", md5=MD5)
+
+
+def test_a_home_that_cannot_be_written_says_what_to_set(tmp_path):
+    def fetch_there() -> None:
+        with pytest.raises(DataError, match=r"Permission denied.*COURSE_CACHE_DIR"):
+            download_cifar10(tmp_path / "cache")
+
+    tmp_path.chmod(0o500)
+    assert as_nobody(fetch_there) == 0
 
 
 def test_an_existing_cifar10_is_not_changed(tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from course_utils.data import DataError, cache_dir, load_dataset
 from course_utils.data import load as data_module
 from tests.own_data import arrays, save
+from tests.processes import as_nobody
 
 SHIPPED = Path(data_module.__file__).parents[1] / "assets" / "fashion_mnist_small.npz"
 CIFAR10 = Path(os.environ.get("COURSE_DATA_DIR") or "nowhere") / "cifar10.npz"
@@ -165,6 +167,52 @@ def test_the_cache_is_where_the_platform_keeps_it(monkeypatch, platform, variabl
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert cache_dir().as_posix() == expected
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch):
+    def unknown(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("COURSE_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    assert cache_dir() == Path(tempfile.gettempdir()) / "cnn-course"
+    assert load_dataset("fashion-mnist").source == "shipped"
+
+
+def test_folders_that_may_not_be_read(folders, monkeypatch):
+    def load() -> None:
+        with pytest.raises(DataError, match=r"pets\.npz cannot be used.*Permission denied"):
+            load_dataset("pets")
+        monkeypatch.delenv("COURSE_DATA_DIR")
+        assert load_dataset("fashion-mnist").source == "shipped"
+        monkeypatch.setattr(data_module, "_KNOWN", {})  # now it is one of the reader's own
+        with pytest.raises(DataError, match="There is no data set"):
+            load_dataset("fashion_mnist_small")
+
+    save(folders[0] / "pets.npz")
+    for folder in folders:
+        folder.chmod(0)
+    ended = as_nobody(load)
+    for folder in folders:
+        folder.chmod(0o700)
+    assert ended == 0
+
+
+@pytest.mark.parametrize("variable", ["COURSE_DATA_DIR", "COURSE_CACHE_DIR"])
+def test_a_folder_of_an_unknown_user(monkeypatch, variable):
+    monkeypatch.setenv(variable, "~nobody-of-this-name/data")
+    with pytest.raises(DataError, match=f"{variable}=.*full path"):
+        load_dataset("fashion-mnist")
+
+
+def test_what_is_not_a_file_is_not_passed_over(folders):
+    os.mkfifo(folders[0] / "pets.npz")
+    (folders[1] / "cats.npz").mkdir()
+    (folders[1] / "dogs.npz").symlink_to("dogs.npz")
+    for name, text in (("pets", "a pipe"), ("cats", "a folder"), ("dogs", "circle")):
+        with pytest.raises(DataError, match=text):
+            load_dataset(name)
 
 
 # Never one data set for another

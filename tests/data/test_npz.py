@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -105,6 +106,52 @@ def test_a_header_that_promises_too_much(tmp_path):
         archive.writestr("train_images.npy", header.getvalue())
     with pytest.raises(DataError, match="damaged"):
         read_npz(path)
+
+
+def claiming(path, **shapes):
+    """Write a file whose headers claim arrays of these shapes, but which holds only the headers."""
+    types = dict.fromkeys(("train_images", "test_images"), "|u1") | {"classes": "<U3"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays().items():
+            header = io.BytesIO()
+            shape = shapes.get(key, array.shape)
+            about = {"descr": types.get(key, "|u1"), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, about)
+            archive.writestr(f"{key}.npy", header.getvalue())
+            size = len(header.getvalue()) + np.prod(shape) * np.dtype(about["descr"]).itemsize
+            archive.getinfo(f"{key}.npy").file_size = int(size)  # in the table at the end
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shapes", "text"),
+    [
+        ({"train_images": (40, 10_000, 10_000), "test_images": (8, 10_000, 10_000)}, "4,800 MB"),
+        ({"train_images": (10**6, 28, 28), "train_labels": (10**6,)}, "same shape"),
+        ({"classes": (10**8,)}, r"1,200 MB of memory.*numpy\.savez"),
+        ({"train_labels": (10**9,)}, "must be 40 whole numbers"),
+        ({"train_images": (2**40, 28, 28)}, "train_labels must be 1099511627776 whole"),
+        ({"train_images": (40, 5, 5, 10**9)}, "with 1 to 4 channels"),
+    ],
+)
+def test_claims_of_huge_arrays_are_refused_before_one_is_read(tmp_path, monkeypatch, shapes, text):
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    with pytest.raises(DataError, match=text):
+        read_npz(claiming(tmp_path / "pets.npz", **shapes))
+
+
+def test_pictures_of_one_colour_may_be_small_files(tmp_path):
+    plain = {key: np.zeros_like(value) for key, value in arrays(train=4000, size=50).items()}
+    path = save(tmp_path / "pets.npz", **plain | {"classes": GOOD["classes"]})
+    assert path.stat().st_size * 100 < read_npz(path)[0].images.nbytes
+
+
+def test_a_path_that_is_not_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "round.npz").symlink_to("round.npz")
+    for name, text in (("pipe", "a pipe"), ("round", "circle"), ("", "folder"), ("a", "no file")):
+        with pytest.raises(DataError, match=text):
+            read_npz(tmp_path / (name and f"{name}.npz"))
 
 
 def test_an_array_with_something_behind_it(tmp_path):

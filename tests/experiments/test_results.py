@@ -88,6 +88,13 @@ def test_an_unknown_name_lists_what_is_there(tmp_path):
         load_results("other", folder=tmp_path)
 
 
+def test_a_folder_in_its_place_is_answered_in_words(tmp_path):
+    (tmp_path / "trial.json").mkdir()
+    for use in (save, lambda folder: load_results("trial", folder=folder)):
+        with pytest.raises(CourseError, match=r"trial\.json is a folder"):
+            use(tmp_path)
+
+
 def test_a_damaged_file_is_answered_in_words(tmp_path):
     path = save(tmp_path)
     text = path.read_text(encoding="utf-8")

@@ -39,3 +39,22 @@ def test_unknown_missing_and_damaged(tmp_path, monkeypatch):
     (tmp_path / "first_cnn.pt").write_bytes(b"PK")
     with pytest.raises(CourseError, match=r"damaged .*install the course again"):
         pretrained_card()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"model": {"conv1.bias": torch.full((16,), torch.nan)}}, "conv1.bias .* not finite"),
+        ({"model": {"conv1.bias": torch.zeros(17)}}, "another model"),
+        ({"arguments": {"no_such": 1}}, "another kind of network"),
+    ],
+)
+def test_a_good_file_of_something_else(tmp_path, monkeypatch, changes, text):
+    content = pretrained._read("first_cnn")
+    for entry, others in changes.items():
+        content[entry] = content[entry] | others
+    monkeypatch.setattr(pretrained, "_ASSETS", tmp_path)
+    pretrained.save_pretrained("first_cnn", content | {"more": 1})
+    assert pretrained_card().classes[0] == "T-shirt/top"
+    with pytest.raises(CourseError, match=rf"{text}.*install the course again"):
+        load_pretrained()

@@ -23,7 +23,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, file_exists
 from course_utils.metrics import check_model_fits
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.cluster.fingerprint import check_fingerprint
@@ -154,7 +154,8 @@ def _counts(study: optuna.Study) -> str:
 def _read_space(path: str) -> SearchSpace:
     """Read a space from a JSON file: name -> list of values, or Optuna's own description."""
     try:
-        content = json.loads(Path(path).read_text())
+        file_exists(path)
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CourseError(f"The space {path!r} cannot be read: {error}.") from None
     if not isinstance(content, dict):

@@ -13,13 +13,14 @@ import re
 import sqlite3
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, reason_of, whole_number
 from course_utils.data import cache_dir
 
 STORAGE_VARIABLE = "COURSE_STORAGE"
@@ -60,12 +61,29 @@ class _Storage(RDBStorage):
 
 
 def storage_url(url: str | None = None) -> str:
-    """Return `url`, or the environment variable's address, or a file in the user's cache."""
+    """Return `url`, or the environment variable's address, or a file in the user's cache.
+
+    Raises:
+        CourseError: the folder of that file cannot be written.
+    """
     if url := url or os.environ.get(STORAGE_VARIABLE):
         return url
     folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(_no_folder(folder, reason_of(error))) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CourseError(_no_folder(folder, "Permission denied"))
     return f"sqlite:///{folder / 'search.db'}"
+
+
+def _no_folder(folder: Path, reason: str) -> str:
+    return (
+        f"The folder {folder}, where searches are kept, cannot be written ({reason}): set the "
+        f"environment variable COURSE_CACHE_DIR to another folder, or {STORAGE_VARIABLE} to the "
+        "address of a database."
+    )
 
 
 def open_storage(

@@ -7,11 +7,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
+import pytest
 from optuna.storages._rdb.models import TrialModel
 from optuna.trial import TrialState
 
+from course_utils.core import CourseError
 from course_utils.search import open_storage
 from course_utils.search.cluster.storage import STORAGE_VARIABLE, storage_url, without_password
+from tests.processes import as_nobody
 
 
 def test_a_waiting_trial_is_taken_once(url, monkeypatch):
@@ -55,3 +58,18 @@ def test_the_storage_is_named_by_hand_by_the_environment_or_not_at_all(monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert storage_url().startswith("sqlite:///") and storage_url().endswith("search.db")
     assert without_password("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
+
+
+@pytest.mark.parametrize("folder", ["", "new"])
+def test_a_cache_that_cannot_be_written_says_what_to_set(monkeypatch, tmp_path, folder):
+    monkeypatch.delenv(STORAGE_VARIABLE, raising=False)
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path / folder))
+    tmp_path.chmod(0o500)
+
+    def use() -> None:
+        with pytest.raises(
+            CourseError, match=r"Permission denied.*COURSE_CACHE_DIR.*COURSE_STORAGE"
+        ):
+            open_storage()
+
+    assert as_nobody(use) == 0
