@@ -7,6 +7,7 @@ each tensor remembers the node that made it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ class Node:
             the forward of the model itself, and for an input.
         kind: the layer's class, or the name of the operation ("add", "cat"), or "input".
         sources: numbers of the nodes whose outputs it reads.
-        shape: of its output (of the first tensor, if there are several).
+        shape: of its own output (of the first tensor, if there are several).
         weighted: whether it is a layer with a weight of two or more dimensions.
         folded: kinds of the nodes that `NetworkGraph.folded` has put into this one.
     """
@@ -77,16 +78,19 @@ class NetworkGraph:
         """
         into = list(range(len(self.nodes)))  # number of the node into which each one is folded
         for number, node in enumerate(self.nodes):
-            if self._stays(node):
-                continue
-            (source,) = node.sources
-            if len(self.readers[source]) == 1 and source not in self.outputs:
-                into[number] = into[source]
-        for number in reversed(range(len(self.nodes))):
-            node, readers = self.nodes[number], self.readers[number]
-            if into[number] == number and not self._stays(node) and len(readers) == 1:
+            if not self._stays(node):
+                (source,) = node.sources
+                if len(self.readers[source]) == 1 and source not in self.outputs:
+                    into[number] = into[source]
+        return self._merged(into)._folded_into_readers()
+
+    def _folded_into_readers(self) -> NetworkGraph:
+        into = list(range(len(self.nodes)))
+        for number, node in reversed(list(enumerate(self.nodes))):
+            readers = self.readers[number]
+            if not self._stays(node) and len(readers) == 1 and number not in self.outputs:
                 (reader,) = readers
-                if len(self.nodes[into[reader]].sources) == 1 and into[reader] >= reader:
+                if len(self.nodes[reader].sources) == 1:
                     into[number] = into[reader]
         return self._merged(into)
 
@@ -94,7 +98,8 @@ class NetworkGraph:
         if node.weighted or len(node.sources) != 1:
             return True
         before = self.nodes[node.sources[0]].shape
-        return len(before) == len(node.shape) == 4 and before[-2:] != node.shape[-2:]
+        moved = sorted(before) == sorted(node.shape)  # a permutation
+        return len(before) == len(node.shape) == 4 and before[-2:] != node.shape[-2:] and not moved
 
     def _merged(self, into: list[int]) -> NetworkGraph:
         """Return the graph whose nodes are those that are folded into themselves."""
@@ -108,8 +113,12 @@ class NetworkGraph:
             node, group = self.nodes[number], members[number]
             outside = [s for m in group for s in self.nodes[m].sources if into[s] != number]
             sources = tuple(dict.fromkeys(new[into[s]] for s in outside))
-            others = tuple(self.nodes[m].kind for m in group if m != number)
-            return replace(node, sources=sources, shape=self.nodes[group[-1]].shape, folded=others)
+            others = [(self.nodes[m].kind, *self.nodes[m].folded) for m in group if m != number]
+            return replace(
+                node,
+                sources=sources,
+                folded=node.folded + tuple(itertools.chain(*others)),
+            )
 
         outputs = tuple(dict.fromkeys(new[into[number]] for number in self.outputs))
         return NetworkGraph(tuple(map(merged, kept)), outputs)
@@ -204,10 +213,10 @@ class _Recorder(TorchFunctionMode):
             self._inside.pop()
             if self._layer is not module:
                 return None
-            self._layer = None
             # A layer that returns its input untouched (Identity) must not mark the input itself:
             # another branch may read it.
             output = tree_map_only(Tensor, self._own, output)
+            self._layer = None
             tensors = tensors_in(output)
             if tensors:
                 weighted = any(p.ndim > 1 for p in module.parameters())

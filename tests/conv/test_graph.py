@@ -139,7 +139,7 @@ def test_nodes_say_what_they_are():
     ]
     _, conv, pool = graph.folded().nodes
     assert (conv.folded, conv.shape, conv.weighted) == (("BatchNorm2d", "ReLU"), (2, 8, 8, 8), True)
-    assert (pool.kind, pool.folded, pool.shape) == ("MaxPool2d", ("Flatten",), (2, 128))
+    assert (pool.kind, pool.folded, pool.shape) == ("MaxPool2d", ("Flatten",), (2, 8, 4, 4))
     assert graph.readers[1] == (2,) and graph.outputs == (5,)
 
 
