@@ -98,6 +98,25 @@ def axes_of(sizes: Sequence[int], s: Settings) -> list[Axis]:
     ]
 
 
+def window_output(window: dict[str, Any], size: Sequence[int]) -> tuple[int, int]:
+    """Return the output size of a window, in arithmetic that `torch.jit.trace` can follow.
+
+    Its padding is one of `nn.Conv2d`, "same" (⌈n / s⌉, also with a stride), or a pair (before,
+    after) for each direction.
+    """
+    names = ("kernel_size", "stride", "dilation")
+    result = []
+    for i, (n, k, s, d) in enumerate(zip(size, *(window[name] for name in names), strict=True)):
+        padding = window["padding"]
+        if padding == "same":
+            result.append((n + s - 1) // s)
+            continue
+        p = 0 if padding == "valid" else padding[i]
+        total = sum(p) if isinstance(p, tuple) else 2 * p
+        result.append((n + total - d * (k - 1) - 1) // s + 1)
+    return tuple(result)
+
+
 # One number or a pair
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.conv.edit.settings import output_sizes, set_window
+from course_utils.conv.window import window_output
 
 
 class AdaptedConv2d(nn.Conv2d):
@@ -18,8 +17,9 @@ class AdaptedConv2d(nn.Conv2d):
 
     Attributes:
         project: 1×1 convolution back to the number of channels before the edit; None if not needed.
-        former: kernel_size, stride, padding and dilation before the edit. The maps are resized to
-            the height and width that these would produce (nearest pixel); None if not needed.
+        former: kernel_size, stride, padding and dilation before the edit, as `window_output` takes
+            them. The maps are resized to the height and width that these would produce (nearest
+            pixel); None if not needed.
 
     Shape:
         (N, C_in, H, W) to (N, C_out, H_out, W_out) as before the edit.
@@ -38,25 +38,12 @@ class AdaptedConv2d(nn.Conv2d):
         result.project = result.former = None
         return result
 
-    def forward(self, input: Tensor) -> Tensor:
-        output = super().forward(input)
+    def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        output = super().forward(input, *args, **kwargs)
         if self.former is not None:
-            size = self._former_size(input)
-            if output.shape[-2:] != size:
-                output = F.interpolate(output, size=size, mode="nearest")
+            size = window_output(self.former, input.shape[-2:])
+            output = F.interpolate(output, size=size, mode="nearest")
         return output if self.project is None else self.project(output)
-
-    def _former_size(self, input: Tensor) -> tuple[int, int]:
-        if type(self) is AdaptedConv2d:
-            return output_sizes(self.former, [tuple(input.shape)])[0]
-        probe = copy.copy(self)  # a layer that computes its own padding, say: ask it
-        shape = (*self.weight.shape[:2], *self.former["kernel_size"])
-        probe._parameters = {n: _on_meta(p) for n, p in self._parameters.items()}
-        probe._parameters["weight"] = nn.Parameter(torch.empty(shape, device="meta"))
-        set_window(probe, self.former)
-        with torch.no_grad(), torch._C.DisableTorchFunction():
-            output = super(AdaptedConv2d, probe).forward(_on_meta(input))
-        return tuple(output.shape[-2:])
 
     def __reduce__(self):
         kind = next(base for base in type(self).__mro__ if not issubclass(base, AdaptedConv2d))
@@ -79,11 +66,6 @@ def _empty(kind: type[nn.Conv2d]) -> AdaptedConv2d:
     """Return an adapted layer of some kind of convolution, with nothing in it; pickle calls it."""
     adapted = _adapted_kind(kind)
     return adapted.__new__(adapted)
-
-
-def _on_meta(tensor: Tensor | None) -> Tensor | None:
-    # All of one dtype, unlike `meta.blank`: under autocast, weights and input may differ.
-    return None if tensor is None else torch.empty(tensor.shape, device="meta")
 
 
 def projection(copies: Tensor, source: Tensor, like: Tensor) -> nn.Conv2d:

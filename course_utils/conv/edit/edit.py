@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
+from course_utils.conv.edit.own_padding import with_measured_padding
 from course_utils.conv.edit.report import EditReport, report_of
 from course_utils.conv.edit.settings import LayerEdit
 from course_utils.conv.edit.surgery import change_layer
@@ -67,7 +68,8 @@ def edit_conv(
     new_channels = edit.changes("out_channels")
     depthwise = weight_name in draft.trace.depthwise and "groups" not in changes
     outputs_per_input = conv.out_channels // conv.in_channels if depthwise and new_channels else 0
-    edit.require_possible(draft.input_shapes(name), depthwise=outputs_per_input)
+    edit, shapes = with_measured_padding(draft, edit, "padding" in changes)
+    edit.require_possible(shapes, depthwise=outputs_per_input)
     if new_channels and _is_output(draft, name, weight_name):
         raise EditError(
             f"The channels of {name} are the network's output: their number is the number of"

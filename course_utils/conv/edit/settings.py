@@ -45,11 +45,13 @@ class LayerEdit:
 
     Attributes:
         name: of the layer in its model.
+        shift: row and column of a larger kernel where the old one begins; None for its middle.
     """
 
     name: str
     before: dict[str, Any]
     after: dict[str, Any]
+    shift: tuple[int | None, int | None] = (None, None)
 
     @classmethod
     def of(cls, name: str, conv: nn.Conv2d, changes: dict[str, Any]) -> LayerEdit:
@@ -80,7 +82,7 @@ class LayerEdit:
         if not isinstance(after["padding"], str):
             after["padding"] = whole("padding", after["padding"], 2)
         if "padding" not in changes and not isinstance(before["padding"], str):
-            after["padding"] = _padding_that_keeps_the_size(before, after)
+            after["padding"] = paddings_to_try(before, after)[0]
         return cls(name, before, after)
 
     def changes(self, *settings: str) -> bool:
@@ -112,18 +114,24 @@ class LayerEdit:
         require(rules, after, fixed={"in_channels"})
 
 
-def _padding_that_keeps_the_size(before: dict, after: dict) -> tuple[int, int] | str:
-    """Return the padding with which the output keeps its size at stride 1; never a negative one."""
+def paddings_to_try(before: dict, after: dict) -> list[tuple[int, int] | str]:
+    """Return paddings with which the output may keep its size; the first one does at stride 1.
+
+    The padding before is the last one, because a layer may pad its input itself.
+    """
+    if isinstance(before["padding"], str):
+        return [before["padding"]]
 
     def spans(s: dict) -> list[int]:
         return [d * (k - 1) for d, k in zip(s["dilation"], s["kernel_size"], strict=True)]
 
     grown = [b - a for a, b in zip(spans(before), spans(after), strict=True)]
     totals = [2 * p + g for p, g in zip(before["padding"], grown, strict=True)]
+    less, more = (tuple(max((n + up) // 2, 0) for n in totals) for up in (0, 1))
     keeps_size = totals == spans(after) and set(after["stride"]) == {1}
-    if keeps_size and any(total % 2 for total in totals):
-        return "same"  # an even kernel needs one pixel more on one side
-    return tuple(max(total // 2, 0) for total in totals)
+    if keeps_size and less != more:
+        return ["same", less, more, before["padding"]]  # one pixel more on one side
+    return list(dict.fromkeys((less, more, before["padding"])))
 
 
 def _depthwise_rules(s: dict[str, Any], each: int) -> Iterator[Broken]:

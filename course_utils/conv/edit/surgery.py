@@ -16,9 +16,9 @@ from course_utils.conv.edit.adapter import AdaptedConv2d, projection
 from course_utils.conv.edit.coupling import copy_counts, widths
 from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
 from course_utils.conv.edit.matching import match
+from course_utils.conv.edit.own_padding import former_window
 from course_utils.conv.edit.settings import LayerEdit, set_window
 from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
-from course_utils.conv.rules import WINDOW
 from course_utils.core import CourseError
 
 
@@ -69,6 +69,7 @@ def _attempt(
     that is coupled to it, and when the draft runs with these shapes, its numbers.
     """
     others_follow = edit.changes("out_channels") and not adapters.project
+    former = former_window(draft, edit) if adapters.resize else None
     _change_alone(draft, edit, importance, adapters)
     old, weight = draft.trace, draft.listed_name(parameter_name(edit.name, "weight"))
     scores = np.zeros(old.classes.max() + 1)
@@ -77,12 +78,12 @@ def _attempt(
         _resize_coupled(draft, weight, edit.after["out_channels"], scores)
     if edit.changes("kernel_size"):
         size = edit.after["kernel_size"]  # the numbers still have the old channels
-        numbers = with_kernel_size(draft.values(weight), size)
+        numbers = with_kernel_size(draft.values(weight), size, edit.shift)
         draft.set_values(weight, numbers, shape=(*draft.shape(weight)[:2], *size))
     conv = draft.model.get_submodule(edit.name)
     set_window(conv, edit.after)
     if adapters.resize and conv.former is None:
-        conv.former = {name: edit.before[name] for name in WINDOW}
+        conv.former = former
     draft.set_sizes(old.depthwise)  # a layer's own forward may look at them
 
     new = draft.run(before=old)
@@ -187,15 +188,20 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
 # Kernels of the edited layer
 
 
-def with_kernel_size(weight: Tensor, size: tuple[int, int]) -> Tensor:
+def with_kernel_size(
+    weight: Tensor, size: tuple[int, int], shift: tuple[int | None, int | None] = (None, None)
+) -> Tensor:
     """Return kernels (C_out, C_in / g, k_h, k_w) with zeros around them, or their middles.
 
-    `middle_overlap` says which part of the old and the new kernel agree.
+    `shift` is the row and the column where the old kernel begins in the new one. With None the
+    centres match, as `middle_overlap` says.
     """
     pads: list[int] = []  # left, right, top, bottom; a negative one cuts
-    for old, new in zip(weight.shape[:1:-1], size[::-1], strict=True):
-        into, source = middle_overlap(old, new)
-        pads += [into.start - source.start, new - into.stop - (old - source.stop)]
+    for old, new, first in zip(weight.shape[:1:-1], size[::-1], shift[::-1], strict=True):
+        if first is None:
+            into, source = middle_overlap(old, new)
+            first = into.start - source.start
+        pads += [first, new - old - first]
     return F.pad(weight, pads)
 
 

@@ -55,6 +55,7 @@ class Trace:
         output_labels, output_shapes: of all tensors that leave the network.
         input_shapes: weight -> shapes of the inputs of its layer.
         label_count: number of labels, 0 included.
+        pads: whether some operation padded a tensor.
         ran_training: whether the run in training mode was needed, and succeeded.
         operation: name of the operation that runs now.
         bare_norm: the normalisation without parameters that runs now.
@@ -73,6 +74,7 @@ class Trace:
         self.output_shapes: list[tuple[int, ...]] = []
         self.input_shapes: dict[str, list[tuple[int, ...]]] = {}
         self.label_count = 1
+        self.pads = False
         self.ran_training = False
         self.operation = ""
         self.bare_norm: nn.Module | None = None

@@ -47,6 +47,7 @@ class Tracer(TorchFunctionMode):
         if name.endswith("_") and not name.endswith("__"):  # in place
             name = name.rstrip("_")
         trace.operation = name
+        trace.pads |= name == "pad"
         output = run_layer(trace, func, args, kwargs)
         if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
             # PyTorch takes ten times as long on the meta device, for the same shape.
