@@ -120,10 +120,11 @@ class Draft:
 
         "" if the layer is not used when the model runs.
         """
-        own = self.listed_name(parameter_name(layer, "weight"))
-        computed = f"{layer}.parametrizations."
-        names = (n for n in self.trace.input_shapes if n == own or n.startswith(computed))
-        return next(names, "")
+        if "weight" in self.model.get_submodule(layer)._parameters:
+            own = self.listed_name(parameter_name(layer, "weight"))
+            return own if own in self.trace.input_shapes else ""
+        inside = parameter_name(layer, "")  # a parametrisation, or a hook with its own parameters
+        return next((n for n in self.trace.input_shapes if n.startswith(inside)), "")
 
     def input_shapes(self, layer: str) -> list[tuple[int, ...]]:
         """Return the shapes of a convolution's inputs in the last run; none if it is not used."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.own_padding import with_measured_padding
 from course_utils.conv.edit.report import EditReport, report_of
-from course_utils.conv.edit.settings import LayerEdit
+from course_utils.conv.edit.settings import LayerEdit, require_parameters
 from course_utils.conv.edit.surgery import change_layer
 from course_utils.conv.edit.trace import Axis
 from course_utils.conv.edit.weights import Importance
@@ -91,13 +91,7 @@ def _find(model: nn.Module, name: str, changes: set[str]) -> nn.Conv2d:
         known = f" Close to it: {', '.join(close)}." if close else " It has no Conv2d at all."
         raise EditError(f"{name!r} is {what} in this model.{known}")
     conv = model.get_submodule(name)
-    others = changes - {"stride", "padding", "dilation", "padding_mode"}
-    if "weight" not in conv._parameters and others:
-        raise EditError(
-            f"The weight of {name} is computed (weight_norm, spectral_norm, pruning), so"
-            f" {', '.join(sorted(others))} cannot be changed: remove that first, with"
-            " torch.nn.utils.parametrize.remove_parametrizations or prune.remove."
-        )
+    require_parameters(name, conv, changes)
     return conv
 
 

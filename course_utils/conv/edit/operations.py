@@ -86,6 +86,11 @@ def follow(trace: Trace, op: Operation) -> None:
             query, key, value = inputs[:3]
             trace.couple_or_fix(trace.labels_along(query, -1), trace.labels_along(key, -1))
             trace.set_labels(y, trace.labels_not_along(value, -2))
+        case name if "fake_quant" in name:  # of quantization-aware training
+            for t in inputs[1:]:  # a scale for each channel
+                if t.shape == x.shape[:1] and (rows := trace.labels_along(x, 0)) is not None:
+                    trace.bind(t, 0, rows)
+            trace.set_labels(y, trace.labels_of(x), like=x)
         case "pad" if y.ndim == x.ndim:
             pads = op.argument(1, "pad")
             trace.set_labels(y, tuple(lb.padded(labels, pads) for labels in trace.labels_of(x)))

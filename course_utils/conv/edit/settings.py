@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.edit.draft import EditError
 from course_utils.conv.impossible import Broken, require
 from course_utils.conv.rules import WINDOW, channel_rules, window_rules
 from course_utils.conv.window import together, whole
@@ -143,6 +147,33 @@ def _depthwise_rules(s: dict[str, Any], each: int) -> Iterator[Broken]:
             "C_out mod (C_out / C_in) = 0",
             f"{channels} mod {each} = {channels % each}",
             ({"out_channels": max(1, round(channels / each)) * each},),
+        )
+
+
+def require_parameters(name: str, conv: nn.Conv2d, changes: Collection[str]) -> None:
+    """Check that the weight and the bias are parameters, if the changes need that.
+
+    Raises:
+        EditError: if they are computed from other numbers; with the call that ends this.
+    """
+    others = sorted(set(changes) - {"stride", "padding", "dilation", "padding_mode"})
+    for what in ("weight", "bias"):
+        if what in conv._parameters or not others:
+            continue
+        removals = {
+            WeightNorm: "torch.nn.utils.remove_weight_norm({})",
+            SpectralNorm: "torch.nn.utils.remove_spectral_norm({})",
+            prune.BasePruningMethod: "torch.nn.utils.prune.remove({}, {!r})",
+        }
+        hooks = conv._forward_pre_hooks.values()
+        known = [call for kind, call in removals.items() if any(isinstance(h, kind) for h in hooks)]
+        if parametrize.is_parametrized(conv, what):
+            known = ["torch.nn.utils.parametrize.remove_parametrizations({}, {!r})"]
+        ends = "; ".join(known).format(f"model.get_submodule({name!r})", what)
+        ends = f": {ends}" if ends else f" and make it an nn.Parameter named {what!r}"
+        raise EditError(
+            f"The {what} of {name} is computed (weight_norm, spectral_norm, pruning), so"
+            f" {', '.join(others)} cannot be changed. Remove that first{ends}."
         )
 
 
