@@ -11,7 +11,8 @@ trained, and for longer:
    and the network's own layers, which show what good training alone can do.
 
 Every training begins from the start, with its whole schedule: half a schedule says little about its
-result.
+result. For the same reason there are more epochs if the pictures are so few that two epochs would
+have fewer than eight steps.
 
 The best are, in turn, the most accurate of all and the most accurate of those that need at most
 half of the given network's multiply-adds. So a network that is nearly as accurate and much cheaper
@@ -50,7 +51,7 @@ from course_utils.search.objective import REASON, Interrupted, Objective, check_
 from course_utils.search.plan import Plan
 from course_utils.search.presets import space_for
 from course_utils.search.records import Improvement, Tried
-from course_utils.search.rounds import EPOCHS, Rounds
+from course_utils.search.rounds import Rounds
 from course_utils.search.space import SearchSpace, Values
 from course_utils.search.study import quiet
 from course_utils.training import (
@@ -149,7 +150,7 @@ class _Search:
     ) -> None:
         """Measure the given network; the arguments are those of `improve`."""
         self.begun, self.limit = time.perf_counter(), _Limit(stop, budget.seconds)
-        self.rounds, self.round = Rounds(budget), 1
+        self.round = 1
         self.on_change = on_change
         self._callback_error: Exception | None = None
         self._trained: nn.Module | None = None
@@ -175,6 +176,8 @@ class _Search:
             weights = "keep" if selection.has_learned(result.accuracy, data) else "fresh"
         space = space_for(model, example) if space is None else space
         self.plan = Plan(SearchSpace(space), weights=weights, seed=seed)
+        batch_size = self.plan.space.largest("batch_size", ARTICLE["batch_size"])
+        self.rounds = Rounds.of(budget, len(data.train), batch_size)
 
         start = Tried(0, 0, 0, {}, result.accuracy, multiply_adds(model, example))
         best = copy.deepcopy(model).to(self.given_device).eval()
@@ -203,7 +206,7 @@ class _Search:
         """Try candidates until the round's share of the budget is spent; at least one."""
         augmentation = selection.augmentation_for(self.plan.space, 1)
         space = SearchSpace({**self.plan.space, **{name: [v] for name, v in augmentation.items()}})
-        plan = replace(self.plan, epochs=EPOCHS[1], space=space)
+        plan = replace(self.plan, epochs=self.rounds.usual_epochs(1), space=space)
         with quiet():
             study = optuna.create_study(
                 direction="maximize",

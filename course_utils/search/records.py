@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,16 @@ class Improvement:
             [{name: getattr(one, name) for name in names} | dict(one.params) for one in self.tried]
         )
 
+    def why_no_result(self) -> str:
+        """Return why no candidate has a result, the most frequent reasons; "" if one has one."""
+        if any(one.accuracy is not None for one in self.tried):
+            return ""
+        if not self.tried:
+            return "No candidate was finished in time."
+        reasons = Counter(one.reason for one in self.tried).most_common(3)
+        lines = [f"  {count} of {len(self.tried)}: {reason}" for reason, count in reasons]
+        return "\n".join(["No candidate has a result:", *lines])
+
     def report(self) -> str:
         """Return a summary of a few lines."""
         best, start = self.best, self.start
@@ -137,7 +148,8 @@ class Improvement:
             *(f"  {line}" for line in _lines(self, best)),
         ]
         if not best.number:
-            lines[2:] = ["no candidate was better than the network as it was given"]
+            unchanged = "no candidate was better than the network as it was given"
+            lines[2:] = [self.why_no_result() or unchanged]
         return "\n".join(lines)
 
 

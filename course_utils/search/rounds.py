@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import optuna
@@ -10,7 +11,10 @@ from course_utils.search.budget import Budget
 from course_utils.search.records import Tried
 
 EPOCHS = {1: 2, 2: 6, 3: 30}
-"""Epochs of a candidate's training in each round."""
+"""Epochs of a candidate's training in each round; more if the pictures are few."""
+
+MIN_STEPS = 8
+"""The fewest steps of a training. OneCycle needs 7, because it rises over 0.3 of them."""
 
 MIN_LAST_EPOCHS = 20
 """The fewest epochs in the last round; a shorter training gains nothing by augmentation."""
@@ -27,9 +31,31 @@ _SLOWER = 1.5
 
 @dataclass(frozen=True)
 class Rounds:
-    """The rounds of a search with this budget."""
+    """The rounds of a search with this budget.
+
+    Attributes:
+        factor: all trainings have this many times their usual epochs.
+    """
 
     budget: Budget
+    factor: int = 1
+
+    @classmethod
+    def of(cls, budget: Budget, pictures: int, batch_size: int) -> Rounds:
+        """Return the rounds for so many pictures: each training has at least `MIN_STEPS` steps."""
+        steps = max(
+            1, math.ceil((pictures - 1) / batch_size)
+        )  # a last batch of one may be left out
+        return cls(budget, math.ceil(MIN_STEPS / (EPOCHS[1] * steps)))
+
+    def usual_epochs(self, number: int) -> int:
+        """Return the epochs of a training in this round, if there is time."""
+        return self.factor * EPOCHS[number]
+
+    @property
+    def min_last_epochs(self) -> int:
+        """The fewest epochs of a training in the last round."""
+        return self.factor * MIN_LAST_EPOCHS
 
     def is_over(self, number: int, seconds: float, trials: int) -> bool:
         """Return whether the round's share of the budget is spent."""
@@ -48,20 +74,21 @@ class Rounds:
             second: the next candidate; the last round leaves it time if it needs little.
         """
         if self.budget.seconds is None:
-            return EPOCHS[number]
+            return self.usual_epochs(number)
         if number == 3:
             return self._last_epochs(one, self.budget.seconds - seconds, second)
         # The first two candidates, of which one is usually cheap, may use the last round's time.
         left = self._end(3 if before < 2 else number) - seconds
-        return EPOCHS[number] if EPOCHS[number] * one.seconds_per_epoch <= left else 0
+        epochs = self.usual_epochs(number)
+        return epochs if epochs * one.seconds_per_epoch <= left else 0
 
     def _last_epochs(self, one: Tried, left: float, second: Tried | None) -> int:
         if second is not None:
-            needed = _TIME_MARGIN * MIN_LAST_EPOCHS * second.seconds_per_epoch
+            needed = _TIME_MARGIN * self.min_last_epochs * second.seconds_per_epoch
             if needed < left / 4:
                 left -= needed
-        epochs = min(EPOCHS[3], int(left / one.seconds_per_epoch))
-        return epochs if epochs >= MIN_LAST_EPOCHS else 0
+        epochs = min(self.usual_epochs(3), int(left / one.seconds_per_epoch))
+        return epochs if epochs >= self.min_last_epochs else 0
 
     def check_pace(self, first: Tried, first_step: float, step: float, steps: int) -> None:
         """Prune a candidate that is too slow for the last round, if the budget is in seconds.
@@ -74,16 +101,16 @@ class Rounds:
             steps: in an epoch.
 
         Raises:
-            optuna.TrialPruned: the last round has no time for `MIN_LAST_EPOCHS` of its epochs.
+            optuna.TrialPruned: the last round has no time for `min_last_epochs` of its epochs.
         """
         if self.budget.seconds is None:
             return
         last_round = self._end(3) - self._end(2)
         epoch = first.seconds_per_epoch + steps * (step - first_step)
-        if MIN_LAST_EPOCHS * epoch > last_round and step > _SLOWER * first_step:
+        if self.min_last_epochs * epoch > last_round and step > _SLOWER * first_step:
             raise optuna.TrialPruned(
-                f"an epoch would take {epoch:.1f} s, too long for {MIN_LAST_EPOCHS} of them in the "
-                f"{last_round:.0f} s of the last round"
+                f"an epoch would take {epoch:.1f} s, too long for {self.min_last_epochs} of them "
+                f"in the {last_round:.0f} s of the last round"
             )
 
     def _end(self, number: int) -> float:  # in seconds

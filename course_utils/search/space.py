@@ -113,6 +113,13 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         steps = (value - values.low) / values.step
         return math.isclose(steps, round(steps), abs_tol=1e-9)
 
+    def largest(self, name: str, default: float) -> float:
+        """Return the largest number that `name` may have; `default` if it is not searched."""
+        values = self.get(name)
+        if values is None:
+            return default
+        return max(values.choices) if isinstance(values, CategoricalDistribution) else values.high
+
     def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """Return a value for each name, chosen by the trial's sampler."""
         params: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from dataclasses import replace
 from importlib import import_module
 from unittest.mock import Mock
 
@@ -254,6 +255,40 @@ def test_a_candidate_that_breaks_is_told_with_its_reason(data, monkeypatch):
     monkeypatch.setattr("course_utils.search.objective.fit", breaks)
     found = improve(toy_model(), data, "2 trials")
     assert [one.reason for one in found.tried] == ["ZeroDivisionError: by nought"] * 2
+
+
+@pytest.mark.parametrize("pictures", [1, 2, 12, 60, 65, 100, 199])
+def test_few_pictures_are_enough(pictures):
+    data = toy_data(train=pictures)
+    found = improve(toy_model(norm=pictures > 1), data, "6 trials", **EXACT)
+    assert {one.round for one in found.tried} == {1, 2}
+    assert all(one.accuracy is not None for one in found.tried), found.report()
+    assert found.tried[0].params["schedule"] == "OneCycle"
+
+
+def test_few_pictures_are_enough_for_any_batch_size(data):
+    space = {"batch_size": [16, 256], "schedule": ["OneCycle"]}
+    found = improve(toy_model(), data, "4 trials", space=space, **EXACT)
+    assert all(one.accuracy is not None for one in found.tried), found.report()
+
+
+def test_a_class_of_one_picture_is_no_obstacle():
+    data = toy_data(train=9)
+    keep = torch.tensor([0, 1, 2, 3, 6])  # one of the second and of the third class
+    data = replace(data, train=data.train.subset(keep), validation=data.validation.subset([0, 3]))
+    found = improve(toy_model(), data, "4 trials", **EXACT)
+    assert all(one.accuracy is not None for one in found.tried), found.report()
+
+
+def test_a_search_without_any_result_says_why(data):
+    space = {"0.groups": [3], "learning_rate": FloatDistribution(1e-3, 1e-2)}
+    found = improve(toy_model(), data, "3 trials", space=space, **EXACT)
+    assert f"No candidate has a result:\n  3 of 3: {found.tried[0].reason}" in found.report()
+    assert "better" not in found.report()
+    found.tried.clear()
+    assert "No candidate was finished" in found.report()
+    found.tried.append(found.start)
+    assert found.why_no_result() == ""
 
 
 class Countdown:

@@ -6,7 +6,8 @@ import optuna
 import pytest
 
 from course_utils.search import Budget, Tried
-from course_utils.search.rounds import EPOCHS, Rounds
+from course_utils.search.rounds import EPOCHS, MIN_STEPS, Rounds
+from course_utils.training import SCHEDULES, schedule_curve
 
 ROUNDS = Rounds(Budget(seconds=30))  # the rounds end after 7.5, 12 and 30 s
 
@@ -54,3 +55,21 @@ def test_a_candidate_that_is_too_slow_for_the_last_round_is_pruned():
     with pytest.raises(optuna.TrialPruned, match="too long"):
         ROUNDS.check_pace(paced(0.9), first_step=0.3, step=0.46, steps=1)
     ROUNDS.check_pace(paced(0.9), first_step=0.3, step=0.44, steps=1)
+
+
+def test_every_schedule_of_the_course_can_be_made_in_the_shortest_training():
+    for schedule in SCHEDULES.values():
+        assert len(schedule_curve(schedule, MIN_STEPS)) == MIN_STEPS
+
+
+@pytest.mark.parametrize(
+    ("pictures", "batch_size", "factor"),
+    [(1, 64, 4), (60, 64, 4), (65, 64, 4), (66, 64, 2), (199, 64, 1), (200, 256, 4)],
+)
+def test_few_pictures_are_seen_more_often(pictures, batch_size, factor):
+    """A last batch of one picture does not count, because `fit` may leave it out."""
+    rounds = Rounds.of(Budget(trials=3), pictures, batch_size)
+    assert rounds.epochs(2, paced(1.0), 0.0) == 6 * factor
+    in_seconds = Rounds.of(Budget(seconds=30), pictures, batch_size)
+    assert in_seconds.epochs(3, paced(0.01), 12.0) == 30 * factor
+    assert in_seconds.epochs(3, paced(18 / (20 * factor - 1)), 12.0) == 0

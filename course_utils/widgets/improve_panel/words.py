@@ -35,6 +35,8 @@ def search_ended(found: Improvement | None, why_stopped: str) -> str:
         return f"{why_stopped} before anything was found."
     if found.stopped:
         return f"{why_stopped}: the best so far is kept."
+    if why := found.why_no_result():
+        return f"Done. {why}"
     return f"Done: {len(found.tried)} candidates. Choose a point, and train it."
 
 

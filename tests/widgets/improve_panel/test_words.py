@@ -5,7 +5,12 @@ import re
 from torch import nn
 
 from course_utils.search import Improvement, SideBySide, Tried
-from course_utils.widgets.improve_panel.words import summary, trained_table, values_table
+from course_utils.widgets.improve_panel.words import (
+    search_ended,
+    summary,
+    trained_table,
+    values_table,
+)
 from tests.toys import toy_data, toy_model
 
 START = Tried(0, 0, 0, {}, 0.25, 3744)
@@ -27,6 +32,11 @@ def test_the_summary_names_what_is_seen():
     text = summary(found(ONE, BAD, best=ONE), BAD)
     assert "2 candidates, 1 of them without a result" in text
     assert "the best, number 1: 50.0% at 7,056; chosen, number 2: no result" in text
+
+
+def test_the_end_of_a_search_without_a_result_says_why():
+    assert search_ended(found(ONE, BAD), "").startswith("Done: 2 candidates.")
+    assert search_ended(found(BAD), "").endswith("1 of 1: its loss is <nan>")
 
 
 def test_the_values_stand_beside_the_former_ones():
