@@ -137,15 +137,14 @@ def _spare_the_collector() -> None:
 class RunsInBackground:
     """A panel's part in a `BackgroundRun`: stop it, wait for it, and show its status.
 
-    The panel sets `_run`, has the HTML widget `_status`, and calls `raise_failure` first in its
-    `compute`.
+    The panel sets `_run`, has the HTML widget `_status`, and sets `_failure` to the exception that
+    ended a run.
     """
 
     _busy = "Training is on its way already: let it end, or press Stop first."
     """The answer to a second run beside the first."""
 
     _run: BackgroundRun | None = None
-    _failure: BaseException | None = None
     _status: HTML
 
     @property
@@ -166,12 +165,6 @@ class RunsInBackground:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the work; return False if that took over `timeout` seconds."""
         return self._run is None or self._run.wait(timeout)
-
-    def raise_failure(self) -> None:
-        """Raise the exception that ended the last run, once, so that the panel shows it."""
-        error, self._failure = self._failure, None
-        if error is not None:
-            raise error
 
     def _refused(self) -> bool:
         """Return True, and say why, if no run may begin now; else finish showing the last one."""

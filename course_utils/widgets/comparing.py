@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from course_utils.core import CourseError
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.controls import button, row_of
+from course_utils.widgets.controls import row_of
 
 
 class ComparesRuns(RunsInBackground):
@@ -81,7 +81,7 @@ class ComparesRuns(RunsInBackground):
             self.refresh()
             return
         work, on_tick = lambda: self.train_one(plan, run), lambda: self._on_tick(plan)
-        run = BackgroundRun(work, on_tick=on_tick, on_end=self._on_end)
+        run = BackgroundRun(work, on_tick=on_tick, on_end=self._shown(self._on_end))
         self._run, self._step = run, None
         self._say("Trying what computes fastest here …")
         self._show_state(running=True)
@@ -103,9 +103,9 @@ class ComparesRuns(RunsInBackground):
     def build_buttons(self) -> tuple[widgets.Widget, ...]:
         """Return the buttons, the progress bar and the status line, for below the controls."""
         self.runs = []
-        self._train_button = button("Train", self.train, "One more run", "play", "success")
-        self._stop_button = button("Stop", self.stop, "End the run early", "stop", "warning")
-        self._clear_button = button("Clear", self.clear, "Forget all runs")
+        self._train_button = self._button("Train", self.train, "One more run", "play", "success")
+        self._stop_button = self._button("Stop", self.stop, "End the run early", "stop", "warning")
+        self._clear_button = self._button("Clear", self.clear, "Forget all runs")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._show_state()

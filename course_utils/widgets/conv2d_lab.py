@@ -109,14 +109,13 @@ class Conv2dLab(Panel):
             "bias": toggle("bias", True),
             "padding_mode": choice("padding_mode", PADDING_MODES),
         }
-        controls["source"].observe(self._take_channels, names="value")
+        self._adapt_to(controls["source"], self._take_channels)
         super().__init__(controls, title="Conv2d lab", width=_WIDTH, initial=settings)
 
-    def _take_channels(self, change: dict[str, Any]) -> None:
+    def _take_channels(self, source: str) -> None:
         """Show a newly chosen input with all its channels."""
-        image, _ = self._sources[change["new"]](0)
-        with self._quiet():
-            self.controls["in_channels"].value = len(image)
+        image, _ = self._sources[source](0)
+        self.controls["in_channels"].value = len(image)
 
     def compute(self, *, source: str, index: int, trained: bool, **settings: Any) -> ConvResult:
         image, layer = self._sources[source](index)

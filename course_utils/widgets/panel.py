@@ -16,13 +16,14 @@ import html
 import math
 import reprlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 from traitlets import TraitError
 
 from course_utils.core import CourseError, one_thread
+from course_utils.widgets.clicks import button
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
 LABEL_WIDTH = "104px"
@@ -51,6 +52,7 @@ class Panel(widgets.VBox):
     """
 
     set_first: tuple[str, ...] = ()  # controls that change others are set first
+    _failure: BaseException | None = None  # of other work than `refresh`, which shows it
 
     def __init__(
         self,
@@ -75,9 +77,10 @@ class Panel(widgets.VBox):
         self._code, self._summary, self._error = (
             _with_class(widgets.HTML(), f"course-{name}") for name in ("code", "summary", "error")
         )
-        self._nearest_button = widgets.Button(description="Nearest that works", icon="magic")
-        self._nearest_button.add_class("course-nearest")
-        self._nearest_button.on_click(lambda _: self.apply_nearest())
+        self._nearest_button = _with_class(
+            self._button("Nearest that works", self.apply_nearest, icon="magic", in_row=False),
+            "course-nearest",
+        )
         # The message covers the outdated picture, so nothing on the page moves.
         self._message = _with_class(
             widgets.VBox([self._error, self._nearest_button], layout={"display": "none"}),
@@ -177,16 +180,54 @@ class Panel(widgets.VBox):
         with self._lock:
             try:
                 with one_thread():
+                    self.raise_failure()
                     self.result = result = self.compute(**self.settings)
                     with self._quiet():
                         self.adjust(result)
                     shown = self.picture(result), self.describe(result), self.code(result)
-            except CourseError as error:
-                self._show_error(error, str(error), getattr(error, "nearest", {}))
             except Exception as error:  # the browser would hide it
-                self._show_error(error, f"Unexpected {type(error).__name__}: {error}", {})
+                self._show_error(error)
             else:
                 self._show(*shown)
+
+    def raise_failure(self) -> None:
+        """Raise the exception that ended other work of the panel, once, so that it is shown."""
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+
+    # What a panel calls
+
+    def _button(self, description: str, action: Callable[[], Any], *look: Any, **more: Any):
+        """Return a `clicks.button`; the panel shows an exception of `action`."""
+        return button(description, self._shown(action), *look, **more)
+
+    def _shown(self, action: Callable[[], Any]) -> Callable[[], None]:
+        """Return `action` without exceptions: the panel shows them, nobody else would."""
+
+        def run() -> None:
+            try:
+                action()
+            except Exception as error:
+                with self._lock:
+                    self._show_error(error)
+
+        return run
+
+    def _adapt_to(self, control: widgets.Widget, adapt: Callable[[Any], Any]) -> None:
+        """Call `adapt(value)` when a control changes, before the refresh, to move other controls.
+
+        Call it before `Panel.__init__`. The refresh shows an exception of `adapt`.
+        """
+
+        def on_change(change: Any) -> None:
+            with self._quiet():
+                try:
+                    adapt(change["new"])
+                except Exception as error:
+                    self._failure = error
+
+        control.observe(on_change, names="value")
 
     # Inside
 
@@ -209,7 +250,7 @@ class Panel(widgets.VBox):
         # A change by another thread waits here; it must not be taken for a change by `adjust`.
         with self._lock:
             if not self._held:
-                self.refresh()
+                self._shown(self.refresh)()
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -238,7 +279,10 @@ class Panel(widgets.VBox):
         self._summary.value = html.escape(text)
         self._code.value = html.escape(code)
 
-    def _show_error(self, error: Exception, sentence: str, nearest: Mapping[str, Any]) -> None:
+    def _show_error(self, error: Exception) -> None:
+        sentence, nearest = str(error), getattr(error, "nearest", {})
+        if not isinstance(error, CourseError):
+            sentence, nearest = f"Unexpected {type(error).__name__}: {error}", {}
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}
         lines = sentence.splitlines()

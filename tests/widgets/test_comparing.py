@@ -43,7 +43,6 @@ class Counter(ComparesRuns, Panel):
         super().__init__(controls, title="Counter", width=10, extra=buttons)
 
     def compute(self, to):
-        self.raise_failure()
         return View(to, self.going, tuple(self.runs))
 
     def picture(self, result):

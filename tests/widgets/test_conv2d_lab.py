@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from course_utils.plots import canvas
 from course_utils.widgets.conv2d_lab import code_for, conv2d_lab
 from tests.plots.samples import pixels, written
 from tests.toys import same, weights
+from tests.widgets.messages import move
 
 GREY, COLOUR, MAPS = "clothing, 1 channel", "photograph, 3 channels", "conv1 maps, 16 channels"
 VALUES = {
@@ -168,3 +170,14 @@ def test_no_letter_is_cut_or_covered(panel, values):
         assert size >= 11
         assert right <= (lab._LEFT if left < lab._LEFT else lab._WIDTH), words
         assert 0 <= top <= lab._HEIGHT - size
+
+
+def test_an_exception_before_the_refresh_is_shown(panel, monkeypatch):
+    """The first call moves in_channels, the second one is that of `compute`."""
+    working = panel._sources[COLOUR](0)
+    source = Mock(side_effect=[RuntimeError("no file"), working])
+    monkeypatch.setitem(panel._sources, COLOUR, source)
+    move(panel.controls["source"], index=1)
+    assert panel.error == "Unexpected RuntimeError: no file"
+    move(panel.controls["stride"], value=2)
+    assert panel.error == "" and source.call_count == 2

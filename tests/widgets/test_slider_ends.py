@@ -1,9 +1,10 @@
-"""Every control of every panel at both ends of its range: a picture or a sentence, no crash."""
+"""Every panel: at both ends of each control, and when its code fails, a picture or a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock, PropertyMock
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,6 +16,7 @@ from course_utils.core.errors import CourseError
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
+from tests.widgets.messages import click, move
 
 # A panel that computes with each move gets a small network.
 SMALL = {"initialisation_panel": {"images": torch.rand(4, 1, 8, 8), "width": 8}}
@@ -85,3 +87,41 @@ def test_all_controls_can_go_to_one_end_together(panel, end, monkeypatch):
             check(panel, {"nearest": end})
     panel.set(**start)
     assert panel.exception is None, panel.error
+
+
+def all_buttons(widget: widgets.Widget) -> list[widgets.Button]:
+    inside = [found for one in getattr(widget, "children", ()) for found in all_buttons(one)]
+    return [widget, *inside] if isinstance(widget, widgets.Button) else inside
+
+
+@pytest.mark.parametrize(
+    "method", ["compute", "adjust", "picture", "describe", "code", "_show", "refresh"]
+)
+def test_an_exception_after_a_move_is_shown(panel, method, monkeypatch):
+    control = next(c for c in panel.controls.values() if isinstance(c, widgets.IntSlider))
+    with monkeypatch.context() as patch:
+        patch.setattr(panel, method, Mock(side_effect=ZeroDivisionError("<x> / 0")))
+        other = control.min if control.value != control.min else control.max
+        move(control, value=other)
+        assert panel.error == "Unexpected ZeroDivisionError: <x> / 0"
+        assert "&lt;x&gt;" in panel._error.value and panel._message.layout.display is None
+    panel.refresh()
+    assert panel.error == ""
+
+
+def test_an_exception_after_a_click_is_shown(panel, monkeypatch):
+    buttons = all_buttons(panel)
+    assert panel._nearest_button in buttons
+    for button in buttons:
+        panel.error = ""
+        with monkeypatch.context() as patch:
+            for name in ("_say", "_history_or_none", "apply_nearest"):
+                if hasattr(panel, name):
+                    patch.setattr(panel, name, Mock(side_effect=ZeroDivisionError("no")))
+            if hasattr(panel, "running"):
+                broken = PropertyMock(side_effect=ZeroDivisionError("no"))
+                patch.setattr(type(panel), "running", broken)
+            patch.setattr(panel, "_nearest", {"nothing": 1})
+            click(button)
+            assert panel.error and panel._message.layout.display is None, button.description
+    panel.refresh()

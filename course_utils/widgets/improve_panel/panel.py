@@ -15,7 +15,7 @@ from course_utils.data import Dataset, load_dataset
 from course_utils.models import SimpleCNN
 from course_utils.training import Precision
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.controls import button, code_toggle, row_of
+from course_utils.widgets.controls import code_toggle, row_of
 from course_utils.widgets.improve_panel import controls, words
 from course_utils.widgets.improve_panel.picture import WIDTH, ImproveView, Scale, draw
 from course_utils.widgets.improve_panel.work import Progress, search, train_all
@@ -198,7 +198,6 @@ class ImprovePanel(RunsInBackground, Panel):
         Raises:
             CourseError: nothing may vary.
         """
-        self.raise_failure()
         if not self.running and not controls.varied(settings):
             error = CourseError(
                 "Nothing may vary, so there is nothing to search: tick at least one of "
@@ -268,7 +267,7 @@ class ImprovePanel(RunsInBackground, Panel):
         run = BackgroundRun(
             lambda: work(stop=run.stopping),
             on_tick=self._on_tick,
-            on_end=lambda: self._on_end(run, say_end),
+            on_end=self._shown(lambda: self._on_end(run, say_end)),
         )
         self._run, self._progress, self._drawn = run, Progress(), -1
         self._bar.value = 0
@@ -321,12 +320,12 @@ class ImprovePanel(RunsInBackground, Panel):
     # Inside: widgets
 
     def _build_views(self) -> None:
-        search = "Search for a better network"
-        self._improve_button = button("Improve", self.improve, search, "magic", "success")
-        self._stop_button = button("Stop", self.stop, "The best so far is kept", "stop", "warning")
-        self._clear_button = button("Clear", self.clear, "Forget all candidates")
+        search, kept = "Search for a better network", "The best so far is kept"
+        self._improve_button = self._button("Improve", self.improve, search, "magic", "success")
+        self._stop_button = self._button("Stop", self.stop, kept, "stop", "warning")
+        self._clear_button = self._button("Clear", self.clear, "Forget all candidates")
         beside = "Train it beside the network as given"
-        self._train_button = button("Train it", self.train, beside, "play", "success")
+        self._train_button = self._button("Train it", self.train, beside, "play", "success")
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._points, self._values, self._trained_table = (widgets.HTML() for _ in range(3))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
+from course_utils.core import CourseError
+
 SIZES = (1, 3, 5)
 _FIELD = 48  # CSS pixels
 
 Kernel = tuple[tuple[float, ...], ...]
+Action = Callable[[], Any]
 
 
 class KernelGrid(widgets.GridBox):
@@ -18,13 +22,17 @@ class KernelGrid(widgets.GridBox):
 
     Arrow keys step a number up and down. A field shows three decimals; `value` keeps them all.
 
+    Args:
+        guard: returns an action so that its exceptions are shown; by default they are raised.
+
     Attributes:
         value: the rows of the kernel. Set it to show another kernel; it follows what is typed.
     """
 
     value: Kernel = traitlets.Any()
 
-    def __init__(self, value: Any):
+    def __init__(self, value: Any, guard: Callable[[Action], Action] = lambda action: action):
+        self._guard = guard
         largest = max(SIZES)
         self._fields = [[self._field(i, j) for j in range(largest)] for i in range(largest)]
         self._writing = False
@@ -36,7 +44,8 @@ class KernelGrid(widgets.GridBox):
         field = widgets.FloatText(
             tooltip=f"kernel, row {row}, column {column}", layout={"width": f"{_FIELD}px"}
         )
-        field.observe(lambda change: self._type(row, column, change["new"]), names="value")
+        typed = self._guard(lambda: self._type(row, column, field.value))
+        field.observe(lambda _: typed(), names="value")
         return field
 
     @traitlets.validate("value")
@@ -74,4 +83,7 @@ class KernelGrid(widgets.GridBox):
         if not self._writing:
             rows = [list(line) for line in self.value]
             rows[row][column] = number
-            self.value = rows
+            try:
+                self.value = rows
+            except traitlets.TraitError as error:
+                raise CourseError(f"The kernel cannot have {number:g}: {error}.") from error

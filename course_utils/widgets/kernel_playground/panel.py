@@ -145,7 +145,7 @@ class KernelPlayground(Panel):
         if photograph is None:
             photograph, self._credit = load_photograph(), "Chelsea, by Stéfan van der Walt, CC0"
         self._photograph = _brightness(photograph)
-        self._grid = KernelGrid(PRESETS["identity"]().tolist())
+        self._grid = KernelGrid(PRESETS["identity"]().tolist(), guard=self._shown)
         self._following = False
         controls = {
             "preset": choice("preset", [*PRESETS, OWN], "Sobel x"),
@@ -156,8 +156,8 @@ class KernelPlayground(Panel):
             "wavelength": float_slider("wavelength", 4.0, 2.0, 12.0, 0.5, ".1f"),
             "kernel": self._grid,
         }
-        self._grid.observe(self._write_own, names="value")
-        controls["preset"].observe(self._take_defaults, names="value")
+        self._adapt_to(self._grid, self._write_own)
+        self._adapt_to(controls["preset"], self._take_defaults)
         super().__init__(controls, title="Kernel playground", width=_WIDTH, initial=settings)
 
     def compute(self, *, preset: str, kernel: Any, **parameters: float) -> Filtered:
@@ -189,18 +189,16 @@ class KernelPlayground(Panel):
     def _set_controls(self, values: Mapping[str, Any]) -> None:
         super()._set_controls({"preset": OWN, **values} if "kernel" in values else values)
 
-    def _take_defaults(self, change: Any) -> None:
+    def _take_defaults(self, preset: str) -> None:
         """Move the sliders to the default values of a newly chosen preset."""
-        arguments = _arguments_of(change["new"])
-        with self._quiet():
-            for name in _parameters_of(change["new"]):
-                default = arguments[name].default
-                self.controls[name].value = math.degrees(default) if name == "theta" else default
+        arguments = _arguments_of(preset)
+        for name in _parameters_of(preset):
+            default = arguments[name].default
+            self.controls[name].value = math.degrees(default) if name == "theta" else default
 
-    def _write_own(self, _change: Any) -> None:
+    def _write_own(self, _kernel: Any) -> None:
         if not self._following:
-            with self._quiet():
-                self.controls["preset"].value = OWN
+            self.controls["preset"].value = OWN
 
     def picture(self, result: Filtered) -> bytes:
         return draw(result)

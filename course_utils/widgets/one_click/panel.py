@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +13,7 @@ from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.controls import button, code_toggle, row_of
+from course_utils.widgets.controls import code_toggle, row_of
 from course_utils.widgets.one_click import controls
 from course_utils.widgets.one_click.brief_training import (
     BrieflyTrained,
@@ -71,8 +71,8 @@ class OneClickLab(RunsInBackground, Panel):
         labels = {name: one.label for name, one in self._networks.items()}
         self.controls = controls.build_controls(labels)  # the observers need them before `Panel`
         self._fit_network()
-        self.controls["network"].observe(lambda _: self._quietly(self._fit_network), "value")
-        self.controls["layer"].observe(lambda _: self._quietly(self._fit_layer), "value")
+        self._adapt_to(self.controls["network"], lambda _: self._fit_network())
+        self._adapt_to(self.controls["layer"], lambda _: self._fit_layer())
         super().__init__(self.controls, title="One-click lab", width=WIDTH, initial=settings)
         self._lay_over_picture(self._layer_buttons)
         self._code_button = code_toggle(self._code)
@@ -135,7 +135,9 @@ class OneClickLab(RunsInBackground, Panel):
             self._say("That is done already: the table has both accuracies.")
             return
         self._run = run = BackgroundRun(
-            lambda: self._train(run, history, missing), on_tick=self._on_tick, on_end=self._on_end
+            lambda: self._train(run, history, missing),
+            on_tick=self._on_tick,
+            on_end=self._shown(self._on_end),
         )
         self._bar.value = 0
         self._say("Training …")
@@ -167,7 +169,6 @@ class OneClickLab(RunsInBackground, Panel):
         Raises:
             CourseError: there is no such layer, or the lab cannot use the network.
         """
-        self.raise_failure()
         try:
             return self._history(network).preview(layer, wanted, picture)
         except ImpossibleSetting as impossible:
@@ -217,10 +218,6 @@ class OneClickLab(RunsInBackground, Panel):
             return self._history()
         except Exception:
             return None
-
-    def _quietly(self, fit: Callable[[], None]) -> None:
-        with self._quiet():
-            fit()
 
     def _fit_network(self) -> None:
         """Offer the layers of the chosen network."""
@@ -279,13 +276,17 @@ class OneClickLab(RunsInBackground, Panel):
     # Inside: buttons
 
     def _build_buttons(self) -> None:
-        self._apply_button = button("Apply", self.apply, "Edit the edited network further", "check")
-        self._undo_button = button("Undo", self.undo, "Sliders back, or the last edit", "undo")
-        self._redo_button = button("Redo", self.redo, "Apply the undone edit again", "repeat")
+        self._apply_button = self._button(
+            "Apply", self.apply, "Edit the edited network further", "check"
+        )
+        self._undo_button = self._button(
+            "Undo", self.undo, "Sliders back, or the last edit", "undo"
+        )
+        self._redo_button = self._button("Redo", self.redo, "Apply the undone edit again", "repeat")
         train = "Train copies, before and after"
-        self._train_button = button("Train briefly", self.train, train, "play", "success")
+        self._train_button = self._button("Train briefly", self.train, train, "play", "success")
         self._train_button.layout.max_width = "160px"
-        self._stop_button = button("Stop", self.stop, "Stop the training", "stop", "warning")
+        self._stop_button = self._button("Stop", self.stop, "Stop the training", "stop", "warning")
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._button_rows = (

@@ -88,7 +88,6 @@ class RegularisationPanel(ComparesRuns, Panel):
     # What the panel shows
 
     def compute(self, **settings: Any) -> RegularisationView:
-        self.raise_failure()
         chosen = self.plan(**settings)
         copies = augmented(self._samples, chosen, copies=2, seed=self._seed)
         rows = torch.cat([self._samples[None], copies])

@@ -17,7 +17,7 @@ from course_utils.metrics import Evaluation, evaluate
 from course_utils.models import SimpleCNN
 from course_utils.training import History, ResumableTraining, Step, all_done_message
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
-from course_utils.widgets.controls import button, row_of
+from course_utils.widgets.controls import row_of
 from course_utils.widgets.panel import Panel
 from course_utils.widgets.training_panel.controls import (
     LEARNING_RATES,
@@ -88,11 +88,11 @@ class TrainingPanel(RunsInBackground, Panel):
         self._training = ResumableTraining(model, self.data, seed=seed)
         self._layer = _look_at_start(model, self.data)
 
-        self._train_button = button("Train", self.train, "Begin or go on", "play", "success")
+        self._train_button = self._button("Train", self.train, "Begin or go on", "play", "success")
         hint = "Stop before the next step"
-        self._stop_button = button("Stop", self.stop, hint, "stop", "warning")
-        self._reset_button = button("Reset", self.reset, "Back to the first weights")
-        self._test_button = button("Test", self._on_test, "Measure the test accuracy")
+        self._stop_button = self._button("Stop", self.stop, hint, "stop", "warning")
+        self._reset_button = self._button("Reset", self.reset, "Back to the first weights")
+        self._test_button = self._button("Test", self._on_test, "Measure the test accuracy")
         self._bar = widgets.IntProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         buttons = (self._train_button, self._stop_button, self._reset_button, self._test_button)
@@ -118,7 +118,9 @@ class TrainingPanel(RunsInBackground, Panel):
             self._say(all_done_message(self._training.epochs_done, settings["epochs"]))
             return
         run = BackgroundRun(
-            lambda: self._work(run, settings), on_tick=self._on_tick, on_end=self._on_end
+            lambda: self._work(run, settings),
+            on_tick=self._on_tick,
+            on_end=self._shown(self._on_end),
         )
         self._run, self._step, self._began = run, None, None
         self.test = None
@@ -167,7 +169,6 @@ class TrainingPanel(RunsInBackground, Panel):
     # What the panel shows
 
     def compute(self, **settings: Any) -> TrainingView:
-        self.raise_failure()
         training = self._training
         positions, losses = tuple(training.positions), tuple(training.losses)
         count = min(len(positions), len(losses))

@@ -104,8 +104,9 @@ def test_the_list_and_the_points_agree(done):
     assert f'pressed="true" data-index="{best + 1}" data-number="{best}"' in done.shown_points
 
 
-def test_a_candidate_without_a_result_says_why(make):
+def test_a_candidate_without_a_result_says_why(make, monkeypatch):
     # Four steps are too few for the first schedule that is tried.
+    monkeypatch.setattr("course_utils.search.rounds.MIN_STEPS", 4)
     panel = make(data=toy_data(train=90), budget="1 trial")
     panel.improve(wait=True)
     (failed,) = panel.result.tried

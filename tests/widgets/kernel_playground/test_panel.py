@@ -14,6 +14,7 @@ from course_utils.plots import canvas
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.kernel_playground.panel import OWN, kernel_playground, meaning_of_sum
 from tests.plots.samples import pixels
+from tests.widgets.messages import move
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,13 @@ def test_each_field_has_a_name_for_screen_readers():
     grid = KernelGrid(np.eye(3))
     names = [f"kernel, row {row}, column {column}" for row in range(3) for column in range(3)]
     assert [field.tooltip for field in grid.children] == names
+
+
+def test_a_typed_number_that_is_too_large_is_answered_in_words(panel):
+    field = panel._grid._fields[0][0]
+    before = panel.settings["kernel"]
+    move(field, value=1e7)
+    assert "1e+07" in panel.error and "1,000,000" in panel.error
+    assert isinstance(panel.exception, CourseError) and panel.settings["kernel"] == before
+    move(field, value=2.0)
+    assert panel.error == "" and panel.settings["kernel"][0][0] == 2.0
