@@ -1,4 +1,4 @@
-"""What JupyterLab's page sends to a widget; an exception in the answer would be lost."""
+"""The messages of JupyterLab's page to a widget; an exception in the answer would be lost."""
 
 from __future__ import annotations
 
