@@ -47,3 +47,9 @@ def _takes(model: nn.Module, names: Mapping) -> bool:
     except (TypeError, ValueError):  # scripted models do not show theirs
         return False
     return set(names) <= set(arguments)
+
+
+def as_example(call: Call) -> Any:
+    """Return the example input that means this call: a tuple, or a dictionary of names."""
+    args, kwargs = call
+    return kwargs if kwargs and not args else (*args, *([kwargs] if kwargs else []))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+_PLAIN = {int, float, complex, bool, str, bytes, type(None), slice, torch.dtype, torch.device}
+_PLAIN |= {FunctionType, BuiltinFunctionType, MethodType}
 
 
 def blank(tensor: Tensor) -> Tensor:
@@ -36,17 +39,27 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 def _held(leaf: Any) -> list:
     """Return what an object holds that is not a list, tuple or dictionary: a dataclass, say."""
+    if type(leaf) in _PLAIN or isinstance(leaf, (type, nn.Module, ModuleType)):
+        return []
     if isinstance(leaf, Mapping):
         return list(leaf.values())
-    if callable(leaf) or isinstance(leaf, ModuleType):
-        return []
-    return list(getattr(leaf, "__dict__", {}).values())
+    if isinstance(leaf, (list, tuple, set, frozenset)):  # of a class of somebody's own
+        return list(leaf)
+    slots = [name for kind in type(leaf).__mro__ for name in vars(kind).get("__slots__", ())]
+    inner = [getattr(leaf, name) for name in slots if hasattr(leaf, name)]
+    return [*inner, *getattr(leaf, "__dict__", {}).values()]
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a copy of nested containers or objects in which each tensor is `change(tensor)`."""
+    return copy.deepcopy(value, {id(tensor): change(tensor) for tensor in tensors_in(value)})
 
 
 def copied(
     value: Any,
     parameter: Callable[[Tensor], Tensor] | None = None,
     other: Callable[[Tensor], Tensor] | None = None,
+    memo: dict[int, Any] | None = None,
 ) -> Any:
     """Return a deep copy of a model, or of its inputs.
 
@@ -56,11 +69,12 @@ def copied(
     Args:
         parameter: returns what the copy gets for a parameter (as a tensor); None for a copy.
         other: the same for all other tensors: buffers, and what else is kept anywhere in it.
+        memo: id -> what the copy gets for other objects, as for `copy.deepcopy`.
     """
-    memo: dict[int, Any] = {}
+    memo = {} if memo is None else memo
     if parameter is not None:
         given = value.parameters()
-        memo = {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in given}
+        memo |= {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in given}
     with _CopyTensors(other):
         return copy.deepcopy(value, memo)
 
@@ -102,8 +116,9 @@ def without_foreign_hooks(model: nn.Module) -> Iterator[bool]:
         yield any(len(a) != len(b) for a, b in zip(before, tables, strict=True))
     finally:
         for table, items in zip(tables, before, strict=True):
+            all_of_them = dict(items) | table
             table.clear()
-            table.update(items)
+            table.update(sorted(all_of_them.items()))  # in the order in which they were set
 
 
 def _is_part(hook: Any, owners: set[int]) -> bool:

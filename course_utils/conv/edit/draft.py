@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.edit.tracer import trace_model
-from course_utils.conv.meta import blank, copied
-from course_utils.core import CourseError
+from course_utils.conv.example import Call, ways_to_call
+from course_utils.conv.meta import blank, copied, mapped, without_foreign_hooks
+from course_utils.core import CourseError, device_of
 
 
 class EditError(CourseError):
@@ -22,41 +25,51 @@ class EditError(CourseError):
 class Draft:
     """A network on the meta device, the real tensors behind its parameters, and its last trace.
 
-    Without `meta` the copy shares the original's parameters, for models that look at numbers while
-    they run.
+    Without `meta` the copy has numbers, too, for models that look at numbers while they run.
 
     Attributes:
         model: the copy; the original is never changed.
-        inputs: on which it runs.
+        call: the arguments with which it runs.
+        hooks: whether hooks that do not belong to the network are called when it runs.
         changed: name -> real tensor, of the parameters and buffers that have changed already.
         trace: of the last run.
     """
 
     trace: Trace
 
-    def __init__(self, original: nn.Module, inputs: tuple = (), meta: bool = True):
-        self.original, self.inputs, self.meta = original, inputs, meta
+    def __init__(
+        self, original: nn.Module, call: Call = ((), {}), meta: bool = True, hooks: bool = False
+    ):
+        self.original, self.call, self.meta, self.hooks = original, call, meta, hooks
         if any(is_lazy(p) for p in original.parameters()):
             raise EditError("A lazy layer has no weights yet: run the model once.")
+
+        def parameter(p: Tensor) -> Tensor:
+            return blank(p) if meta else p.detach().clone()
 
         def buffer(b: Tensor) -> Tensor:
             # Tables of whole numbers (indices, counters) keep their numbers: code may look at them.
             return blank(b) if meta and b.is_floating_point() else b.detach().clone()
 
+        memo = {id(b): buffer(b) for b in original.buffers()}
         try:
-            self.model = copied(original, blank if meta else Tensor.detach, buffer)
+            self.model = copied(original, parameter, memo=memo)
         except Exception as error:
-            raise EditError(f"The model cannot be copied: {error}") from error
+            raise EditError(f"The model cannot be copied: {one_line(error)}") from error
+        self._muted = contextlib.ExitStack()
+        self._muted.enter_context(without_foreign_hooks(self.model))
+        if hooks:
+            self._muted.close()
         self.changed: dict[str, Tensor] = {}
         self._real = tensors_by_name(original)
 
     def fresh(self) -> Draft:
         """Return another draft of the same network, with nothing changed; it has not run yet."""
-        return Draft(self.original, self.inputs, self.meta)
+        return Draft(self.original, self.call, self.meta, self.hooks)
 
     def run(self, before: Trace | None = None) -> Trace:
         """Run the draft and return its trace; `before` is the one before its widths changed."""
-        self.trace = trace_model(self.model, self.inputs, before)
+        self.trace = trace_model(self.model, self.call, before)
         return self.trace
 
     # Numbers
@@ -171,6 +184,7 @@ class Draft:
                 values = nn.Parameter(values, tensor.requires_grad)
             real[id(tensor)] = values
         self._swap(real)
+        self._muted.close()
         return self.model
 
     def _tensor(self, name: str) -> Tensor:
@@ -199,20 +213,26 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
 def first_draft(model: nn.Module, example_input: Any) -> Draft:
     """Return a draft that has run on the first inputs that the model accepts.
 
-    It is on the meta device if the model runs there, else it has the model's own numbers.
+    The example runs exactly as it is given; only where the model does not run on it, as a batch of
+    two. The draft is on the meta device if the model runs there, else it has numbers. The hooks of
+    a reader are called only where the model does not run without them.
     """
-    for meta in (True, False):
-        draft = Draft(model, meta=meta)
-        problem: Exception | None = None
-        for inputs in _inputs_to_try(model, example_input, meta):
-            draft.inputs = inputs
-            try:
-                draft.run()
-                return draft
-            except Exception as error:
-                problem = problem or error
-        if isinstance(problem, CourseError):
-            raise problem
+    problem: Exception | None = None
+    with without_foreign_hooks(model) as any_hooks:
+        hooks = (False, True) if any_hooks else (False,)
+    for calls in _calls_to_try(model, example_input):
+        for called, meta in itertools.product(hooks, (True, False)):
+            errors: list[Exception] = []
+            for call in calls:
+                draft = Draft(model, _with_numbers(call, model, not meta), meta, called)
+                try:
+                    draft.run()
+                    return draft
+                except Exception as error:
+                    errors.append(error)
+        if isinstance(errors[0], CourseError):
+            raise errors[0]
+        problem = problem or errors[0]  # of the run with numbers, on what was given
     raise EditError(
         f"The model does not run on the example input ({one_line(problem)}). Give a batch that"
         " it accepts: example_input=..."
@@ -224,23 +244,41 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
-def _inputs_to_try(model: nn.Module, given: Any, meta: bool) -> list[tuple]:
-    """Return the inputs to try, batches of two pictures: the given one, or of the usual sizes."""
-    if given is not None:
-        inputs = given if isinstance(given, tuple) else (given,)
-        return [tree_map(lambda value: _two_pictures(value, meta), inputs)]
-    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-    sizes = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
-    device = "meta" if meta else first.weight.device
-    shapes = [(2, first.in_channels, n, n) for n in sizes]
-    return [(torch.zeros(s, device=device, dtype=first.weight.dtype),) for s in shapes]
+def _calls_to_try(model: nn.Module, given: Any) -> Iterator[list[Call]]:
+    """Yield the calls to try, in turn: what is given as it is, then as a batch of two pictures.
+
+    Without an example these are batches of two of the usual sizes.
+    """
+    if given is None:
+        first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+        like = first.weight.detach()
+        sizes = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
+        yield [((like.new_empty(2, first.in_channels, n, n, device="meta"),), {}) for n in sizes]
+        return
+    ways = ways_to_call(model, given)
+    for way in ways:
+        yield [way]
+    yield [mapped(way, _two_pictures) for way in ways]
 
 
-def _two_pictures(value: Any, meta: bool) -> Any:
-    """Return a tensor as a batch of two pictures: BatchNorm cannot train on a single one."""
-    if not isinstance(value, Tensor) or value.ndim == 0:
+def _two_pictures(value: Tensor) -> Tensor:
+    if value.ndim == 0:
         return value
     batch = value[None] if value.ndim == 3 else value
-    if meta:
-        return batch.new_empty((2, *batch.shape[1:]), device="meta")
     return batch[[0, -1]]
+
+
+def _with_numbers(call: Call, model: nn.Module, numbers: bool) -> Call:
+    """Return the call with numbers, random ones where it has none, or on the meta device."""
+    device, random = device_of(model), torch.Generator().manual_seed(0)
+    if not numbers:
+        return mapped(call, blank)
+
+    def filled(t: Tensor) -> Tensor:
+        if not t.is_meta or device.type == "meta":
+            return t.detach()
+        if t.is_floating_point():
+            return torch.rand(t.shape, generator=random).to(device, t.dtype)
+        return torch.zeros(t.shape, dtype=t.dtype, device=device)
+
+    return mapped(call, filled)

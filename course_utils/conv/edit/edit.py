@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.own_padding import with_measured_padding
@@ -21,7 +21,7 @@ def edit_conv(
     model: nn.Module,
     name: str,
     *,
-    example_input: Tensor | tuple | None = None,
+    example_input: Any = None,
     adapter: bool = True,
     importance: Importance = "l1",
     return_report: bool = False,
@@ -42,8 +42,11 @@ def edit_conv(
 
     Args:
         name: of the `nn.Conv2d`, as in `model.get_submodule(name)`.
-        example_input: a batch (N, C, H, W), one picture (C, H, W), or a tuple of all inputs; its
-            numbers do not matter. With None the usual sizes of pictures are tried.
+        example_input: what the model runs on: a batch (N, C, H, W), a list of pictures, a tuple of
+            all inputs, a dictionary (of keyword arguments, where its names are such), ... It is
+            used exactly as given where the model runs on that; else one picture (C, H, W) becomes
+            a batch. Its numbers do not matter, unless the model looks at them. With None the usual
+            sizes of pictures are tried.
         adapter: where the rest of the network cannot follow, put a 1×1 convolution or a resizing
             after the layer (`AdaptedConv2d`); with False that is an error.
         importance: which channels to keep, or to copy first: those with the largest "l1" or "l2"
@@ -77,7 +80,7 @@ def edit_conv(
         )
     result = change_layer(draft, edit, importance, adapter)
     if return_report:
-        return result, report_of(model, result, name, changes, draft.inputs)
+        return result, report_of(model, result, name, changes, draft.call)
     return result
 
 

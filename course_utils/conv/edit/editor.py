@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import keyword
 import operator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ class ConvEditor:
 
     Args:
         model: the network at the start; it is never changed.
-        example_input: a batch (N, C, H, W) that the model takes, or a tuple of several inputs.
+        example_input: a batch (N, C, H, W) that the model takes, or what else `edit_conv` takes.
             Only its shape counts.
         options: further arguments for every `edit_conv`, such as `importance="l2"`.
 
@@ -57,9 +58,7 @@ class ConvEditor:
     <BLANKLINE>
     """
 
-    def __init__(
-        self, model: nn.Module, example_input: Tensor | tuple | None = None, **options: Any
-    ) -> None:
+    def __init__(self, model: nn.Module, example_input: Any = None, **options: Any) -> None:
         _check_arguments(options)
         self.example_input = example_input
         self._options = copy.deepcopy(options)
@@ -154,7 +153,11 @@ class ConvEditor:
             lines.append(f"example_input = {_literal(self.example_input)}  # only its shape counts")
             shared = ["example_input=example_input"]
         for edited in edits:
-            written = [f"{key}={_literal(value)}" for key, value in edited.arguments.items()]
+            settings = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in edited.arguments.items()
+            }
+            written = [f"{key}={_literal(value)}" for key, value in settings.items()]
             written = [variable, _literal(edited.report.name), *shared, *written]
             line = f"{variable} = edit_conv({', '.join(written)})"
             if len(line) > _LINE:
@@ -189,9 +192,14 @@ def _literal(value: Any) -> str:
             return repr(value)
         case str():
             return repr(value) if '"' in value or "\\" in value else f'"{value}"'
-        case tuple() | list():
+        case list():
+            return f"[{', '.join(map(_literal, value))}]"
+        case tuple() if type(value) in (tuple, torch.Size):
             inner = ", ".join(map(_literal, value))
             return f"({inner},)" if len(value) == 1 else f"({inner})"
+        case Mapping():
+            pairs = (f"{_literal(key)}: {_literal(item)}" for key, item in value.items())
+            return f"{{{', '.join(pairs)}}}"
         case Tensor():
             options = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
             options += "" if value.device.type == "cpu" else f', device="{value.device}"'
@@ -200,5 +208,5 @@ def _literal(value: Any) -> str:
         return repr(operator.index(value))
     except TypeError:
         raise CourseError(
-            f"{value!r} can't be written as plain Python: give a number, a string or a tuple."
+            f"{value!r} can't be written as plain Python: give numbers, strings, lists or tensors."
         ) from None

@@ -114,7 +114,8 @@ def _produced(trace: Trace, weight: Tensor, groups: int) -> Tensor | None:
 def _transposed(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     """Run a transposed convolution: axis 0 consumes, axis 1 produces; groups are not followed."""
     x, weight, groups = a["input"], a["weight"], a.get("groups", 1)
-    name, consumed = trace.name_of(weight), trace.labels_along(x, 1)
+    dim = 1 if x.ndim == weight.ndim else 0  # one picture without a batch
+    name, consumed = trace.name_of(weight), trace.labels_along(x, dim)
     output = func(**a)
     if groups > 1 or not name:
         trace.fix([] if consumed is None else [consumed])
@@ -125,7 +126,7 @@ def _transposed(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     produced = trace.produced(Axis(name, 1), weight.shape[1])
     if a.get("bias") is not None:
         trace.bind(a["bias"], 0, produced)
-    trace.set_labels(output, (lb.along(produced, 1, output.ndim),))
+    trace.set_labels(output, (lb.along(produced, dim, output.ndim),))
     return output
 
 
@@ -162,12 +163,12 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
         output = func(**a)
     trace.set_labels(output, trace.labels_of(x), like=x)
     if trace.before is not None and trace.bare_norm is not None:
-        _set_width(trace.bare_norm, x.shape[dim])
+        trace.bare_widths.append((trace.bare_norm, x.shape[dim]))
         trace.bare_norm = None
     return output
 
 
-def _set_width(norm: nn.Module, channels: int) -> None:
+def set_width(norm: nn.Module, channels: int) -> None:
     """Set the number of channels of a normalisation without parameters, which is all it has."""
     if isinstance(norm, nn.LayerNorm):
         norm.normalized_shape = (channels,)

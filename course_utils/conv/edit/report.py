@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from course_utils.conv.edit.adapter import AdaptedConv2d
+from course_utils.conv.example import Call, as_example
 from course_utils.conv.layer_table import LayerRow, layer_table
-from course_utils.conv.meta import tensors_in
+from course_utils.conv.meta import mapped, tensors_in
 from course_utils.conv.receptive_field import ReceptiveField
 from course_utils.core import evaluation_mode, shape_text
 
@@ -68,7 +68,7 @@ class EditReport:
     grown: int
     _before: nn.Module = field(repr=False)
     _after: nn.Module = field(repr=False)
-    _inputs: tuple = field(repr=False)
+    _call: Call = field(repr=False)
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -96,10 +96,11 @@ class EditReport:
 
     @cached_property
     def _tables(self) -> tuple[list[LayerRow], list[LayerRow]]:
-        return layer_table(self._before, self._inputs), layer_table(self._after, self._inputs)
+        example = as_example(self._call)
+        return layer_table(self._before, example), layer_table(self._after, example)
 
     @torch.no_grad()
-    def difference(self, *inputs: Tensor) -> float:
+    def difference(self, *inputs: Any, **named_inputs: Any) -> float:
         """Return how far the outputs are from those before: max |Δy| / max |y|, in eval mode.
 
         About 1e-6 means the same function within rounding.
@@ -107,7 +108,8 @@ class EditReport:
         outputs = []
         for model in (self._before, self._after):
             with evaluation_mode(model):
-                outputs.append(torch.cat([y.flatten() for y in tensors_in(model(*inputs))]))
+                found = tensors_in(model(*inputs, **named_inputs))
+            outputs.append(torch.cat([y.flatten() for y in found]))
         return relative_change(*outputs)
 
     @cached_property
@@ -120,8 +122,8 @@ class EditReport:
         if first.is_meta:
             return None
         random = torch.Generator().manual_seed(0)
-        inputs = tree_map(lambda value: _random_like(value, random, first.device), self._inputs)
-        return self.difference(*inputs) < ROUNDING
+        args, kwargs = mapped(self._call, lambda t: _random_like(t, random, first.device))
+        return self.difference(*args, **kwargs) < ROUNDING
 
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
@@ -152,7 +154,7 @@ def relative_change(before: Tensor, after: Tensor) -> float:
 
 
 def report_of(
-    before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], inputs: tuple
+    before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], call: Call
 ) -> EditReport:
     """Return the report that compares a network with the edited one."""
     old, new = dict(before.named_modules()), dict(after.named_modules())
@@ -168,7 +170,7 @@ def report_of(
     kept = sum(_kept(p, has[n]) for n, p in had.items() if n in has)
     cut, grown = (sum(p.numel() for p in every.values()) - kept for every in (had, has))
     lists = tuple(layers), tuple(adapters)
-    return EditReport(name, dict(changes), *lists, kept, cut, grown, before, after, inputs)
+    return EditReport(name, dict(changes), *lists, kept, cut, grown, before, after, call)
 
 
 def _kept(old: Tensor, new: Tensor) -> int:
@@ -211,9 +213,7 @@ def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
     return same and (old.project is None) == (new.project is None)
 
 
-def _random_like(value: Any, random: torch.Generator, device: torch.device) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    if not value.is_floating_point():
-        return torch.zeros(value.shape, dtype=value.dtype, device=device)
-    return torch.randn(value.shape, generator=random).to(device, value.dtype)
+def _random_like(value: Tensor, random: torch.Generator, device: torch.device) -> Tensor:
+    if value.is_floating_point():
+        return torch.randn(value.shape, generator=random).to(device, value.dtype)
+    return torch.zeros(value.shape, dtype=value.dtype, device=device) if value.is_meta else value

@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course_utils.conv.edit import labels as lb
+from course_utils.conv.example import Call
 
 Pair = tuple[Tensor, Tensor]
 
@@ -56,9 +57,10 @@ class Trace:
         input_shapes: weight -> shapes of the inputs of its layer.
         label_count: number of labels, 0 included.
         pads: whether some operation padded a tensor.
-        ran_training: whether the run in training mode was needed, and succeeded.
         operation: name of the operation that runs now.
         bare_norm: the normalisation without parameters that runs now.
+        bare_widths: (such a normalisation, the number of its channels).
+        training_call: the arguments of the run in training mode, if it was needed and succeeded.
     """
 
     def __init__(self, tensors: dict[str, Tensor], before: Trace | None = None):
@@ -75,12 +77,21 @@ class Trace:
         self.input_shapes: dict[str, list[tuple[int, ...]]] = {}
         self.label_count = 1
         self.pads = False
-        self.ran_training = False
         self.operation = ""
         self.bare_norm: nn.Module | None = None
+        self.bare_widths: list[tuple[nn.Module, int]] = []
+        self.training_call: Call | None = None
         self._names = {id(t): name for name, t in tensors.items()}
         self._alive = list(tensors.values())  # an id is valid only while its tensor lives
         self._parameter_labels: dict[str, tuple[Tensor, ...]] = {}
+
+    def record(self) -> dict[str, Any]:
+        """Return all that the trace has written down so far, which what follows does not change."""
+        lists = {name: list(shapes) for name, shapes in self.input_shapes.items()}
+        kept = {
+            n: v.copy() if isinstance(v, (list, dict, set)) else v for n, v in vars(self).items()
+        }
+        return kept | {"input_shapes": lists}
 
     # Labels of tensors
 

@@ -13,19 +13,16 @@ No rule knows the name of an architecture, or of a module.
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
-from course_utils.conv.edit.layers import run_layer
+from course_utils.conv.edit.layers import run_layer, set_width
 from course_utils.conv.edit.operations import POINTWISE, UNLABELLED, Operation, follow
+from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
-from course_utils.conv.meta import tensors_in
-from course_utils.core import kept_modes
+from course_utils.conv.example import Call
+from course_utils.conv.meta import mapped, tensors_in
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
@@ -60,38 +57,51 @@ class Tracer(TorchFunctionMode):
         return output
 
 
-def trace_model(model: nn.Module, inputs: tuple, before: Trace | None = None) -> Trace:
+def trace_model(model: nn.Module, call: Call, before: Trace | None = None) -> Trace:
     """Run a model and return its trace; `before` is the one before its widths changed.
 
     Parts that only training uses (the auxiliary heads of GoogLeNet, say) are found by a second
-    run in training mode.
+    run in training mode. Where that cannot be done with the call as it is (BatchNorm does not
+    train on a single number per channel), each input is given twice.
     """
     trace = Trace(dict(model.named_parameters()) | dict(model.named_buffers()), before)
-    tracer = Tracer(trace)
-    must_train = before is not None and before.ran_training
-    bare = [m for m in model.modules() if isinstance(m, _NORMS) and not m.state_dict()]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(kept_modes(model))
-        for module in bare:  # normalisations without parameters say when they begin to run
-            hook = module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
-            stack.callback(hook.remove)
-        for training in (False, True):
-            model.train(training)
-            copies = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, inputs)
-            try:
-                with torch.no_grad(), warnings.catch_warnings(), tracer:
-                    warnings.simplefilter("ignore")  # they come again when the model is used
-                    result = model(*copies)
-            except Exception:
-                if not training or must_train:
-                    raise
-                break
-            trace.ran_training = training
-            for output in tensors_in(result):
-                trace.output_labels += [x.reshape(-1) for x in trace.labels_of(output)]
-                trace.output_shapes.append(tuple(output.shape))
-            used = {axis.parameter for axis in trace.axes} | set(trace.input_shapes)
-            if all(name in used for name, p in model.named_parameters() if p.ndim > 1):
-                break
+    _trace_run(trace, model, call, training=False)
+    used = {axis.parameter for axis in trace.axes} | set(trace.input_shapes)
+    if not all(name in used for name, p in model.named_parameters() if p.ndim > 1):
+        _trace_training(trace, model, call)
+    if before is not None:
+        for norm, channels in trace.bare_widths:
+            set_width(norm, channels)
     trace.before = None  # or a chain of edits would keep every trace
     return trace
+
+
+def _trace_training(trace: Trace, model: nn.Module, call: Call) -> None:
+    before = trace.before
+    if before is not None:
+        if before.training_call is not None:
+            _trace_run(trace, model, before.training_call, training=True)
+        return
+    so_far = trace.record()
+    for once_or_twice in (call, mapped(call, lambda t: torch.cat([t, t]) if t.ndim else t)):
+        try:
+            _trace_run(trace, model, once_or_twice, training=True)
+        except Exception:
+            vars(trace).update(so_far)
+            so_far = trace.record()
+        else:
+            trace.training_call = once_or_twice
+            return
+
+
+def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> None:
+    with private_run(model, training):
+        for module in model.modules():  # these say when they begin to run
+            if isinstance(module, _NORMS) and not module.state_dict():
+                module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
+        args, kwargs = mapped(call, Tensor.clone)
+        with Tracer(trace):
+            result = model(*args, **kwargs)
+        for output in tensors_in(result):
+            trace.output_labels += [x.reshape(-1) for x in trace.labels_of(output)]
+            trace.output_shapes.append(tuple(output.shape))

@@ -19,7 +19,7 @@ PICTURES = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 def sizes(function, want: int) -> dict[str, int]:
     """Return the new width of each axis that changes when the layer `a` gets `want` channels."""
-    trace = trace_model(wired(function, PICTURES).to("meta"), (PICTURES.to("meta"),))
+    trace = trace_model(wired(function, PICTURES).to("meta"), ((PICTURES.to("meta"),), {}))
     found = widths(trace, "a.weight", want, np.zeros(trace.classes.max() + 1))
     return {f"{name}[{dim}]": n for (name, dim), n in found.items()}
 

@@ -1,0 +1,78 @@
+"""Runs of a network that leave nothing behind: not in its modules, not in the random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import nn
+
+from course_utils.conv.meta import copied
+from course_utils.core import device_of, kept_modes, private_random_numbers, seed_layers
+
+_FIXED = {int, float, complex, str, bytes, bool, type(None), type, FunctionType}
+_FIXED |= {torch.dtype, torch.device, torch.Size}
+_TABLES = ("_parameters", "_buffers", "_modules")
+
+
+@contextlib.contextmanager
+def private_run(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """Let a model run without gradients or warnings; the same random numbers come each time.
+
+    When the block ends, the model and PyTorch's random numbers are as before.
+    """
+    device = device_of(model)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(kept_state(model))
+        stack.enter_context(private_random_numbers(device))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # they come again when the model is used
+        seed_layers(device, 0)
+        model.train(training)
+        yield
+
+
+@contextlib.contextmanager
+def kept_state(model: nn.Module) -> Iterator[None]:
+    """Put back all that a model's modules hold, their modes, too, when the block ends.
+
+    A forward may keep tensors on its module: caches, lists of activations, a mean that it casts.
+    Only the numbers of parameters and buffers are not put back.
+    """
+    # Scripted modules cannot hold anything else.
+    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    memo: dict[int, Any] = {id(module): module for module in modules}
+    memo |= {id(t): t for m in modules for t in (*m._parameters.values(), *m._buffers.values())}
+    memo.pop(id(None), None)
+    saved = [
+        (module, {name: _kept(name, value, memo) for name, value in vars(module).items()})
+        for module in modules
+    ]
+    try:
+        with kept_modes(model):
+            yield
+    finally:
+        for module, held in saved:
+            now = vars(module)
+            for name in held:
+                if name.endswith("_hooks") and name in now:  # their handles know these tables
+                    now[name].clear()
+                    now[name].update(held[name])
+                    held[name] = now[name]
+            now.clear()
+            now.update(held)
+
+
+def _kept(name: str, value: Any, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    if kind in _FIXED or (kind is tuple and all(type(item) in _FIXED for item in value)):
+        return value
+    if name in _TABLES or (kind in (dict, OrderedDict, list) and not value):
+        return value.copy()
+    return copied(value, memo=memo)
