@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.data import Dataset, ImageSet
@@ -37,6 +38,24 @@ def toy_model(channels: int = 1, *, dropout: float = 0.0, norm: bool = False, se
             nn.Dropout(dropout),
             nn.Linear(6 * 16, 3),
         )
+
+
+class Strided(nn.Module):
+    """A 1×1 convolution of few channels with a stride, in `forward` itself or as a layer.
+
+    Training it with the channels last ends the process on some processors.
+    """
+
+    def __init__(self, in_forward: bool, channels: int = 1) -> None:
+        super().__init__()
+        layer = nn.Conv2d(channels, 12, 1, stride=2)
+        self.layer = nn.ParameterList(layer.parameters()) if in_forward else layer
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        called = isinstance(self.layer, nn.ParameterList)
+        x = F.conv2d(x, *self.layer, stride=2) if called else self.layer(x)
+        return self.head(x.mean((2, 3)))
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ __all__ = export_lazily(
             "all_finite atomic_write file_exists FileError load_checkpoint load_weights "
             "plain_state reason_of save_checkpoint"
         ),
+        "layout": "plain_layout unsafe_with_channels_last UnsafeCalls",
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
         "seeds": (
             "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"

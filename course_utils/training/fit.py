@@ -118,7 +118,8 @@ def fit(
         device: "auto" takes a CUDA GPU if there is one, otherwise the CPU.
         precision: "auto" tries for a moment what is fastest here (see
             `course_utils.training.probe`), and again if the steps suddenly become slow; "float32"
-            computes plainly; "bfloat16" always uses autocast and channels_last.
+            computes plainly; "bfloat16" always uses autocast, and channels_last where that is safe
+            (`Precision.safe_for`).
         seed: Of order, augmentation and dropout.
         checkpoint: File that is written after each epoch.
         resume: Continue after the last epoch in `checkpoint`, if the file exists; the numbers are

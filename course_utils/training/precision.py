@@ -3,7 +3,8 @@
 Two switches take one line each and may double the speed of a convolutional network:
 
 - *channels_last* keeps the channels of a pixel next to each other in memory (N, H, W, C), as the
-  fast convolutions of most processors need them;
+  fast convolutions of most processors need them. On the CPU some networks must not train with it,
+  because the process would die: see `Precision.safe_for`;
 - *bfloat16 autocast* computes convolutions and linear layers with 8 instead of 24 significant
   bits (Kalamkar et al. 2019, "A study of BFLOAT16 for deep learning training"); the weights stay
   float32.
@@ -15,12 +16,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, use_threads
+from course_utils.core import (
+    CourseError,
+    UnsafeCalls,
+    plain_layout,
+    private_random_numbers,
+    unsafe_with_channels_last,
+    use_threads,
+)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """Names that `precision=` of `fit` takes."""
@@ -91,14 +99,39 @@ class Precision:
             return contextlib.nullcontext()
         return torch.autocast(device.type, self.dtype)
 
+    def safe_for(self, model: nn.Module, images: Tensor) -> Precision:
+        """Return this precision, without channels_last if training would end the process with it.
+
+        That is so on the CPU for networks with a 1×1 convolution that has a stride over 1 and fewer
+        than 8 input channels (`course_utils.core.layout` says why). The network runs once on the
+        `images`, forward only, if this precision has channels_last: its `forward` may call such a
+        convolution itself.
+        """
+        if not self.channels_last or images.device.type != "cpu":
+            return self
+        if layer := unsafe_with_channels_last(model):
+            problem = f"channels_last is unsafe with {layer}"
+        else:
+            problem = self._problem_of_calls(model, images)
+        return replace(self, channels_last=False, reason=problem) if problem else self
+
+    def _problem_of_calls(self, model: nn.Module, images: Tensor) -> str:
+        """Run the model once; say why its calls forbid channels_last, "" if they do not."""
+        values = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+        values |= {name: self.arrange(p.detach()) for name, p in model.named_parameters()}
+        with private_random_numbers(images.device), self.with_threads(), torch.no_grad():
+            try:
+                with self.autocast(images.device), UnsafeCalls() as calls:
+                    torch.func.functional_call(model, values, (self.arrange(images),))
+            except RuntimeError:  # such as an `x.view`
+                return "it does not run with channels_last"
+        return "channels_last is unsafe with a convolution in its forward" if calls.found else ""
+
     def arrange(self, tensor: Tensor) -> Tensor:
         """Return a batch or weight in this memory layout; without 4 axes it stays unchanged."""
-        if tensor.dim() != 4:
-            return tensor
-        # .to, not .contiguous: with one channel .contiguous sees no difference and keeps the
-        # strides, and the convolution then takes the slow way.
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return tensor.to(memory_format=layout)
+        if self.channels_last and tensor.dim() == 4:
+            return tensor.to(memory_format=torch.channels_last)
+        return plain_layout(tensor)
 
     def arrange_model(self, model: nn.Module) -> None:
         """Bring the weights of `model` into this layout, in place; optimizers keep them."""

@@ -17,12 +17,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import private_random_numbers, use_threads
+from course_utils.core import device_of, private_random_numbers, use_threads
 from course_utils.metrics import wait_for
 from course_utils.training.distributed import Group
 from course_utils.training.history import History
 from course_utils.training.precision import PLAIN, Precision, as_precision
 from course_utils.training.stopping import StopRequest
+
+SMALL = 1_000_000
+SMALL_GAIN = 1.5
+"""On the CPU channels_last must be so many times as fast for models with fewer parameters than
+`SMALL`: its kernels are less well tried for few channels, and the time is short in any case."""
 
 ROUNDS = 20
 """Steps of each candidate that a probe times at most."""
@@ -52,8 +57,9 @@ def fastest_precision(
 
     Returns:
         Measured on CPU and CUDA; on other devices plain float32. channels_last must be 5 % faster
-        than what it replaces, bfloat16 15 %, one thread 30 %. Candidates that fail, such as
-        channels_last in a model that uses `x.view`, are left out. The choice is remembered for
+        than what it replaces (50 % in a small model on the CPU), bfloat16 15 %, one thread 30 %.
+        Candidates that fail, such as channels_last in a model that uses `x.view`, are left out,
+        and channels_last where it is unsafe (`Precision.safe_for`). The choice is remembered for
         equal models and batches, except one with fewer threads: the machine may be busy for a
         moment only.
     """
@@ -61,10 +67,11 @@ def fastest_precision(
         return replace(PLAIN, reason=f"not measured on {images.device.type}")
     parameters = tuple((n, tuple(p.shape), p.requires_grad) for n, p in model.named_parameters())
     machine = (str(images.device), torch.get_num_threads())
-    key = (*machine, tuple(images.shape), model.training, repr(model), parameters)
+    safe = Precision(channels_last=True).safe_for(model, images).channels_last
+    key = (*machine, tuple(images.shape), model.training, repr(model), parameters, safe)
     if key in _remembered:
         return _remembered[key]
-    choice = _decide(_measure(model, images, _candidates(images.device), between))
+    choice = _decide(_measure(model, images, _candidates(images.device, safe), between), model)
     if choice.threads is None:
         if len(_remembered) >= 256:
             _remembered.clear()
@@ -80,8 +87,10 @@ def faster_precision(
     It measures again, as `fastest_precision` does, but never changes float32 to bfloat16.
     """
     forget()
-    allowed = [c for c in _candidates(images.device) if c.dtype in (torch.float32, current.dtype)]
-    return _decide(_measure(model, images, allowed, between))
+    safe = Precision(channels_last=True).safe_for(model, images).channels_last
+    candidates = _candidates(images.device, safe)
+    allowed = [c for c in candidates if c.dtype in (torch.float32, current.dtype)]
+    return _decide(_measure(model, images, allowed, between), model)
 
 
 def forget() -> None:
@@ -104,7 +113,9 @@ def step_seconds(
 
     Args:
         model, images, between: As for `fastest_precision`.
+        precision: Without its channels_last where that is unsafe (`Precision.safe_for`).
     """
+    precision = precision.safe_for(model, images)
     values, trained = _arranged_copy(model, precision)
     seconds = math.inf
     for _ in range(steps):
@@ -175,8 +186,11 @@ class AdaptivePrecision:
             )
             if before is not None:
                 choice = _as_before(Precision.from_name(before), choice)
+                choice = choice.safe_for(self.model, images)
         else:
             choice = as_precision(precision)
+            if choice.channels_last:
+                choice = choice.safe_for(self.model, first_images())
         # With several processes a step also waits for the others, so its time says nothing.
         self._automatic = precision == "auto" and group.world_size == 1
         self._use(choice)
@@ -209,22 +223,25 @@ def _as_before(before: Precision, choice: Precision) -> Precision:
     return replace(before, reason="as before the interruption", seconds=seconds)
 
 
-def _candidates(device: torch.device) -> list[Precision]:
-    dtypes = (torch.float32, torch.bfloat16)
-    every = [Precision(dtype, layout) for dtype in dtypes for layout in (False, True)]
+def _candidates(device: torch.device, channels_last: bool) -> list[Precision]:
+    dtypes, layouts = (torch.float32, torch.bfloat16), (False, True)[: 1 + channels_last]
+    every = [Precision(dtype, layout) for dtype in dtypes for layout in layouts]
     if device.type == "cpu" and torch.get_num_threads() > 1:
         every += [replace(c, threads=1) for c in every if c.channels_last or c == PLAIN]
     return every
 
 
-def _decide(seconds: dict[str, float]) -> Precision:
+def _decide(seconds: dict[str, float], model: nn.Module) -> Precision:
     """Choose from the seconds of a step with each candidate, by name; "float32" is one of them."""
+    small = device_of(model).type == "cpu" and sum(p.numel() for p in model.parameters()) < SMALL
     best = PLAIN
     for name, spent in seconds.items():
         candidate = Precision.from_name(name)
         needed = 1.05 if candidate.dtype == best.dtype else 1.15
         if candidate.threads != best.threads:
             needed = 1.3
+        if small and candidate.channels_last and not best.channels_last:
+            needed = SMALL_GAIN
         if seconds[best.name] >= needed * spent:
             best = candidate
     return replace(best, reason=_reason(best, seconds), seconds=seconds)

@@ -12,7 +12,7 @@ from course_utils.core import CourseError
 from course_utils.data import Augment
 from course_utils.metrics import evaluate
 from course_utils.training.precision import Precision
-from tests.toys import same, toy_data, toy_model, weights
+from tests.toys import Strided, same, toy_data, toy_model, weights
 from tests.training.toy_fit import DATA, STEPS, quick
 
 
@@ -185,6 +185,19 @@ def test_the_model_and_the_threads_come_back_in_order(interrupted):
     assert all(p.stride() == torch.empty(p.shape).stride() for p in parameters)
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16", "float32, channels_last"])
+@pytest.mark.parametrize("in_forward", [False, True])
+def test_never_trains_in_a_layout_that_ends_the_process(precision, in_forward):
+    def look(module, inputs):
+        if torch.is_grad_enabled():  # forward alone is safe
+            strides.add(inputs[0].stride())
+
+    model, strides = Strided(in_forward, channels=3), set()
+    model.register_forward_pre_hook(look)
+    history = quick(model, data=toy_data(channels=3), epochs=1, precision=precision)
+    assert strides == {(192, 64, 8, 1)} and "channels_last (" not in history.precision
 
 
 def test_only_the_progress_bar_is_printed(capfd):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from course_utils.core import CourseError
 from course_utils.training.precision import PLAIN, Precision, as_precision
-from tests.toys import same, toy_model, weights
+from tests.toys import Strided, same, toy_model, weights
 
 
 @settings(max_examples=50)
@@ -51,6 +51,19 @@ def test_arranges_weights_and_pictures():
     assert model[0].weight.stride() == (9, 9, 3, 1)
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert last.arrange(torch.rand(4, 5)).stride() == (5, 1)
+
+
+@pytest.mark.parametrize("in_forward", [False, True])
+def test_a_layout_that_ends_the_process_is_not_taken(in_forward):
+    model, images = Strided(in_forward), torch.rand(2, 1, 8, 8)
+    state = torch.get_rng_state()
+    found = Precision(torch.bfloat16, channels_last=True, threads=2).safe_for(model, images)
+    assert found == Precision(torch.bfloat16, threads=2) and "unsafe" in found.reason
+    assert PLAIN.safe_for(model, images) is PLAIN
+    safe = Precision(channels_last=True)
+    assert safe.safe_for(toy_model(norm=True, dropout=0.5), images) is safe
+    assert torch.equal(state, torch.get_rng_state())
+    assert safe.safe_for(model, images.to("meta")) is safe  # not the CPU
 
 
 def test_autocast():

@@ -9,7 +9,7 @@ from torch import nn
 from course_utils.training import probe
 from course_utils.training.precision import PLAIN, Precision, as_precision
 from course_utils.training.probe import SlowSteps, faster_precision, fastest_precision, step_seconds
-from tests.toys import same, toy_model, weights
+from tests.toys import Strided, same, toy_model, weights
 from tests.training.toy_fit import quick
 
 LAST, BF16 = "float32, channels_last", "bfloat16, channels_last"
@@ -48,10 +48,36 @@ def measured(monkeypatch, seconds: dict[str, float]) -> list:
 )
 def test_takes_what_is_clearly_faster(monkeypatch, winner, seconds):
     measured(monkeypatch, seconds)
+    monkeypatch.setattr(probe, "SMALL", 0)  # so that the toy is not a small model
     choice = fastest_precision(toy_model(), images())
     assert choice.name == winner and choice.seconds == seconds
     assert ("nothing was faster" in choice.reason) == (winner in ("float32", "float32, 1 thread"))
     assert ("with more threads all was slower" in choice.reason) == ("1 thread" in winner)
+
+
+@pytest.mark.parametrize(
+    ("winner", "seconds"),
+    [
+        ("float32", {"float32": 1.0, LAST: 0.7}),
+        (LAST, {"float32": 1.0, LAST: 0.6}),
+        ("bfloat16", {"float32": 1.0, "bfloat16": 0.5, BF16: 0.4}),
+        (BF16, {"float32": 1.0, LAST: 0.6, "bfloat16": 0.9, BF16: 0.5}),
+        (f"{LAST}, 1 thread", {"float32": 1.0, f"{LAST}, 1 thread": 0.6}),
+    ],
+)
+def test_a_small_model_changes_the_layout_for_much(monkeypatch, winner, seconds):
+    measured(monkeypatch, seconds)
+    assert fastest_precision(toy_model(), images()).name == winner
+
+
+@pytest.mark.parametrize("measure", [fastest_precision, faster_precision])
+@pytest.mark.parametrize("model", [Strided(in_forward=False), Strided(in_forward=True)])
+def test_never_measures_an_unsafe_layout(monkeypatch, measure, model):
+    calls = measured(monkeypatch, {"float32": 1.0})
+    current = [Precision(torch.bfloat16)] if measure is faster_precision else []
+    measure(model, images(), *current)
+    assert {c.name for c in calls[0]} >= {"float32", "bfloat16"}
+    assert not any(c.channels_last for c in calls[0])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from course_utils.conv.edit.trace import Trace
 from course_utils.conv.edit.tracer import trace_model
 from course_utils.conv.example import Call, ways_to_call
 from course_utils.conv.meta import blank, copied, mapped, without_foreign_hooks
-from course_utils.core import CourseError, device_of
+from course_utils.core import CourseError, device_of, plain_layout, unsafe_with_channels_last
 
 
 class EditError(CourseError):
@@ -169,8 +169,12 @@ class Draft:
         return True
 
     def filled(self) -> nn.Module:
-        """Return the draft with its numbers: the changed tensors, and copies of all others."""
+        """Return the draft with its numbers: the changed tensors, and copies of all others.
+
+        Weights keep their memory layout, unless training with it would end the process.
+        """
         real: dict[int, Tensor] = {}
+        plain = unsafe_with_channels_last(self.model) != ""
         for name, tensor in tensors_by_name(self.model).items():
             values, original = self.changed.get(name), self._real.get(name)
             if values is None:
@@ -178,7 +182,9 @@ class Draft:
                     continue
                 values = original.detach().clone()
             channels_last = original is not None and not original.is_contiguous()
-            if channels_last and original.ndim == values.ndim == 4:
+            if plain:
+                values = plain_layout(values)
+            elif channels_last and original.ndim == values.ndim == 4:
                 values = values.contiguous(memory_format=torch.channels_last)
             if isinstance(tensor, nn.Parameter):
                 values = nn.Parameter(values, tensor.requires_grad)

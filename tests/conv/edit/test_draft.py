@@ -42,6 +42,16 @@ def test_the_layout_in_memory_is_kept(model, pictures):
         assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_an_edit_leaves_a_layout_that_would_end_the_training():
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 3)).to(
+        memory_format=torch.channels_last
+    )
+    edited = edit_conv(model, "1", adapter=True, kernel_size=1, stride=2)
+    assert [p.stride() for p in edited.parameters()] == [
+        torch.empty(p.shape).stride() for p in edited.parameters()
+    ]
+
+
 def test_a_layer_with_two_names_stays_one_layer(pictures):
     model = Shared().eval()
     model.again = model.twice
