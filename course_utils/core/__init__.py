@@ -12,8 +12,8 @@ __all__ = export_lazily(
     {
         "errors": "CourseError expect_error whole_number",
         "files": (
-            "all_finite atomic_write file_exists FileError load_checkpoint load_weights "
-            "plain_state reason_of save_checkpoint"
+            "all_finite atomic_write check_writable file_exists FileError load_checkpoint "
+            "load_weights plain_state reason_of save_checkpoint"
         ),
         "layout": "plain_layout unsafe_with_channels_last UnsafeCalls",
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",

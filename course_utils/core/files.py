@@ -120,10 +120,30 @@ def atomic_write(path: str | os.PathLike[str], *, sync: bool = False) -> Iterato
     except FileError:
         raise
     except OSError as error:
-        raise FileError(
-            f"{path} cannot be written ({reason_of(error)}): choose a folder where you may write, "
-            "on a disk that is not full."
-        ) from error
+        raise _not_written(path, reason_of(error)) from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Make the folder of `path`, and check that a file may be written there, before hours of work.
+
+    Raises:
+        FileError: If it may not.
+    """
+    file_exists(path)
+    folder = Path(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(path, reason_of(error)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_written(path, os.strerror(errno.EACCES))
+
+
+def _not_written(path: str | os.PathLike[str], reason: str) -> FileError:
+    return FileError(
+        f"{path} cannot be written ({reason}): choose a folder where you may write, on a disk that "
+        "is not full."
+    )
 
 
 def _remove_leftovers(path: Path) -> None:

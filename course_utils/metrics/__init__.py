@@ -11,8 +11,8 @@ __all__ = export_lazily(
     __name__,
     {
         "compare": "compare_models",
-        "compatibility": "check_model_fits",
-        "evaluate": "evaluate Evaluation",
+        "compatibility": "check_kinds check_model_fits NO_GRADIENT",
+        "evaluate": "check_logits evaluate Evaluation",
         "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
         "latency": "wait_for",
     },

@@ -30,19 +30,56 @@ _ARGUMENTS = {
     **dict.fromkeys((Tensor.matmul, Tensor.__matmul__, torch.matmul), _PRODUCT),
 }
 
+NO_GRADIENT = (
+    "No gradient reaches the model's parameters, so nothing can be learned: take detach(), "
+    "no_grad(), .data, argmax() and NumPy out of its forward."
+)
+
+
+def check_kinds(model: Any, data: Any) -> None:
+    """Raise a `CourseError` unless `model` is a network and `data` a `Dataset`."""
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise CourseError(
+            f"{model.__name__} is a class, not yet a network: make one of it, {model.__name__}(), "
+            "and give that."
+        )
+    if not isinstance(model, nn.Module):
+        raise CourseError(
+            f"model must be a network (torch.nn.Module), not {_kind_of(model)}: build one, such as "
+            "SimpleCNN()."
+        )
+    if isinstance(data, str):
+        raise CourseError(f"data={data!r} is a name: give load_dataset({data!r}).")
+    if not isinstance(data, Dataset):
+        raise CourseError(
+            f"data must be a Dataset with its three parts, not {_kind_of(data)}: load_dataset "
+            "returns one, and Dataset(name, title, train, validation, test) makes one of three "
+            "sets of your own pictures, each an ImageSet(images, labels, classes)."
+        )
+
+
+def _kind_of(value: Any) -> str:
+    if value is None:
+        return "None"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
 
 def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str = "cpu") -> None:
     """Show two pictures to `model`, in eval mode, and check that it returns a score per class.
 
+    If some of its parameters require a gradient, it is also checked that one can reach them.
+
     Raises:
         CourseError: If there is no training picture, or the model was built for another number of
-            channels, picture size or number of classes.
+            channels, picture size or number of classes, one of the two is of another kind, or
+            no gradient reaches the parameters.
     """
+    check_kinds(model, data)
     if not len(data.train):
         raise CourseError(f"{data.title} has no training picture: there is nothing to learn from.")
     images = data.normalise(data.train.images[:2].to(device))
     watch = _Watch()
-    with evaluation_mode(model), torch.no_grad():
+    with evaluation_mode(model), torch.enable_grad():
         try:
             with watch:
                 logits = model(images)
@@ -52,6 +89,8 @@ def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str
             scripted = any(isinstance(m, torch.jit.ScriptModule) for m in model.modules())
             raise CourseError(_in_words(error, watch, data, scripted)) from error
     check_logits(logits, len(images), len(data.classes))
+    if not logits.requires_grad and any(p.requires_grad for p in model.parameters()):
+        raise CourseError(NO_GRADIENT)
 
 
 class _Watch(TorchFunctionMode):

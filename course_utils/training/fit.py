@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -28,11 +27,11 @@ from course_utils.core import (
     private_random_numbers,
     seed_layers,
     use_threads,
-    whole_number,
 )
 from course_utils.data import Augment, Batches, Dataset
 from course_utils.metrics import check_model_fits
 from course_utils.training.checkpoint import Checkpoint
+from course_utils.training.checks import Callback, check_settings, in_words
 from course_utils.training.distributed import has_batch_norm, joined, own_device
 from course_utils.training.history import History, Step
 from course_utils.training.loop import Training, train
@@ -139,9 +138,30 @@ def fit(
     """
     from tqdm.auto import tqdm
 
-    _check_settings(epochs, batch_size, scheduler_every, label_smoothing, l1)
+    check_settings(
+        model,
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        scheduler_every=scheduler_every,
+        label_smoothing=label_smoothing,
+        l1=l1,
+        augment=augment,
+        seed=seed,
+        checkpoint=checkpoint,
+        stop=stop,
+        on_step=on_step,
+        on_epoch=on_epoch,
+    )
     target = pick_device(own_device(device))
-    with joined(target) as group, borrowed(model, target), private_random_numbers(target):
+    on_step, on_epoch = (function and Callback(function) for function in (on_step, on_epoch))
+    with (
+        joined(target) as group,
+        borrowed(model, target),
+        private_random_numbers(target),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         group.check_batch_size(batch_size, model)
         seed_layers(target, seed)
         check_model_fits(model, data, target)
@@ -163,7 +183,8 @@ def fit(
         steps = epochs * len(batches)
         optimizer = build_optimizer(model, optimizer, learning_rate)
         count = steps if scheduler_every == "step" else epochs
-        stepped = SteppedScheduler(build_scheduler(optimizer, scheduler, count), scheduler_every)
+        scheduler = build_scheduler(optimizer, scheduler, count)
+        stepped = SteppedScheduler(scheduler, scheduler_every, count)
         if stepped.plateau and not len(data.validation):
             raise CourseError(
                 "ReduceLROnPlateau watches the validation loss, but there are no validation "
@@ -182,6 +203,8 @@ def fit(
             file = Checkpoint(Path(checkpoint), group, model, optimizer, stepped, epochs, settings)
             if resume and file.exists():
                 history, before = file.load()
+        if not history.epoch:
+            stepped.check()
         stop_request = StopRequest(stop, group)
         adaptive = AdaptivePrecision(model, target, history, stop_request)
         shown = {"total": steps, "desc": "training", "unit": "step"}
@@ -212,6 +235,11 @@ def fit(
                         bar=bar,
                     )
                     train(training)
+            except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+                ours = isinstance(error, CourseError)
+                if ours or any(c and c.error is error for c in (on_step, on_epoch)):
+                    raise
+                raise CourseError(in_words(error)) from error
             except Stopped:
                 group.share_buffers(model, target)
                 history.stopped = f"stopped after step {len(history.step_loss):,} of {steps:,}"
@@ -237,18 +265,3 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
         PLAIN.arrange_model(model)
         model.to(home)
         model.eval()
-
-
-def _check_settings(
-    epochs: int, batch_size: int, scheduler_every: str, label_smoothing: float, l1: float
-) -> None:
-    whole_number("epochs", epochs, 1)
-    whole_number("batch_size", batch_size, 1)
-    if scheduler_every not in ("step", "epoch"):
-        raise CourseError(f"scheduler_every={scheduler_every!r}: give 'step' or 'epoch'.")
-    if not 0 <= label_smoothing < 1:
-        raise CourseError(
-            f"label_smoothing={label_smoothing}: give a share from 0 to below 1; 0.1 is usual."
-        )
-    if not 0 <= l1 < math.inf:
-        raise CourseError(f"l1={l1}: give a number from 0 up; 1e-5 is little, 1e-3 much.")

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from course_utils.core import seed_layers
+from course_utils.core import CourseError, seed_layers
 from course_utils.data import Batches, Dataset
-from course_utils.metrics import evaluate
+from course_utils.metrics import NO_GRADIENT, check_logits, evaluate
 from course_utils.training.checkpoint import Checkpoint
 from course_utils.training.distributed import Group
 from course_utils.training.history import LOOK_EVERY, History, Recorder, Step
@@ -112,6 +112,9 @@ class Training:
         precision, processes = self.precision.current, self.group.world_size
         with precision.autocast(self.device):
             logits = self.parallel(precision.arrange(images))
+        check_logits(logits, len(images), len(self.data.classes))
+        if not logits.requires_grad:
+            raise CourseError(NO_GRADIENT)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
         if processes > 1:  # the sum over the ranks is the mean over the batch, however divided
             loss = loss * self.group.share(self.recorder.size)

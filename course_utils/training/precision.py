@@ -153,4 +153,4 @@ def as_precision(precision: str | Precision) -> Precision:
     """
     if precision == "bfloat16":
         return Precision(torch.bfloat16, channels_last=True)
-    return precision if isinstance(precision, Precision) else Precision.from_name(precision)
+    return precision if isinstance(precision, Precision) else Precision.from_name(str(precision))

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from course_utils.core import CourseError, whole_number
 from course_utils.data import Dataset
+from course_utils.metrics import check_kinds
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged, Step
 from course_utils.training.optimizers import OptimizerFactory
@@ -101,6 +102,7 @@ def range_test(
             cannot be copied, a first loss that is not finite, a test that ended too early, or a
             loss that never falls.
     """
+    check_kinds(model, data)
     if isinstance(optimizer, Optimizer):
         raise CourseError(
             "A ready optimizer changes the weights of your own model, but the range test trains a "

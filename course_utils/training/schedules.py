@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from numbers import Real
 
 import torch
 from torch.optim import Optimizer
@@ -76,7 +77,8 @@ class Schedule:
         patience: epochs without a lower validation loss after which "plateau" still waits.
 
     Raises:
-        CourseError: unknown shape, a number outside its range, or a warm-up for "plateau".
+        CourseError: unknown shape, a number outside its range, or for "plateau" a warm-up or a
+            gamma of 1.
     """
 
     shape: str = "constant"
@@ -87,10 +89,14 @@ class Schedule:
     patience: int = 1
 
     def __post_init__(self) -> None:
-        if self.shape not in SHAPES:
+        if not isinstance(self.shape, str) or self.shape not in SHAPES:
             raise CourseError(
                 f"There is no schedule {self.shape!r}: choose one of {', '.join(SHAPES)}."
             )
+        for name in ("warmup", "every", "gamma", "final"):
+            value = getattr(self, name)
+            if not isinstance(value, Real):
+                raise CourseError(f"{name}={value!r}: give a number, such as 0.1.")
         if not 0 <= self.warmup < 1:
             raise CourseError(
                 f"warmup={self.warmup:g}: it is a share of the training, so give a number from 0 "
@@ -105,6 +111,11 @@ class Schedule:
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise CourseError(f"{name}={value:g}: give a share above 0 and up to 1.")
+        if self.gamma == 1 and self.shape == "plateau":
+            raise CourseError(
+                "gamma=1: the rate would never fall, so give ReduceLROnPlateau a share below 1, "
+                "such as 0.1."
+            )
         whole_number("patience", self.patience, 0)
 
     def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
@@ -219,7 +230,7 @@ def one_cycle(
         optimizer,
         peak,
         total_steps=steps,
-        pct_start=rise,
+        pct_start=float(rise),  # torch refuses a whole 0
         div_factor=1 / _CYCLE_START,
         final_div_factor=_CYCLE_START / final,
         cycle_momentum=cycle_momentum,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -59,6 +60,20 @@ def test_ready_optimizer_and_what_has_no_optimizer():
         ("no parameter of this model", toy_model(), ready),
         ("nothing to train", toy_model().requires_grad_(False)),
         ("LBFGS", toy_model(), torch.optim.LBFGS),
+        *(
+            (f"learning_rate={rate}", toy_model(), None, rate)
+            for rate in (-0.1, math.nan, math.inf)
+        ),
+        ("learning_rate='0.1'", toy_model(), torch.optim.SGD, "0.1"),
+        ("lr of the optimizer=inf", toy_model(), lambda p: torch.optim.SGD(p, lr=math.inf)),
+        ("weight_decay .*=inf", toy_model(), partial(torch.optim.AdamW, weight_decay=math.inf)),
+        ("Invalid momentum", toy_model(), partial(torch.optim.SGD, momentum=-1)),
+        ("Invalid beta", toy_model(), partial(torch.optim.Adam, betas=(1.0, 0.9))),
+        ("Nesterov", toy_model(), partial(torch.optim.SGD, nesterov=True)),
+        ("2D parameters", toy_model(), torch.optim.Muon),
+        ("cannot be made", toy_model(), "SGD"),
+        ("returns a NoneType", toy_model(), lambda p: None),
+        ("returns a list", toy_model(), list),
     ):
         with pytest.raises(CourseError, match=words):
             build_optimizer(*arguments)

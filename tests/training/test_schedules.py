@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from functools import partial
@@ -144,6 +145,13 @@ def test_labels_and_code():
         ({"warmup": -0.1}, "warmup=-0.1"),
         ({"warmup": float("nan")}, "warmup=nan"),
         ({"shape": "plateau", "warmup": 0.1}, "has no warm-up"),
+        ({"shape": None}, "no schedule None"),
+        ({"shape": ["step"]}, "no schedule"),
+        ({"shape": "plateau", "gamma": 1.0}, "gamma=1: .*share below 1"),
+        ({"shape": "plateau", "gamma": float("nan")}, "gamma=nan"),
+        ({"shape": "plateau", "patience": 1.5}, "patience=1.5"),
+        *(({name: "0.5"}, f"{name}='0.5'") for name in ("warmup", "every", "gamma", "final")),
+        *(({name: None}, f"{name}=None") for name in ("warmup", "every", "gamma", "final")),
         ({"every": 0.0}, "every=0"),
         ({"gamma": 0.0}, "gamma=0"),
         ({"final": 1.5}, "final=1.5"),
@@ -174,3 +182,14 @@ def test_too_few_steps_and_impossible_peaks(schedule, n, peak, text):
 def test_a_rate_of_nothing_cannot_be_scheduled():
     with pytest.raises(CourseError, match="learning rate of 0 cannot"):
         Schedule()(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0), 5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_schedule_accepts_torch_accepts(shape):
+    """Each setting at both of its ends, and whole numbers in place of shares."""
+    ends = {"warmup": (0, 0.999), "every": (1e-9, 1), "gamma": (1e-320, 1), "final": (1e-320, 1)}
+    for name in SHAPES[shape]:
+        for value in ends.get(name, (0, 10**9)):
+            for steps in (1, 2, 3, 40):
+                with contextlib.suppress(CourseError):
+                    assert min(schedule_curve(Schedule(shape, **{name: value}), steps)) >= 0
