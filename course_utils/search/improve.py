@@ -42,7 +42,7 @@ from torch import nn
 
 from course_utils.core import CourseError, device_of, one_thread, pick_device
 from course_utils.data import Dataset
-from course_utils.metrics import check_model_fits, evaluate
+from course_utils.metrics import check_kinds, check_model_fits, evaluate
 from course_utils.search import selection
 from course_utils.search.budget import Budget
 from course_utils.search.candidate import ARTICLE, multiply_adds
@@ -156,6 +156,7 @@ class _Search:
         self._trained: nn.Module | None = None
         self._first_step = 0.0  # seconds of a training step of the first candidate
 
+        check_kinds(model, data)
         check_validation(data)
         self.given_device, self.device = device_of(model), pick_device()
         model = copy.deepcopy(model).cpu()  # the caller may train its own one meanwhile

@@ -17,8 +17,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import device_of, private_random_numbers, use_threads
+from course_utils.core import CourseError, device_of, private_random_numbers, use_threads
 from course_utils.metrics import wait_for
+from course_utils.training.checks import in_words
 from course_utils.training.distributed import Group
 from course_utils.training.history import History
 from course_utils.training.precision import PLAIN, Precision, as_precision
@@ -329,8 +330,13 @@ def _step_seconds(
     with private_random_numbers(device), precision.with_threads():
         wait_for(device)
         started = time.perf_counter()
-        with precision.autocast(device):
-            logits = torch.func.functional_call(model, values, (precision.arrange(images),))
-        torch.autograd.grad(logits.float().square().mean(), trained, allow_unused=True)
+        try:
+            with precision.autocast(device):
+                logits = torch.func.functional_call(model, values, (precision.arrange(images),))
+            torch.autograd.grad(logits.float().square().mean(), trained, allow_unused=True)
+        except (ValueError, TypeError, AttributeError) as error:
+            if isinstance(error, CourseError):
+                raise
+            raise CourseError(in_words(error)) from error
         wait_for(device)
         return time.perf_counter() - started

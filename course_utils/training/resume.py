@@ -20,6 +20,7 @@ from torch import nn
 
 from course_utils.core import CourseError, load_checkpoint, mixed_seed
 from course_utils.data import Dataset
+from course_utils.metrics import check_kinds
 from course_utils.training.fit import fit
 from course_utils.training.history import History, Step
 
@@ -76,6 +77,7 @@ class ResumableTraining:
     """
 
     def __init__(self, model: nn.Module, data: Dataset, *, seed: int = 0):
+        check_kinds(model, data)
         self.model, self.data, self.seed = model, data, seed
         self._first_weights = _copy_of(model)
         self._folder: tempfile.TemporaryDirectory[str] | None = None

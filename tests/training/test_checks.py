@@ -1,4 +1,4 @@
-"""What a reader may give to `fit` by mistake, and networks that cannot be trained."""
+"""Wrong arguments of `fit`, and networks that cannot be trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch.optim import lr_scheduler
 
 from course_utils.core import CourseError
 from course_utils.models import SimpleCNN
-from course_utils.training import fit, range_test
+from course_utils.search import improve
+from course_utils.training import ResumableTraining, fit, range_test
 from tests.toys import same, toy_data, toy_model, weights
 from tests.training.toy_fit import DATA, quick
 
@@ -31,7 +32,7 @@ IMAGES = DATA.train.images
         (toy_model(), (IMAGES, DATA.train.labels), "not a tuple"),
     ],
 )
-@pytest.mark.parametrize("entry", [fit, range_test])
+@pytest.mark.parametrize("entry", [fit, range_test, improve, ResumableTraining])
 def test_a_model_or_data_of_another_kind(entry, model, data, text):
     with pytest.raises(CourseError, match=text):
         entry(model, data)
@@ -122,10 +123,10 @@ def pooled(*last: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("precision", ["float32", "auto"])
 @pytest.mark.parametrize("norm", [[nn.BatchNorm2d(8)], [nn.Flatten(), nn.BatchNorm1d(8)]])
 def test_batch_norm_of_one_picture_is_one_sentence(norm, precision):
-    for train, size, remedy in ((5, 1, "a larger batch_size"), (1, 16, "more pictures")):
+    for train, size in ((5, 1), (1, 16)):
         model = pooled(*norm)
         before = weights(model)
-        with pytest.raises(CourseError, match=f"more than one value.*one picture.*give {remedy}"):
+        with pytest.raises(CourseError, match=r"one picture.*batches of two"):
             quick(model, data=toy_data(train=train), batch_size=size, precision=precision)
         parameters = [name for name, _ in model.named_parameters()]
         assert all(torch.equal(before[name], model.state_dict()[name]) for name in parameters)
