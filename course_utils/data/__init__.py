@@ -13,7 +13,7 @@ __all__ = export_lazily(
         "augment": "Augment",
         "load": "cache_dir load_dataset",
         "npz": "read_npz write_npz",
-        "photographs": "load_photograph",
+        "photographs": "load_photograph PHOTOGRAPHS",
         "sets": "Batches DataError Dataset ImageSet part_of",
     },
 )

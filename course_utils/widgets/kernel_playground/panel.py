@@ -15,7 +15,7 @@ from torch import Tensor
 
 from course_utils.conv import PRESETS, filter_image, is_signed
 from course_utils.core import CourseError, decimal_text, number_text
-from course_utils.data import load_photograph
+from course_utils.data import PHOTOGRAPHS, load_photograph
 from course_utils.plots import canvas
 from course_utils.widgets.kernel_playground.kernel_grid import SIZES, KernelGrid
 from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
@@ -143,7 +143,7 @@ class KernelPlayground(Panel):
     def __init__(self, photograph: Any = None, **settings: Any):
         self._credit = ""
         if photograph is None:
-            photograph, self._credit = load_photograph(), "Chelsea, by Stéfan van der Walt, CC0"
+            photograph, self._credit = load_photograph("cat"), PHOTOGRAPHS["cat"]
         self._photograph = _brightness(photograph)
         self._grid = KernelGrid(PRESETS["identity"]().tolist(), guard=self._shown)
         self._following = False
