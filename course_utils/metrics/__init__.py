@@ -1,4 +1,4 @@
-"""Measure a network: accuracy, how certain that number is, and cost.
+"""Measure a network: accuracy, how certain that number is, cost, and what it sees in a picture.
 
 Used by notebooks 01 to 03.3.
 """
@@ -15,5 +15,6 @@ __all__ = export_lazily(
         "evaluate": "check_logits evaluate Evaluation",
         "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
         "latency": "wait_for",
+        "predict": "ClassProbability top_classes",
     },
 )

@@ -1,4 +1,4 @@
-"""The networks of the course, and their trained weights.
+"""Networks, their trained weights, and the pictures that they take.
 
 Used by every notebook.
 """
@@ -10,7 +10,10 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
-        "pretrained": "Card load_pretrained pretrained_card save_pretrained",
+        "card": "Card CourseCard",
+        "efficientnet_lite": "EfficientNetLite0 MBConv",
+        "fold": "fold_batch_norm",
+        "pretrained": "load_pretrained pretrained_card save_pretrained",
         "simple": "DenseBaseline SimpleCNN",
     },
 )

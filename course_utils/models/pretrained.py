@@ -1,16 +1,18 @@
-"""Trained networks that are part of the course.
+"""Trained networks: those of the course, EfficientNet-Lite0, and those of torchvision and timm.
 
 `load_pretrained("first_cnn")` returns the network of notebook 02_2, for panels and cells that need
 trained kernels at once. `python -m course_utils.experiments.first_cnn` trains it again.
+`load_pretrained("efficientnet_lite0")` returns a network that knows the 1,000 classes of ImageNet.
+Both work without a network connection.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.core import (
     CourseError,
@@ -19,10 +21,13 @@ from course_utils.core import (
     private_random_numbers,
     save_checkpoint,
 )
+from course_utils.models import imagenet
+from course_utils.models.card import Card, CourseCard
+from course_utils.models.imagenet import LITE0, TIMM
 from course_utils.models.simple import SimpleCNN
 
 NAMES = ("first_cnn",)
-"""Names that `load_pretrained` knows."""
+"""Names of the networks that the course trained."""
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 _NEEDED = {
@@ -31,63 +36,55 @@ _NEEDED = {
 }
 
 
-@dataclass(frozen=True)
-class Card:
-    """Facts about a trained network.
-
-    Attributes:
-        name: Its name, for `load_pretrained`.
-        data: Name of the data set, for `load_dataset`.
-        classes: Names of the classes.
-        mean, std: Float32 (C,), to normalise its pictures (scaled to [0, 1]).
-        correct, total: Number of test pictures that it classified correctly, and of all.
-        recipe: The arguments of `fit`, as text.
-        arguments: Arguments of the model's class.
-    """
-
-    name: str
-    data: str
-    classes: tuple[str, ...]
-    mean: Tensor
-    std: Tensor
-    correct: int
-    total: int
-    recipe: dict[str, str] = field(repr=False)
-    arguments: dict[str, Any] = field(repr=False)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the test pictures that it classified correctly."""
-        return self.correct / self.total
-
-
-def load_pretrained(name: str = "first_cnn") -> SimpleCNN:
+def load_pretrained(name: str = "first_cnn", *, weights: str | None = None) -> nn.Module:
     """Return a trained network, in eval mode, on the CPU; each call makes a new one.
 
+    Args:
+        name: "first_cnn" (of the course), "efficientnet_lite0" (installed with it), a name of
+            torchvision such as "resnet50", or "timm/" and a name of timm. The weights of the last
+            two are downloaded once, and then come from their cache.
+        weights: Which weights of torchvision, such as "IMAGENET1K_V1"; None for the best.
+
     Raises:
-        CourseError: If the course has no network of this name, or its file is damaged.
+        CourseError: If there is no such network, its file is damaged or cannot be downloaded, or
+            timm is not installed.
     """
-    content = _read(name)
-    try:
-        with private_random_numbers():
-            model = SimpleCNN(**content["arguments"])
-    except TypeError as error:
-        raise CourseError(
-            f"{_path(name)} is of another kind of network: {_remedy(name)}."
-        ) from error
-    load_weights(model, content["model"], _path(name), f"To correct this, {_remedy(name)}.")
+    kind = _kind(name, weights)
+    if kind == "timm":
+        model = imagenet.load_timm(name)
+    elif kind == "torchvision":
+        model = imagenet.load_torchvision(name, weights)
+    elif kind == LITE0:
+        model = imagenet.load_lite0()
+    else:
+        model = _load_own(name)
     return model.eval()
 
 
-def pretrained_card(name: str = "first_cnn") -> Card:
-    """Return facts about a trained network: data, normalisation, accuracy, recipe.
+def pretrained_card(name: str = "first_cnn", *, weights: str | None = None) -> Card:
+    """Return facts about a trained network: classes, size and normalisation of its pictures.
+
+    For a network of the course it is a `CourseCard`, which knows accuracy and recipe as well.
+
+    Args:
+        name, weights: As for `load_pretrained`. Nothing is downloaded.
 
     Raises:
-        CourseError: If the course has no network of this name, or its file is damaged.
+        CourseError: If there is no such network, or the course's file is damaged.
     """
+    kind = _kind(name, weights)
+    if kind == "timm":
+        return imagenet.timm_card(name)
+    if kind == "torchvision":
+        return imagenet.torchvision_card(name, weights)
+    if kind == LITE0:
+        return imagenet.lite0_card()
     read = _read(name)
     content = {key: read[key] for key in _NEEDED if key != "model"}
-    return Card(name, **content | {"classes": tuple(read["classes"])})
+    sides = read["arguments"].get("image_size", 28)
+    size = sides if isinstance(sides, int) else max(sides)
+    content |= {"classes": tuple(read["classes"]), "size": size, "resize": size}
+    return CourseCard(name=name, **content)
 
 
 def save_pretrained(name: str, content: dict[str, Any]) -> None:
@@ -99,10 +96,45 @@ def save_pretrained(name: str, content: dict[str, Any]) -> None:
     save_checkpoint(_path(name), content)
 
 
+def _kind(name: str, weights: str | None) -> str:
+    """Return where a network comes from: "course", LITE0, "torchvision" or "timm"."""
+    if name in NAMES or name == LITE0:
+        kind = LITE0 if name == LITE0 else "course"
+    elif isinstance(name, str) and name.startswith(TIMM):
+        kind = "timm"
+    elif name in (known := imagenet.torchvision_names()):
+        return "torchvision"
+    else:
+        close = difflib.get_close_matches(str(name).lower(), [*NAMES, LITE0, *known])
+        similar = f"did you mean {' or '.join(map(repr, close))}? Or take" if close else "take"
+        raise CourseError(
+            f"There is no trained network {name!r}: {similar} {' or '.join(map(repr, NAMES))}, "
+            f"{LITE0!r}, a name of torchvision such as 'resnet50', or 'timm/...'."
+        )
+    if weights is not None:
+        raise CourseError(
+            f"weights={weights!r}: only torchvision's networks have a choice of weights, and "
+            f"{name!r} is not one of them; leave weights out."
+        )
+    return kind
+
+
+def _load_own(name: str) -> SimpleCNN:
+    content = _read(name)
+    try:
+        with private_random_numbers():
+            model = SimpleCNN(**content["arguments"])
+    except TypeError as error:
+        raise CourseError(
+            f"{_path(name)} is of another kind of network: {_remedy(name)}."
+        ) from error
+    load_weights(model, content["model"], _path(name), f"To correct this, {_remedy(name)}.")
+    return model
+
+
 def _path(name: str) -> Path:
     if name not in NAMES:
-        names = " or ".join(map(repr, NAMES))
-        raise CourseError(f"There is no trained network {name!r}: take {names}.")
+        raise CourseError(f"The course trains {' and '.join(NAMES)}, not {name!r}.")
     return _ASSETS / f"{name}.pt"
 
 

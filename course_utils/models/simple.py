@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from course_utils.data import Dataset
 
 
-class _Layers(nn.Sequential):
+class Layers(nn.Sequential):
     """Named layers one after the other; a part of them is a plain `nn.Sequential`."""
 
     def __getitem__(self, index: int | slice) -> nn.Module:
@@ -32,7 +32,7 @@ class _Layers(nn.Sequential):
         return super().__getitem__(index)
 
 
-class SimpleCNN(_Layers):
+class SimpleCNN(Layers):
     """Two blocks of convolution, ReLU and pooling, then a linear layer.
 
     Each convolution (3×3, padding 1) keeps the size of its input and each pooling halves it,
@@ -127,7 +127,7 @@ class SimpleCNN(_Layers):
             return cls(channels, len(data.classes), tuple(size), dropout=dropout)
 
 
-class DenseBaseline(_Layers):
+class DenseBaseline(Layers):
     """Linear layers and ReLUs: every pixel is connected with every neuron.
 
     It does not know which pixels are neighbours: it learns equally well if the pixels of all images

@@ -31,8 +31,14 @@ def test_a_new_model_every_time_and_no_random_numbers():
 
 
 def test_unknown_missing_and_damaged(tmp_path, monkeypatch):
-    with pytest.raises(CourseError, match="take 'first_cnn'"):
-        load_pretrained("resnet")
+    for wrong in ("resnet", "fcn_resnet50", "", None, 3, ["first_cnn"]):
+        for function in (load_pretrained, pretrained_card):
+            with pytest.raises(CourseError, match="take 'first_cnn', 'efficientnet_lite0'"):
+                function(wrong)
+    with pytest.raises(CourseError, match="did you mean 'efficientnet_lite0'"):
+        load_pretrained("EfficientNet_Lite0")
+    with pytest.raises(CourseError, match="'first_cnn' is not one of them"):
+        load_pretrained("first_cnn", weights="DEFAULT")
     monkeypatch.setattr(pretrained, "_ASSETS", tmp_path)
     with pytest.raises(CourseError, match="install the course again, or train"):
         load_pretrained()
