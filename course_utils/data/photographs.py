@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, file_exists, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,9 +69,9 @@ def load_photograph(source: str | os.PathLike[str] | BinaryIO = "cat") -> Tensor
             f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: make it smaller first."
         ) from error
     except Exception as error:  # a damaged picture raises nearly anything
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CourseError(
-            f"{name} cannot be read ({reason}): it may be damaged; save it again as JPEG or PNG."
+            f"{name} cannot be read ({reason_of(error)}): it may be damaged; save it again as JPEG "
+            "or PNG."
         ) from error
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
 
@@ -89,9 +89,7 @@ def _file(source: str | os.PathLike[str] | BinaryIO) -> tuple[Path | BinaryIO, s
             f"A {type(source).__name__} is not a photograph: give the path of a picture, or one of "
             f"{', '.join(map(repr, PHOTOGRAPHS))}."
         )
-    if path.is_dir():
-        raise CourseError(f"{path} is a folder: give the path of one picture in it.")
-    if not path.is_file():
+    if not file_exists(path, CourseError):
         raise CourseError(
             f"There is no file {path}: give the path of a picture, or one of "
             f"{', '.join(map(repr, PHOTOGRAPHS))}."

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, device_of, evaluation_mode, shape_text, whole_number
+from course_utils.core import (
+    CourseError,
+    device_of,
+    evaluation_mode,
+    reason_of,
+    shape_text,
+    whole_number,
+)
 from course_utils.metrics.evaluate import check_logits
 
 if TYPE_CHECKING:
@@ -61,10 +68,10 @@ def top_classes(
         except CourseError:
             raise
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise CourseError(
-                f"The network does not take a picture of {shape_text(batch.shape[1:])} ({reason}): "
-                f"show it one of the size that it was made for, size={card.size}."
+                f"The network does not take a picture of {shape_text(batch.shape[1:])} "
+                f"({reason_of(error)}): show it one of the size that it was made for, "
+                f"size={card.size}."
             ) from error
     check_logits(logits, 1, len(card.classes))
     if not logits.isfinite().all():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.core import CourseError, private_random_numbers
+from course_utils.core import CourseError, private_random_numbers, reason_of
 from course_utils.models.card import Card
 from course_utils.models.efficientnet_lite import EfficientNetLite0, from_original_names
 
@@ -63,7 +63,7 @@ def load_lite0() -> EfficientNetLite0:
         model.load_state_dict(from_original_names(state))
     except Exception as error:  # no file, wrong bytes, names or shapes, or not even tensors
         raise CourseError(
-            f"{path} is missing or damaged ({_reason(error)}): {_INSTALL} installs it again."
+            f"{path} is missing or damaged ({reason_of(error)}): {_INSTALL} installs it again."
         ) from error
     return model
 
@@ -134,14 +134,15 @@ def load_torchvision(name: str, weights: str | None = None) -> nn.Module:
         return _without_random_numbers(get_model, name, weights=chosen)
     except Exception as error:
         # A damaged file raises nearly anything; without a connection it is an OSError.
-        reason = _reason(error)
         if cached:
             raise CourseError(
-                f"{path} is damaged ({reason}): delete it; the next call downloads it again."
+                f"{path} is damaged ({reason_of(error)}): delete it; the next call downloads it "
+                "again."
             ) from error
         raise CourseError(
-            f"The weights of {name} are not in {path.parent} and cannot be downloaded ({reason}): "
-            f"try it again when you are online, or take {LITE0!r}, which is installed."
+            f"The weights of {name} are not in {path.parent} and cannot be downloaded "
+            f"({reason_of(error)}): try it again when you are online, or take {LITE0!r}, which is "
+            "installed."
         ) from error
 
 
@@ -199,8 +200,8 @@ def load_timm(name: str) -> nn.Module:
         return _without_random_numbers(_timm().create_model, name.removeprefix(TIMM), True)
     except Exception as error:  # timm's downloads raise errors of several libraries
         raise CourseError(
-            f"timm cannot load the weights of {name.removeprefix(TIMM)} ({_reason(error)}): try it "
-            f"again when you are online, or take {LITE0!r}, which is installed."
+            f"timm cannot load the weights of {name.removeprefix(TIMM)} ({reason_of(error)}): try "
+            f"it again when you are online, or take {LITE0!r}, which is installed."
         ) from error
 
 
@@ -222,7 +223,3 @@ def _timm_classes(timm: ModuleType, count: int) -> tuple[str, ...]:
         return tuple(f"class {number}" for number in range(count))
     names = timm.data.ImageNetInfo(subset)
     return tuple(names.index_to_description(number) for number in range(count))
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

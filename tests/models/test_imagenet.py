@@ -92,7 +92,7 @@ def test_torchvision_from_its_cache(cache):
 
 
 def test_torchvision_offline_or_damaged(cache):
-    with pytest.raises(CourseError, match=r"cannot be downloaded \(URLError.*'efficientnet_lite0'"):
+    with pytest.raises(CourseError, match=r"downloaded .*no connection.*'efficientnet_lite0'"):
         load_pretrained("squeezenet1_1")
     (cache / file_of("squeezenet1_1")).write_bytes(b"PK\3\4 half a file")
     with pytest.raises(CourseError, match=r"squeezenet1_1-\w+\.pth is damaged .*: delete it"):
@@ -165,7 +165,7 @@ def test_timm(monkeypatch):
     assert not load_pretrained("timm/small").training
     assert pretrained_card("timm/large").classes == ("animal 0", "animal 1")
     assert pretrained_card("timm/insects").classes[11] == "class 11"
-    with pytest.raises(CourseError, match=r"cannot load the weights of large \(OSError: offline\)"):
+    with pytest.raises(CourseError, match=r"cannot load the weights of large \(offline\)"):
         load_pretrained("timm/large")
     for function in (load_pretrained, pretrained_card):
         with pytest.raises(CourseError, match="timm has no trained network 'none'"):
