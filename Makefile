@@ -14,7 +14,7 @@ PIP    := -m pip --disable-pip-version-check install $(if $(CI),-qq)
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider -q -n $(JOBS) --dist loadscope
-NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with=tests/notebooks/sanitize.cfg
+NBVAL  := -p tests.notebooks.nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with=tests/notebooks/sanitize.cfg
 
 # A stamp says that an installation is finished. If the folder is moved or renamed, the environment no longer
 # works, so the folder's name is stored beside the stamps.

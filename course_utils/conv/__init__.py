@@ -22,6 +22,7 @@ __all__ = export_lazily(
         "edit.editor": "ConvEditor",
         "edit.report": "EditReport LayerChange relative_change ROUNDING",
         "edit.settings": "CHANGEABLE simple simple_settings",
+        "blocks": "collapsed CollapsedGraph",
         "graph": "network_graph NetworkGraph Node",
         "impossible": "ImpossibleSetting nearest_settings",
         "kernels": "box_blur filter_image is_signed laplacian PRESETS sharpen sobel",

@@ -172,10 +172,12 @@ def _run(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> NetworkGraph:
 
 def _is_layer(module: nn.Module) -> bool:
     """Check whether a module is one node: it has no children, or it is one of PyTorch's layers."""
-    of_torch = type(module).__module__.startswith("torch.nn.modules")
-    return next(module.children(), None) is None or (
-        of_torch and not isinstance(module, _CONTAINERS)
+    if next(module.children(), None) is None:
+        return True
+    bases = (
+        base for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules")
     )
+    return not isinstance(module, _CONTAINERS) and next(bases) is not nn.Module
 
 
 class _Recorder(TorchFunctionMode):

@@ -18,6 +18,7 @@ __all__ = export_lazily(
         "charts": "bars before_and_after heatmap lines",
         "diagrams": "receptive_field_diagram",
         "figure": "Figure SMALL",
+        "graph_layout": "Edge GraphLayout lay_out",
         "pictures": "feature_maps filters images picture_row",
         "rates": "descents losses_and_rates range_tests",
         "searches": "accuracy_and_cost best_so_far",

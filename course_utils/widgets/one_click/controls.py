@@ -10,8 +10,8 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
-from course_utils.widgets.one_click.drawing import WIDTH, Place
 from course_utils.widgets.one_click.edit_result import FOLLOWS
+from course_utils.widgets.one_click.geometry import WIDTH, ClickArea
 from course_utils.widgets.one_click.words import short
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
@@ -89,20 +89,22 @@ def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in CHANGEABLE}
 
 
-def layer_buttons(places: Sequence[Place], chosen: str, height: int) -> str:
-    """Return HTML to lay over the picture: a button on each drawn layer.
+def layer_buttons(
+    areas: Sequence[ClickArea], layers: Sequence[str], chosen: str, height: int
+) -> str:
+    """Return HTML to lay over the picture: a button on each area, for a layer of the list `layers`.
 
     The Tab key skips the buttons, because keyboards and screen readers use the list of layers.
     """
     buttons = []
-    for index, place in enumerate(places):
-        name = html.escape(place.layer, quote=True)
-        left, width = (100 * value / WIDTH for value in (place.left, place.width))
-        top, tall = (100 * value / height for value in (place.top, place.height))
+    for area in areas:
+        label, index = html.escape(area.label, quote=True), layers.index(area.layer)
+        left, width = (100 * value / WIDTH for value in (area.left, area.width))
+        top, tall = (100 * value / height for value in (area.top, area.height))
         click = html.escape(_CLICK.format(index=index), quote=True)
         buttons.append(
-            f'<button type="button" tabindex="-1" title="{name}" aria-label="layer {name}"'
-            f' aria-pressed="{str(place.layer == chosen).lower()}" onclick="{click}"'
+            f'<button type="button" tabindex="-1" title="{label}" aria-label="{label}"'
+            f' aria-pressed="{str(area.layer == chosen).lower()}" onclick="{click}"'
             f' style="left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{tall:.3f}%">'
             "</button>"
         )

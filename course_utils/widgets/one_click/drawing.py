@@ -1,118 +1,112 @@
-"""The drawing of a network in the one-click lab: a block for each layer, changed ones marked."""
+"""The drawing of a network in the one-click lab: its graph, with changed layers marked."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from course_utils.conv import Node
 from course_utils.core import shape_text
 from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE, canvas
 from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.geometry import EDGE, WIDTH, Geometry, Place, Span, Style
 from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
 
-WIDTH, EDGE = 680, 10
 OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block, small text
-_ARROW, _INPUT = 80, 88
+_EDGE_INK, _MODULE_INK, _INPUT, _BAND = 70, 96, 88, 119
 _LEGEND = 20  # its height
 
 Extent = tuple[int, int]  # width and height of a block in pixels
 
-
-@dataclass(frozen=True)
-class Style:
-    """The sizes in the drawing of a network, in pixels."""
-
-    cell: tuple[int, int]  # width and height of a layer's cell
-    tallest: int  # height of the highest block
-    says: str  # below a block: "name" (and channels, size), "size" (and channels), "channels", ""
-    most: int  # largest number of layers for this style, the input included
-
-
-_STYLES = (
-    Style((132, 110), 62, "name", 5),
-    Style((82, 104), 56, "name", 8),
-    Style((47, 82), 42, "size", 28),
-    Style((33, 54), 30, "channels", 80),
-    Style((20, 32), 22, "", 10**6),
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """The cell of a layer, in pixels from the upper left of the drawing."""
-
-    layer: str
-    left: int
-    top: int
-    width: int
-    height: int
+_SYMBOLS = {
+    "add": "+",
+    "iadd": "+",
+    "sub": "−",
+    "isub": "−",
+    "mul": "×",
+    "imul": "×",
+    "concat": "cat",
+}
+_SYMBOLS |= {"concatenate": "cat", "matmul": "@", "interpolate": "up", "Upsample": "up"}
+_SYMBOLS |= {"mean": "avg", "max_pool2d": "max", "MaxPool2d": "max"}
 
 
 class Drawing:
-    """The layers of a network in the order of their first calls, in one or more rows.
+    """The graph of a network before an edit; the blocks show the network after it, too.
 
-    The network before the edit decides where everything is drawn, below `top` in the picture.
+    It is drawn below `top` in the picture; `layer` is the one that must be seen.
     """
 
-    def __init__(self, network: MeasuredNetwork, top: int):
-        count = len(network.blocks) + 1
-        self._style = style = next(style for style in _STYLES if count <= style.most)
-        channels, *size = network.held_out.shape
-        self._source = Block("", "input", channels, tuple(size), None)
-        width, height = style.cell
-        columns = (WIDTH - 2 * EDGE) // width
-        names = ["", *(block.name for block in network.blocks)]
-        self._cells = [
-            Place(name, EDGE + k % columns * width, top + k // columns * height, width, height)
-            for k, name in enumerate(names)
-        ]
-        self.places = tuple(self._cells[1:])
-        self._rows_end = self._cells[-1].top + height
-        self.height = self._rows_end + _LEGEND - top  # with the legend
+    def __init__(self, network: MeasuredNetwork, layer: str, top: int):
+        self._geometry = Geometry(network.graph, layer, top)
+        self.places = self._geometry.places
+        self.repeats = self._geometry.repeats
+        self._rows_end = top + self._geometry.height
+        self.height = self._geometry.height + _LEGEND
 
     def draw(self, sheet: canvas.Canvas, result: EditResult, remark: str) -> None:
         """Draw the network after the edit; `remark` is to the right of the legend."""
+        geometry, style = self._geometry, self._geometry.style
         before, after = (
-            {block.name: block for block in (self._source, *network.blocks)}
+            [_block(place.node, network) for place in self.places]
             for network in (result.before, result.after)
         )
-        scale = _Scale(self._style, [*before.values(), *after.values()])
-        row, left = None, 0  # top of the row, right end of the block before
-        for cell in self._cells:
-            old = before[cell.layer]
-            new = after.get(cell.layer, old)
-            middle, y = cell.left + cell.width // 2, cell.top + 4 + self._style.tallest // 2
-            if cell.layer == result.layer:
-                frame = cell.left + 1, cell.top - 1, cell.width - 2, cell.height - 2
-                sheet.fill(*frame, WHITE)
+        scale = _Scale(style, [block for block in before + after if block])
+        for span in geometry.repeats:
+            _draw_repeat(sheet, span)
+        for span in geometry.modules:
+            _draw_module(sheet, span)
+        for left, top, width, height in geometry.lines:
+            sheet.fill(left, top, width, height, _EDGE_INK)
+        for place, old, new in zip(self.places, before, after, strict=True):
+            x, y = place.left + place.width // 2, place.top + 4 + style.tallest // 2
+            if old is None or new is None:
+                _draw_operation(sheet, place.node.kind, x, y)
+                continue
+            if place.node.name == result.layer:
+                frame = place.left + 1, place.top - 1, place.width - 2, place.height - 2
                 sheet.frame(*frame, ACCENT_2, 2)
-            if cell.top == row and self._style.says:
-                sheet.fill(left, y, middle - left, 1, _ARROW)
             was, now = scale.extent(old), scale.extent(new)
-            _draw_block(sheet, cell, y, was, now, cell.layer in result.touched)
-            row, left = cell.top, middle + max(was[0], now[0]) // 2 + 4
+            _draw_block(sheet, place, (x, y), was, now, place.node.name in result.touched)
             if new.adapted:
-                _adapter_mark(sheet, middle + now[0] // 2, y)
-                left += 7
-            self._write(sheet, cell, old, new)
+                _adapter_mark(sheet, x + now[0] // 2, y)
+            self._write(sheet, place, old, new)
+        above, below = geometry.hidden_rows
+        if above or below:
+            remark = f"rows not drawn: {above} above, {below} below"
         _draw_legend(sheet, result, remark, self._rows_end)
 
-    def _write(self, sheet: canvas.Canvas, cell: Place, old: Block, new: Block) -> None:
+    def _write(self, sheet: canvas.Canvas, place: Place, old: Block, new: Block) -> None:
         """Write name, channels and size below a block, if they fit; changes are bold."""
-        x, y = cell.left + cell.width / 2, cell.top + self._style.tallest + 16
+        style = self._geometry.style
+        x, y = place.left + place.width / 2, place.top + style.tallest + 16
         size = shape_text(new.size) if new.size else ""
         channels, resized = new.channels != old.channels, new.size != old.size
-        if self._style.says == "name":
-            name = fitting(cell.layer or "picture", cell.width - 8, 11, bold=True)
+        if style.says == "name":
+            name = fitting(place.node.name or "picture", place.width - 8, 11, bold=True)
             sheet.centred(name, x, y, 11, bold=True)
             text = f"{new.channels} × {size}" if size else f"{new.channels:,}"
             sheet.centred(text, x, y + 16, 11, **_ink(channels or resized))
-        elif self._style.says:
+        else:
             sheet.centred(f"{new.channels}", x, y - 4, 10, **_ink(channels))
-            if size and self._style.says == "size":
-                sheet.centred(fitting(size, cell.width - 4, 9), x, y + 9, 9, **_ink(resized))
+            if size and style.says == "size":
+                sheet.centred(fitting(size, place.width - 4, 10), x, y + 9, 10, **_ink(resized))
+
+
+def _block(node: Node, network: MeasuredNetwork) -> Block | None:
+    """Return what is drawn for a node: a block for a layer with weights, None for an operation."""
+    if node.kind == "input":
+        channels, *size = network.held_out.shape
+        return Block("", "input", channels, tuple(size), None)
+    if not node.weighted:
+        return None
+    known = network.blocks_by_name.get(node.name)
+    if known is not None:
+        return known
+    size = node.shape[-2:] if len(node.shape) == 4 else None
+    channels = node.shape[1] if size else node.shape[-1]
+    return Block(node.name, node.kind, channels, size, None)
 
 
 class _Scale:
@@ -120,7 +114,7 @@ class _Scale:
 
     def __init__(self, style: Style, blocks: list[Block]):
         self._style = style
-        self._side = max(max(block.size) for block in blocks if block.size)
+        self._side = max((max(block.size) for block in blocks if block.size), default=1)
         self._channels = max(block.channels for block in blocks)
         self._widest = min(0.7 * style.cell[0], 1.1 * style.tallest)
 
@@ -136,16 +130,46 @@ class _Scale:
         return max(3, width), max(4, round(height))
 
 
+def _draw_module(sheet: canvas.Canvas, span: Span) -> None:
+    """Draw the name of a module above its nodes, over a line as long as they are."""
+    left, width = span.left + 2, span.right - span.left - 4
+    sheet.fill(left, span.top + 15, width, 1, _MODULE_INK)
+    words = (fitting(text, width - 26, 11) for text in (span.text, span.text.rpartition(".")[2]))
+    text = next((word for word in words if "…" not in word), "")
+    sheet.text(text, left, span.top, 11, ink=QUIET)
+
+
+def _draw_repeat(sheet: canvas.Canvas, span: Span) -> None:
+    """Draw a band behind a block that repeats, and how often it comes."""
+    width, height = span.right - span.left - 4, span.bottom - span.top
+    sheet.fill(span.left + 2, span.top, width, height, _BAND)
+    left = span.right - canvas.text_width(span.text, 11, True) - 5
+    sheet.text(span.text, left, span.top, 11, bold=True)
+
+
+def _draw_operation(sheet: canvas.Canvas, kind: str, x: int, y: int) -> None:
+    """Draw an operation without weights as its symbol, or the first letters of its name."""
+    text = _SYMBOLS.get(kind) or ("avg" if "avg" in kind.lower() else kind[:4].lower())
+    half = max(7, canvas.text_width(text, 10) // 2 + 2)
+    sheet.fill(x - half, y - 7, 2 * half + 1, 15, WHITE)
+    sheet.frame(x - half, y - 7, 2 * half + 1, 15, OUTLINE, 1)
+    sheet.centred(text, x + 0.5, y, 10)
+
+
 def _draw_block(
-    sheet: canvas.Canvas, cell: Place, y: int, was: Extent, now: Extent, touched: bool
+    sheet: canvas.Canvas,
+    place: Place,
+    middle: tuple[int, int],
+    was: Extent,
+    now: Extent,
+    touched: bool,
 ) -> None:
-    """Draw a block around the height `y`, and the outline that it had before."""
-    x, (width, height) = cell.left + cell.width // 2, now
+    """Draw a block around its middle, and the outline that it had before."""
+    (x, y), (width, height) = middle, now
     left, top = x - width // 2, y - height // 2
-    sheet.fill(left - 2, top - 1, width + 4, height + 2, WHITE)
     sheet.fill(left, top, width, height, BLACK if touched else OUTLINE)
     inside = max(height - 2, 1), max(width - 2, 1)
-    plain = np.full(inside, PALE if cell.layer else _INPUT, dtype=np.uint8)
+    plain = np.full(inside, PALE if place.node.name else _INPUT, dtype=np.uint8)
     sheet.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
     if was != now:
         _dotted(sheet, x - was[0] // 2, y - was[1] // 2, *was)

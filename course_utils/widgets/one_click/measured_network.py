@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from course_utils.conv import AdaptedConv2d, LayerRow, ReceptiveField, layer_table
+from course_utils.conv import (
+    AdaptedConv2d,
+    LayerRow,
+    NetworkGraph,
+    ReceptiveField,
+    layer_table,
+    network_graph,
+)
 from course_utils.core import CourseError, evaluation_mode, shape_text
 from course_utils.data import Dataset
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
@@ -76,6 +83,16 @@ class MeasuredNetwork:
         return tuple(block for block in blocks.values() if block is not None)
 
     @cached_property
+    def blocks_by_name(self) -> dict[str, Block]:
+        """The same blocks by the names of their layers."""
+        return {block.name: block for block in self.blocks}
+
+    @cached_property
+    def graph(self) -> NetworkGraph:
+        """The graph of the layers, in which what stands between them is folded into them."""
+        return network_graph(self.model, as_input(self.model, self.example)).folded()
+
+    @cached_property
     def convs(self) -> dict[str, nn.Conv2d]:
         """The layers that can be edited, in the order of their calls."""
         layers = {block.name: self.model.get_submodule(block.name) for block in self.blocks}
@@ -91,7 +108,7 @@ class MeasuredNetwork:
         return sum(row.multiply_adds or 0 for row in self.rows)
 
     def block(self, layer: str) -> Block:
-        return next(block for block in self.blocks if block.name == layer)
+        return self.blocks_by_name[layer]
 
     @torch.no_grad()
     def outputs(self, count: int) -> Tensor:

@@ -20,12 +20,12 @@ from course_utils.widgets.one_click.brief_training import (
     train_briefly,
     training_size,
 )
-from course_utils.widgets.one_click.drawing import WIDTH
 from course_utils.widgets.one_click.edit_history import EditHistory, Edits
 from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.geometry import WIDTH
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import networks
-from course_utils.widgets.one_click.picture import draw, height_of, places
+from course_utils.widgets.one_click.picture import click_areas, draw, height_of
 from course_utils.widgets.one_click.words import summary
 from course_utils.widgets.panel import Panel
 
@@ -189,8 +189,9 @@ class OneClickLab(RunsInBackground, Panel):
         return self._history().code(result)
 
     def adjust(self, result: EditResult) -> None:
-        drawn, height = places(result.before), height_of(result.before)
-        self._layer_buttons.value = controls.layer_buttons(drawn, result.layer, height)
+        areas, height = click_areas(result.before, result.layer), height_of(result.before)
+        layers = list(result.before.convs)
+        self._layer_buttons.value = controls.layer_buttons(areas, layers, result.layer, height)
 
     def refresh(self) -> None:
         super().refresh()

@@ -7,16 +7,9 @@ import math
 import numpy as np
 
 from course_utils.plots import WHITE, canvas
-from course_utils.widgets.one_click.drawing import (
-    EDGE,
-    OUTLINE,
-    QUIET,
-    WIDTH,
-    Drawing,
-    Place,
-    fitting,
-)
+from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing, fitting
 from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.geometry import EDGE, WIDTH, ClickArea, Place
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.words import ROWS, followed, heading, notes, table
 
@@ -28,21 +21,35 @@ _TABLE = 22 + _ROW * len(ROWS) + 44  # height with heading and notes
 _HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, under every second row
 
 
-def places(network: MeasuredNetwork) -> tuple[Place, ...]:
-    """Return the places in the picture of the layers that can be edited."""
-    return tuple(place for place in Drawing(network, _TOP).places if place.layer in network.convs)
+def places(network: MeasuredNetwork, layer: str) -> tuple[Place, ...]:
+    """Return the places in the picture of the layers that can be edited; `layer` is one of them."""
+    drawn = Drawing(network, layer, _TOP).places
+    return tuple(place for place in drawn if place.node.name in network.convs)
+
+
+def click_areas(network: MeasuredNetwork, layer: str) -> tuple[ClickArea, ...]:
+    """Return where a click on the picture chooses which layer: on a layer, or on "× 3"."""
+    areas = [
+        ClickArea(p.node.name, f"layer {p.node.name}", p.left, p.top, p.width, p.height)
+        for p in places(network, layer)
+    ]
+    for span in Drawing(network, layer, _TOP).repeats:
+        if span.leads_to in network.convs:
+            label = f"next of the {span.text.strip('× ')} blocks: {span.leads_to}"
+            areas.append(ClickArea(span.leads_to, label, span.right - 44, span.top, 44, 18))
+    return tuple(areas)
 
 
 def height_of(network: MeasuredNetwork) -> int:
-    """Return the height of the picture; an edit does not change it."""
-    return _TOP + Drawing(network, _TOP).height + _MAPS + 52 + _TABLE
+    """Return the height of the picture; neither an edit nor the chosen layer changes it."""
+    return _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + _TABLE
 
 
 def draw(result: EditResult) -> bytes:
     """Return the picture as a PNG, `WIDTH` pixels wide."""
     sheet = canvas.Canvas(WIDTH, height_of(result.before))
     sheet.text(fitting(heading(result), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
-    drawing = Drawing(result.before, _TOP)
+    drawing = Drawing(result.before, result.layer, _TOP)
     drawing.draw(sheet, result, _remark(result))
     top = _TOP + drawing.height + 12
     _draw_maps(sheet, result, top)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from torch import nn
 
@@ -11,8 +13,8 @@ from course_utils.widgets.one_click.controls import (
     make_room,
     wanted_of,
 )
-from course_utils.widgets.one_click.drawing import Place
 from course_utils.widgets.one_click.edit_result import FOLLOWS
+from course_utils.widgets.one_click.geometry import ClickArea
 
 
 @pytest.fixture
@@ -57,10 +59,14 @@ def test_the_nearest_setting_is_added(controls):
 
 
 def test_a_button_lies_on_each_drawn_layer():
-    places = [Place("conv1", 68, 50, 136, 100), Place('a"b<c', 340, 50, 136, 100)]
-    text = layer_buttons(places, "conv1", 500)
+    areas = [
+        ClickArea("conv1", "layer conv1", 68, 50, 136, 100),
+        ClickArea("conv3", 'layer a"b<c', 340, 50, 136, 100),
+    ]
+    text = layer_buttons(areas, ["conv1", "not drawn", "conv3"], "conv1", 500)
+    assert re.findall(r"selectedIndex = (\d)", text) == ["0", "2"]
     assert "left:10.000%;top:10.000%;width:20.000%;height:20.000%" in text
-    assert 'title="conv1" aria-label="layer conv1" aria-pressed="true"' in text
-    assert 'title="a&quot;b&lt;c"' in text and text.count('aria-pressed="false"') == 1
+    assert 'title="layer conv1" aria-label="layer conv1" aria-pressed="true"' in text
+    assert 'title="layer a&quot;b&lt;c"' in text and text.count('aria-pressed="false"') == 1
     assert "aspect-ratio: 680 / 500" in text
     assert text.count('tabindex="-1"') == 2, "the Tab key goes past them, to the list"

@@ -250,7 +250,7 @@ def test_the_committed_output_has_no_measured_number(lab):
 
 def test_every_drawn_layer_is_a_button_that_chooses_it(lab):
     text = lab._layer_buttons.value
-    assert text.count("<button") == 2 and 'title="0"' in text and 'title="2"' in text
+    assert text.count("<button") == 2 and 'title="layer 0"' in text and 'title="layer 2"' in text
     assert text.count('aria-pressed="true"') == 1
     assert "list.selectedIndex = 1" in text
     lab.set(layer="2")
@@ -263,9 +263,9 @@ def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(lab):
     lab.set(out_channels=6)
     edited = pixels(lab)
     orange = (edited == (222, 143, 5)).all(-1)
-    for place in places(lab.result.before):
+    for place in places(lab.result.before, lab.result.layer):
         rows = slice(place.top, place.top + place.height)
         cell = rows, slice(place.left, place.left + place.width)
         assert orange[cell].sum() > 50 and not (plain[cell] == (222, 143, 5)).all(-1).any()
         outlined = (edited[cell] == (1, 115, 178)).all(-1).sum() > 100
-        assert outlined == (place.layer == "0")
+        assert outlined == (place.node.name == "0")

@@ -59,7 +59,7 @@ def test_a_receptive_field_that_is_not_known():
     squeezed = EditResult(of_layers(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 4, 1), nn.Flatten()), "1")
     assert table(squeezed)["its receptive field"] == ("whole picture", "whole picture", "")
     adapted = AdaptedConv2d.of(nn.Conv2d(1, 4, 3))
-    adapted.former = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    adapted.former = dict(kernel_size=(1, 1), stride=(1, 1), padding=(0, 0), dilation=(1, 1))
     resized = EditResult(of_layers(adapted, nn.AdaptiveAvgPool2d(1), nn.Flatten()), "0")
     assert table(resized)["its receptive field"][0] == "not known"
 
