@@ -1,8 +1,13 @@
-"""The style sheet of the panels, and a script that adds names for screen readers.
+"""The style sheet of the panels, and a script for names and for the connection to Python.
 
 The sliders of ipywidgets have no accessible name and its pictures have no alternative text, and
-Python cannot reach those attributes. A short script adds them when the style sheet has loaded. On a
-page that forbids scripts the panel still works, without these names.
+Python cannot reach those attributes. A short script adds them when the style sheet has loaded.
+
+A panel without a kernel would look as if it worked. JupyterLab marks such widgets with a class, so
+the style sheet alone can show a sentence. Where JupyterLab does not know it, the script finds out,
+see `connection`.
+
+On a page that forbids scripts the panel still works, without these names and this question.
 """
 
 from __future__ import annotations
@@ -54,12 +59,23 @@ _RULES = f"""
 .course-summary .widget-html-content {{ line-height: 1.45; min-height: 2.9em; }}
 .course-code .widget-html-content {{ line-height: 1.45; user-select: all;
   font-family: var(--jp-code-font-family, monospace); font-size: 13px; }}
+.course-panel .jupyter-widgets-disconnected::before,
+.course-panel.jupyter-widgets-disconnected::before {{ display: none; }}
+.course-connection {{ order: -1; overflow: visible; }}
+.course-connection .course-lost, .course-connection .course-silent {{ display: none;
+  max-width: 660px; padding: 6px 12px; border-radius: 4px; border: 1px solid #de8f05;
+  border-left-width: 5px; }}
+.course-connection .widget-html-content {{ white-space: normal; line-height: 1.45; }}
+.course-panel.jupyter-widgets-disconnected .course-lost,
+.course-no-answer:not(.jupyter-widgets-disconnected) .course-silent {{ display: block; }}
+.course-panel.jupyter-widgets-disconnected .course-body, .course-no-answer .course-body {{
+  opacity: 0.4; }}
 .course-panel .course-lines .widget-html-content {{ white-space: pre; overflow-x: auto; }}
 """
 
 # The live regions must exist before their text changes, or a screen reader says nothing. And in
 # command mode JupyterLab takes keys from a list: arrows leave the cell, an "r" makes it a raw cell.
-_NAMING = """
+_SCRIPT = """
 const panel = this.closest('.course-panel');
 const random = () => Math.random().toString(36).slice(2);
 const id = (e, name) => e.id = e.id || 'course-' + name + '-' + random();
@@ -69,7 +85,8 @@ const each = (query, change) => panel.querySelectorAll(query).forEach(change);
 const name_all = () => {
   set(panel, {role: 'group', 'aria-label': panel.querySelector('.course-title')?.textContent});
   each('.course-summary .widget-html-content', e => set(e, {role: 'status'}));
-  each('.course-error .widget-html-content', e => set(e, {role: 'alert'}));
+  each(':is(.course-error, .course-lost, .course-silent) .widget-html-content',
+    e => set(e, {role: 'alert'}));
   each('img.course-picture', e => {
     const text = panel.querySelector('.course-summary .widget-html-content');
     e.alt = panel.getAttribute('aria-label') + ', picture';
@@ -92,15 +109,37 @@ const name_all = () => {
   each('select', list => set(list, {'data-lm-suppress-shortcuts': 'true'}));
   each('.course-controls .widget-label[title=null]', label => label.removeAttribute('title'));
 };
+const answer = () => panel.querySelector('.course-connection .widget-label')?.textContent;
+let asked = -1e9, waiting = false, timer = null;
+const ask = () => {
+  const button = panel.querySelector('.course-connection button');
+  if (!button || button.closest('.jupyter-widgets-disconnected')
+    || waiting || performance.now() - asked < 2000) return;
+  [asked, waiting] = [performance.now(), true];
+  timer = setTimeout(() => { waiting = false; panel.classList.add('course-no-answer'); }, WAIT);
+  button.click(); };
+const listen = () => {
+  if (answer() === heard) return;
+  heard = answer();
+  clearTimeout(timer);
+  waiting = false;
+  panel.classList.remove('course-no-answer'); };
+let heard = answer();
+for (const event of ['pointerenter', 'pointerdown', 'keydown', 'focusin'])
+  panel.addEventListener(event, ask);
 name_all();
-new MutationObserver(name_all).observe(panel, {childList: true, subtree: true});
+new MutationObserver(() => { name_all(); listen(); })
+  .observe(panel, {childList: true, subtree: true, characterData: true});
 """
+
+PATIENCE = 5.0
+"""Seconds without an answer of Python until a panel says so."""
 
 
 def heading(title: str) -> str:
-    """Return the HTML of a panel's heading, with the style sheet and the naming script."""
-    script = html.escape(" ".join(_NAMING.split("\n")), quote=True)
+    """Return the HTML of a panel's heading, with the style sheet and the script."""
+    script = " ".join(_SCRIPT.replace("WAIT", f"{1000 * PATIENCE:g}").split("\n"))
     return (
-        f'<style onload="{script}">{_RULES}</style><span class="course-title">'
-        f"{html.escape(title)}</span>"
+        f'<style onload="{html.escape(script, quote=True)}">{_RULES}</style>'
+        f'<span class="course-title">{html.escape(title)}</span>'
     )

@@ -24,6 +24,7 @@ from traitlets import TraitError
 
 from course_utils.core import CourseError, one_thread
 from course_utils.widgets.clicks import button
+from course_utils.widgets.connection import Connection
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
 LABEL_WIDTH = "104px"
@@ -101,7 +102,8 @@ class Panel(widgets.VBox):
         body = widgets.Box(
             [_with_class(left, "course-controls"), _with_class(right, "course-view")]
         )
-        super().__init__([widgets.HTML(heading(title)), _with_class(body, "course-body")])
+        body = _with_class(body, "course-body")
+        super().__init__([widgets.HTML(heading(title)), body, Connection()])
         self.add_class("course-panel")
         self.refresh()
 

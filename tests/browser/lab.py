@@ -182,6 +182,18 @@ class Lab:
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self._until("front.sessionContext.session?.kernel?.status === 'idle'")
 
+    def open_again(self, notebook: str):
+        """Save the notebook, open it in a second page with the same kernel, and return the page."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        page = self._browser.new_page()
+        page.set_default_timeout(1000 * LIMIT)
+        page.goto(f"{self._server.url}/lab/tree/{notebook}?reset&token={self._server.token}")
+        return page
+
+    def restart(self) -> None:
+        """Restart the kernel, as JupyterLab's menu does."""
+        self.page.evaluate(f"{_FRONT}.sessionContext.session.kernel.restart()")
+
     def run_all(self) -> None:
         """Run all cells and wait until the last one has finished."""
         self.page.evaluate(
