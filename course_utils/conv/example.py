@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from course_utils.conv.meta import tensors_in
+
 Call = tuple[tuple, dict[str, Any]]
 """The arguments of one call of a model: model(*call[0], **call[1])."""
 
@@ -34,6 +36,24 @@ def ways_to_call(model: nn.Module, example_input: Any) -> list[Call]:
             return [single, ((example_input[None],), {})]
         case _:
             return [single]
+
+
+def count_pictures(call: Call, first_batch: int | None) -> int:
+    """Return the number of pictures in a call: the first dimension of its first large tensor.
+
+    Pictures without a dimension for the batch, (C, H, W), count as one each.
+
+    Args:
+        first_batch: the batch with which the first convolution or matrix product has run. It tells
+            a picture (C, H, W) from a batch (N, C, L).
+    """
+    groups = [value for value in (*call[0], *call[1].values()) if tensors_in(value)]
+    sized = [(t, group) for group in groups for t in tensors_in(group) if t.ndim]
+    if not sized:
+        return 1
+    tensor, group = next((pair for pair in sized if pair[0].ndim >= 3), sized[0])
+    alone = len(group) if isinstance(group, list) else 1
+    return alone if tensor.ndim <= 3 and first_batch in (1, alone) else tensor.shape[0]
 
 
 def _has_names(value: Any) -> bool:

@@ -1,38 +1,37 @@
 """Tables of a model's layers and of its convolutions: sizes, parameters, costs, receptive fields.
 
-The model runs once, on the meta device where that works: shapes without numbers. Hooks record each
-layer. A `TorchDispatchMode`, which sees every single operation, follows the receptive field through
-branches, sums and concatenations, which no hook on a layer can see.
+The model runs once, on the meta device where that works: shapes without numbers. Nothing is
+computed from a layer's settings: hooks say which layer runs, and a `TorchDispatchMode` sees every
+single operation, with the shapes of what goes in and comes out.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.hooks import RemovableHandle
 
-from course_utils.conv.arithmetic import conv2d_shape
+from course_utils.conv.costs import batch_size, is_not_counted, multiply_adds
 from course_utils.conv.edit.settings import simple
-from course_utils.conv.meta import blank, copied, tensors_in
-from course_utils.conv.receptive_field import ReceptiveField, windows_of
-from course_utils.conv.rules import WINDOW
+from course_utils.conv.example import Call, count_pictures, ways_to_call
+from course_utils.conv.field_tracker import FieldTracker
+from course_utils.conv.meta import as_before, blank, copied, tensors_in, without_foreign_hooks
+from course_utils.conv.receptive_field import ReceptiveField
 from course_utils.core import evaluation_mode, shape_text
 
 if TYPE_CHECKING:
     import pandas
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 _SIZES = ("kernel_size", "stride", "padding", "dilation")
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,17 @@ class LayerRow:
     Attributes:
         name: the layer's name in the model, as in `model.get_submodule(name)`.
         kind: its class.
-        output_shape: of the batch; None if the model did not call the layer itself.
+        output_shape: of its first tensor, with the batch; () without one. None if the model did not
+            call the layer itself.
         parameters: numbers that it learns; 0 where an earlier row has counted them already.
-        multiply_adds: of one picture. As in most papers on CNNs only those of convolutions and
-            linear layers (so not of a transformer's attention); None for other layers.
+        multiply_adds: of one picture, without inner layers that have their own rows. Convolutions
+            and all matrix products count (linear and recurrent layers, attention), as in
+            `torch.utils.flop_counter`; None for a layer without them. As there, nothing else counts
+            (additions, normalisation, pooling, resizing).
         receptive_field: of one number of the output; None where a number sees the whole picture
             (after flattening, global pooling, squeeze-and-excitation), or where it is not known.
+        not_counted: operations that may multiply and add much, but whose cost is not known (Fourier
+            transforms, kernels of other libraries).
     """
 
     name: str
@@ -56,39 +60,51 @@ class LayerRow:
     parameters: int
     multiply_adds: int | None
     receptive_field: ReceptiveField | None
+    not_counted: tuple[str, ...] = ()
 
 
-def layer_table(model: nn.Module, example_input: Tensor | tuple) -> list[LayerRow]:
+def layer_table(model: nn.Module, example_input: Any) -> list[LayerRow]:
     """Return a row for each call of a layer, in the order of the calls.
 
-    Layers are the modules without children, and those that own parameters themselves (a vision
-    transformer's class token). Layers with parameters that were not called come last (heads for
-    training only; the output layer inside `nn.MultiheadAttention`), so the parameters of all rows
-    add up to those of the model. Shared ones are counted once.
+    Layers are the modules without children, those that own parameters themselves (a vision
+    transformer's class token), and those that multiply and add themselves (an attention block).
+    Layers with parameters that were not called come last (heads for training only; the output layer
+    inside `nn.MultiheadAttention`), so the parameters of all rows add up to those of the model.
+    Shared ones are counted once.
 
-    A copy of the model runs, in eval mode; the model itself does not change.
+    A copy of the model runs, in eval mode; the model itself does not change. Hooks that watch the
+    model from outside are not called, unless it cannot run without them.
 
     Args:
-        example_input: a batch (N, ...), or one picture (C, H, W); a tuple for a model with several
-            inputs.
+        example_input: whatever the model takes, as it is: a batch (N, ...), one picture (C, H, W),
+            a list of pictures; a tuple for several inputs; a dictionary of keyword arguments.
 
     Raises:
         Exception: any error of the model on `example_input`.
     """
-    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    with suppress(Exception):  # control flow that looks at numbers, lazy layers, a broken model
-        return _run(copied(model, blank, blank), tree_map_only(Tensor, blank, inputs))
-    with suppress(Exception):  # some models cannot be copied (with pruning masks, say)
-        model = copied(model)
+    model = getattr(model, "_orig_mod", model)  # inside the wrapper of torch.compile
+    problems = []
     with torch.random.fork_rng(devices=[]):
-        return _run(model, inputs)
+        for call in ways_to_call(model, example_input):
+            # Not on the meta device: control flow that looks at numbers, lazy layers.
+            with contextlib.suppress(Exception):
+                return _run(_copied(model, blank, blank), copied(call, other=blank))
+            for hooks, follow in ((False, True), (True, True), (True, False)):
+                try:
+                    return _run_for_real(model, call, hooks, follow)
+                except Exception as error:
+                    problems.append(error)
+    raise problems[0]
 
 
 def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
-    """Return the rows as a pandas table; shapes and fields as text, unknown numbers as <NA>."""
+    """Return the rows as a pandas table; shapes and fields as text, unknown numbers as <NA>.
+
+    There is a column "not counted" only if some operation is not.
+    """
     import pandas
 
-    return pandas.DataFrame(
+    table = pandas.DataFrame(
         {
             "layer": [row.name for row in rows],
             "kind": [row.kind for row in rows],
@@ -98,17 +114,17 @@ def as_frame(rows: Sequence[LayerRow]) -> pandas.DataFrame:
             "receptive field": [str(row.receptive_field or "") for row in rows],
         }
     )
+    if any(row.not_counted for row in rows):
+        table["not counted"] = [", ".join(row.not_counted) for row in rows]
+    return table
 
 
-def list_convs(
-    model: nn.Module, example_input: Tensor | tuple[Tensor, ...] | None = None
-) -> pandas.DataFrame:
+def list_convs(model: nn.Module, example_input: Any = None) -> pandas.DataFrame:
     """Return a row for each `nn.Conv2d` of a model, which does not change.
 
     Args:
-        example_input: a batch (N, C, H, W), or one picture (C, H, W); a tuple for a model with
-            several inputs. With it the rows are in the order of the calls, layers that were not
-            called last; without it in the order of `model.named_modules()`.
+        example_input: as for `layer_table`. With it the rows are in the order of the calls, layers
+            that were not called last; without it in the order of `model.named_modules()`.
 
     Returns:
         The columns "layer" (the name that `edit_conv` takes), "in_channels", "out_channels",
@@ -123,6 +139,7 @@ def list_convs(
     """
     import pandas
 
+    model = getattr(model, "_orig_mod", model)
     convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     calls: dict[str, list[LayerRow]] = {name: [] for name in convs}
     if example_input is not None:
@@ -173,46 +190,127 @@ def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:
 # Running the model
 
 
-def _run(model: nn.Module, inputs: tuple) -> list[LayerRow]:
+def _copied(model: nn.Module, *stand_ins: Callable[[Tensor], Tensor]) -> nn.Module:
+    with without_foreign_hooks(model):
+        return copied(model, *stand_ins)
+
+
+def _run_for_real(model: nn.Module, call: Call, hooks: bool, follow: bool) -> list[LayerRow]:
+    """Run a copy with its numbers; the model itself where it cannot be copied (it has a lock)."""
+    with contextlib.nullcontext() if hooks else without_foreign_hooks(model):
+        kept = contextlib.nullcontext()
+        try:
+            model = copied(model)
+        except Exception:
+            kept = as_before(model)
+        with kept:
+            return _run(model, copied(call), follow)
+
+
+def _run(model: nn.Module, call: Call, follow: bool = True) -> list[LayerRow]:
     """Run a model once and return each call of a layer, then the layers without a call."""
-    rows: list[LayerRow] = []
-    counted: set[int] = set()
-    called: set[nn.Module] = set()
-    fields = _FollowFields()
-    names = {module: name for name, module in model.named_modules() if _listed(module)}
-    pictures = max(inputs[0].shape[0], 1) if inputs[0].ndim != 3 else 1
+    recording = _Recording(model)
+    with contextlib.ExitStack() as stack:
+        for module in model.modules():
+            for handle in recording.attach(module):
+                stack.callback(handle.remove)
+        for context in (evaluation_mode(model), torch.no_grad(), _eagerly()):
+            stack.enter_context(context)
+        recording.fields.begin(tensors_in(call))
+        with recording if follow else contextlib.nullcontext():
+            model(*call[0], **call[1])
+    return recording.rows(call, follow)
 
-    def add(module: nn.Module, shape=None, cost=None, field=None) -> None:
-        parameters = _count(module.parameters(recurse=False), counted)
-        cost = None if cost is None else cost // pictures
-        kind = type(module).__name__
-        rows.append(LayerRow(names[module], kind, shape, parameters, cost, field))
-        called.add(module)
 
-    def note(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+def _eagerly() -> contextlib.AbstractContextManager:
+    """Run what `torch.compile` wraps as it is: a compiled part shows no single operations."""
+    compiler_in_use = "torch._dynamo" in sys.modules  # importing it takes seconds
+    stance = torch.compiler.set_stance
+    return stance("force_eager") if compiler_in_use else contextlib.nullcontext()
+
+
+@dataclass
+class _Running:
+    """One call of a module, while it runs; costs are those of the batch, without inner modules."""
+
+    module: nn.Module
+    cost: int | None = None
+    not_counted: dict[str, None] = field(default_factory=dict)  # an ordered set
+    shape: tuple[int, ...] | None = None
+    sees: ReceptiveField | None = None
+
+
+class _Recording(TorchDispatchMode):
+    """Sees every operation of a run, and through hooks which module it belongs to."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.fields = FieldTracker()
+        self._names = {module: name for name, module in model.named_modules()}
+        self._open = [_Running(model)]
+        self._calls: list[_Running] = []
+        self._batches: dict[int, int] = {}
+
+    def attach(self, module: nn.Module) -> Iterator[RemovableHandle]:
+        """Let the module say when its forward begins and ends, though it may be scripted."""
+        options = {"with_kwargs": True}
+        yield nn.Module.register_forward_pre_hook(module, self._begin, prepend=True, **options)
+        yield nn.Module.register_forward_hook(module, self._end, always_call=True, **options)
+
+    def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        self._open.append(_Running(module))
+
+    def _end(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        call = self._open.pop()
         source, result = _first_tensor((args, kwargs)), _first_tensor(output)
-        if isinstance(module, nn.Conv2d) and module.padding_mode == "circular":
-            fields.through(module, source, result)  # PyTorch copies this padding piece by piece
-        shape = None if result is None else tuple(result.shape)
-        add(module, shape, _multiply_adds(module, source, result), fields.of(result))
+        plain = isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward
+        if plain and module.padding_mode == "circular" and result is not None:
+            self.fields.through(module, source, result)  # PyTorch copies this padding in pieces
+        call.shape = () if result is None else tuple(result.shape)
+        call.sees = self.fields.of(result)
+        if _listed(module) or call.cost is not None or call.not_counted:
+            self._calls.append(call)
 
-    handles = [module.register_forward_hook(note, with_kwargs=True) for module in names]
-    try:
-        with evaluation_mode(model), torch.no_grad(), fields:
-            fields.begin(tensors_in(inputs))
-            model(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for module in names:
-        if module not in called and _owns(module):
-            add(module)
-    return rows
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # here `linear`, say, arrives in one piece
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        output = func(*args, **kwargs)
+        tensors, call = tensors_in((args, kwargs)), self._open[-1]
+        constant = not self.fields.knows(tensors)
+        cost = multiply_adds(func, args, kwargs, output, constant)
+        if cost is not None:
+            call.cost = (call.cost or 0) + cost
+            if not constant and (batch := batch_size(func, args)):
+                self._batches.setdefault(*batch)
+        elif not constant and is_not_counted(func):
+            call.not_counted[func.name().partition(".")[0].removeprefix("aten::")] = None
+        self.fields.follow(func, args, tensors, output)
+        return output
+
+    def rows(self, call: Call, followed: bool) -> list[LayerRow]:
+        """Return a row for each call, then the layers with parameters that were not called."""
+        first_batch = self._batches[min(self._batches)] if self._batches else None
+        pictures = max(count_pictures(call, first_batch), 1)
+        called, counted = {c.module for c in self._calls}, set()
+        own = [m for m in self._names if m not in called and _owns(m)]
+        rows = []
+        for one in self._calls + [_Running(module) for module in own]:
+            scripted = isinstance(one.module, torch.jit.ScriptModule)
+            kind = one.module.original_name if scripted else type(one.module).__name__
+            parameters = _count(one.module.parameters(recurse=False), counted)
+            cost = None if one.cost is None else one.cost // pictures
+            not_counted = tuple(one.not_counted) if followed else ("all operations",)
+            name = self._names[one.module]
+            rows.append(LayerRow(name, kind, one.shape, parameters, cost, one.sees, not_counted))
+        return rows
 
 
 def _listed(module: nn.Module) -> bool:
-    counted = isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear))
-    return counted or _owns(module) or next(module.children(), None) is None
+    return isinstance(module, _WEIGHTED) or _owns(module) or next(module.children(), None) is None
 
 
 def _owns(module: nn.Module) -> bool:
@@ -221,114 +319,3 @@ def _owns(module: nn.Module) -> bool:
 
 def _first_tensor(values: Any) -> Tensor | None:
     return next(iter(tensors_in(values)), None)
-
-
-def _multiply_adds(module: nn.Module, source: Any, output: Any) -> int | None:
-    """Return the multiply-adds of the whole batch, or None if they are unknown."""
-    if isinstance(module, nn.Conv2d):  # an adapter may have resized its output
-        window = {name: getattr(module, name) for name in WINDOW}
-        shape = conv2d_shape(tuple(source.shape[-3:]), module.out_channels, **window)
-        pictures = source.shape[0] if source.ndim == 4 else 1
-        return pictures * math.prod(shape) * math.prod(module.weight.shape[1:])
-    if isinstance(module, _CONVOLUTIONS):  # each output number sums over one kernel
-        return output.numel() * math.prod(module.weight.shape[1:])
-    if isinstance(module, _TRANSPOSED):  # each input number is spread over one kernel
-        return source.numel() * math.prod(module.weight.shape[1:])
-    if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
-    return None
-
-
-# Following the receptive field
-
-# Operations that move channels or pictures, and leave each pixel where it is.
-_KEEPS_PIXELS = frozenset(
-    (
-        *("alias", "cat", "channel_shuffle", "detach", "expand", "permute", "select", "slice"),
-        *("split", "split_with_sizes", "squeeze", "transpose", "unsqueeze", "view", "_unsafe_view"),
-        # These work pixel by pixel, but PyTorch (up to 2.7 at least) does not mark them so.
-        *("elu_", "hardsigmoid_", "hardswish", "hardswish_", "hardtanh_", "leaky_relu"),
-        *("leaky_relu_", "mish_", "_prelu_kernel", "threshold_"),
-    )
-)
-
-
-class _FollowFields(TorchDispatchMode):
-    """Keeps a receptive field for each tensor that is computed.
-
-    A tensor without an entry is a constant, which sees nothing. One with the entry None sees the
-    whole picture, or is not understood; the same holds for all that is computed from it.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self._fields = WeakTensorKeyDictionary()
-
-    def begin(self, inputs: list[Tensor]) -> None:
-        for tensor in inputs:
-            self._fields[tensor] = ReceptiveField() if tensor.ndim >= 3 else None
-
-    def through(self, layer: nn.Conv2d, before: Tensor, after: Tensor) -> None:
-        field = self.of(before)
-        for window in windows_of(layer):
-            self._fields[after] = field and field.then(*window)
-
-    def of(self, tensor: Tensor | None) -> ReceptiveField | None:
-        return None if tensor is None else self._fields.get(tensor)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
-        tensors = tensors_in((args, kwargs))
-        sources = [t for t in tensors if t in self._fields]
-        if sources:
-            field = self._behind(func, args, sources, output)
-            for tensor in tensors_in(output):
-                self._fields[tensor] = field
-                base = tensor._base  # of a view; None otherwise
-                written = any(tensor is t for t in tensors)
-                if base is not None and written and self._fields.get(base, ...) != field:
-                    self._fields[base] = None  # a part of it now sees something else
-        return output
-
-    def _behind(self, func, args, sources, output) -> ReceptiveField | None:
-        """Return the receptive field after one operation on `sources`."""
-        field = self._fields[sources[0]]
-        for source in sources[1:]:
-            other = self._fields[source]
-            field = field and other and field.union(other)
-        if field is None:
-            return None
-        name = func.overloadpacket.__name__
-        match name:
-            case "convolution" if len(args[3]) == 2 and not args[6] and len(sources) == 1:
-                _, weight, _, stride, padding, dilation, *_ = args
-                padding = padding if len(padding) == 2 else padding * 2  # padding="valid": [0]
-                return field.then(tuple(weight.shape[2:]), stride, dilation, padding)
-            case "max_pool2d_with_indices" | "avg_pool2d":
-                # Arguments at the end are left out where they have their default values.
-                kernel, stride, padding, dilation = [*args[1:], *[None] * 4][:4]
-                dilation = dilation if name.startswith("max") else None
-                return field.then(kernel, stride or kernel, dilation or 1, padding or 0)
-            case "constant_pad_nd" | "reflection_pad2d" | "replication_pad2d":
-                left, _, top, *_ = [*args[1], 0, 0]
-                return field.then(1, padding=(top, left)) if len(args[1]) <= 4 else None
-            case "native_batch_norm" if not args[5]:  # not training: known mean and variance
-                return field
-        if torch.Tag.pointwise in func.tags or name in _KEEPS_PIXELS:
-            return field if _same_pixels(name, args, sources, output) else None
-        return None
-
-
-def _same_pixels(name: str, args: tuple, sources: list[Tensor], output: Any) -> bool:
-    """Check whether height and width are still the last two dimensions, and the same."""
-    ndim = sources[0].ndim
-    match name:
-        case "cat" | "select" | "transpose":
-            moved = [d % ndim for d in args[1:3] if name == "transpose"]
-            moved = moved or [(args[1] if len(args) > 1 else 0) % ndim]
-            kept = max(moved) < ndim - 2
-        case "permute":
-            kept = [d % ndim for d in args[1][-2:]] == [ndim - 2, ndim - 1]
-        case _:
-            kept = True
-    return kept and len({t.shape[-2:] for t in (*sources, *tensors_in(output))}) == 1

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 _PLAIN = {int, float, complex, bool, str, bytes, type(None), slice, torch.dtype, torch.device}
 _PLAIN |= {FunctionType, BuiltinFunctionType, MethodType}
+_KEPT = (list, dict, set)
 
 
 def blank(tensor: Tensor) -> Tensor:
@@ -98,6 +99,23 @@ class _CopyTensors(TorchFunctionMode):
 
 
 @contextmanager
+def as_before(model: nn.Module) -> Iterator[None]:
+    """Put back at the end what modules keep: attributes, and what is in their lists and tables."""
+    attributes = [vars(module) for module in model.modules()]
+    before = [dict(table) for table in attributes]
+    inner = [(v, copy.copy(v)) for t in before for v in t.values() if isinstance(v, _KEPT)]
+    numbers = [(b, b.clone()) for b in model.buffers()]
+    try:
+        yield
+    finally:
+        for table, old in [*zip(attributes, before, strict=True), *inner]:
+            table.clear()
+            table.extend(old) if isinstance(table, list) else table.update(old)
+        for tensor, old in numbers:
+            tensor.copy_(old)
+
+
+@contextmanager
 def without_foreign_hooks(model: nn.Module) -> Iterator[bool]:
     """Take the forward hooks away that are not part of the model; put them back at the end.
 
@@ -118,7 +136,7 @@ def without_foreign_hooks(model: nn.Module) -> Iterator[bool]:
         for table, items in zip(tables, before, strict=True):
             all_of_them = dict(items) | table
             table.clear()
-            table.update(sorted(all_of_them.items()))  # in the order in which they were set
+            table.update(all_of_them)
 
 
 def _is_part(hook: Any, owners: set[int]) -> bool:

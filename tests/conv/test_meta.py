@@ -105,6 +105,7 @@ def test_only_hooks_of_others_are_taken_away_for_a_while():
         model.layer.register_forward_hook(lambda *_: calls.append(1)),
         model.layer.register_forward_hook(other.keep),
         model.register_forward_pre_hook(lambda *_: calls.append(2)),
+        model.register_forward_pre_hook(lambda *_: calls.append(3), prepend=True),
     ]
     with without_foreign_hooks(model) as any_taken:
         assert any_taken
@@ -113,7 +114,7 @@ def test_only_hooks_of_others_are_taken_away_for_a_while():
         assert model.features == ["name"] and model.collector.count == 1
         assert (model.cut.weight == 0).any()  # the pruning has run
     model(X)
-    assert sorted(calls) == [1, 2] and other.count == 1
+    assert calls == [3, 2, 1] and other.count == 1
     for handle in handles:
         handle.remove()
     with without_foreign_hooks(model) as any_taken:
