@@ -41,7 +41,7 @@ class Measurements:
         correct, total: number of pictures that it classifies correctly, and of all pictures; None
             without labels.
         parameters: number of parameters; shared ones count once.
-        multiply_adds: for one picture, of convolutions and linear layers.
+        multiply_adds: for one picture, of convolutions and matrix products.
         receptive_field: of the `nn.Conv2d` that is called last; None if there is none, or if its
             field is not known (after squeeze-and-excitation, for example, it sees the whole
             picture). An earlier layer does not count instead: the numbers of two models would

@@ -144,7 +144,7 @@ def build(
 
 
 def multiply_adds(model: nn.Module, example_input: Tensor) -> int:
-    """Return the multiply-adds for one picture, of all convolutions and linear layers."""
+    """Return the multiply-adds for one picture, of all convolutions and matrix products."""
     return sum(row.multiply_adds or 0 for row in layer_table(model, example_input))
 
 

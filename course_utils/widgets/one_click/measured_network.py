@@ -104,7 +104,7 @@ class MeasuredNetwork:
 
     @cached_property
     def multiply_adds(self) -> int:
-        """The multiply-adds of convolutions and linear layers for one image."""
+        """The multiply-adds of convolutions and matrix products for one image."""
         return sum(row.multiply_adds or 0 for row in self.rows)
 
     def block(self, layer: str) -> Block:
