@@ -264,8 +264,11 @@ def load_weights(
             f"{path} is of another model: its layers have other names, sizes or number formats. "
             f"{remedy}"
         )
+    parameters = {name for name, _ in model.named_parameters()}
     for name, value in weights.items():
-        if not all_finite(value):
+        # A buffer may be a mask of −inf.
+        own = None if name in parameters else model.state_dict()[name]
+        if not all_finite(value) and (own is None or all_finite(own)):
             raise CourseError(
                 f"{path} cannot be used: in {name} there are numbers that are not finite. {remedy}"
             )

@@ -122,8 +122,13 @@ def fit(
         seed: Of order, augmentation and dropout.
         checkpoint: File that is written after each epoch.
         resume: Continue after the last epoch in `checkpoint`, if the file exists; the numbers are
-            those of a training without interruption. The other arguments must be the same; more
-            epochs are allowed if there is no scheduler.
+            those of a training without interruption. So all that decides them must be the same:
+            the pictures and labels, the model's layers and first weights, the optimizer and the
+            scheduler with their settings, and the arguments above from `batch_size` to `seed`. Only
+            these may change: `device`, `precision="auto"` (which takes that of the file), the
+            number of processes, `stop`, the callbacks, `progress`, and, if there is no scheduler,
+            `epochs`. A model may also be the interrupted one itself, or have the weights of the
+            file.
         stop: When it is set, training ends before the next step.
         on_step: Called after each step.
         on_epoch: Called with the history after each epoch. Both callbacks run in the thread of
@@ -193,16 +198,18 @@ def fit(
         history, before, file = History(), None, None
         if checkpoint is not None:
             settings = {
-                "pictures": len(data.train),
                 "batch_size": batch_size,
                 "label_smoothing": float(label_smoothing),
                 "l1": float(l1),
                 "augment": repr(augment),
                 "seed": seed,
             }
-            file = Checkpoint(Path(checkpoint), group, model, optimizer, stepped, epochs, settings)
+            parts = (group, model, data, optimizer, stepped, epochs, precision, settings)
+            file = Checkpoint(Path(checkpoint), *parts)
             if resume and file.exists():
                 history, before = file.load()
+            else:
+                file.begin()
         if not history.epoch:
             stepped.check()
         stop_request = StopRequest(stop, group)

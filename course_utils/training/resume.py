@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from course_utils.core import CourseError, load_checkpoint, mixed_seed
+from course_utils.core import CourseError, load_checkpoint, load_weights, mixed_seed
 from course_utils.data import Dataset
 from course_utils.metrics import check_kinds
 from course_utils.training.fit import fit
@@ -190,7 +190,8 @@ class ResumableTraining:
         if last.key == key:
             return last
         if last.history.epoch:
-            self.model.load_state_dict(load_checkpoint(last.file, {"model": dict})["model"])
+            kept = load_checkpoint(last.file, {"model": dict})
+            load_weights(self.model, kept["model"], last.file, "Reset, to start again.")
             last.epochs = len(last.history.epoch)
         else:
             self._parts.pop()
