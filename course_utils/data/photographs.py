@@ -56,9 +56,13 @@ def load_photograph(source: str | os.PathLike[str] | BinaryIO = "cat") -> Tensor
 
     file, name = _file(source)
     try:
-        # Pillow warns of large pictures and of damaged notes; they can be read all the same.
-        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
-            rgb = _rgb(_upright(picture))
+        with contextlib.ExitStack() as opened:
+            if isinstance(file, Path):
+                # Pillow does not turn a grey TIFF picture if it opens the file itself.
+                file = opened.enter_context(file.open("rb"))
+            # Pillow warns of large pictures and of damaged notes; they can be read all the same.
+            opened.enter_context(warnings.catch_warnings(action="ignore"))
+            rgb = _rgb(_upright(opened.enter_context(Image.open(file))))
             rgb.thumbnail((LARGEST, LARGEST))
     except UnidentifiedImageError as error:
         raise CourseError(
@@ -77,7 +81,7 @@ def load_photograph(source: str | os.PathLike[str] | BinaryIO = "cat") -> Tensor
 
 
 def _file(source: str | os.PathLike[str] | BinaryIO) -> tuple[Path | BinaryIO, str]:
-    """Return what Pillow opens, and its name for the reader."""
+    """Return the path or the open file, and its name for the reader."""
     if isinstance(source, str) and source in PHOTOGRAPHS:
         path = _ASSETS / ("chelsea.png" if source == "cat" else f"{source}.jpg")
     elif hasattr(source, "read"):

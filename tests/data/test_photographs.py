@@ -104,14 +104,20 @@ def test_the_first_picture_of_an_animation(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["own.jpg", "own.png", "own.tif"])
-def test_as_the_camera_was_held(tmp_path, orientation, name):
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        *(("own.jpg", COLOURS), ("own.png", COLOURS), ("own.tif", COLOURS), ("own.tif", RAMP)),
+        *(("own.tif", RAMP.astype(np.uint16) * 257), ("own.jpg", RAMP)),
+    ],
+)
+def test_as_the_camera_was_held(tmp_path, orientation, name, pixels):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = saved(tmp_path, Image.fromarray(COLOURS), name, exif=exif, quality=100)
+    found = saved(tmp_path, Image.fromarray(pixels), name, exif=exif, quality=100)
     across = orientation >= 5
     assert found.shape == ((3, 60, 40) if across else (3, 40, 60))
-    # The red of the ramp is darkest in the first row: where is that row now?
+    # The ramp is darkest in its first row: where is that row now?
     red = found[0].float()
     sides = {1: red[0], 2: red[0], 3: red[-1], 4: red[-1], 5: red[:, 0], 6: red[:, -1]}
     sides |= {7: red[:, -1], 8: red[:, 0]}
