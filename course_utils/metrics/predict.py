@@ -70,8 +70,7 @@ def top_classes(
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             raise CourseError(
                 f"The network does not take a picture of {shape_text(batch.shape[1:])} "
-                f"({reason_of(error)}): show it one of the size that it was made for, "
-                f"size={card.size}."
+                f"({reason_of(error)}): use its own card, and the card's size={card.size}."
             ) from error
     check_logits(logits, 1, len(card.classes))
     if not logits.isfinite().all():
