@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -54,6 +54,31 @@ def _held(leaf: Any) -> list:
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a copy of nested containers or objects in which each tensor is `change(tensor)`."""
     return copy.deepcopy(value, {id(tensor): change(tensor) for tensor in tensors_in(value)})
+
+
+def run_mixed(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Return `func(*args, **kwargs)`; where tensors without numbers meet others, without numbers.
+
+    PyTorch refuses to mix them: a tensor that a module keeps, say, and the activations.
+    """
+    try:
+        return func(*args, **kwargs)
+    except (RuntimeError, NotImplementedError):
+        tensors = tensors_in((args, kwargs))
+        if len({t.is_meta for t in tensors}) < 2:
+            raise
+        args, kwargs = mapped((args, kwargs), lambda t: t if t.is_meta or not t.ndim else blank(t))
+        return func(*args, **kwargs)
+
+
+def resized(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return a tensor of another shape: with the same numbers again and again, if it has any."""
+    if tensor.is_meta:
+        return tensor.new_empty(shape)
+    for dim, n in enumerate(shape):
+        rows = torch.arange(n, device=tensor.device) % tensor.shape[dim]
+        tensor = tensor.index_select(dim, rows)
+    return tensor
 
 
 def copied(

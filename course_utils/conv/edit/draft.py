@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from course_utils.conv.edit.guard import Shape, agree, output_shapes
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.edit.tracer import trace_model
 from course_utils.conv.example import Call, ways_to_call
-from course_utils.conv.meta import blank, copied, mapped, without_foreign_hooks
+from course_utils.conv.meta import blank, copied, mapped, resized, without_foreign_hooks
 from course_utils.core import CourseError, device_of, plain_layout, unsafe_with_channels_last
 
 
@@ -72,6 +73,20 @@ class Draft:
         self.trace = trace_model(self.model, self.call, before)
         return self.trace
 
+    def require_to_run(self, model: nn.Module, shapes: list[Shape]) -> None:
+        """Check that the finished network runs as it is, with outputs of these shapes.
+
+        Raises:
+            EditError: with what stops it.
+        """
+        calls = {False: self.call, True: self.trace.training_call}
+        try:
+            found = output_shapes(model, calls)
+        except Exception as error:
+            raise EditError(f"The edited network would stop: {one_line(error)}.") from error
+        if not agree(found, shapes):
+            raise EditError(f"The network's output would be {found}, not {shapes}.")
+
     # Numbers
 
     def values(self, name: str) -> Tensor:
@@ -92,7 +107,7 @@ class Draft:
     def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Set the shape of a parameter or buffer in the draft, wherever it is used."""
         old = self._tensor(name)
-        new = old.detach().new_empty(shape)
+        new = resized(old.detach(), shape)
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, old.requires_grad)
         self._swap({id(old): new})

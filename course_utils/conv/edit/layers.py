@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from course_utils.conv.edit import labels as lb
 from course_utils.conv.edit.trace import Axis, Trace
+from course_utils.conv.meta import resized
 
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -33,11 +34,11 @@ _ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 def run_layer(trace: Trace, func: Callable, args: tuple, kwargs: dict) -> Tensor | None:
     """Run a function that has weights and note its channels; return None for any other function."""
     if func in CONVOLUTIONS or func is F.linear:
-        return _weighted(trace, func, _by_name(func, args, kwargs), -1 if func is F.linear else 1)
+        return _weighted(trace, func, by_name(func, args, kwargs), -1 if func is F.linear else 1)
     if func in TRANSPOSED:
-        return _transposed(trace, func, _by_name(func, args, kwargs))
+        return _transposed(trace, func, by_name(func, args, kwargs))
     if func in NORMS:
-        return _norm(trace, func, _by_name(func, args, kwargs))
+        return _norm(trace, func, by_name(func, args, kwargs))
     return None
 
 
@@ -55,7 +56,7 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
             a["groups"] = groups = channels
         elif weight.shape[1] * groups != channels and consumed is not None:
             # More or fewer pixels were flattened, or a split cut the channels elsewhere.
-            a["weight"] = weight.new_empty(weight.shape[0], channels // groups, *weight.shape[2:])
+            a["weight"] = resized(weight, (len(weight), channels // groups, *weight.shape[2:]))
     if depthwise:
         trace.depthwise.add(name)
     if depthwise and consumed is not None:  # each input channel goes on as one or more outputs
@@ -65,7 +66,7 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
         if consumed is not None:
             _consume(trace, x, weight, consumed, groups)
         produced = _produced(trace, weight, groups)
-    output = _linear_on_meta(**a) if func is F.linear and x.is_meta else func(**a)
+    output = linear_on_meta(**a) if func is F.linear and x.is_meta else func(**a)
     if produced is None:
         return output
     if a.get("bias") is not None:
@@ -79,7 +80,7 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
     return output
 
 
-def _linear_on_meta(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear_on_meta(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return the output of a linear layer without numbers; PyTorch takes ten times as long."""
     fits = input.dtype == weight.dtype and input.shape[-1:] == weight.shape[1:]
     if not fits or (bias is not None and bias.shape != weight.shape[:1]):
@@ -152,13 +153,9 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
                 if hasattr(x, "_grid"):
                     trace.grids[Axis(trace.source_parameter(vector, 0), 0)] = x._grid
                 if trace.before is not None and len(vector) != x.shape[dim]:
-                    a[part] = vector.new_empty(x.shape[dim])  # more or fewer pixels
+                    a[part] = resized(vector, (x.shape[dim],))  # more or fewer pixels
     if func is F.batch_norm and x.is_meta and not a.get("training"):
-        # PyTorch takes ten times as long for it on the meta device.
-        lengths = {len(a[part]) for part in _VECTORS if a.get(part) is not None}
-        if lengths - {x.shape[1]}:
-            raise RuntimeError(f"{x.shape[1]} channels meet a BatchNorm of {lengths} channels")
-        output = torch.empty_like(x)
+        output = batch_norm_on_meta(a)
     else:
         output = func(**a)
     trace.set_labels(output, trace.labels_of(x), like=x)
@@ -166,6 +163,15 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
         trace.bare_widths.append((trace.bare_norm, x.shape[dim]))
         trace.bare_norm = None
     return output
+
+
+def batch_norm_on_meta(a: dict[str, Any]) -> Tensor:
+    """Return the output of a BatchNorm without numbers; PyTorch takes ten times as long."""
+    x = a["input"]
+    lengths = {len(a[part]) for part in _VECTORS if a.get(part) is not None}
+    if lengths - {x.shape[1]}:
+        raise RuntimeError(f"{x.shape[1]} channels meet a BatchNorm of {lengths} channels")
+    return torch.empty_like(x)
 
 
 def set_width(norm: nn.Module, channels: int) -> None:
@@ -178,7 +184,8 @@ def set_width(norm: nn.Module, channels: int) -> None:
         )
 
 
-def _by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+def by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """Return the arguments of a function that has weights, by their names."""
     known = _ARGUMENTS.get(func)
     names = known.split() if known else tuple(inspect.signature(func).parameters)
     return dict(zip(names, args, strict=False)) | kwargs

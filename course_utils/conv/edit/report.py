@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv.edit.adapter import AdaptedConv2d
+from course_utils.conv.edit.state import private_run
 from course_utils.conv.example import Call, as_example
 from course_utils.conv.layer_table import LayerRow, layer_table
-from course_utils.conv.meta import mapped, tensors_in
+from course_utils.conv.meta import copied, mapped, tensors_in, without_foreign_hooks
 from course_utils.conv.receptive_field import ReceptiveField
-from course_utils.core import evaluation_mode, shape_text
+from course_utils.core import shape_text
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
 ROUNDING = 1e-4  # of the largest output: what another order of additions may change
@@ -99,31 +101,35 @@ class EditReport:
         example = as_example(self._call)
         return layer_table(self._before, example), layer_table(self._after, example)
 
-    @torch.no_grad()
     def difference(self, *inputs: Any, **named_inputs: Any) -> float:
         """Return how far the outputs are from those before: max |Δy| / max |y|, in eval mode.
 
-        About 1e-6 means the same function within rounding.
+        About 1e-6 means the same function within rounding. It is infinite if the outputs have
+        other shapes (another number of boxes was found, say).
         """
-        outputs = []
-        for model in (self._before, self._after):
-            with evaluation_mode(model):
-                found = tensors_in(model(*inputs, **named_inputs))
-            outputs.append(torch.cat([y.flatten() for y in found]))
-        return relative_change(*outputs)
+        return _difference(self._before, self._after, (inputs, named_inputs))
 
     @cached_property
     def same_function(self) -> bool | None:
         """Return whether random pictures have the same outputs as before, within rounding.
 
-        None on the meta device. For your own pictures see `difference`.
+        Where float32 leaves that open, it is computed in float64. None on the meta device, and
+        where there is nothing to compare. For your own pictures see `difference`.
         """
         first = next(self._before.parameters())
         if first.is_meta:
             return None
         random = torch.Generator().manual_seed(0)
-        args, kwargs = mapped(self._call, lambda t: _random_like(t, random, first.device))
-        return self.difference(*args, **kwargs) < ROUNDING
+        call = mapped(self._call, lambda t: _random_like(t, random, first.device))
+        models = self._before, self._after
+        if not any(y.numel() for y in _outputs(self._before, call)):
+            return None
+        change = _difference(*models, call)
+        if ROUNDING <= change < 100 * ROUNDING:
+            with contextlib.suppress(Exception):  # the model computes with float32 somewhere
+                call = mapped(call, lambda t: t.double() if t.is_floating_point() else t)
+                change = _difference(*(copied(model).double() for model in models), call)
+        return change < ROUNDING
 
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
@@ -136,21 +142,41 @@ class EditReport:
         for name in self.adapters:
             lines.append(f"{name} got an adapter: the rest of the network could not follow.")
         for what in ("parameters", "multiply-adds"):
-            a, b = getattr(self, what.replace("-", "_"))
-            change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
-            lines.append(f"{what}: {a:,} → {b:,} ({change})")
+            with contextlib.suppress(Exception):  # a model may not run everywhere: leave it out
+                a, b = getattr(self, what.replace("-", "_"))
+                change = f"{b / max(a, 1) - 1:+.1%}".replace("-", "−")
+                lines.append(f"{what}: {a:,} → {b:,} ({change})")
         lines.append(f"weights: {self.kept:,} kept, {self.cut:,} cut, {self.grown:,} grown")
-        if self.same_function is not None:
-            lines.append("function: " + ("the same" if self.same_function else "another"))
-        a, b = self.receptive_field
-        if a is not None and b is not None:
-            lines.append(f"receptive field: {a} → {b}")
+        with contextlib.suppress(Exception):
+            if self.same_function is not None:
+                lines.append("function: " + ("the same" if self.same_function else "another"))
+        with contextlib.suppress(Exception):
+            a, b = self.receptive_field
+            if a is not None and b is not None:
+                lines.append(f"receptive field: {a} → {b}")
         return "\n".join(lines)
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
     """Return max |after − before| / max |before|; up to `ROUNDING` it is rounding."""
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+
+
+def _difference(before: nn.Module, after: nn.Module, call: Call) -> float:
+    old, new = (_outputs(model, call) for model in (before, after))
+    if [y.shape for y in old] != [y.shape for y in new]:
+        return math.inf
+    flat = [torch.cat([y.flatten() for y in [*ys, torch.zeros(1).to(ys[0])]]) for ys in (old, new)]
+    return relative_change(*flat)
+
+
+def _outputs(model: nn.Module, call: Call) -> list[Tensor]:
+    """Return the tensors that a copy of a model returns in eval mode, without foreign hooks."""
+    shared = {id(p): p for p in model.parameters()}
+    model = copied(model, memo=shared)
+    args, kwargs = mapped(call, Tensor.clone)
+    with private_run(model), without_foreign_hooks(model):
+        return tensors_in(model(*args, **kwargs))
 
 
 def report_of(
@@ -189,7 +215,7 @@ def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str
     known = False
     for attribute, shown in _SETTINGS.items():
         a, b = getattr(old, attribute, None), getattr(new, attribute, None)
-        if a != b:
+        if _is_plain(a) and _is_plain(b) and a != b:
             known = True
             yield shown, _short(a), _short(b)
     if isinstance(old, nn.modules.conv._ConvNd) and (old.bias is None) != (new.bias is None):
@@ -199,6 +225,13 @@ def _differences(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, str
         for n, p in old.named_parameters(recurse=False):
             if n in new_shapes and p.shape != new_shapes[n]:
                 yield n, *(shape_text(s) for s in (p.shape, new_shapes[n]))
+
+
+def _is_plain(value: Any) -> bool:
+    """Check whether this is a setting; other classes have tensors or methods of the same names."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _short(value: Any) -> str:

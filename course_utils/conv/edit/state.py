@@ -71,8 +71,10 @@ def kept_state(model: nn.Module) -> Iterator[None]:
 
 def _kept(name: str, value: Any, memo: dict[int, Any]) -> Any:
     kind = type(value)
-    if kind in _FIXED or (kind is tuple and all(type(item) in _FIXED for item in value)):
+    if kind in _FIXED:
         return value
-    if name in _TABLES or (kind in (dict, OrderedDict, list) and not value):
+    if kind in (tuple, list) and _FIXED.issuperset(map(type, value)):
+        return value if kind is tuple else value.copy()
+    if name in _TABLES or (kind in (dict, OrderedDict) and not value):
         return value.copy()
     return copied(value, memo=memo)

@@ -15,6 +15,7 @@ from course_utils.conv.arithmetic import middle_overlap
 from course_utils.conv.edit.adapter import AdaptedConv2d, projection
 from course_utils.conv.edit.coupling import copy_counts, widths
 from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
+from course_utils.conv.edit.guard import agree
 from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.own_padding import former_window
 from course_utils.conv.edit.settings import LayerEdit, set_window
@@ -87,7 +88,7 @@ def _attempt(
     draft.set_sizes(old.depthwise)  # a layer's own forward may look at them
 
     new = draft.run(before=old)
-    if new.output_shapes != old.output_shapes:
+    if not agree(new.output_shapes, old.output_shapes):
         shapes = f"{new.output_shapes}, not {old.output_shapes}"
         raise EditError(f"The network's output would be {shapes}.")
     if others_follow or new.input_shapes != old.input_shapes:
@@ -99,7 +100,12 @@ def _attempt(
     draft.set_sizes(new.depthwise)
     if edit.changes("groups") and edit.changes("out_channels") and edit.after["groups"] > 1:
         _set_groups(draft, edit.name, edit.after["groups"])
-    return draft.filled()
+    if draft.meta:
+        draft.require_to_run(draft.model, old.output_shapes)
+        return draft.filled()
+    result = draft.filled()
+    draft.require_to_run(result, old.output_shapes)
+    return result
 
 
 def _change_alone(

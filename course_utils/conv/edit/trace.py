@@ -53,7 +53,8 @@ class Trace:
         couplings: pairs of label vectors that are the same channels.
         width_couplings: pairs of label vectors that must change in equal number.
         fixed: (labels, name of the operation) that cannot change in number.
-        output_labels, output_shapes: of all tensors that leave the network.
+        output_labels, output_shapes: of all tensors that leave the network. A size is None where it
+            depends on numbers (of boxes that were found, say).
         input_shapes: weight -> shapes of the inputs of its layer.
         label_count: number of labels, 0 included.
         pads: whether some operation padded a tensor.
@@ -73,7 +74,7 @@ class Trace:
         self.width_couplings: list[Pair] = []
         self.fixed: list[tuple[Tensor, str]] = []
         self.output_labels: list[Tensor] = []
-        self.output_shapes: list[tuple[int, ...]] = []
+        self.output_shapes: list[tuple[int | None, ...]] = []
         self.input_shapes: dict[str, list[tuple[int, ...]]] = {}
         self.label_count = 1
         self.pads = False

@@ -13,6 +13,8 @@ No rule knows the name of an architecture, or of a module.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -22,17 +24,23 @@ from course_utils.conv.edit.operations import POINTWISE, UNLABELLED, Operation, 
 from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.example import Call
-from course_utils.conv.meta import mapped, tensors_in
+from course_utils.conv.meta import mapped, run_mixed, tensors_in
 
+_COUNTING = {"nonzero", "argwhere", "where", "masked_select", "unique", "unique_consecutive", "nms"}
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 
 class Tracer(TorchFunctionMode):
-    """Writes every operation that runs under it into a trace."""
+    """Writes every operation that runs under it into a trace.
 
-    def __init__(self, trace: Trace):
+    Args:
+        with_numbers: whether the network runs with numbers, on which shapes may depend.
+    """
+
+    def __init__(self, trace: Trace, with_numbers: bool = False):
         super().__init__()
         self.trace = trace
+        self.with_numbers = with_numbers
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs, trace = kwargs or {}, self.trace
@@ -52,8 +60,10 @@ class Tracer(TorchFunctionMode):
             output = args[0] if in_place else torch.empty_like(args[0])
             trace.set_labels(output, trace.labels_of(args[0]), like=args[0])
         elif output is None:
-            output = func(*args, **kwargs)
+            output = run_mixed(func, args, kwargs)
             follow(trace, Operation(func, name, args, kwargs, output))
+        if self.with_numbers:
+            _note_counted(name, args, kwargs, output)
         return output
 
 
@@ -80,6 +90,7 @@ def _trace_training(trace: Trace, model: nn.Module, call: Call) -> None:
     before = trace.before
     if before is not None:
         if before.training_call is not None:
+            trace.training_call = before.training_call
             _trace_run(trace, model, before.training_call, training=True)
         return
     so_far = trace.record()
@@ -100,8 +111,20 @@ def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> No
             if isinstance(module, _NORMS) and not module.state_dict():
                 module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
         args, kwargs = mapped(call, Tensor.clone)
-        with Tracer(trace):
+        with Tracer(trace, not all(t.is_meta for t in tensors_in(call))):
             result = model(*args, **kwargs)
         for output in tensors_in(result):
             trace.output_labels += [x.reshape(-1) for x in trace.labels_of(output)]
-            trace.output_shapes.append(tuple(output.shape))
+            counted = getattr(output, "_counted", False) and output.ndim > 0
+            trace.output_shapes.append((None, *output.shape[1:]) if counted else (*output.shape,))
+
+
+def _note_counted(name: str, args: tuple, kwargs: dict, output: Any) -> None:
+    """Mark tensors whose length depends on numbers: the boxes that were found, say."""
+    inputs = tensors_in((args, kwargs))
+    counted = name in _COUNTING and (name != "where" or len(inputs) == 1)
+    if name == "__getitem__":
+        counted = any(t.dtype in (torch.bool, torch.uint8) for t in inputs[1:])
+    if counted or any(getattr(t, "_counted", False) for t in inputs):
+        for t in tensors_in(output):
+            t._counted = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -90,3 +91,68 @@ def test_on_the_meta_device_the_function_is_not_compared():
     _, report = edit_conv(SimpleCNN().to("meta"), "conv1", out_channels=8, return_report=True)
     assert report.same_function is None
     assert "function" not in str(report)
+
+
+class Odd(nn.Module):
+    """A model whose modules have attributes of many kinds, with the names of settings."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1))
+        self.stride, self.body.padding = torch.tensor([8.0, 16.0]), [torch.ones(2), torch.ones(2)]
+        self.body.groups, self.body.dilation = np.arange(3), self.named_modules
+        self.body[1].num_features, self.kernel_size = nn.Linear(2, 2), {"a": torch.ones(3)}
+        self.scale = torch.jit.script(nn.Linear(28, 3).eval())
+
+    def forward(self, x):
+        self.stride = self.stride + 1
+        return {"out": self.body(x), "scaled": self.scale(x)}
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.script:FutureWarning")
+def test_attributes_of_any_kind_do_not_stop_the_report():
+    _, report = reported(Odd().eval(), "body.0", out_channels=16)
+    assert report.touched == ("body.0", "body.2")
+    assert "bound method" not in str(report) and "tensor" not in str(report)
+    assert report.same_function
+
+
+def test_a_report_that_cannot_be_measured_is_printed():
+    class Once(nn.Sequential):
+        broken = False
+
+        def forward(self, x):
+            if Once.broken:
+                raise KeyError("x")
+            return super().forward(x)
+
+    _, report = reported(Once(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 4, 1)), "0", out_channels=16)
+    Once.broken = True
+    text = str(report)
+    assert "parameters: 116 → 228" in text and "function" not in text
+
+
+def test_rounding_is_judged_in_float64():
+    class Amplifies(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) + 5e3 - 5e3
+
+    model = Amplifies(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    _, same_one = reported(model, "0", out_channels=24)
+    assert same_one.same_function is True
+
+
+def test_outputs_that_depend_on_numbers_are_compared_as_far_as_they_are_there():
+    class Finds(nn.Sequential):
+        limit = 0.0
+
+        def forward(self, x):
+            y = super().forward(x if x.sum().item() < 1e9 else -x)
+            return {"found": y[y > self.limit]}
+
+    model = Finds(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    _, report = reported(model, "0", kernel_size=1)
+    assert report.same_function is False and report.difference(torch.ones(1, 1, 9, 9)) > 0
+    model.limit = 1e9
+    _, report = reported(model, "0", kernel_size=1)
+    assert report.same_function is None and "function" not in str(report)
