@@ -65,18 +65,27 @@ def multiply_adds(func: Any, args: tuple, kwargs: dict, output: Any, constant: b
             constants; products with a vector (in spectral normalisation) are not counted then.
     """
     formula = flop_registry.get(func.overloadpacket)
-    if formula is not None:
-        return formula(*args, **kwargs, out_val=output) // 2
-    more = _MORE.get(func.name().partition(".")[0])
-    return None if more is None or constant else more(args, output)
+    try:
+        if formula is not None:
+            return formula(*args, **kwargs, out_val=output) // 2
+        more = _MORE.get(_name(func))
+        return None if more is None or constant else more(args, output)
+    except (RuntimeError, ValueError):  # a nested tensor: a list of tensors, without one shape
+        return None
 
 
 def is_not_counted(func: Any) -> bool:
     """Check whether an operation without a formula may multiply and add much."""
-    space, _, name = func.overloadpacket._qualified_op_name.partition("::")
+    if func.overloadpacket in flop_registry:
+        return True
+    space, _, name = _name(func).partition("::")
     if space in _KNOWN:
         return name.startswith(_UNKNOWN) and "norm" not in name
     return space != "torchvision" or name not in _POOLING
+
+
+def _name(func: Any) -> str:
+    return func.name().partition(".")[0]
 
 
 def batch_size(func: Any, args: tuple) -> tuple[int, int] | None:

@@ -163,7 +163,8 @@ def list_convs(model: nn.Module, example_input: Any = None) -> pandas.DataFrame:
     if example_input is not None:
         table["output shape"] = [_shapes(calls[name]) for name in convs]
         costs = ([row.multiply_adds for row in calls[name]] for name in convs)
-        table["multiply-adds"] = _whole(sum(cost) if cost else None for cost in costs)
+        known = ([cost for cost in every if cost is not None] for every in costs)
+        table["multiply-adds"] = _whole(sum(every) if every else None for every in known)
     return pandas.DataFrame(table)
 
 
@@ -266,7 +267,8 @@ class _Recording(TorchDispatchMode):
         plain = isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward
         if plain and module.padding_mode == "circular" and result is not None:
             self.fields.through(module, source, result)  # PyTorch copies this padding in pieces
-        call.shape = () if result is None else tuple(result.shape)
+        nested = result is not None and result.is_nested  # a list of tensors in one
+        call.shape = () if result is None or nested else tuple(result.shape)
         call.sees = self.fields.of(result)
         if _listed(module) or call.cost is not None or call.not_counted:
             self._calls.append(call)

@@ -68,7 +68,8 @@ def one_thread() -> Iterator[None]:
 @contextlib.contextmanager
 def kept_modes(model: nn.Module) -> Iterator[None]:
     """Restore the train or eval mode of each module when the block ends."""
-    modes = [(module, module.training) for module in model.modules()]
+    # A frozen TorchScript module has no mode.
+    modes = [(m, m.training) for m in model.modules() if hasattr(m, "training")]
     try:
         yield
     finally:
@@ -80,5 +81,6 @@ def kept_modes(model: nn.Module) -> Iterator[None]:
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put the model in eval mode inside the block, and restore each module's mode at its end."""
     with kept_modes(model):
-        model.eval()
+        with contextlib.suppress(NotImplementedError):  # what `torch.export` returns has one mode
+            model.eval()
         yield

@@ -179,6 +179,37 @@ def test_scripted_parts_are_one_layer():
     assert layer_table(scripted(), PICTURES)[0].multiply_adds == COST
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_frozen_network():
+    model = torch.jit.freeze(scripted().eval())
+    assert [row.multiply_adds for row in layer_table(model, PICTURES)] == [COST]
+
+
+class Spectral(nn.Conv2d):
+    """Multiplies in the frequency domain; the cost of its Fourier transforms is not known."""
+
+    def forward(self, x):
+        spectrum = torch.fft.rfft2(x) * torch.fft.rfft2(self.weight[:3], s=x.shape[-2:])[:, 0]
+        return torch.fft.irfft2(spectrum, s=x.shape[-2:])
+
+
+def test_a_convolution_whose_cost_is_not_known():
+    layer = Spectral(3, 4, 3)
+    frame = list_convs(nn.Sequential(layer, layer, nn.Conv2d(3, 4, 3)), PICTURES)
+    assert frame["multiply-adds"].isna().tolist() == [True, False]
+
+
+class Nests(nn.Linear):
+    def forward(self, series):
+        return super().forward(torch.nested.nested_tensor([series[0], series[1, :5]]))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_tensors_that_are_lists_of_tensors():
+    (row,) = layer_table(Nests(8, 8), PICTURES[:, 0])
+    assert row.output_shape == () and row.parameters == 72
+
+
 def test_compiled_parts_run_as_they_are():
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     rows = layer_table(plain, PICTURES)

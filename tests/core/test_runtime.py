@@ -35,6 +35,19 @@ def test_one_thread_restores_the_number_even_after_an_error():
         torch.set_num_threads(before)
 
 
+def test_networks_without_a_mode():
+    class Exported(nn.Module):  # what `torch.export` returns
+        def eval(self):
+            raise NotImplementedError
+
+    model = nn.Sequential(nn.Identity())
+    del model[0].training  # as in a frozen TorchScript module
+    for network in (model, Exported()):
+        with core.evaluation_mode(network):
+            pass
+        assert network.training
+
+
 @pytest.mark.parametrize("keep", [core.kept_modes, core.evaluation_mode])
 def test_modes_are_restored_module_by_module(keep):
     model = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(2).eval())
