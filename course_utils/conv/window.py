@@ -104,16 +104,16 @@ def window_output(window: dict[str, Any], size: Sequence[int]) -> tuple[int, int
     Its padding is one of `nn.Conv2d`, "same" (⌈n / s⌉, also with a stride), or a pair (before,
     after) for each direction.
     """
-    names = ("kernel_size", "stride", "dilation")
+    padding = 0 if window["padding"] == "valid" else window["padding"]
+    values = (window["kernel_size"], window["stride"], window["dilation"], padding)
+    pairs = (value if is_pair(value) else (value, value) for value in values)
     result = []
-    for i, (n, k, s, d) in enumerate(zip(size, *(window[name] for name in names), strict=True)):
-        padding = window["padding"]
-        if padding == "same":
+    for n, k, s, d, p in zip(size, *pairs, strict=True):
+        if p == "same":
             result.append((n + s - 1) // s)
-            continue
-        p = 0 if padding == "valid" else padding[i]
-        total = sum(p) if isinstance(p, tuple) else 2 * p
-        result.append((n + total - d * (k - 1) - 1) // s + 1)
+        else:
+            total = sum(p) if isinstance(p, tuple) else 2 * p
+            result.append((n + total - d * (k - 1) - 1) // s + 1)
     return tuple(result)
 
 

@@ -34,6 +34,7 @@ class Draft:
         hooks: whether hooks that do not belong to the network are called when it runs.
         changed: name -> real tensor, of the parameters and buffers that have changed already.
         trace: of the last run.
+        dry_run: whether `filled` leaves a network on the meta device without numbers.
     """
 
     trace: Trace
@@ -61,12 +62,15 @@ class Draft:
         self._muted.enter_context(without_foreign_hooks(self.model))
         if hooks:
             self._muted.close()
+        self.dry_run = False
         self.changed: dict[str, Tensor] = {}
         self._real = tensors_by_name(original)
 
     def fresh(self) -> Draft:
         """Return another draft of the same network, with nothing changed; it has not run yet."""
-        return Draft(self.original, self.call, self.meta, self.hooks)
+        fresh = Draft(self.original, self.call, self.meta, self.hooks)
+        fresh.dry_run = self.dry_run
+        return fresh
 
     def run(self, before: Trace | None = None) -> Trace:
         """Run the draft and return its trace; `before` is the one before its widths changed."""
@@ -188,6 +192,8 @@ class Draft:
 
         Weights keep their memory layout, unless training with it would end the process.
         """
+        if self.dry_run and self.meta:
+            return self.model
         real: dict[int, Tensor] = {}
         plain = unsafe_with_channels_last(self.model) != ""
         for name, tensor in tensors_by_name(self.model).items():
@@ -231,7 +237,7 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def first_draft(model: nn.Module, example_input: Any) -> Draft:
+def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> Draft:
     """Return a draft that has run on the first inputs that the model accepts.
 
     The example runs exactly as it is given; only where the model does not run on it, as a batch of
@@ -248,6 +254,7 @@ def first_draft(model: nn.Module, example_input: Any) -> Draft:
                 draft = Draft(model, _with_numbers(call, model, not meta), meta, called)
                 try:
                     draft.run()
+                    draft.dry_run = dry_run
                     return draft
                 except Exception as error:
                     errors.append(error)

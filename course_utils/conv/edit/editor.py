@@ -19,11 +19,12 @@ _LINE = 88  # columns of a line of the written code, as in most formatters
 
 
 class _Edited(NamedTuple):
-    """A model, the report of the edit that made it, and the arguments of that edit."""
+    """A model, the report of the edit that made it, its arguments, and what the model takes."""
 
     model: nn.Module
     report: EditReport
     arguments: dict[str, Any]
+    example_input: Any
 
 
 class ConvEditor:
@@ -40,7 +41,8 @@ class ConvEditor:
         options: further arguments for every `edit_conv`, such as `importance="l2"`.
 
     Raises:
-        CourseError: if `options` has `return_report`, because every edit returns its report.
+        CourseError: if `options` has `return_report` or `dry_run`, because every edit returns its
+            report.
 
     >>> from course_utils.models.simple import SimpleCNN
     >>> editor = ConvEditor(SimpleCNN(), torch.zeros(1, 1, 28, 28))
@@ -93,7 +95,8 @@ class ConvEditor:
 
         Args:
             name: of the layer, as in `model.get_submodule(name)`.
-            changes: arguments of `nn.Conv2d`, and those of `edit_conv` for this edit only.
+            changes: arguments of `nn.Conv2d`, and those of `edit_conv` for this edit only. After
+                `in_channels` the next edits use an example with the new number of channels.
 
         Raises:
             CourseError: any error of `edit_conv`: `ImpossibleSetting` for settings that no layer
@@ -101,10 +104,13 @@ class ConvEditor:
         """
         _check_arguments(changes)
         arguments = self._options | copy.deepcopy(changes)
+        example = self._chain[self._done - 1].example_input if self._done else self.example_input
         model, report = edit_conv(
-            self.model, name, example_input=self.example_input, return_report=True, **arguments
+            self.model, name, example_input=example, return_report=True, **arguments
         )
-        self._chain[self._done :] = [_Edited(model, report, arguments)]
+        if "in_channels" in arguments and example is not None:
+            example = report.example_input  # its pictures may have other channels now
+        self._chain[self._done :] = [_Edited(model, report, arguments, example)]
         self._done += 1
         return report
 
@@ -165,12 +171,15 @@ class ConvEditor:
                     "\n    ".join([f"{variable} = edit_conv(", *(f"{x}," for x in written)]) + "\n)"
                 )
             lines.append(line)
+            if "in_channels" in edited.arguments and shared:
+                lines.append(f"example_input = {_literal(edited.example_input)}")
         return "\n".join(lines) + "\n"
 
 
 def _check_arguments(arguments: dict[str, Any]) -> None:
-    if "return_report" in arguments:
-        raise CourseError("return_report cannot be set here: every edit returns its report.")
+    for option in ("return_report", "dry_run"):
+        if option in arguments:
+            raise CourseError(f"{option} cannot be set here: every edit returns its report.")
     if "example_input" in arguments:
         text = "example_input is the same for the whole chain: ConvEditor(model, example_input)."
         raise CourseError(text)

@@ -18,7 +18,7 @@ from course_utils.conv.example import Call, as_example
 from course_utils.conv.layer_table import LayerRow, layer_table
 from course_utils.conv.meta import copied, mapped, tensors_in, without_foreign_hooks
 from course_utils.conv.receptive_field import ReceptiveField
-from course_utils.core import shape_text
+from course_utils.core import CourseError, shape_text
 
 _CONVOLUTIONS = ("Conv2d", "AdaptedConv2d")
 ROUNDING = 1e-4  # of the largest output: what another order of additions may change
@@ -59,6 +59,7 @@ class EditReport:
         adapters: names of the layers that got an adapter.
         kept, cut, grown: how many numbers of the network's parameters are still there (perhaps
             shared with copies), are gone, and are new (copies and zeros).
+        reason: why the layer needs an adapter; "" if it has none.
     """
 
     name: str
@@ -71,11 +72,23 @@ class EditReport:
     _before: nn.Module = field(repr=False)
     _after: nn.Module = field(repr=False)
     _call: Call = field(repr=False)
+    _new_call: Call = field(
+        repr=False
+    )  # of the network after; its pictures may have other channels
+    _common_outputs: bool = field(repr=False)  # whether the edit changes the number of outputs
+    reason: str = ""
 
     @property
     def touched(self) -> tuple[str, ...]:
         """Return the names of the layers that changed."""
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def example_input(self) -> Any:
+        """Return zeros of the shapes that the network takes after the edit."""
+        zeros = mapped(self._new_call, lambda t: torch.zeros(t.shape, dtype=t.dtype))
+        example = as_example(zeros)
+        return example[0] if isinstance(example, tuple) and len(example) == 1 else example
 
     @cached_property
     def parameters(self) -> tuple[int, int]:
@@ -98,38 +111,66 @@ class EditReport:
 
     @cached_property
     def _tables(self) -> tuple[list[LayerRow], list[LayerRow]]:
-        example = as_example(self._call)
-        return layer_table(self._before, example), layer_table(self._after, example)
+        both = (self._before, self._call), (self._after, self._new_call)
+        return tuple(layer_table(model, as_example(call)) for model, call in both)
 
     def difference(self, *inputs: Any, **named_inputs: Any) -> float:
         """Return how far the outputs are from those before: max |Δy| / max |y|, in eval mode.
 
         About 1e-6 means the same function within rounding. It is infinite if the outputs have
-        other shapes (another number of boxes was found, say).
+        other shapes (another number of boxes was found, say). Where the edit changes the number of
+        outputs, those count that the network had before and still has.
+
+        Raises:
+            CourseError: if the pictures have other channels now, so both cannot take the same.
         """
-        return _difference(self._before, self._after, (inputs, named_inputs))
+        if self._takes_other_pictures:
+            raise CourseError("The pictures have other channels now: see same_function.")
+        call = inputs, named_inputs
+        return _difference(self._before, self._after, call, call, self._common_outputs)
+
+    @property
+    def _takes_other_pictures(self) -> bool:
+        calls = self._call, self._new_call
+        old, new = ([t.shape for t in tensors_in(call)] for call in calls)
+        return old != new
 
     @cached_property
     def same_function(self) -> bool | None:
         """Return whether random pictures have the same outputs as before, within rounding.
 
-        Where float32 leaves that open, it is computed in float64. None on the meta device, and
-        where there is nothing to compare. For your own pictures see `difference`.
+        If their channels changed: grey pictures, whose channels are all alike. Where float32 leaves
+        that open, it is computed in float64. None on the meta device, after a dry run, and where
+        there is nothing to compare. For your own pictures see `difference`.
         """
         first = next(self._before.parameters())
-        if first.is_meta:
+        if first.is_meta or next(self._after.parameters()).is_meta:
             return None
-        random = torch.Generator().manual_seed(0)
-        call = mapped(self._call, lambda t: _random_like(t, random, first.device))
         models = self._before, self._after
-        if not any(y.numel() for y in _outputs(self._before, call)):
+        calls = self._random_calls(first.device)
+        if not any(y.numel() for y in _outputs(self._before, calls[0])):
             return None
-        change = _difference(*models, call)
+        change = _difference(*models, *calls, self._common_outputs)
         if ROUNDING <= change < 100 * ROUNDING:
             with contextlib.suppress(Exception):  # the model computes with float32 somewhere
-                call = mapped(call, lambda t: t.double() if t.is_floating_point() else t)
-                change = _difference(*(copied(model).double() for model in models), call)
+                calls = mapped(calls, lambda t: t.double() if t.is_floating_point() else t)
+                models = (copied(model).double() for model in models)
+                change = _difference(*models, *calls, self._common_outputs)
         return change < ROUNDING
+
+    def _random_calls(self, device: torch.device) -> tuple[Call, Call]:
+        """Return random inputs for both networks; grey ones where their shapes differ."""
+        random = torch.Generator().manual_seed(0)
+        values: dict[int, Tensor] = {}
+        inputs = tensors_in(self._call), tensors_in(self._new_call)
+        for old, new in zip(*inputs, strict=True):
+            common = old
+            if old.shape != new.shape:
+                pairs = zip(old.shape, new.shape, strict=True)
+                common = old.new_empty([a if a == b else 1 for a, b in pairs])
+            value = _random_like(common, random, device)
+            values |= {id(old): value.expand(old.shape), id(new): value.expand(new.shape)}
+        return tuple(mapped(c, lambda t: values[id(t)]) for c in (self._call, self._new_call))
 
     def __str__(self) -> str:
         asked = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
@@ -140,7 +181,9 @@ class EditReport:
             lines.append(f"{count} other layer{'s' * (count > 1)} followed:")
             lines += [f"  {layer}" for layer in self.layers[1:]]
         for name in self.adapters:
-            lines.append(f"{name} got an adapter: the rest of the network could not follow.")
+            text = f"{name} got an adapter: the rest of the network could not follow."
+            lines.append(f"{text} {self.reason}".rstrip())
+            lines += [f"  Its {what} right behind it." for what in self._undone(name)]
         for what in ("parameters", "multiply-adds"):
             with contextlib.suppress(Exception):  # a model may not run everywhere: leave it out
                 a, b = getattr(self, what.replace("-", "_"))
@@ -149,12 +192,23 @@ class EditReport:
         lines.append(f"weights: {self.kept:,} kept, {self.cut:,} cut, {self.grown:,} grown")
         with contextlib.suppress(Exception):
             if self.same_function is not None:
-                lines.append("function: " + ("the same" if self.same_function else "another"))
+                grey = " on grey pictures" if self._takes_other_pictures else ""
+                same = "the same" if self.same_function else "another"
+                lines.append(f"function: {same}{grey}")
         with contextlib.suppress(Exception):
             a, b = self.receptive_field
             if a is not None and b is not None:
                 lines.append(f"receptive field: {a} → {b}")
         return "\n".join(lines)
+
+    def _undone(self, adapted: str) -> Iterator[str]:
+        """Yield what the adapter of a layer undoes, so that only this layer costs more or less."""
+        layer = self._after.get_submodule(adapted)
+        if layer.former is not None:
+            yield "maps are resized to their former size"
+        if layer.project is not None:
+            channels = layer.project.in_channels, layer.project.out_channels
+            yield "{} channels become {} again".format(*channels)
 
 
 def relative_change(before: Tensor, after: Tensor) -> float:
@@ -162,8 +216,13 @@ def relative_change(before: Tensor, after: Tensor) -> float:
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
 
 
-def _difference(before: nn.Module, after: nn.Module, call: Call) -> float:
-    old, new = (_outputs(model, call) for model in (before, after))
+def _difference(
+    before: nn.Module, after: nn.Module, call: Call, new_call: Call, common: bool
+) -> float:
+    """Return the relative change of the outputs; with `common` of those that both have."""
+    old, new = _outputs(before, call), _outputs(after, new_call)
+    if common:
+        old, new = zip(*map(_common, old, new), strict=True)
     if [y.shape for y in old] != [y.shape for y in new]:
         return math.inf
     flat = [torch.cat([y.flatten() for y in [*ys, torch.zeros(1).to(ys[0])]]) for ys in (old, new)]
@@ -180,7 +239,14 @@ def _outputs(model: nn.Module, call: Call) -> list[Tensor]:
 
 
 def report_of(
-    before: nn.Module, after: nn.Module, name: str, changes: dict[str, Any], call: Call
+    before: nn.Module,
+    after: nn.Module,
+    name: str,
+    changes: dict[str, Any],
+    call: Call,
+    new_call: Call,
+    output: bool,
+    reason: str = "",
 ) -> EditReport:
     """Return the report that compares a network with the edited one."""
     old, new = dict(before.named_modules()), dict(after.named_modules())
@@ -196,7 +262,10 @@ def report_of(
     kept = sum(_kept(p, has[n]) for n, p in had.items() if n in has)
     cut, grown = (sum(p.numel() for p in every.values()) - kept for every in (had, has))
     lists = tuple(layers), tuple(adapters)
-    return EditReport(name, dict(changes), *lists, kept, cut, grown, before, after, call)
+    numbers = kept, cut, grown
+    reason = reason if adapters else ""
+    models = before, after, call, new_call, output
+    return EditReport(name, dict(changes), *lists, *numbers, *models, reason=reason)
 
 
 def _kept(old: Tensor, new: Tensor) -> int:
@@ -244,6 +313,12 @@ def _short(value: Any) -> str:
 def _same_adapter(old: nn.Module | None, new: AdaptedConv2d) -> bool:
     same = isinstance(old, AdaptedConv2d) and old.former == new.former
     return same and (old.project is None) == (new.project is None)
+
+
+def _common(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the parts of two tensors whose indices both have."""
+    parts = tuple(slice(min(n, m)) for n, m in zip(a.shape, b.shape, strict=True))
+    return a[parts], b[parts]
 
 
 def _random_like(value: Tensor, random: torch.Generator, device: torch.device) -> Tensor:

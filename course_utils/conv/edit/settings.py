@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from course_utils.conv.arithmetic import conv2d_shape
 from course_utils.conv.edit.draft import EditError
-from course_utils.conv.impossible import Broken, require
+from course_utils.conv.impossible import Broken, ImpossibleSetting, require
 from course_utils.conv.rules import WINDOW, channel_rules, window_rules
 from course_utils.conv.window import together, whole
 from course_utils.core import CourseError
@@ -65,12 +66,9 @@ class LayerEdit:
         output's size if that is possible.
 
         Raises:
-            CourseError: for an argument that a convolution does not have, or that must stay.
+            CourseError: for an argument that a convolution does not have.
         """
         for setting in changes:
-            if setting == "in_channels":
-                what = "in_channels is what the layers before produce"
-                raise CourseError(f"{what}: change their out_channels.")
             if setting not in CHANGEABLE:
                 close = difflib.get_close_matches(setting, CHANGEABLE, n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
@@ -88,6 +86,19 @@ class LayerEdit:
         if "padding" not in changes and not isinstance(before["padding"], str):
             after["padding"] = paddings_to_try(before, after)[0]
         return cls(name, before, after)
+
+    def rounded_to(self, multiple: int, each: int = 0) -> LayerEdit:
+        """Return the edit with the nearest out_channels that is a multiple of a number.
+
+        The groups divide it as well, or for a depthwise layer with `each` output channels per input
+        channel that number.
+        """
+        if multiple == 1 or self.after["out_channels"] < 1:
+            return self
+        multiple = math.lcm(multiple, each or max(self.after["groups"], 1))
+        times = (2 * self.after["out_channels"] + multiple) // (2 * multiple)  # halves go up
+        channels = max(times, 1) * multiple
+        return replace(self, after=self.after | {"out_channels": channels})
 
     def changes(self, *settings: str) -> bool:
         """Check whether any of these settings changes."""
@@ -148,6 +159,18 @@ def _depthwise_rules(s: dict[str, Any], each: int) -> Iterator[Broken]:
             f"{channels} mod {each} = {channels % each}",
             ({"out_channels": max(1, round(channels / each)) * each},),
         )
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """Return `value` if it is a whole number of at least 1.
+
+    Raises:
+        ImpossibleSetting: if it is something else.
+    """
+    number = whole(name, value, 1)[0]
+    if number < 1:
+        raise ImpossibleSetting(f"{name} must be at least 1, but is {value}.")
+    return number
 
 
 def require_parameters(name: str, conv: nn.Conv2d, changes: Collection[str]) -> None:

@@ -30,8 +30,12 @@ class Adapters(NamedTuple):
     resize: bool = False  # a resizing to the height and width before
 
 
-def change_layer(draft: Draft, edit: LayerEdit, importance: Importance, adapter: bool) -> nn.Module:
-    """Return the network with a changed layer; the draft has run before.
+def change_layer(
+    draft: Draft, edit: LayerEdit, importance: Importance, adapter: bool
+) -> tuple[nn.Module, str]:
+    """Return the network with a changed layer, and why it needs an adapter ("" without one).
+
+    The draft has run before.
 
     Raises:
         EditError: if nothing helps; it says what stopped the edit without adapters.
@@ -42,7 +46,7 @@ def change_layer(draft: Draft, edit: LayerEdit, importance: Importance, adapter:
             if problems:  # the attempt that failed has changed its draft
                 draft = draft.fresh()
                 draft.run()
-            return _attempt(draft, edit, importance, adapters)
+            return _attempt(draft, edit, importance, adapters), (problems or [""])[0]
         except CourseError as error:
             problems.append(str(error))
         except Exception as error:

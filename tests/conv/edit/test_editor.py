@@ -9,6 +9,7 @@ from torch import nn
 from course_utils.conv import ConvEditor, EditError, ImpossibleSetting
 from course_utils.conv.edit.editor import _literal
 from course_utils.core.errors import CourseError
+from course_utils.models.simple import SimpleCNN
 from tests.conv.edit.zoo import block
 from tests.toys import same, weights
 
@@ -208,3 +209,21 @@ def test_tensors_are_written_as_their_shape():
     for tensor, again in zip(tensors, eval(_literal(tensors)), strict=True):
         assert again.shape == tensor.shape
         assert (again.dtype, again.device) == (tensor.dtype, tensor.device)
+
+
+def test_after_other_pictures_the_chain_goes_on_with_them():
+    editor = ConvEditor(SimpleCNN(), torch.zeros(2, 1, 28, 28))
+    editor.edit("conv1", in_channels=3)
+    editor.edit("conv1", out_channels=13, divisible_by=8)
+    editor.edit("classifier", out_features=4, output=True)
+    space = {"model": SimpleCNN()}
+    exec(editor.code(), space)
+    assert "example_input = torch.zeros(2, 3, 28, 28)\n" in editor.code()
+    for model in (editor.model, space["model"]):
+        assert model.conv1.weight.shape == (16, 3, 3, 3)
+        assert model(torch.zeros(1, 3, 28, 28)).shape == (1, 4)
+    editor.undo()
+    assert editor.undo().conv1.in_channels == 3
+    assert _literal([{"x": torch.zeros(1)}]) == '[{"x": torch.zeros(1)}]'
+    with pytest.raises(CourseError, match="dry_run"):
+        editor.edit("conv1", stride=2, dry_run=True)

@@ -54,7 +54,7 @@ def test_an_unknown_argument_is_named(model, pictures):
     with pytest.raises(ValueError, match="Did you mean kernel_size"):
         edit_conv(model, "stem", example_input=pictures, kernelsize=3)
     with pytest.raises(ValueError, match="out_channels"):
-        edit_conv(model, "stem", example_input=pictures, in_channels=3)
+        edit_conv(model, "outer", example_input=pictures, in_channels=3)
 
 
 @pytest.mark.parametrize(
