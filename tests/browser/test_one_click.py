@@ -62,15 +62,15 @@ def test_a_slider_by_keyboard_edits_the_courses_network(lab, course):
 
 
 def test_a_click_on_the_drawn_network_chooses_the_layer(lab, course):
-    course.get_by_title("conv2", exact=True).click()
+    course.get_by_title("layer conv2", exact=True).click()
     says(course, "conv2 unchanged")
     assert course.get_by_role("combobox", name="layer").input_value() == "conv2"
     assert lab.kernel("lab.settings")["out_channels"] == 32
-    drawn = course.get_by_title("conv2", exact=True).bounding_box()
+    drawn = course.get_by_title("layer conv2", exact=True).bounding_box()
     image = course.get_by_role("img").bounding_box()
-    # In the picture, conv2 is in the third of the cells of 132 × 110 pixels.
-    assert drawn["x"] - image["x"] == pytest.approx(10 + 2 * 132, abs=3)
-    assert drawn["y"] - image["y"] == pytest.approx(32, abs=3)
+    # In the picture, conv2 is in the fourth of the cells of 82 × 104 pixels, below the names.
+    assert drawn["x"] - image["x"] == pytest.approx(10 + 3 * 82, abs=3)
+    assert drawn["y"] - image["y"] == pytest.approx(32 + 18, abs=3)
 
 
 def test_a_slider_by_mouse(lab, course):
@@ -122,7 +122,7 @@ def test_the_code_is_shown_on_request(course):
 
 
 def test_the_sliders_stay_live_while_it_trains(lab, course):
-    course.get_by_title("conv1", exact=True).click()
+    course.get_by_title("layer conv1", exact=True).click()
     slider = course.get_by_role("slider", name="stride")
     slider.press("ArrowRight")
     says(course, "stride 1 → 2")
@@ -139,7 +139,7 @@ def test_the_sliders_stay_live_while_it_trains(lab, course):
 def test_resnet_by_keyboard_and_mouse(lab, course):
     course.get_by_role("combobox", name="network").press("ArrowDown")
     says(course, "ResNet, conv1 unchanged")
-    course.get_by_title("layer2.0.conv1", exact=True).click()
+    course.get_by_title("layer layer2.0.conv1", exact=True).click()
     says(course, "layer2.0.conv1 unchanged")
     course.get_by_role("slider", name="out_channels").press("ArrowRight")
     says(course, "out_channels 128 → 129; followed: 1 BatchNorm2d, 1 Conv2d;")
@@ -153,7 +153,7 @@ def test_a_network_of_the_notebook(lab, own):
     own.get_by_role("slider", name="out_channels").press("ArrowRight")
     says(own, "out_channels 8 → 9; followed: 1 Conv2d, 1 Linear;")
     says(own, "the same function")
-    own.get_by_title("see", exact=True).click()
+    own.get_by_title("layer see", exact=True).click()
     says(own, "see unchanged")
     assert lab.kernel("(mine.look.out_channels, own.model.see.in_channels)") == [8, 8]
     own.get_by_role("button", name="Show me the code").click()
