@@ -1,4 +1,4 @@
-"""The guarantee that what is returned runs and holds what it held, and the original is as before."""
+"""What the last check guarantees: the result runs and holds what it held; the original stays."""
 
 from __future__ import annotations
 
