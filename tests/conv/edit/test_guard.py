@@ -1,4 +1,4 @@
-"""What the last check guarantees: the result runs and holds what it held; the original stays."""
+"""The guarantee that the result runs and holds what it held, and that the original stays."""
 
 from __future__ import annotations
 
