@@ -6,6 +6,9 @@ Used by every notebook; imports no other room.
 from __future__ import annotations
 
 from course_utils.core.lazy import export_lazily
+from course_utils.core.terminal import print_anywhere
+
+print_anywhere()  # all rooms import this one
 
 __all__ = export_lazily(
     __name__,

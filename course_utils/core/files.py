@@ -74,6 +74,8 @@ def reason_of(error: Exception) -> str:
     """Return the reason of an `OSError`, or of another error, in a few words."""
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return "its links lead round in a circle"
+    if isinstance(error, UnicodeEncodeError):
+        return "this system cannot write its letters, until PYTHONUTF8=1 is set"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.splitlines()[0].rstrip(".")
 

@@ -96,9 +96,9 @@ def fit(
         model: Takes float32 (N, C, H, W), returns logits (N, classes).
         data: Its `train` and `validation` pictures are used, never `test`.
         epochs: Passes over the training pictures.
-        batch_size: Pictures in each step. If the model has BatchNorm, which cannot normalise a
+        batch_size: Pictures in each step. If the model has BatchNorm, which may not normalise a
             single picture, a last batch with fewer than two pictures for each process is left out,
-            and every other batch needs at least two for each process.
+            and with several processes every other batch needs at least two for each.
         optimizer: A class or function that takes a list of parameters (those that require a
             gradient) and returns an optimizer, such as `torch.optim.SGD` or
             `partial(torch.optim.AdamW, weight_decay=0.05)`; or a ready optimizer. Default: AdamW
@@ -120,7 +120,7 @@ def fit(
             computes plainly; "bfloat16" always uses autocast, and channels_last where that is safe
             (`Precision.safe_for`).
         seed: Of order, augmentation and dropout.
-        checkpoint: File that is written after each epoch.
+        checkpoint: File that is written after each epoch. Its folder is checked before the first.
         resume: Continue after the last epoch in `checkpoint`, if the file exists; the numbers are
             those of a training without interruption. So all that decides them must be the same:
             the pictures and labels, the model's layers and first weights, the optimizer and the
@@ -137,9 +137,11 @@ def fit(
 
     Raises:
         Diverged: If the loss is nan or infinite.
-        CourseError: If model, data and settings do not fit together, the checkpoint is damaged or
-            belongs to another training, or there are more processes than pictures in a batch (with
-            BatchNorm, than half of them) or than GPUs.
+        CourseError: If model, data and settings do not fit together, no gradient reaches the
+            parameters, the schedule ends before the training, the checkpoint is damaged, belongs to
+            another training or cannot be written, or there are more processes than pictures in a
+            batch (with BatchNorm, than half of them) or than GPUs. Errors of torch become such
+            errors, too; those of the callbacks do not.
     """
     from tqdm.auto import tqdm
 

@@ -18,7 +18,13 @@ from typing import Any
 
 from torch import nn
 
-from course_utils.core import CourseError, load_checkpoint, load_weights, mixed_seed
+from course_utils.core import (
+    CourseError,
+    load_checkpoint,
+    load_weights,
+    mixed_seed,
+    reason_of,
+)
 from course_utils.data import Dataset
 from course_utils.metrics import check_kinds
 from course_utils.training.fit import fit
@@ -199,7 +205,13 @@ class ResumableTraining:
 
     def _new_part(self, key: Any, done: int, epochs: int) -> _Part:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="course-training-")
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="course-training-")
+            except OSError as error:
+                raise CourseError(
+                    f"There is no place for temporary files ({reason_of(error)}): set the "
+                    "environment variable TMPDIR to a folder where you may write."
+                ) from error
         number = len(self._parts)
         file = Path(self._folder.name, f"part{number}.pt")
         file.unlink(missing_ok=True)  # it may be from before the last reset

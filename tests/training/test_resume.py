@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 import threading
 from functools import partial
 
@@ -72,6 +73,17 @@ def test_stopped_and_continued_gives_the_numbers_of_one_go(stops: list[int]):
     assert history.epoch == [1, 2, 3, 4] and history.stopped is None and parts.finished
     assert parts.positions == pytest.approx([(k + 1) / STEPS for k in range(16)])
     assert len(parts.losses) == 16
+
+
+def test_without_a_place_for_temporary_files_it_says_what_to_set(training, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    before = weights(training.model)
+    with pytest.raises(CourseError, match=r"No space left on device.*TMPDIR"):
+        go(training)
+    assert same(before, weights(training.model)) and training.planned == 0
 
 
 def test_a_stop_says_where_it_was(training):
