@@ -7,10 +7,13 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
+from course_utils.conv import Call, ways_to_call
 from course_utils.core import CourseError, device_of, evaluation_mode, one_thread
 
 ROUNDS = 200
@@ -45,7 +48,7 @@ class Latency:
 
 
 def measure_latency(
-    models: Mapping[str, nn.Module], images: Tensor, *, rounds: int = ROUNDS, seconds: float = 0.5
+    models: Mapping[str, nn.Module], images: Any, *, rounds: int = ROUNDS, seconds: float = 0.5
 ) -> dict[str, Latency]:
     """Time a forward pass of each model: one thread on the CPU, eval mode, no gradients.
 
@@ -55,7 +58,8 @@ def measure_latency(
 
     Args:
         models: by name; each runs on the device of its parameters.
-        images: float32 (N, C, H, W), one batch.
+        images: one batch as the models take it: float32 (N, C, H, W), a list of pictures, a tuple
+            of several inputs, or a dictionary of keyword arguments.
         rounds: the most rounds, at least 3.
         seconds: after this time for each model no new round begins, once there are three.
 
@@ -67,22 +71,23 @@ def measure_latency(
         raise CourseError(
             f"rounds={rounds} is too small for quartiles: give {FEWEST_ROUNDS} or more."
         )
-    batches = {name: images.to(device_of(model)) for name, model in models.items()}
+    calls: dict[str, Call] = {}
     times: dict[str, list[float]] = {name: [] for name in models}
     order = list(models)
     with contextlib.ExitStack() as stack:
         for context in (one_thread(), *map(evaluation_mode, models.values()), torch.no_grad()):
             stack.enter_context(context)
         for name in order:
-            _pass_milliseconds(models[name], batches[name])
+            calls[name] = _first_that_runs(models[name], images)
         started = time.perf_counter()
         for done in range(rounds):
             if done >= FEWEST_ROUNDS and time.perf_counter() - started > seconds * len(order):
                 break
             for name in order:
-                times[name].append(_pass_milliseconds(models[name], batches[name]))
+                times[name].append(_pass_milliseconds(models[name], calls[name]))
             order.reverse()
-    return {name: Latency(len(images), tuple(taken)) for name, taken in times.items()}
+    size = _batch_size(images)
+    return {name: Latency(size, tuple(taken)) for name, taken in times.items()}
 
 
 def typical_ratio(one: Latency, reference: Latency) -> float:
@@ -95,11 +100,32 @@ def typical_ratio(one: Latency, reference: Latency) -> float:
     return statistics.median(a / b for a, b in pairs)
 
 
-def _pass_milliseconds(model: nn.Module, images: Tensor) -> float:
-    wait_for(images.device)
+def _first_that_runs(model: nn.Module, images: Any) -> Call:
+    """Return the first call with these images that a model accepts, on its device."""
+    device = device_of(model)
+    problems = []
+    for call in ways_to_call(model, tree_map_only(Tensor, lambda t: t.to(device), images)):
+        try:
+            _pass_milliseconds(model, call)
+        except Exception as error:
+            problems.append(error)
+        else:
+            return call
+    raise problems[0]
+
+
+def _batch_size(images: Any) -> int:
+    inputs = images.values() if isinstance(images, Mapping) else images
+    first = next(iter(inputs)) if isinstance(images, Mapping | tuple) else images
+    return len(first)
+
+
+def _pass_milliseconds(model: nn.Module, call: Call) -> float:
+    device = device_of(model)
+    wait_for(device)
     started = time.perf_counter()
-    model(images)
-    wait_for(images.device)
+    model(*call[0], **call[1])
+    wait_for(device)
     return 1e3 * (time.perf_counter() - started)
 
 

@@ -102,3 +102,20 @@ def test_a_real_model_and_too_few_rounds():
     assert len(taken.milliseconds) == 3 and min(taken.milliseconds) > 0
     with pytest.raises(CourseError, match="rounds=2"):
         measure_latency({"a": toy_model()}, IMAGES, rounds=2)
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [
+        ([IMAGES[0], IMAGES[1]], 2),
+        ((IMAGES, 3), 5),
+        ({"pictures": IMAGES, "more": 1}, 5),
+        ({"pictures": [IMAGES[0]]}, 1),
+    ],
+)
+def test_inputs_of_any_kind(images, size):
+    class Takes(nn.Module):
+        def forward(self, pictures, more=0):
+            return torch.stack(list(pictures)) + more
+
+    assert measure_latency({"a": Takes()}, images, rounds=3)["a"].batch_size == size
