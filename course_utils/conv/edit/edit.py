@@ -48,6 +48,9 @@ def edit_conv(
 
     Fewer channels keep the most important ones; all other changes keep the weights that fit.
 
+    Of a network inside `torch.compile` or `DataParallel` the network itself is edited and returned:
+    compile or wrap the result again.
+
     Args:
         name: of the `nn.Conv2d`, as in `model.get_submodule(name)`.
         example_input: what the model runs on: a batch (N, C, H, W), a list of pictures, a tuple of
@@ -83,6 +86,7 @@ def edit_conv(
         EditError: the channels are the network's output (without `output`), the network cannot be
             followed, or there is no such layer.
     """
+    model, name = _unwrapped(model, name)
     layer = _find(model, name, set(changes), output)
     if isinstance(layer, nn.Conv2d):  # all arguments are known
         LayerEdit.of(name, layer, {n: v for n, v in changes.items() if n != "in_channels"})
@@ -138,6 +142,18 @@ def _with_settings(
             " if the network is to have other outputs."
         )
     return change_layer(draft, edit, importance, adapter)
+
+
+def _unwrapped(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the network inside the wrappers of torch.compile or DataParallel, and a name in it."""
+    while True:
+        if "_orig_mod" in model._modules:  # torch.compile's; its class takes seconds to import
+            wrapper = "_orig_mod"
+        elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            wrapper = "module"
+        else:
+            return model, name
+        model, name = model.get_submodule(wrapper), name.removeprefix(f"{wrapper}.")
 
 
 def _find(model: nn.Module, name: str, changes: set[str], output: bool) -> nn.Module:

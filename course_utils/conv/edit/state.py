@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def private_run(model: nn.Module, training: bool = False) -> Iterator[None]:
         stack.enter_context(torch.no_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # they come again when the model is used
+        if "torch._dynamo" in sys.modules:  # parts of torch.compile run as they are written
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         seed_layers(device, 0)
         model.train(training)
         yield

@@ -156,3 +156,25 @@ def test_a_shortcut_that_pads_with_channels_counts_them(pictures):
     edited = edit_conv(model, "down", example_input=pictures, out_channels=12)
     assert edited.stem.out_channels == 8  # 2 + 8 + 2
     assert difference(model, edited, pictures) < 1e-5
+
+
+@pytest.mark.parametrize("names", ["_orig_mod", "module", "module._orig_mod"])
+def test_the_network_inside_a_wrapper_is_edited_and_returned(model, pictures, names):
+    wrapped = model
+    for wrapper in names.split(".")[::-1]:
+        wrapped = (torch.compile if wrapper == "_orig_mod" else nn.DataParallel)(wrapped)
+    for name in ("stem", f"{names}.stem"):
+        edited, report = edit_conv(
+            wrapped, name, example_input=pictures, out_channels=12, return_report=True
+        )
+        assert type(edited) is type(model) and report.name == "stem"
+        assert difference(model, edited, pictures) < 1e-5 and report.same_function
+    assert wrapped.get_submodule(names) is model
+
+
+def test_a_compiled_part_is_followed(model, pictures):
+    whole = nn.Sequential(nn.Conv2d(3, 3, 1), torch.compile(model))
+    edited = edit_conv(whole, "0", example_input=pictures, out_channels=4, adapter=False)
+    bare = (nn.Sequential(net[0], net[1].get_submodule("_orig_mod")) for net in (whole, edited))
+    assert edited[1].get_submodule("_orig_mod").stem.in_channels == 4
+    assert difference(*bare, pictures) < 1e-5
