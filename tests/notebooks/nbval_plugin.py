@@ -1,9 +1,13 @@
-"""Settings of nbval that have no option of the command line."""
+"""Settings and a check for which nbval has no option of the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
+
+import pytest
+
+from tests.notebooks import pictures
 
 PATIENCE = 600
 """Seconds to wait for a message of the kernel. nbval's own 5 are too few on a busy machine."""
@@ -14,3 +18,15 @@ def pytest_collection_modifyitems(items: Iterable[Any]) -> None:
     for item in items:
         if hasattr(item, "output_timeout"):
             item.output_timeout = PATIENCE
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: Any) -> Generator[None, Any, Any]:
+    """After a cell has run, let it fail if a picture is damaged, blank or missing."""
+    result = yield
+    outputs = getattr(item, "test_outputs", None)
+    if outputs is not None:
+        found = pictures.faults(outputs) + pictures.missing(item.cell.outputs, outputs)
+        if found:
+            pytest.fail("; ".join(found), pytrace=False)
+    return result

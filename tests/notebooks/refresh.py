@@ -4,7 +4,8 @@
     python -m tests.notebooks.refresh 01 02_1    # those whose names begin with 01 or 02_1
 
 A notebook is written only if every cell ran well: no error except in cells with the tag
-`raises-exception` (which must raise one), nothing on stderr, nothing that names this machine.
+`raises-exception` (which must raise one), nothing on stderr, nothing that names this machine, no
+picture that cannot be seen.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from tests.notebooks import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -44,7 +47,10 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
     stems = tuple(Path(name).name.removesuffix(".ipynb") for name in names)
     for stem in stems:
         if not any(path.stem.startswith(stem) for path in notebooks):
-            raise FileNotFoundError(f"No notebook in {folder} begins with {stem!r}.")
+            there = ", ".join(path.stem for path in notebooks) or "none"
+            raise FileNotFoundError(
+                f"No notebook in {folder} begins with {stem!r}. There are: {there}."
+            )
     return [path for path in notebooks if path.stem.startswith(stems or "")]
 
 
@@ -170,7 +176,7 @@ def refresh(path: Path) -> tuple[bool, list[str]]:
     except CellExecutionError as error:
         return False, [_ANSI.sub("", str(error))]
     private = [text for text in (str(ROOT), str(Path.home()), sys.prefix) if len(text) > 1]
-    found = problems(notebook, private)
+    found = problems(notebook, private) + pictures.problems(notebook.cells)
     after = nbformat.writes(notebook) + "\n"
     if found or after == before:
         return False, found
@@ -179,11 +185,18 @@ def refresh(path: Path) -> tuple[bool, list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Refresh the named notebooks; return 1 if one of them could not be written."""
+    """Refresh the named notebooks; return 1 if one could not be written, 2 if one is not there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="beginnings of file names; none for all notebooks")
+    try:
+        paths = find(parser.parse_args(arguments).names)
+    except FileNotFoundError as error:
+        print(
+            error, "Give beginnings of these names, or nothing for all notebooks.", file=sys.stderr
+        )
+        return 2
     status = 0
-    for path in find(parser.parse_args(arguments).names):
+    for path in paths:
         start = time.perf_counter()
         changed, found = refresh(path)
         state = "not written" if found else "written" if changed else "unchanged"

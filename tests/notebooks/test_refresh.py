@@ -39,6 +39,13 @@ def test_find_takes_the_beginning_of_a_name(tmp_path):
         refresh.find(["01", "03"], tmp_path)
 
 
+@pytest.mark.parametrize("name", ["77", "02_9", "O'Brien", "NOTEBOOK"])
+def test_a_notebook_that_is_not_there_is_answered_in_words(name, capsys):
+    assert refresh.main(["00", name]) == 2
+    printed, said = capsys.readouterr()
+    assert printed == "" and f"begins with {name!r}. There are: 00_start_here, 01_" in said
+
+
 def test_tidy_drops_what_changes_and_keeps_what_is_meant():
     notebook = with_outputs(tags=["raises-exception"])
     notebook.metadata = nbformat.from_dict(

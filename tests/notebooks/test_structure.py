@@ -9,7 +9,7 @@ from itertools import pairwise
 import nbformat
 import pytest
 
-from tests.notebooks import refresh
+from tests.notebooks import pictures, refresh
 
 # All notebooks of the course in order; the later ones are not written yet.
 COURSE = (
@@ -49,6 +49,22 @@ def notebook(path):
     return nbformat.read(path, as_version=4)
 
 
+def place(stem: str) -> int:
+    """Return the number of a notebook in `COURSE`.
+
+    Raises:
+        pytest.fail.Exception: it is not there.
+    """
+    if stem not in COURSE:
+        pytest.fail(
+            f"The course has no place for notebooks/{stem}.ipynb: add its name to COURSE in "
+            "tests/notebooks/test_structure.py, between the notebooks before and after it, or "
+            "move the file to another folder.",
+            pytrace=False,
+        )
+    return COURSE.index(stem)
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -82,7 +98,7 @@ def must_show(source: str) -> bool:
 
 def test_is_valid_and_belongs_to_the_course(path, notebook):
     nbformat.validate(notebook)
-    assert path.stem in COURSE
+    place(path.stem)
     assert path.stat().st_size <= MAX_BYTES
 
 
@@ -94,7 +110,8 @@ def test_begins_with_its_title(path, notebook):
     section = re.match(r"0(\d)(?:_(\d))?_", path.stem)
     assert section, "the file's name begins with the number of its section"
     if section[1] != "0":
-        assert title.startswith("# " + ".".join(filter(None, section.groups())))
+        wanted = "# " + ".".join(filter(None, section.groups()))
+        assert title.startswith(wanted), f"begin the title with {wanted!r}, as the file's name does"
     assert re.search(r"\d+ minutes", first.source), "say how long it takes"
 
 
@@ -129,6 +146,10 @@ def test_shows_what_a_reader_may_see(notebook):
     assert refresh.problems(notebook) == []
 
 
+def test_shows_its_pictures(notebook):
+    assert pictures.problems(notebook.cells) == []
+
+
 def test_is_as_refresh_leaves_it(notebook):
     """Check for times, widget states, dead widgets and kernels of one machine."""
     assert refresh.tidy(notebook) == notebook
@@ -140,12 +161,12 @@ def test_is_compared_and_not_skipped(notebook):
 
 
 def test_names_the_next_notebook(path, notebook):
-    after = COURSE[COURSE.index(path.stem) + 1 :]
+    after = COURSE[place(path.stem) + 1 :]
     if after:
         written = (path.parent / f"{after[0]}.ipynb").exists()
         name = after[0] if written else f"hapter {after[0][1]}"
         assert notebook.cells[-1].cell_type == "markdown"
-        assert name in notebook.cells[-1].source
+        assert name in notebook.cells[-1].source, f"name the next notebook at the end: {name}"
 
 
 def test_links_lead_somewhere(path, notebook):
@@ -159,6 +180,9 @@ def test_the_checks_above_can_fail():
     assert lines("a = 1\n\n# why\nb = 2\n") == 2
     assert must_show("a = 1\na") and must_show("print(1)\na = 2") and must_show("check('x', 1)")
     assert not must_show("a = 1") and not must_show("f(1)") and not must_show("a;")
+    assert place("00_start_here") == 0
+    with pytest.raises(pytest.fail.Exception, match=r"06_new\.ipynb: add its name to COURSE"):
+        place("06_new")
     skip = nbformat.v4.new_code_cell("# NBVAL_SKIP\nf()")
     tagged = nbformat.v4.new_code_cell("f()", metadata={"tags": ["nbval-ignore-output"]})
     assert skipped(skip) and skipped(tagged) and not skipped(nbformat.v4.new_code_cell("f()"))

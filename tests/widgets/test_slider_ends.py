@@ -16,6 +16,7 @@ from course_utils.core.errors import CourseError
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
+from tests.notebooks.pictures import fault_of
 from tests.widgets.messages import click, move
 
 # A panel that computes with each move gets a small network.
@@ -65,6 +66,7 @@ def test_every_control_can_go_to_both_ends(panel):
         for end in values:
             panel.set(**back, **{name: end})
             check(panel, {name: end})
+            assert fault_of(panel.shown_picture) == "", (name, end)
             back = {}
         back = {name: start[name]}
     panel.set(**start)
