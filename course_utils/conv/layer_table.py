@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def layer_table(model: nn.Module, example_input: Any) -> list[LayerRow]:
         for call in ways_to_call(model, example_input):
             # Not on the meta device: control flow that looks at numbers, lazy layers.
             with contextlib.suppress(Exception):
-                return _run(_copied(model, blank, blank), copied(call, other=blank))
+                return _run_without_numbers(model, call)
             for hooks, follow in ((False, True), (True, True), (True, False)):
                 try:
                     return _run_for_real(model, call, hooks, follow)
@@ -191,21 +191,21 @@ def _whole(values: Iterable[int | None]) -> pandas.arrays.IntegerArray:
 # Running the model
 
 
-def _copied(model: nn.Module, *stand_ins: Callable[[Tensor], Tensor]) -> nn.Module:
+def _run_without_numbers(model: nn.Module, call: Call) -> list[LayerRow]:
+    model = copied(model, blank, blank)
     with without_foreign_hooks(model):
-        return copied(model, *stand_ins)
+        return _run(model, copied(call, other=blank))
 
 
 def _run_for_real(model: nn.Module, call: Call, hooks: bool, follow: bool) -> list[LayerRow]:
     """Run a copy with its numbers; the model itself where it cannot be copied (it has a lock)."""
-    with contextlib.nullcontext() if hooks else without_foreign_hooks(model):
-        kept = contextlib.nullcontext()
-        try:
-            model = copied(model)
-        except Exception:
-            kept = as_before(model)
-        with kept:
-            return _run(model, copied(call), follow)
+    kept = contextlib.nullcontext()
+    try:
+        model = copied(model)
+    except Exception:
+        kept = as_before(model)
+    with kept, contextlib.nullcontext() if hooks else without_foreign_hooks(model):
+        return _run(model, copied(call), follow)
 
 
 def _run(model: nn.Module, call: Call, follow: bool = True) -> list[LayerRow]:

@@ -140,26 +140,34 @@ def as_before(model: nn.Module) -> Iterator[None]:
             tensor.copy_(old)
 
 
-@contextmanager
-def without_foreign_hooks(model: nn.Module) -> Iterator[bool]:
-    """Take the forward hooks away that are not part of the model; put them back at the end.
+def foreign_hooks(model: nn.Module) -> list[tuple[dict[int, Any], int]]:
+    """Return (table, number in it) of each forward hook that is not part of the model.
 
     Part of it are PyTorch's own (weight normalisation, pruning) and those that are methods of the
     model, its modules or their attributes. All others belong to somebody who watches the model, and
-    who does not expect tensors without numbers. The block gets whether there are any.
+    who does not expect tensors without numbers.
     """
     tables = [t for m in model.modules() for t in (m._forward_hooks, m._forward_pre_hooks) if t]
-    before = [list(table.items()) for table in tables]
     owners = {id(v) for m in model.modules() for v in (m, *vars(m).values())} if tables else set()
-    for table in tables:
-        for number, hook in list(table.items()):
-            if not _is_part(hook, owners):
-                del table[number]
+    every = ((table, number, hook) for table in tables for number, hook in table.items())
+    return [(table, number) for table, number, hook in every if not _is_part(hook, owners)]
+
+
+@contextmanager
+def without_foreign_hooks(model: nn.Module) -> Iterator[None]:
+    """Take the `foreign_hooks` away, and put them back at the end.
+
+    Better from a copy: another thread may use the model, and its hooks, at the same time.
+    """
+    hooks = foreign_hooks(model)
+    before = [(table, dict(table)) for table, _ in hooks]
+    for table, number in hooks:
+        del table[number]
     try:
-        yield any(len(a) != len(b) for a, b in zip(before, tables, strict=True))
+        yield
     finally:
-        for table, items in zip(tables, before, strict=True):
-            all_of_them = dict(items) | table
+        for table, items in before:
+            all_of_them = items | table
             table.clear()
             table.update(all_of_them)
 

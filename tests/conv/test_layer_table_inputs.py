@@ -239,6 +239,21 @@ def test_hooks_of_the_reader_are_called_only_if_needed(works):
     assert seen == [1]
 
 
+def test_the_models_own_hooks_stay_while_it_is_copied():
+    """Another thread may run the model at the same time, and need its hooks."""
+
+    class Spy:
+        def __deepcopy__(self, memo):
+            seen.append(len(model.conv._forward_hooks))
+            return self
+
+    model, seen = Takes(lambda x: x), []
+    model.spy = Spy()
+    model.conv.register_forward_hook(lambda *_: None)
+    layer_table(model, PICTURES)
+    assert set(seen) == {1}
+
+
 @pytest.mark.parametrize(
     "norm",
     [

@@ -15,7 +15,14 @@ from course_utils.conv.edit.guard import Shape, agree, output_shapes
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.edit.tracer import trace_model
 from course_utils.conv.example import Call, ways_to_call
-from course_utils.conv.meta import blank, copied, mapped, resized, without_foreign_hooks
+from course_utils.conv.meta import (
+    blank,
+    copied,
+    foreign_hooks,
+    mapped,
+    resized,
+    without_foreign_hooks,
+)
 from course_utils.core import CourseError, device_of, plain_layout, unsafe_with_channels_last
 
 
@@ -245,8 +252,7 @@ def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> 
     a reader are called only where the model does not run without them.
     """
     problem: Exception | None = None
-    with without_foreign_hooks(model) as any_hooks:
-        hooks = (False, True) if any_hooks else (False,)
+    hooks = (False, True) if foreign_hooks(model) else (False,)
     for calls in _calls_to_try(model, example_input):
         for called, meta in itertools.product(hooks, (True, False)):
             errors: list[Exception] = []
