@@ -92,7 +92,12 @@ def _is_in_between(draft: Draft, weight: str) -> bool:
     """Check whether channels of other layers arrive at a convolution."""
     trace = draft.trace
     if weight not in trace.depthwise:
-        return Axis(weight, 1) in trace.axes
+        arriving = trace.axis_classes(Axis(weight, 1)) if Axis(weight, 1) in trace.axes else []
+        return any(
+            np.isin(arriving, trace.axis_classes(axis)).any()
+            for axis in trace.axes
+            if axis not in trace.consumers and not _is_vector(draft, axis)
+        )
     own = trace.axes[Axis(weight, 0)]  # the channels that arrive go on under the same labels
     for axis, labels in trace.axes.items():
         if axis.parameter == weight:
@@ -100,6 +105,13 @@ def _is_in_between(draft: Draft, weight: str) -> bool:
         if axis.parameter in trace.input_shapes and torch.isin(labels, own).any():
             return True
     return False
+
+
+def _is_vector(draft: Draft, axis: Axis) -> bool:
+    """Check whether an axis has all numbers of its parameter, and no layer produces channels."""
+    shape = draft.shape(axis.parameter)
+    in_layer = axis.parameter in draft.trace.input_shapes
+    return math.prod(shape) == shape[axis.dim] and not in_layer
 
 
 def _first_weights(draft: Draft, channels: int) -> Iterator[str]:
@@ -142,12 +154,11 @@ def is_output(draft: Draft, weight: str) -> bool:
     # They reach the output. If twice as many of them change its shape, they are the output.
     doubled = draft.fresh()
     for axis in trace.axes:
-        shape = list(doubled.shape(axis.parameter))
         # They pass through a bias, the vectors of a BatchNorm, a depthwise layer.
-        vector = math.prod(shape) == shape[axis.dim] and axis.parameter not in trace.input_shapes
-        passes = vector or axis.parameter in trace.depthwise
+        passes = _is_vector(draft, axis) or axis.parameter in trace.depthwise
         follows = passes and np.isin(trace.axis_classes(axis), channels).all()
         if axis == Axis(weight, 0) or (follows and axis not in trace.consumers):
+            shape = list(doubled.shape(axis.parameter))
             shape[axis.dim] *= 2
             doubled.set_shape(axis.parameter, tuple(shape))
     doubled.set_sizes(trace.depthwise)

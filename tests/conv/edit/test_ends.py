@@ -79,6 +79,16 @@ def adds_its_input(layer, x):
     return x + layer(nn.Conv2d, 3, 3, 3, padding=1, name="conv")(x)
 
 
+def upsamples(layer, x):
+    x = layer(nn.ConvTranspose2d, 3, 4, 2, name="first")(x)
+    return layer(nn.Conv2d, 4, 3, 3, name="last")(x).mean((2, 3))
+
+
+def normalises(layer, x):
+    x = x - layer(torch.ones, 1, 3, 1, 1, name="mean")
+    return layer(nn.Conv2d, 3, 3, 3, padding=1, name="conv")(x).mean((2, 3))
+
+
 def depthwise_first(layer, x):
     x = layer(nn.Conv2d, 3, 6, 3, groups=3, name="first")(x)
     return layer(nn.Conv2d, 6, 6, 3, groups=6, name="second")(x).mean((2, 3))
@@ -89,6 +99,8 @@ def depthwise_first(layer, x):
     [
         (two_stems, "last", 5, "change their out_channels"),
         (adds_its_input, "conv", 2, "at other places, too"),
+        (upsamples, "last", 5, "change their out_channels"),
+        (normalises, "conv", 4, "at other places, too"),
         (depthwise_first, "first", 1, "groups = 3"),
         (depthwise_first, "second", 1, "change their out_channels"),
         (two_stems, "stem1", 0, "at least 1"),
