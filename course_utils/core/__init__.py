@@ -13,7 +13,7 @@ print_anywhere()  # all rooms import this one
 __all__ = export_lazily(
     __name__,
     {
-        "errors": "CourseError expect_error whole_number",
+        "errors": "CourseError expect_error is_number whole_number",
         "files": (
             "all_finite atomic_write check_writable file_exists FileError load_checkpoint "
             "load_weights plain_state reason_of save_checkpoint"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -39,6 +39,11 @@ def whole_number(
         until = "up" if highest is None else f"to {highest}"
         raise error(f"{name}={value!r}: give a whole number from {lowest} {until}.")
     return int(value)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a real number of Python or NumPy; True and False are not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @contextlib.contextmanager

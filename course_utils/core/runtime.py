@@ -28,7 +28,7 @@ def pick_device(device: torch.device | str = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise CourseError(
             f"device={str(device)!r} cannot be used here ({reason}): use 'auto' or 'cpu'."

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.core import file_exists, shape_text
+from course_utils.core import file_exists, is_number, shape_text
 from course_utils.data.cifar10 import download_cifar10
 from course_utils.data.npz import read_npz
 from course_utils.data.sets import DataError, Dataset, ImageSet
@@ -90,7 +90,7 @@ def load_dataset(
     Raises:
         DataError: If there is no such data set, or its file is damaged or wrong.
     """
-    if isinstance(validation, bool) or not 0 <= validation < 1:
+    if not (is_number(validation) and 0 <= validation < 1):
         raise DataError(f"validation={validation!r}: give a share from 0 to below 1, such as 0.1.")
     path, source = _find(name)
     if path is None:

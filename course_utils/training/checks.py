@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 from torch import nn
 
-from course_utils.core import CourseError, check_writable, whole_number
+from course_utils.core import CourseError, check_writable, is_number, whole_number
 from course_utils.data import Augment, Dataset
 from course_utils.metrics import NO_GRADIENT, check_kinds
 
@@ -28,11 +27,11 @@ def check_settings(model: nn.Module, data: Dataset, **settings: Any) -> None:
         every = settings["scheduler_every"]
         raise CourseError(f"scheduler_every={every!r}: give 'step' or 'epoch'.")
     smoothing, l1, augment = (settings[name] for name in ("label_smoothing", "l1", "augment"))
-    if not (_is_number(smoothing) and 0 <= smoothing < 1):
+    if not (is_number(smoothing) and 0 <= smoothing < 1):
         raise CourseError(
             f"label_smoothing={smoothing!r}: give a share from 0 to below 1; 0.1 is usual."
         )
-    if not (_is_number(l1) and 0 <= l1 < math.inf):
+    if not (is_number(l1) and 0 <= l1 < math.inf):
         raise CourseError(f"l1={l1!r}: give a number from 0 up; 1e-5 is little, 1e-3 much.")
     if augment is not None and not isinstance(augment, Augment):
         raise CourseError(f"augment={augment!r}: give an Augment, or None for no random changes.")
@@ -43,8 +42,13 @@ def check_settings(model: nn.Module, data: Dataset, **settings: Any) -> None:
     for name in ("on_step", "on_epoch"):
         if settings[name] is not None and not callable(settings[name]):
             raise CourseError(f"{name}={settings[name]!r}: give a function with one argument.")
-    if settings["stop"] is not None and not hasattr(settings["stop"], "is_set"):
-        raise CourseError(f"stop={settings['stop']!r}: give a threading.Event.")
+    check_stop(settings["stop"])
+
+
+def check_stop(stop: Any) -> None:
+    """Raise a `CourseError` unless `stop` is an event or None."""
+    if stop is not None and not hasattr(stop, "is_set"):
+        raise CourseError(f"stop={stop!r}: give a threading.Event.")
 
 
 class Callback:
@@ -81,7 +85,3 @@ def in_words(error: Exception) -> str:
         f"The training cannot go on ({type(error).__name__}: {first}): look for what the model "
         "does only in train mode, and whether the optimizer can train such parameters."
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -15,7 +15,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from course_utils.core import CourseError, all_finite
+from course_utils.core import CourseError, all_finite, is_number
 
 OptimizerFactory = Callable[..., Optimizer]
 """Takes parameters, and perhaps lr=; returns an optimizer: `torch.optim.SGD`, a `partial`, ..."""
@@ -112,7 +111,7 @@ def build_optimizer(
     elif optimizer is None:
         optimizer = torch.optim.AdamW(trained, **({"lr": 1e-3} | rate))
     else:
-        optimizer = _made(optimizer, trained, rate)
+        optimizer = make_optimizer(optimizer, trained, **rate)
     _check_settings(optimizer)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise CourseError(
@@ -121,9 +120,10 @@ def build_optimizer(
     return optimizer
 
 
-def _made(factory: Any, trained: list[nn.Parameter], rate: dict[str, float]) -> Optimizer:
+def make_optimizer(factory: Any, parameters: list[Tensor], **rate: float) -> Optimizer:
+    """Return `factory(parameters, **rate)`, with an error in words if it is not an optimizer."""
     try:
-        made = factory(trained, **rate)
+        made = factory(parameters, **rate)
     except CourseError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
@@ -141,7 +141,8 @@ def _made(factory: Any, trained: list[nn.Parameter], rate: dict[str, float]) -> 
 
 
 def _check_rate(rate: Any, name: str = "learning_rate") -> None:
-    if not isinstance(rate, (Real, Tensor)) or not 0 <= float(rate) < math.inf:
+    known = is_number(rate) or (isinstance(rate, Tensor) and rate.numel() == 1)
+    if not (known and 0 <= float(rate) < math.inf):
         raise CourseError(f"{name}={rate!r}: give a positive number, such as 0.001.")
 
 

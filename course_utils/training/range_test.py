@@ -18,9 +18,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ExponentialLR
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, is_number, whole_number
 from course_utils.data import Dataset
 from course_utils.metrics import check_kinds
+from course_utils.training.checks import check_stop
 from course_utils.training.fit import fit
 from course_utils.training.history import Diverged, Step
 from course_utils.training.optimizers import OptimizerFactory
@@ -109,7 +110,7 @@ def range_test(
             "copy: give the optimizer's class, such as torch.optim.SGD."
         )
     for name, value in (("lowest", lowest), ("highest", highest)):
-        if not 0 < value < math.inf:
+        if not (is_number(value) and 0 < value < math.inf):
             raise CourseError(f"{name}={value}: a learning rate has to be a positive number.")
     if lowest >= highest:
         raise CourseError(
@@ -118,6 +119,7 @@ def range_test(
         )
     whole_number("steps", steps, 30)
     whole_number("batch_size", batch_size, 1)
+    check_stop(stop)
     watch = _Ending(steps, stop)
     if watch.asked():
         raise _stopped(after=0)

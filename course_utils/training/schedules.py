@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Real
 
 import torch
 from torch.optim import Optimizer
@@ -41,7 +40,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, is_number, whole_number
 from course_utils.training.optimizers import SchedulerFactory, build_scheduler
 
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -95,7 +94,7 @@ class Schedule:
             )
         for name in ("warmup", "every", "gamma", "final"):
             value = getattr(self, name)
-            if not isinstance(value, Real):
+            if not is_number(value):
                 raise CourseError(f"{name}={value!r}: give a number, such as 0.1.")
         if not 0 <= self.warmup < 1:
             raise CourseError(
@@ -250,10 +249,12 @@ def schedule_curve(schedule: SchedulerFactory, steps: int, *, peak: float = 1.0)
     Raises:
         CourseError: `peak` is not positive, or the schedule cannot be made.
     """
-    if not 0 < peak < math.inf:
+    if not (is_number(peak) and 0 < peak < math.inf):
         raise CourseError(f"peak={peak}: a learning rate has to be a positive number.")
     # torch's OneCycleLR needs momentum by default.
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak, momentum=0.9)
+    if schedule is None:
+        raise CourseError("There is no schedule: give one of SCHEDULES, or a function.")
     scheduler = build_scheduler(optimizer, schedule, steps)
     rates = []
     for step in range(steps):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, is_number, whole_number
+from course_utils.training.optimizers import make_optimizer
 
 CURVATURES = (1.0, 20.0)
 START = (-4.0, 1.0)
@@ -47,14 +48,14 @@ def descend(
         steps: the path ends before a number overflows, perhaps after fewer.
 
     Raises:
-        CourseError: a rate that is not positive, or no step.
+        CourseError: a rate that is not positive, no step, or an optimizer that cannot be made.
     """
-    if not 0 < learning_rate < math.inf:
+    if not (is_number(learning_rate) and 0 < learning_rate < math.inf):
         raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
     whole_number("steps", steps, 1)
     place = torch.tensor(START, dtype=torch.float64, requires_grad=True)
     scale = torch.tensor(CURVATURES, dtype=torch.float64)
-    walker = optimizer([place], lr=learning_rate)
+    walker = make_optimizer(optimizer, [place], lr=learning_rate)
     path, losses = [], []
     with torch.enable_grad():
         for step in range(steps + 1):

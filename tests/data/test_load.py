@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 import tempfile
@@ -63,7 +64,10 @@ def test_the_split_is_stratified_seeded_and_loses_nothing():
 
 @pytest.mark.parametrize(
     ("settings", "text"),
-    [({"validation": share}, "from 0 to below 1") for share in (1.0, -0.1, 1, float("nan"), True)]
+    [
+        ({"validation": share}, "from 0 to below 1")
+        for share in (1.0, -0.1, 1, math.nan, True, None, "0.1")
+    ]
     + [
         ({"validation": 1e-6}, "cannot be set aside"),
         ({"validation": 0.9999}, "cannot be set aside"),

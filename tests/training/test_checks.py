@@ -10,7 +10,14 @@ from torch.optim import lr_scheduler
 from course_utils.core import CourseError
 from course_utils.models import SimpleCNN
 from course_utils.search import improve
-from course_utils.training import ResumableTraining, fit, range_test
+from course_utils.training import (
+    ResumableTraining,
+    Schedule,
+    descend,
+    fit,
+    range_test,
+    schedule_curve,
+)
 from tests.toys import same, toy_data, toy_model, weights
 from tests.training.toy_fit import DATA, quick
 
@@ -48,7 +55,8 @@ def test_a_model_or_data_of_another_kind(entry, model, data, text):
         *(("precision", None), ("precision", torch.float16), ("device", "abc"), ("scheduler", 3)),
         *(("optimizer", "SGD"), ("optimizer", 3), ("scheduler", "cosine"), ("checkpoint", 5)),
         *(("learning_rate", "0.1"), ("learning_rate", -0.1), ("learning_rate", float("nan"))),
-        ("learning_rate", float("inf")),
+        *(("learning_rate", float("inf")), ("learning_rate", torch.ones(2)), ("device", None)),
+        *(("device", 1.5), ("learning_rate", True)),
     ],
 )
 def test_an_argument_of_another_kind_is_one_sentence_and_nothing_changes(name, wrong):
@@ -57,6 +65,25 @@ def test_an_argument_of_another_kind_is_one_sentence_and_nothing_changes(name, w
     with pytest.raises(CourseError, match=name):
         quick(model, **{"epochs": 1, name: wrong})
     assert same(before, weights(model))
+
+
+@pytest.mark.parametrize("wrong", [None, "0.1", [0.1], True, torch.ones(2)])
+def test_a_rate_that_is_not_a_number_is_refused_by_every_entry(wrong):
+    for use in (
+        lambda: range_test(toy_model(), DATA, lowest=wrong),
+        lambda: range_test(toy_model(), DATA, highest=wrong),
+        lambda: schedule_curve(Schedule(), 3, peak=wrong),
+        lambda: descend(torch.optim.SGD, wrong),
+    ):
+        with pytest.raises(CourseError, match="positive number"):
+            use()
+    for use, text in (
+        (lambda: schedule_curve(wrong, 3), "schedule"),
+        (lambda: descend(wrong, 0.1), "optimizer cannot be made"),
+        (lambda: range_test(toy_model(), DATA, stop=[wrong]), "threading.Event"),
+    ):
+        with pytest.raises(CourseError, match=text):
+            use()
 
 
 class Odd(nn.Module):
