@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -47,13 +47,25 @@ def count_pictures(call: Call, first_batch: int | None) -> int:
         first_batch: the batch with which the first convolution or matrix product has run. It tells
             a picture (C, H, W) from a batch (N, C, L).
     """
-    groups = [value for value in (*call[0], *call[1].values()) if tensors_in(value)]
-    sized = [(t, group) for group in groups for t in tensors_in(group) if t.ndim]
+    sized = [found for value in (*call[0], *call[1].values()) for found in _sized(value)]
     if not sized:
         return 1
-    tensor, group = next((pair for pair in sized if pair[0].ndim >= 3), sized[0])
-    alone = len(group) if isinstance(group, list) else 1
+    tensor, alone = next((pair for pair in sized if pair[0].ndim >= 3), sized[0])
     return alone if tensor.ndim <= 3 and first_batch in (1, alone) else tensor.shape[0]
+
+
+def _sized(value: Any, length: int = 1) -> Iterator[tuple[Tensor, int]]:
+    """Yield each tensor with dimensions, and the length of the list in which it is."""
+    match value:
+        case Mapping():
+            inner = [(v, length) for v in value.values()]
+        case list() | tuple():
+            inner = [(v, len(value)) for v in value]
+        case _:
+            yield from ((t, length) for t in tensors_in(value) if t.ndim)
+            return
+    for item, of in inner:
+        yield from _sized(item, of)
 
 
 def _has_names(value: Any) -> bool:

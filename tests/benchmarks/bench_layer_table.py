@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from course_utils.conv import layer_table
+from tests.benchmarks.bench_conv_edit import WeightsOnMeta
 from tests.benchmarks.report import verdict
 
 _SIDES = {"inception_v3": 299, "raft": 128, "r": 64, "mc3": 64, "swin3d": 64}
@@ -29,13 +30,14 @@ def network(name: str, kind: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return a network without numbers, and two pictures, clips, or pairs of pictures."""
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     options |= {"weights_backbone": None} if kind == "segmentation" else {}
-    with torch.device("meta"):
+    with WeightsOnMeta():
         model = models.get_model(name, weights=None, **options).eval().requires_grad_(False)
-        small = kind in ("video", "optical_flow") or name == "inception_v3"
-        starts = [start for start in _SIDES if name.startswith(start) and small]
-        side = _SIDES[starts[0]] if starts else 224
-        shape = (2, 3, 16, side, side) if kind == "video" else (2, 3, side, side)
-        return model, (torch.zeros(shape),) * (1 + (kind == "optical_flow"))
+    small = kind in ("video", "optical_flow") or name == "inception_v3"
+    starts = [start for start in _SIDES if name.startswith(start) and small]
+    side = _SIDES[starts[0]] if starts else 224
+    shape = (2, 3, 16, side, side) if kind == "video" else (2, 3, side, side)
+    inputs = (torch.zeros(shape, device="meta"),) * (1 + (kind == "optical_flow"))
+    return model.to("meta"), inputs
 
 
 def counted(model: nn.Module, inputs: tuple[Tensor, ...]) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv.example import ways_to_call
+from course_utils.conv.example import count_pictures, ways_to_call
 
 PICTURE, BATCH = torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8)
 
@@ -57,3 +57,28 @@ def test_what_else_it_may_mean(value, other):
 @pytest.mark.filterwarnings("ignore:.*jit.script:FutureWarning")
 def test_a_scripted_model_tells_no_names():
     assert len(ways_to_call(torch.jit.script(nn.Identity()), {"x": BATCH})) == 2
+
+
+TOKENS = torch.zeros(5, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "first_batch", "pictures"),
+    [
+        ((BATCH,), 2, 2),
+        ((BATCH, PICTURE), 1, 2),
+        ((torch.zeros(1), BATCH), 2, 2),
+        ((PICTURE,), 1, 1),
+        (([PICTURE] * 4,), 4, 4),
+        (([PICTURE] * 4,), 1, 4),
+        (({"images": [PICTURE] * 4, "sizes": [1]},), 4, 4),
+        (([{"image": PICTURE, "mask": PICTURE}] * 4,), 4, 4),
+        (([BATCH, BATCH, BATCH],), 2, 2),  # the maps of a pyramid
+        ((TOKENS,), 35, 5),
+        ((TOKENS,), None, 5),
+        ((torch.tensor(3.0), "words", None), None, 1),
+    ],
+)
+def test_the_number_of_pictures(values, first_batch, pictures):
+    assert count_pictures((values, {}), first_batch) == pictures
+    assert count_pictures(((), {f"x{i}": v for i, v in enumerate(values)}), first_batch) == pictures
