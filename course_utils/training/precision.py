@@ -103,7 +103,7 @@ class Precision:
         """Return this precision, without channels_last if training would end the process with it.
 
         That is so on the CPU for networks with a 1×1 convolution that has a stride over 1 and fewer
-        than 8 input channels (`course_utils.core.layout` says why). The network runs once on the
+        than 16 input channels (`course_utils.core.layout` says why). The network runs once on the
         `images`, forward only, if this precision has channels_last: its `forward` may call such a
         convolution itself.
         """

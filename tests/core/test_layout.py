@@ -9,12 +9,12 @@ from course_utils.core import UnsafeCalls, plain_layout, unsafe_with_channels_la
 
 UNSAFE = [
     nn.Conv2d(1, 4, 1, stride=2),
-    nn.Conv2d(7, 9, 1, stride=(1, 3)),
+    nn.Conv2d(15, 9, 1, stride=(1, 3)),
     nn.Conv2d(3, 3, (1, 1), stride=2, padding=1, dilation=2, bias=False),
     nn.utils.parametrizations.weight_norm(nn.Conv2d(6, 8, 1, stride=2)),
 ]
 SAFE = [
-    nn.Conv2d(8, 4, 1, stride=2),
+    nn.Conv2d(16, 4, 1, stride=2),
     nn.Conv2d(1, 4, 1),
     nn.Conv2d(1, 4, (1, 3), stride=2),
     nn.Conv2d(64, 64, 1, stride=2, groups=64),

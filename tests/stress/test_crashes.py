@@ -14,7 +14,7 @@ def test_no_network_of_a_sample_dies():
     command = [sys.executable, "-m", "tests.stress.crashes", "--only", "AVX2", "--first", "0"]
     result = subprocess.run([*command, "--networks", "5"], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, ""), result
-    assert result.stdout.splitlines() == ["--- AVX2", "{'survived': 5}"]
+    assert result.stdout.splitlines() == ["--- AVX2", "5: {'survived': 5}"]
 
 
 @pytest.mark.parametrize("seed", [0, 3, 4])
