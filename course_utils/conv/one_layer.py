@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
 from course_utils.conv import arithmetic
+from course_utils.conv.affordable import LayerCosts, require_affordable, require_few_channels
 from course_utils.conv.impossible import ImpossibleSetting
 from course_utils.conv.receptive_field import ReceptiveField, receptive_field
 from course_utils.conv.rules import WINDOW
 from course_utils.conv.window import Size
-from course_utils.core import draw_default_weights
+from course_utils.core import draw_default_weights, memory_in_words
 
 INITIALISATIONS = ("default", "he", "xavier", "zeros", "mean", "identity")
+
+MOST_MULTIPLY_ADDS = 10**10
+"""Of one picture: some seconds."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class ConvResult:
 
 
 @torch.no_grad()
+@memory_in_words("give smaller numbers, or a smaller picture")
 def build_and_run(
     settings: ConvSettings, image: Tensor, trained: nn.Conv2d | None = None, seed: int = 0
 ) -> ConvResult:
@@ -92,6 +97,7 @@ def build_and_run(
 
     Raises:
         ImpossibleSetting: if no such layer is possible, or the picture has too few channels.
+        OutOfMemory: if it takes more memory than is free, or minutes.
     """
     channels, height, width = arithmetic.image_shape(image.shape)
     c_in, c_out, g = settings.in_channels, settings.out_channels, settings.groups
@@ -100,6 +106,10 @@ def build_and_run(
     used = min(channels, max(c_in, 1))  # a picture may have more channels than the layer
     used_shape = (used, height, width)
     shape = arithmetic.conv2d_shape(used_shape, c_out, **window, groups=g, in_channels=c_in)
+    what = f"A layer with {c_out:,} channels and kernel_size={settings.kernel_size}"
+    require_few_channels(what, c_out)
+    costs = LayerCosts.of(asdict(settings), [(1, height, width)])
+    require_affordable(what, costs, most_multiply_adds=MOST_MULTIPLY_ADDS)
     # On the meta device there are no weights; else PyTorch would draw them from its global state.
     layer = nn.Conv2d(c_in, c_out, **window, groups=g, bias=settings.bias, device="meta")
     layer = layer.to_empty(device="cpu").eval()

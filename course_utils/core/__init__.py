@@ -19,6 +19,10 @@ __all__ = export_lazily(
             "load_weights plain_state reason_of save_checkpoint"
         ),
         "layout": "plain_layout unsafe_with_channels_last UnsafeCalls",
+        "memory": (
+            "free_memory is_out_of_memory memory_in_words memory_sentence OutOfMemory "
+            "require_memory"
+        ),
         "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
         "seeds": (
             "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"

@@ -1,11 +1,11 @@
 """Convolutions that must not train with the channels last in memory.
 
-oneDNN, with which PyTorch 2.14.1 computes on CPUs, has a fault: the gradient of the weights of a 1×1
-convolution with a stride writes behind the end of its memory, if the channels are last and there
-are fewer input channels than numbers in a register of the processor: 8 with AVX2 (most laptops), 16
-with AVX-512. Some steps later the process dies, without an exception. Forward passes, the plain
-layout, more channels, groups, other kernels, transposed convolutions and one or three dimensions
-are sound. `python -m tests.stress.crashes` looks for such settings.
+oneDNN, with which PyTorch 2.14.1 computes on CPUs, has a fault: the gradient of the weights of a
+1×1 convolution with a stride writes behind the end of its memory, if the channels are last and
+there are fewer input channels than numbers in a register of the processor: 8 with AVX2 (most
+laptops), 16 with AVX-512. Some steps later the process dies, without an exception. Forward passes,
+the plain layout, more channels, groups, other kernels, transposed convolutions and one or three
+dimensions are sound. `python -m tests.stress.crashes` looks for such settings.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, device_of, evaluation_mode
+from course_utils.core import CourseError, device_of, evaluation_mode, memory_in_words
 from course_utils.data import Batches, ImageSet
 from course_utils.metrics.intervals import Interval, wilson_interval
 
@@ -45,6 +45,7 @@ class Evaluation:
         return f"{self.accuracy:.1%} of {self.total:,} (95 % interval {self.interval()})"
 
 
+@memory_in_words("make batch_size smaller")
 def evaluate(
     model: nn.Module,
     image_set: ImageSet,
@@ -68,6 +69,7 @@ def evaluate(
         on_batch: Called before each batch; an exception in it ends the evaluation.
 
     Raises:
+        OutOfMemory: If there is not enough memory.
         CourseError: If there is no picture, or the model does not return logits (N, classes).
     """
     total = len(image_set)

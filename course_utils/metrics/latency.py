@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from course_utils.conv import Call, ways_to_call
-from course_utils.core import CourseError, device_of, evaluation_mode, one_thread
+from course_utils.core import CourseError, device_of, evaluation_mode, memory_in_words, one_thread
 
 ROUNDS = 200
 FEWEST_ROUNDS = 3  # quartiles need three
@@ -47,6 +47,7 @@ class Latency:
         return "{:.3g} ms ({:.3g} to {:.3g})".format(self.median, *self.quartiles)
 
 
+@memory_in_words("give fewer or smaller images")
 def measure_latency(
     models: Mapping[str, nn.Module], images: Any, *, rounds: int = ROUNDS, seconds: float = 0.5
 ) -> dict[str, Latency]:
@@ -65,7 +66,8 @@ def measure_latency(
 
     Raises:
         CourseError: if `rounds` is below 3.
-        Exception: any error of a model.
+        OutOfMemory: if there is not enough memory.
+        Exception: any other error of a model.
     """
     if rounds < FEWEST_ROUNDS:
         raise CourseError(

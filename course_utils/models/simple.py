@@ -10,6 +10,7 @@ Each is an `nn.Sequential` with named layers: `print(model)` shows them, `model.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from course_utils.core import CourseError, private_random_numbers, whole_number
+from course_utils.core import CourseError, private_random_numbers, require_memory, whole_number
 
 if TYPE_CHECKING:
     from course_utils.data import Dataset
@@ -61,6 +62,7 @@ class SimpleCNN(Layers):
     Raises:
         CourseError: If the image is smaller than 4×4 pixels, so that the two poolings leave nothing
             of it, or a setting is outside its range.
+        OutOfMemory: If the weights need more memory than is free.
 
     >>> SimpleCNN(in_channels=1, classes=10, image_size=28).classifier
     Linear(in_features=1568, out_features=10, bias=True)
@@ -86,6 +88,11 @@ class SimpleCNN(Layers):
                 "convolutions: give two, such as (16, 32)."
             )
         _check(in_channels, classes, dropout, widths=widths)
+        first, second = widths
+        _require_memory_for(
+            9 * (in_channels * first + first * second),
+            second * (height // 4) * (width // 4) * classes,
+        )
         rows, columns = height // 2 // 2, width // 2 // 2
         if rows < 1 or columns < 1:
             raise CourseError(
@@ -148,6 +155,7 @@ class DenseBaseline(Layers):
 
     Raises:
         CourseError: If a number is below 1 or `dropout` is not in [0, 1).
+        OutOfMemory: If the weights need more memory than is free.
     """
 
     classifier: nn.Linear
@@ -162,6 +170,8 @@ class DenseBaseline(Layers):
     ) -> None:
         height, width = _pair(image_size)
         _check(in_channels, classes, dropout, hidden=hidden)
+        sizes = [in_channels * height * width, *hidden, classes]
+        _require_memory_for(*(a * b for a, b in itertools.pairwise(sizes)))
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         features = in_channels * height * width
         for number, neurons in enumerate(hidden, start=1):
@@ -179,6 +189,13 @@ def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
     whole_number("height", height, 1)
     whole_number("width", width, 1)
     return height, width
+
+
+def _require_memory_for(*weights: int) -> None:
+    what = f"A network with {sum(weights):,} weights"
+    require_memory(
+        4 * sum(weights), what, "give fewer channels, neurons or classes, or fewer pixels"
+    )
 
 
 def _check(in_channels: int, classes: int, dropout: float, **layers: Sequence[int]) -> None:

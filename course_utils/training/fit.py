@@ -23,6 +23,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from course_utils.core import (
     CourseError,
+    is_out_of_memory,
+    memory_in_words,
     pick_device,
     private_random_numbers,
     seed_layers,
@@ -47,6 +49,7 @@ from course_utils.training.probe import AdaptivePrecision
 from course_utils.training.stopping import Stopped, StopRequest
 
 
+@memory_in_words("make batch_size smaller, or the network or its pictures")
 def fit(
     model: nn.Module,
     data: Dataset,
@@ -137,6 +140,7 @@ def fit(
 
     Raises:
         Diverged: If the loss is nan or infinite.
+        OutOfMemory: If there is not enough memory.
         CourseError: If model, data and settings do not fit together, no gradient reaches the
             parameters, the schedule ends before the training, the checkpoint is damaged, belongs to
             another training or cannot be written, or there are more processes than pictures in a
@@ -246,7 +250,11 @@ def fit(
                     train(training)
             except (RuntimeError, ValueError, TypeError, AttributeError) as error:
                 ours = isinstance(error, CourseError)
-                if ours or any(c and c.error is error for c in (on_step, on_epoch)):
+                if (
+                    ours
+                    or is_out_of_memory(error)
+                    or any(c and c.error is error for c in (on_step, on_epoch))
+                ):
                     raise
                 raise CourseError(in_words(error)) from error
             except Stopped:

@@ -22,7 +22,7 @@ from typing import Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from course_utils.core import CourseError, one_thread
+from course_utils.core import CourseError, is_out_of_memory, memory_sentence, one_thread
 from course_utils.widgets.clicks import button
 from course_utils.widgets.connection import Connection
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
@@ -283,7 +283,9 @@ class Panel(widgets.VBox):
 
     def _show_error(self, error: Exception) -> None:
         sentence, nearest = str(error), getattr(error, "nearest", {})
-        if not isinstance(error, CourseError):
+        if is_out_of_memory(error):
+            sentence = memory_sentence(error, "make the network, the picture or a number smaller")
+        elif not isinstance(error, CourseError):
             sentence, nearest = f"Unexpected {type(error).__name__}: {error}", {}
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}

@@ -14,6 +14,7 @@ networks, to show that `Precision.safe_for` is needed. It needs a system that ca
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import random
 import signal
@@ -122,15 +123,22 @@ def _cost(model: nn.Module, picture: Tensor) -> int:
     return max(counter.get_total_flops() // 2, 1)
 
 
-def train(seed: int, way: Precision) -> None:
-    """Train the network of this seed for three steps."""
-    model, images = random_network(seed)
+def train(model: nn.Module, images: Tensor, way: Precision) -> None:
+    """Train a copy of a network for three steps."""
     count = STEPS * len(images)
     pixels = (255 * images).to(torch.uint8).repeat(STEPS, 1, 1, 1)
     labels, names = torch.arange(count) % CLASSES, tuple(map(str, range(CLASSES)))
     part = ImageSet(pixels, labels, names)
     data = Dataset("random", "Random", part, part.subset([]), part.subset([]))
-    fit(model, data, epochs=1, batch_size=len(images), device="cpu", precision=way, progress=False)
+    fit(
+        copy.deepcopy(model),
+        data,
+        epochs=1,
+        batch_size=len(images),
+        device="cpu",
+        precision=way,
+        progress=False,
+    )
 
 
 def died(seed: int, ways: list[Precision]) -> str:
@@ -141,8 +149,9 @@ def died(seed: int, ways: list[Precision]) -> str:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a damaged heap
         status = 3
         try:
+            model, images = random_network(seed)
             for way in ways:
-                train(seed, way)
+                train(model, images, way)
             status = 0
         finally:
             os._exit(status)
@@ -162,7 +171,7 @@ def try_all(seeds: range, ways: list[Precision]) -> int:
             alone = [f"{way.name}: {found}" for way in ways if (found := died(seed, [way]))]
             model, images = random_network(seed)
             print(f"{how}: network {seed}, {alone}, {tuple(images.shape)}: {model}", flush=True)
-        if done % 100 == 0 or done == len(seeds):
+        if done % 50 == 0 or done == len(seeds):
             print(f"{done}: {dict(counts)}", flush=True)
     return counts.total() - counts["survived"]
 
@@ -180,7 +189,9 @@ def main() -> int:
         if given.without_rule:
             Precision.safe_for = lambda self, model, images: self  # type: ignore[method-assign]
         torch.set_num_threads(1)  # a process that has started more cannot fork safely
-        train(0, Precision())  # imports what the first training needs, once for all
+        train(
+            *random_network(3), Precision()
+        )  # imports what the first training needs, once for all
         dtypes = torch.float32, torch.bfloat16
         ways = [Precision(d, layout, t) for d in dtypes for layout in (False, True) for t in (1, 2)]
         return int(try_all(range(given.first, given.first + given.networks), ways) > 0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, OutOfMemory
 from course_utils.data import Augment
 from course_utils.metrics import evaluate
 from course_utils.training.precision import Precision
@@ -198,6 +198,18 @@ def test_never_trains_in_a_layout_that_ends_the_process(precision, in_forward):
     model.register_forward_pre_hook(look)
     history = quick(model, data=toy_data(channels=3), epochs=1, precision=precision)
     assert strides == {(192, 64, 8, 1)} and "channels_last (" not in history.precision
+
+
+def test_no_memory_is_a_sentence():
+    model = toy_model()
+    model[2] = Hungry()
+    with pytest.raises(OutOfMemory, match=r"not enough memory.*: make batch_size smaller"):
+        quick(model, epochs=1)
+
+
+class Hungry(torch.nn.Module):
+    def forward(self, x):
+        return torch.empty(2**60, dtype=torch.uint8) if torch.is_grad_enabled() else x
 
 
 def test_only_the_progress_bar_is_printed(capfd):

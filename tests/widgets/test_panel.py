@@ -43,6 +43,8 @@ class Squares(Panel):
             raise Doubt("Five needs what this panel has not.", {"groups": 2})
         if number == 7:
             raise RuntimeError("seven is out")
+        if number == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: allocate 4000 bytes")
         return number**2 * scale
 
     def adjust(self, result):
@@ -144,6 +146,11 @@ def test_an_unexpected_exception_is_shown_not_lost(panel, number, text):
     assert marks(panel) == "message stale"
     panel.set(number=1)
     assert panel.exception is None and panel.result == 1
+
+
+def test_no_memory_is_a_sentence(panel):
+    panel.set(number=4)
+    assert panel.error.startswith("There is not enough memory for 4 kB more: make the network")
 
 
 def test_unknown_controls_and_impossible_values_are_named(panel):

@@ -7,7 +7,13 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, private_random_numbers
+from course_utils.core import (
+    CourseError,
+    memory_in_words,
+    private_random_numbers,
+    require_memory,
+    whole_number,
+)
 
 
 class ResidualConv2d(nn.Conv2d):
@@ -36,6 +42,10 @@ class ResidualConv2d(nn.Conv2d):
         return x + super().forward(F.relu(x))
 
 
+MOST_DEPTH = 1000
+
+
+@memory_in_words("give a smaller depth")
 def deepen(model: nn.Module, name: str, depth: int = 2) -> nn.Module:
     """Return a copy of a network with `depth` convolutions in the place of one.
 
@@ -49,13 +59,17 @@ def deepen(model: nn.Module, name: str, depth: int = 2) -> nn.Module:
         depth: number of convolutions in the result; 1 changes nothing.
 
     Raises:
-        CourseError: if there is no convolution of this name, or for a depth below 1.
+        CourseError: if there is no convolution of this name, or for a depth below 1 or over
+            `MOST_DEPTH`.
+        OutOfMemory: if the layers need more memory than is free.
     """
     found = dict(model.named_modules()).get(name)
     if not isinstance(found, nn.Conv2d) or not name:
         raise CourseError(f"{name!r} is not an nn.Conv2d inside the network.")
-    if depth < 1:
-        raise CourseError(f"depth={depth}: give at least 1, which changes nothing.")
+    whole_number("depth", depth, 1, MOST_DEPTH)
+    weight = next(found.parameters())
+    added = (depth - 1) * 9 * found.out_channels**2 * weight.element_size()
+    require_memory(added, f"depth={depth:,}", "give a smaller one", weight.device)
     model = copy.deepcopy(model)
     if depth == 1:
         return model

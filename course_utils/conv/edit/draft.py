@@ -270,7 +270,7 @@ def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> 
     raise EditError(
         f"The model does not run on the example input ({one_line(problem)}). Give a batch that"
         " it accepts: example_input=..."
-    )
+    ) from problem
 
 
 def one_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from course_utils.conv.edit.demand import require_affordable_edit, require_affordable_end
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.ends import (
     change_input,
@@ -20,8 +21,10 @@ from course_utils.conv.edit.settings import LayerEdit, at_least_one, require_par
 from course_utils.conv.edit.surgery import change_layer
 from course_utils.conv.edit.weights import Importance
 from course_utils.conv.example import as_example
+from course_utils.core import memory_in_words
 
 
+@memory_in_words("give smaller numbers, or a smaller example_input")
 def edit_conv(
     model: nn.Module,
     name: str,
@@ -83,6 +86,7 @@ def edit_conv(
 
     Raises:
         ImpossibleSetting: no layer has such arguments; with the nearest possible ones.
+        OutOfMemory: the network would need more memory than is free, or take minutes to run.
         EditError: the channels are the network's output (without `output`), the network cannot be
             followed, or there is no such layer.
     """
@@ -94,6 +98,7 @@ def edit_conv(
     edited, call, left = model, None, dict(changes)
     if "in_channels" in left:
         channels = at_least_one("in_channels", left.pop("in_channels"))
+        require_affordable_end(layer, f"{name} with in_channels={channels}", 1, channels)
         draft = draft_for_pictures(model, name, channels, example_input, dry_run)
         call, example_input = draft.call, as_example(draft.call)
         if channels != layer.in_channels:
@@ -101,6 +106,7 @@ def edit_conv(
             edited, example_input = draft.filled(), as_example(draft.call)
     if output:
         count = at_least_one("out_channels", _outputs(left))
+        require_affordable_end(layer, f"{name} with {count} outputs", 0, count)
         draft = change_output(first_draft(edited, example_input, dry_run), name, count)
         call, edited = call or draft.call, draft.filled()
     reason = ""
@@ -133,6 +139,7 @@ def _with_settings(
     outputs_per_input = conv.out_channels // conv.in_channels if depthwise and new_channels else 0
     if "out_channels" in changes:
         edit = edit.rounded_to(divisible_by, outputs_per_input)
+    require_affordable_edit(draft, edit, weight_name)
     edit, shapes = with_measured_padding(draft, edit, "padding" in changes)
     edit.require_possible(shapes, depthwise=outputs_per_input)
     if edit.changes("out_channels") and is_output(draft, weight_name):

@@ -20,7 +20,7 @@ from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.own_padding import former_window
 from course_utils.conv.edit.settings import LayerEdit, set_window
 from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
-from course_utils.core import CourseError
+from course_utils.core import CourseError, is_out_of_memory
 
 
 class Adapters(NamedTuple):
@@ -50,6 +50,8 @@ def change_layer(
         except CourseError as error:
             problems.append(str(error))
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             problems.append(f"The network's forward stops: {one_line(error)}")
     hint = "" if adapter else " With adapter=True the layer is adapted to it."
     raise EditError(f"{edit.name} cannot be changed like this. {problems[0]}{hint}")

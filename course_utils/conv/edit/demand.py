@@ -1,0 +1,99 @@
+"""Judge before the work what an edit would take: memory, multiply-adds and channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from course_utils.conv.affordable import LayerCosts, require_affordable, require_few_channels
+from course_utils.conv.edit.draft import Draft
+from course_utils.conv.edit.settings import LayerEdit, simple
+from course_utils.conv.edit.trace import Axis
+from course_utils.core import OutOfMemory, device_of, require_memory
+
+MOST_FEATURES = 2**20
+"""Channels, or channels times pixels, that one layer takes: an edit follows each of them."""
+
+
+def require_affordable_edit(draft: Draft, edit: LayerEdit, weight: str) -> None:
+    """Raise an error if the edited network needs more memory or time than there is.
+
+    The weights are those of all layers; the draft has run, unchanged.
+
+    Args:
+        weight: name of the layer's weight in the trace.
+
+    Raises:
+        OutOfMemory: with the numbers.
+    """
+    listed = [s for s in edit.after if edit.before[s] != edit.after[s]]
+    what = f"{edit.name} with {', '.join(f'{s}={simple(edit.after[s])!r}' for s in listed)}"
+    require_few_channels(what, edit.after["out_channels"], edit.before["out_channels"])
+    inputs = [(n, h, w) for n, _, h, w in draft.input_shapes(edit.name)]
+    before, after = (LayerCosts.of(s, inputs) for s in (edit.before, edit.after))
+    own = after.weights
+    if edit.changes("groups") and edit.changes("out_channels"):
+        own *= max(edit.after["groups"], 1)  # while its channels change, it has one group
+    pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+    fixed = any(isinstance(module, pools) for module in draft.model.modules())
+    area = 1.0 if fixed else after.pixels / max(before.pixels, 1)
+    others = _other_weights(draft, weight, edit.after["out_channels"], area, what)
+    require_affordable(
+        what,
+        replace(after, weights=own + others),
+        replace(before, weights=before.weights + _other_weights(draft, weight)),
+        itemsize=next(draft.model.get_submodule(edit.name).parameters()).element_size(),
+        device=device_of(draft.original),
+    )
+
+
+def require_affordable_end(layer: nn.Module, what: str, dim: int, want: int) -> None:
+    """Raise an error if the first layer has too many inputs, or the last one too many outputs.
+
+    Args:
+        what: the layer and its wish; the beginning of the sentence.
+        dim: of the layer's weight, that is to have the size `want`, in each group.
+
+    Raises:
+        OutOfMemory: with the numbers.
+    """
+    weight = layer.weight
+    now, device = weight.shape[dim], weight.device
+    require_few_channels(what, want, now)
+    if want > now:
+        needed = 3 * weight.element_size() * weight.numel() // now * want
+        require_memory(needed, what, "give a smaller number", device)
+
+
+def _other_weights(
+    draft: Draft, weight: str, want: int | None = None, area: float = 1.0, what: str = ""
+) -> int:
+    """Return the parameters of all other layers if the layer has `want` channels; None: as now.
+
+    Args:
+        area: ratio of the maps' pixels, for layers after a flattening.
+
+    Raises:
+        OutOfMemory: if a layer would take too many features.
+    """
+    trace = draft.trace
+    rows = trace.axis_classes(Axis(weight, 0))
+    ratio = 1 if want is None else want / rows.size
+    sizes: dict[str, float] = {}
+    for axis in trace.axes:
+        if axis.parameter == weight:
+            continue
+        classes = trace.axis_classes(axis)
+        growth = 1 + np.isin(classes, rows).mean() * (ratio - 1)
+        growth *= area if axis in trace.grids else 1
+        features = int(classes.size * growth)
+        if features > max(MOST_FEATURES, classes.size):
+            raise OutOfMemory(
+                f"After {what}, {axis.parameter} would have {features:,} columns, over "
+                f"{MOST_FEATURES:,}: give smaller numbers, or a smaller example_input."
+            )
+        now = sizes.get(axis.parameter, draft.shape(axis.parameter).numel())
+        sizes[axis.parameter] = now * growth
+    return int(sum(sizes.values()))
