@@ -13,7 +13,7 @@ __all__ = export_lazily(
         "card": "Card CourseCard",
         "efficientnet_lite": "EfficientNetLite0 MBConv",
         "fold": "fold_batch_norm",
-        "pretrained": "load_pretrained pretrained_card save_pretrained",
+        "pretrained": "card_of load_pretrained pretrained_card save_pretrained",
         "simple": "DenseBaseline SimpleCNN",
     },
 )

@@ -9,6 +9,7 @@ Both work without a network connection.
 from __future__ import annotations
 
 import difflib
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from course_utils.models.simple import SimpleCNN
 
 NAMES = ("first_cnn",)
 """Names of the networks that the course trained."""
+
+# A network that is edited, copied or saved is another object, so it has no entry.
+_loaded: weakref.WeakKeyDictionary[nn.Module, tuple[str, str | None]] = weakref.WeakKeyDictionary()
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 _NEEDED = {
@@ -58,7 +62,17 @@ def load_pretrained(name: str = "first_cnn", *, weights: str | None = None) -> n
         model = imagenet.load_lite0()
     else:
         model = _load_own(name)
+    _loaded[model] = name, weights
     return model.eval()
+
+
+def card_of(model: nn.Module) -> Card | None:
+    """Return the card of a network that `load_pretrained` returned; None for any other network.
+
+    A copy is another network.
+    """
+    loaded = _loaded.get(model)
+    return None if loaded is None else pretrained_card(loaded[0], weights=loaded[1])
 
 
 def pretrained_card(name: str = "first_cnn", *, weights: str | None = None) -> Card:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from course_utils.core import CourseError
 from course_utils.data import load_dataset
 from course_utils.metrics import evaluate
-from course_utils.models import SimpleCNN, load_pretrained, pretrained, pretrained_card
+from course_utils.models import SimpleCNN, card_of, load_pretrained, pretrained, pretrained_card
 from tests.toys import same, weights
 
 
@@ -64,3 +66,9 @@ def test_a_good_file_of_something_else(tmp_path, monkeypatch, changes, text):
     assert pretrained_card().classes[0] == "T-shirt/top"
     with pytest.raises(CourseError, match=rf"{text}.*install the course again"):
         load_pretrained()
+
+
+def test_a_loaded_network_has_its_card_and_other_networks_have_none():
+    model = load_pretrained("first_cnn")
+    assert card_of(model).classes == pretrained_card("first_cnn").classes
+    assert card_of(copy.deepcopy(model)) is None

@@ -79,7 +79,7 @@ def train_briefly(
     )
     if history.stopped:
         return None
-    after = MeasuredNetwork(model, network.held_out)
+    after = network.edited(model)
     return BrieflyTrained(model, after.accuracy(len(after.held_out)), images)
 
 

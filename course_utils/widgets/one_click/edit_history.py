@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from course_utils.data import Dataset
+from course_utils.models import Card, card_of
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_result import (
     Edit,
@@ -17,6 +18,12 @@ from course_utils.widgets.one_click.edit_result import (
 )
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import NetworkChoice
+from course_utils.widgets.one_click.shown_photographs import (
+    Photographs,
+    load_photographs,
+    shows_photographs,
+    side_for,
+)
 from course_utils.widgets.one_click.words import python_code
 
 _KEPT = 4  # edited networks, so that a slider that moves back shows its result at once
@@ -28,17 +35,39 @@ Edits = tuple[Edit, ...]
 class EditHistory:
     """The applied edits of one network, and its trained copies.
 
+    Args:
+        choice: the network.
+        data: its images are shown to the network; instead of them photographs, if the network has
+            a card with other classes.
+        card: of the network. Default: the one that `load_pretrained` used.
+        photographs, side: as in `load_photographs` and `side_for`.
+
     Attributes:
         original: the network before all edits.
         trained: briefly trained copies, by the edits that lead to their networks.
 
     Raises:
-        CourseError: the network accepts no usual image shape, as in `find_input_shape`.
+        CourseError: the network accepts no usual image shape, as in `find_input_shape`, or no
+            photograph.
     """
 
-    def __init__(self, choice: NetworkChoice, data: Dataset):
+    def __init__(
+        self,
+        choice: NetworkChoice,
+        data: Dataset,
+        *,
+        card: Card | None = None,
+        photographs: Any = None,
+        side: int | None = None,
+    ):
         self._choice = choice
-        self.original = MeasuredNetwork.for_data(choice.make(), data)
+        model = choice.make()
+        card = card or card_of(model)
+        if shows_photographs(card, len(data.classes)):
+            shown = Photographs(load_photographs(photographs), card, side_for(model, card, side))
+            self.original = MeasuredNetwork(model, shown, card)
+        else:
+            self.original = MeasuredNetwork.for_data(model, data, card)
         self.trained: dict[Edits, BrieflyTrained] = {}
         self._chain: list[EditedNetwork] = []  # the applied edits, and after them the undone ones
         self._applied = 0

@@ -25,6 +25,7 @@ from course_utils.conv import (
     relative_change,
     simple_settings,
 )
+from course_utils.metrics import ClassProbability
 from course_utils.widgets.one_click.held_out import LEAST, MOST
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 
@@ -78,7 +79,7 @@ def edit_network(network: MeasuredNetwork, layer: str, changes: Mapping[str, Any
     """
     options = {"example_input": network.example, "return_report": True}
     model, report = edit_conv(network.model, layer, **options, **changes)
-    return EditedNetwork(MeasuredNetwork(model, network.held_out), report)
+    return EditedNetwork(network.edited(model), report)
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,13 @@ class EditResult:
 
     @property
     def label(self) -> str:
-        """The class of that image."""
-        held_out = self.before.held_out
-        return held_out.data.classes[int(held_out.labels[self.index])]
+        """The class of that image, or the name of that photograph."""
+        return self.before.held_out.label(self.index)
+
+    @cached_property
+    def seen(self) -> tuple[tuple[ClassProbability, ...], tuple[ClassProbability, ...]]:
+        """The most probable classes of that image, before and after; () if not known."""
+        return tuple(network.seen(self.index) for network in (self.before, self.after))
 
     @cached_property
     def maps(self) -> tuple[Tensor, Tensor]:

@@ -39,6 +39,10 @@ class HeldOutImages:
     def __len__(self) -> int:
         return len(self.images)
 
+    def label(self, index: int) -> str:
+        """Return the class of an image."""
+        return self.data.classes[int(self.labels[index])]
+
 
 def adapt_images(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Return float images (N, c, h, w) as (N, C, H, W).
@@ -61,34 +65,51 @@ def as_input(model: nn.Module, images: Tensor) -> Tensor:
     return images.to(next(p for p in model.parameters() if p.is_floating_point()))
 
 
-@torch.no_grad()
 def find_input_shape(model: nn.Module, data: Dataset) -> tuple[int, int, int]:
     """Return the first usual image shape (C, H, W) that the model accepts.
 
     Raises:
         CourseError: the model has no `nn.Conv2d`, is on the meta device, or accepts no usual shape.
     """
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is None:
-        raise CourseError("This network has no Conv2d, so there is nothing to edit here.")
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise CourseError("This network is on the meta device: its weights have no values.")
+    first = first_conv(model)
     shapes = _usual_shapes(first.in_channels, data.image_shape)
     problem = ""
     for shape in shapes:
-        try:
-            with evaluation_mode(model):
-                model(as_input(model, torch.zeros(1, *shape)))
-        except Exception as error:
-            text = (str(error).strip().splitlines() or [""])[0]
-            problem = problem or f"{type(error).__name__}: {text}"
-        else:
+        why = why_refused(model, shape)
+        if not why:
             return shape
+        problem = problem or why
     raise CourseError(
         f"This network accepts no image of {first.in_channels} channels and a usual size"
         f" ({shapes[0][1]}×{shapes[0][2]}, {', '.join(map(str, _USUAL_SIDES))} pixels)."
         f" Its first error is {problem}"
     )
+
+
+def first_conv(model: nn.Module) -> nn.Conv2d:
+    """Return the first convolution by name.
+
+    Raises:
+        CourseError: the model has none, or is on the meta device.
+    """
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None:
+        raise CourseError("This network has no Conv2d, so there is nothing to edit here.")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise CourseError("This network is on the meta device: its weights have no values.")
+    return first
+
+
+@torch.no_grad()
+def why_refused(model: nn.Module, shape: tuple[int, int, int]) -> str:
+    """Return the error of a model that does not take an image of this shape; "" if it does."""
+    try:
+        with evaluation_mode(model):
+            model(as_input(model, torch.zeros(1, *shape)))
+    except Exception as error:
+        text = (str(error).strip().splitlines() or [""])[0]
+        return f"{type(error).__name__}: {text}"
+    return ""
 
 
 def _usual_shapes(first: int, own: tuple[int, int, int]) -> list[tuple[int, int, int]]:

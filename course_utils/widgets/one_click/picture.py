@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 
-from course_utils.plots import WHITE, canvas
+from course_utils.metrics import ClassProbability
+from course_utils.plots import ACCENT, ACCENT_2, WHITE, canvas
 from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing, fitting
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import EDGE, WIDTH, ClickArea, Place
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
-from course_utils.widgets.one_click.words import ROWS, followed, heading, notes, table
+from course_utils.widgets.one_click.words import (
+    followed,
+    heading,
+    notes,
+    percent,
+    row_names,
+    table,
+    verdict,
+)
 
 _TOP = 32  # of the drawing, below the heading
 _MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of them
 _MOST = 16  # feature maps
 _ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of the columns
-_TABLE = 22 + _ROW * len(ROWS) + 44  # height with heading and notes
+_SEEN, _BAR = 18, (176, 100)  # height of a line with a class; left end and length of a bar
 _HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, under every second row
 
 
@@ -42,7 +52,12 @@ def click_areas(network: MeasuredNetwork, layer: str) -> tuple[ClickArea, ...]:
 
 def height_of(network: MeasuredNetwork) -> int:
     """Return the height of the picture; neither an edit nor the chosen layer changes it."""
-    return _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + _TABLE
+    above = _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + _seen_height(network)
+    return above + 22 + _ROW * len(row_names(network)) + 44
+
+
+def _seen_height(network: MeasuredNetwork) -> int:
+    return 37 + _SEEN * min(5, len(network.classes)) + 14 if network.classes else 0
 
 
 def draw(result: EditResult) -> bytes:
@@ -52,9 +67,15 @@ def draw(result: EditResult) -> bytes:
     drawing = Drawing(result.before, result.layer, _TOP)
     drawing.draw(sheet, result, _remark(result))
     top = _TOP + drawing.height + 12
-    _draw_maps(sheet, result, top)
-    _draw_table(sheet, result, top + _MAPS + 38)
-    return sheet.to_png()
+    photograph = _draw_maps(sheet, result, top)
+    top += _MAPS + 38
+    _draw_seen(sheet, result, top)
+    _draw_table(sheet, result, top + _seen_height(result.before))
+    if photograph is None:
+        return sheet.to_png()
+    picture = canvas.coloured(sheet.pixels)  # the palette of the sheet has no colours for it
+    picture.paste(photograph, (EDGE, _TOP + drawing.height + 32))
+    return canvas.to_png(picture)
 
 
 def _remark(result: EditResult) -> str:
@@ -63,14 +84,21 @@ def _remark(result: EditResult) -> str:
     )
 
 
-def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
-    """Draw the input image, and the layer's maps before and after on one scale."""
+def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> Image.Image | None:
+    """Draw the input image, and the layer's maps before and after on one scale.
+
+    Return the image in colour, to be pasted over the grey one, if it is a photograph.
+    """
     left = WIDTH - EDGE - 2 * _MAPS - _GAP
     side = left - EDGE - 24
     sheet.text("picture", EDGE, top, 12, bold=True)
     image = result.image.numpy()
     grey = canvas.grey_indices(image[: min(len(image), 3)].mean(0, keepdims=True))
     shown = canvas.tile(grey, (side, side), 0)
+    photograph = None
+    if result.before.held_out.data is None:
+        colours = Image.fromarray(result.before.held_out.colours(result.index).numpy())
+        photograph = colours.resize(shown.shape[::-1], Image.Resampling.BOX)
     sheet.paste(shown, EDGE, top + 20)
     y = top + 26 + len(shown)
     sheet.text(fitting(result.label, side, 11), EDGE, y, 11)
@@ -94,6 +122,33 @@ def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
         sheet.fill(left - 1, top + 19, grid.shape[1] + 2, grid.shape[0] + 2, WHITE)
         sheet.paste(grid, left, top + 20)
         left += _MAPS + _GAP
+    return photograph
+
+
+def _draw_seen(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
+    """Draw what the network sees in the picture, before and after: the most probable classes."""
+    if not result.before.classes:
+        return
+    text = f"what it sees: {verdict(result)}"
+    sheet.text(fitting(text, WIDTH - 2 * EDGE, 12, True), EDGE, top, 12, bold=True)
+    known = {one.index for one in result.seen[0]}
+    columns = ("before", EDGE, ACCENT_2), ("after", WIDTH // 2, ACCENT)
+    for seen, (title, left, ink) in zip(result.seen, columns, strict=True):
+        sheet.text(title, left, top + 19, 11, ink=QUIET)
+        for k, one in enumerate(seen):
+            new = one.index not in known
+            _draw_class(sheet, one, left, top + 37 + _SEEN * k, ink, new)
+
+
+def _draw_class(
+    sheet: canvas.Canvas, one: ClassProbability, left: int, top: int, ink: int, new: bool
+) -> None:
+    """Write a class with its probability as a bar; one that was not there before is bold."""
+    start, longest = _BAR
+    sheet.text(fitting(one.name, start - 8, 11, new), left, top, 11, bold=new)
+    length = max(1, round(longest * one.probability))
+    sheet.fill(left + start, top + 2, length, 10, ink)
+    sheet.text(percent(one.probability), left + start + length + 5, top, 11)
 
 
 def _map_count(side: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from course_utils.conv import simple_settings
 from course_utils.core import power_of_ten, shape_text
+from course_utils.metrics import ClassProbability
 from course_utils.widgets.one_click.brief_training import training_size
 from course_utils.widgets.one_click.edit_result import Edit, EditResult
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
@@ -18,7 +19,7 @@ ROWS = (
     *("layer", "its output", "its receptive field", "parameters", "multiply-adds"),
     *("accuracy at once", "accuracy, trained briefly", "function"),
 )
-"""The names of the table's rows."""
+"""The names of the table's rows. Without labels, there are no rows for accuracies."""
 
 _USUAL = {"stride": 1, "dilation": 1, "groups": 1, "padding_mode": "zeros"}
 _SHORT = {"padding": "pad", "dilation": "dil.", "padding_mode": ""}
@@ -58,13 +59,52 @@ def table(result: EditResult) -> list[tuple[str, str, str, str]]:
         *(_accuracies(*pair) for pair in (result.accuracies, result.trained)),
         ("", function if result.edited else "", ""),
     ]
-    return [(name, *row) for name, row in zip(ROWS, cells, strict=True)]
+    rows = [(name, *row) for name, row in zip(ROWS, cells, strict=True)]
+    return [row for row in rows if row[0] in row_names(before)]
+
+
+def row_names(network: MeasuredNetwork) -> tuple[str, ...]:
+    """Return the names of the rows that the table of a network has."""
+    labelled = network.held_out.data is not None
+    return tuple(name for name in ROWS if labelled or not name.startswith("accuracy"))
+
+
+def verdict(result: EditResult, *, measured: bool = True) -> str:
+    """Return what the network sees in the picture: "still Egyptian cat, 37 → 37 %".
+
+    It is "" if the names of the classes are not known. Without `measured` there are no percentages.
+    """
+    if not result.before.classes:
+        return ""
+    before, after = (seen[0] if seen else None for seen in result.seen)
+    if result.edited is None:
+        return _class(before, measured)
+    if before is not None and after is not None and before.index == after.index:
+        was, now = (percent(one.probability) for one in (before, after))
+        return f"still {before.name}" + (f", {was.removesuffix(' %')} → {now}" if measured else "")
+    return f"was {_class(before, measured)}, now {_class(after, measured)}"
+
+
+def _class(one: ClassProbability | None, measured: bool) -> str:
+    if one is None:
+        return "nothing, because the scores are not finite"
+    return f"{one.name} {percent(one.probability)}" if measured else one.name
+
+
+def percent(probability: float) -> str:
+    """Return a probability in percent: 37 %, < 1 %, > 99 %."""
+    if 0 < probability < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
 
 
 def notes(result: EditResult) -> list[str]:
     """Return one or two lines for below the table."""
-    reason = result.before.why_no_accuracy
-    if reason:
+    reason, held_out = result.before.why_no_accuracy, result.before.held_out
+    if held_out.data is None:
+        credit = held_out.credit(result.index)
+        lines = [f"Photograph: {credit}."] if credit else []
+    elif reason:
         lines = [f"No accuracy: {reason[0].lower()}{reason[1:]}"]
     else:
         images = training_size(result.original or result.before)
@@ -91,7 +131,7 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
         accuracy = result.accuracies[0] if measured else None
         if accuracy is not None:
             text += f", {accuracy:.1%} of {result.count} held-out images right"
-        return f"{text}. Move a slider."
+        return f"{text}{_seen(result, ', ', measured)}. Move a slider."
     text = f"{heading(result)}; {followed(result)}; "
     text += f"parameters {result.before.parameters:,} → {result.after.parameters:,}, "
     text += f"multiply-adds {result.before.multiply_adds:,} → {result.after.multiply_adds:,}; "
@@ -101,7 +141,18 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
         for when, (a, b) in (("at once", result.accuracies), ("trained briefly", result.trained)):
             if a is not None and b is not None:
                 text += f"; accuracy {when} {a:.1%} → {b:.1%}"
-    return text + "."
+    return f"{text}{_seen(result, '; ', measured)}."
+
+
+def _seen(result: EditResult, start: str, measured: bool) -> str:
+    """Return the verdict for the summary.
+
+    A picture of labelled data is one of many, so without `measured` numbers it is left out.
+    """
+    text = verdict(result, measured=measured)
+    if not text or (not measured and result.before.held_out.data is not None):
+        return ""
+    return f"{start}picture {result.label!r}: {text}"
 
 
 def scientific(value: float) -> str:

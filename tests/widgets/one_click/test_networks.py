@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from course_utils.core import CourseError
+from course_utils.widgets.one_click import networks as module
 from course_utils.widgets.one_click.networks import YOURS, networks
 from tests.toys import same, toy_model, weights
 
@@ -21,7 +22,10 @@ def test_yours_come_first_and_are_the_same_objects():
     assert found["my net"].line == "", "that is not a name of a variable"
 
 
-@pytest.mark.parametrize("name", ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small", "efficientnet_lite0"],
+)
 def test_the_lines_of_code_make_the_same_kind_of_network(name):
     network = networks()[name]
     before = torch.get_rng_state()
@@ -31,6 +35,14 @@ def test_the_lines_of_code_make_the_same_kind_of_network(name):
     names: dict = {}
     exec(f"{network.imports}\n{network.line}", names)
     assert type(names["model"]) is type(model)
+
+
+def test_without_the_package_with_its_weights_lite0_is_not_offered(monkeypatch):
+    assert list(networks())[-1] == "efficientnet_lite0"
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    assert list(networks()) == ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"]
+    one = toy_model()
+    assert networks(models={"efficientnet_lite0": one})["efficientnet_lite0"].make() is one
 
 
 def test_other_objects_are_refused():

@@ -32,7 +32,8 @@ def test_the_maps_of_both_sides_share_one_scale():
     network = MeasuredNetwork.for_data(toy_model(), DATA)
     plain, louder = EditResult(network, "0"), EditResult(network, "0")
     vars(louder)["maps"] = plain.maps[0], 5 * plain.maps[0]
-    left, top = module.WIDTH - module.EDGE - 2 * module._MAPS - module._GAP, -module._TABLE - 200
+    left = module.WIDTH - module.EDGE - 2 * module._MAPS - module._GAP
+    top = module._TOP + module.Drawing(network, "0", module._TOP).height + 32
     before = slice(top, top + 100), slice(left, left + 100)
     one, other = (np.asarray(Image.open(io.BytesIO(module.draw(r)))) for r in (plain, louder))
     assert (one[before] != other[before]).any()
