@@ -99,7 +99,7 @@ def axes_of(sizes: Sequence[int], s: Settings) -> list[Axis]:
 
 
 def window_output(window: dict[str, Any], size: Sequence[int]) -> tuple[int, int]:
-    """Return the output size of a window, in arithmetic that `torch.jit.trace` can follow.
+    """Return the output size of a window, in arithmetic that `torch.jit` and `torch.fx` can trace.
 
     Its padding is one of `nn.Conv2d`, "same" (⌈n / s⌉, also with a stride), or a pair (before,
     after) for each direction.
@@ -108,7 +108,8 @@ def window_output(window: dict[str, Any], size: Sequence[int]) -> tuple[int, int
     values = (window["kernel_size"], window["stride"], window["dilation"], padding)
     pairs = (value if is_pair(value) else (value, value) for value in values)
     result = []
-    for n, k, s, d, p in zip(size, *pairs, strict=True):
+    for i, (k, s, d, p) in enumerate(zip(*pairs, strict=True)):
+        n = size[i]  # `torch.fx` cannot iterate over sizes
         if p == "same":
             result.append((n + s - 1) // s)
         else:

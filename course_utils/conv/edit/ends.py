@@ -62,6 +62,7 @@ def change_input(draft: Draft, name: str, channels: int) -> Draft:
         )
     old = conv.in_channels
     firsts = [weight, *(w for w in _first_weights(draft, old) if w != weight)]
+    problem = ""
     for weights in ([weight], firsts):
         for call in _calls_with_channels(draft.call, old, channels):
             changed = draft.fresh()
@@ -69,12 +70,16 @@ def change_input(draft: Draft, name: str, channels: int) -> Draft:
             for one in weights:
                 changed.set_values(one, spread(draft.values(one), channels))
             changed.set_sizes(draft.trace.depthwise)
-            with contextlib.suppress(Exception):
+            try:
                 if agree(changed.run().output_shapes, draft.trace.output_shapes):
                     return changed
+                problem = problem or "its output would have another shape"
+            except Exception as error:
+                problem = problem or f"its forward stops: {one_line(error)}"
+    problem = problem or f"none of its inputs has {old} channels"
     raise EditError(
         f"{name} cannot take {channels} channels instead of {old}, because the network uses the"
-        f" {old} channels of its pictures at other places, too."
+        f" {old} channels of its pictures at other places, too ({problem})."
     )
 
 
