@@ -70,7 +70,7 @@ def multiply_adds(func: Any, args: tuple, kwargs: dict, output: Any, constant: b
             return formula(*args, **kwargs, out_val=output) // 2
         more = _MORE.get(_name(func))
         return None if more is None or constant else more(args, output)
-    except (RuntimeError, ValueError):  # a nested tensor: a list of tensors, without one shape
+    except (AssertionError, RuntimeError, ValueError):  # a nested tensor has not one shape
         return None
 
 
