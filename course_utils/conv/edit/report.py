@@ -117,9 +117,10 @@ class EditReport:
     def difference(self, *inputs: Any, **named_inputs: Any) -> float:
         """Return how far the outputs are from those before: max |Δy| / max |y|, in eval mode.
 
-        About 1e-6 means the same function within rounding. It is infinite if the outputs have
-        other shapes (another number of boxes was found, say). Where the edit changes the number of
-        outputs, those count that the network had before and still has.
+        Of several outputs it is that of the one that changed most. About 1e-6 means the same
+        function within rounding. It is infinite if the outputs have other shapes (another number of
+        boxes was found, say). Where the edit changes the number of outputs, those count that the
+        network had before and still has.
 
         Raises:
             CourseError: if the pictures have other channels now, so both cannot take the same.
@@ -225,8 +226,22 @@ def _difference(
         old, new = zip(*map(_common, old, new), strict=True)
     if [y.shape for y in old] != [y.shape for y in new]:
         return math.inf
-    flat = [torch.cat([y.flatten() for y in [*ys, torch.zeros(1).to(ys[0])]]) for ys in (old, new)]
-    return relative_change(*flat)
+    sizes = [_largest(y[_numbers(y).isfinite()]) for y in old]
+    # One that is nothing beside the others may consist of rounding only.
+    least = max([1e-6 * size for size in sizes] + [1e-30])
+    changes = [
+        _largest(torch.where(a == b, torch.zeros_like(a), b - a)) / max(size, least)
+        for a, b, size in zip(map(_numbers, old), map(_numbers, new), sizes, strict=True)
+    ]
+    return max(changes, key=lambda change: (math.isnan(change), change), default=0.0)
+
+
+def _numbers(y: Tensor) -> Tensor:
+    return y if y.is_floating_point() or y.is_complex() else y.double()
+
+
+def _largest(y: Tensor) -> float:
+    return float(_numbers(y).abs().max()) if y.numel() else 0.0
 
 
 def _outputs(model: nn.Module, call: Call) -> list[Tensor]:

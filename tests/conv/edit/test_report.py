@@ -156,3 +156,17 @@ def test_outputs_that_depend_on_numbers_are_compared_as_far_as_they_are_there():
     model.limit = 1e9
     _, report = reported(model, "0", kernel_size=1)
     assert report.same_function is None and "function" not in str(report)
+
+
+def test_each_output_is_compared_with_its_own_size():
+    class Two(nn.Sequential):
+        def forward(self, x):
+            y = super().forward(x)
+            infinite = torch.full((2,), -torch.inf)
+            return {"large": x.new_full((3,), 1e4), "none": infinite, "y": [y, y.argmax(1)]}
+
+    model = Two(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    _, slim = reported(model, "0", out_channels=2)
+    _, wide = reported(model, "0", out_channels=16)
+    assert slim.same_function is False and wide.same_function is True
+    assert slim.difference(torch.ones(1, 1, 9, 9)) > 0.01
