@@ -31,6 +31,7 @@ __all__ = export_lazily(
         "one_layer": "build_and_run ConvResult ConvSettings INITIALISATIONS",
         "receptive_field": "receptive_field ReceptiveField",
         "rules": "PADDING_MODES window_rules",
+        "silence": "kernel_order ORDERS silence_kernels SilencedCopy",
         "sliding": "convolve cross_correlate SlidingSteps WindowStep",
     },
 )
