@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
 from course_utils.widgets.one_click.edit_result import FOLLOWS
 from course_utils.widgets.one_click.geometry import WIDTH, ClickArea
 from course_utils.widgets.one_click.words import short
+from course_utils.widgets.overlay import Spot, overlay
 from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 _OFFERED: dict[str, tuple[Any, ...]] = {
@@ -27,12 +27,6 @@ _CLICK = (
     "const list = this.closest('.course-panel').querySelector('.course-layer select');"
     " list.selectedIndex = {index}; list.dispatchEvent(new Event('change', {{bubbles: true}}));"
 )
-_RULES = """
-.course-drawn { position: relative; }
-.course-drawn button { position: absolute; padding: 0; margin: 0; background: none; border: none;
-  border-radius: 3px; cursor: pointer; pointer-events: auto; }
-.course-drawn button:hover { outline: 2px dashed #0173b2; outline-offset: -3px; }
-"""
 
 
 def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
@@ -92,24 +86,20 @@ def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def layer_buttons(
     areas: Sequence[ClickArea], layers: Sequence[str], chosen: str, height: int
 ) -> str:
-    """Return HTML to lay over the picture: a button on each area, for a layer of the list `layers`.
-
-    The Tab key skips the buttons, because keyboards and screen readers use the list of layers.
-    """
-    buttons = []
-    for area in areas:
-        label, index = html.escape(area.label, quote=True), layers.index(area.layer)
-        left, width = (100 * value / WIDTH for value in (area.left, area.width))
-        top, tall = (100 * value / height for value in (area.top, area.height))
-        click = html.escape(_CLICK.format(index=index), quote=True)
-        buttons.append(
-            f'<button type="button" tabindex="-1" title="{label}" aria-label="{label}"'
-            f' aria-pressed="{str(area.layer == chosen).lower()}" onclick="{click}"'
-            f' style="left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{tall:.3f}%">'
-            "</button>"
-        )
-    drawn = f'<div class="course-drawn" style="aspect-ratio: {WIDTH} / {height}">'
-    return f"<style>{_RULES}</style>{drawn}{''.join(buttons)}</div>"
+    """Return HTML to lay over the picture: a button on each area, for a layer of `layers`."""
+    return overlay(
+        (
+            Spot(
+                area.label,
+                _CLICK.format(index=layers.index(area.layer)),
+                area.layer == chosen,
+                *(area.left, area.top, area.width, area.height),
+            )
+            for area in areas
+        ),
+        WIDTH,
+        height,
+    )
 
 
 def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) -> None:

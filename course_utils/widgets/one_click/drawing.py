@@ -12,6 +12,7 @@ from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE, canvas
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import EDGE, WIDTH, Geometry, Place, Span, Style
 from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
+from course_utils.widgets.seen import fitting
 
 OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block, small text
 _EDGE_INK, _MODULE_INK, _INPUT, _BAND = 70, 96, 88, 119
@@ -173,15 +174,6 @@ def _draw_block(
     sheet.paste(_hatched(*inside) if touched else plain, left + 1, top + 1)
     if was != now:
         _dotted(sheet, x - was[0] // 2, y - was[1] // 2, *was)
-
-
-def fitting(text: str, width: int, size: int, bold: bool = False) -> str:
-    """Return the text, its end cut off if it is wider than `width` pixels."""
-    if canvas.text_width(text, size, bold) <= width:
-        return text
-    while text and canvas.text_width(text + "…", size, bold) > width:
-        text = text[:-1]
-    return text + "…"
 
 
 def _hatched(height: int, width: int) -> np.ndarray:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from course_utils.data import Dataset
-from course_utils.models import Card, card_of
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_result import (
     Edit,
@@ -18,12 +17,6 @@ from course_utils.widgets.one_click.edit_result import (
 )
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import NetworkChoice
-from course_utils.widgets.one_click.shown_photographs import (
-    Photographs,
-    load_photographs,
-    shows_photographs,
-    side_for,
-)
 from course_utils.widgets.one_click.words import python_code
 
 _KEPT = 4  # edited networks, so that a slider that moves back shows its result at once
@@ -39,8 +32,7 @@ class EditHistory:
         choice: the network.
         data: its images are shown to the network; instead of them photographs, if the network has
             a card with other classes.
-        card: of the network. Default: the one that `load_pretrained` used.
-        photographs, side: as in `load_photographs` and `side_for`.
+        shown: `card`, `photographs` and `side`, as for `MeasuredNetwork.shown`.
 
     Attributes:
         original: the network before all edits.
@@ -51,23 +43,9 @@ class EditHistory:
             photograph.
     """
 
-    def __init__(
-        self,
-        choice: NetworkChoice,
-        data: Dataset,
-        *,
-        card: Card | None = None,
-        photographs: Any = None,
-        side: int | None = None,
-    ):
+    def __init__(self, choice: NetworkChoice, data: Dataset, **shown: Any):
         self._choice = choice
-        model = choice.make()
-        card = card or card_of(model)
-        if shows_photographs(card, len(data.classes)):
-            shown = Photographs(load_photographs(photographs), card, side_for(model, card, side))
-            self.original = MeasuredNetwork(model, shown, card)
-        else:
-            self.original = MeasuredNetwork.for_data(model, data, card)
+        self.original = MeasuredNetwork.shown(choice.make(), data, **shown)
         self.trained: dict[Edits, BrieflyTrained] = {}
         self._chain: list[EditedNetwork] = []  # the applied edits, and after them the undone ones
         self._applied = 0

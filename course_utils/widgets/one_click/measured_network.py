@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +22,15 @@ from course_utils.conv import (
 from course_utils.core import CourseError, evaluation_mode, shape_text
 from course_utils.data import Dataset
 from course_utils.metrics import ClassProbability
-from course_utils.models import Card
+from course_utils.models import Card, card_of
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
-from course_utils.widgets.one_click.shown_photographs import Photographs
+from course_utils.widgets.one_click.shown_photographs import (
+    Photographs,
+    load_photographs,
+    shows_photographs,
+    side_for,
+)
+from course_utils.widgets.seen import most_probable
 
 _BATCH = 64  # images: all maps of a small network fit in the cache, twice as fast as 256
 
@@ -64,6 +71,33 @@ class MeasuredNetwork:
             CourseError: there is no such shape, as in `find_input_shape`.
         """
         return cls(model, HeldOutImages(data, find_input_shape(model, data)), card)
+
+    @classmethod
+    def shown(
+        cls,
+        model: nn.Module,
+        data: Dataset,
+        *,
+        card: Card | None = None,
+        photographs: Any = None,
+        side: int | None = None,
+    ) -> MeasuredNetwork:
+        """Return the network with the images of `data`, or with photographs.
+
+        It is shown photographs if it has a card with other classes than the data.
+
+        Args:
+            card: of the network. Default: the one with which `load_pretrained` made it.
+            photographs, side: as in `load_photographs` and `side_for`.
+
+        Raises:
+            CourseError: the network takes neither, or a photograph cannot be used.
+        """
+        card = card or card_of(model)
+        if not shows_photographs(card, len(data.classes)):
+            return cls.for_data(model, data, card)
+        pictures = load_photographs(photographs)
+        return cls(model, Photographs(pictures, card, side_for(model, card, side)), card)
 
     def edited(self, model: nn.Module) -> MeasuredNetwork:
         """Return an edited copy of this network, with the same images."""
@@ -170,17 +204,9 @@ class MeasuredNetwork:
         count = self.outputs(1).shape[1:]
         return next((tuple(names) for names in known if count == (len(names),)), ())
 
-    def seen(self, index: int, most: int = 5) -> tuple[ClassProbability, ...]:
-        """Return the most probable classes of an image, the most probable first.
-
-        It is () if the names of the classes are not known, or the scores are not finite.
-        """
-        scores = self._scores(index)
-        if not self.classes or not scores.isfinite().all():
-            return ()
-        values, found = scores.softmax(0).topk(min(most, len(scores)))
-        pairs = zip(values.tolist(), found.tolist(), strict=True)
-        return tuple(ClassProbability(self.classes[k], value, k) for value, k in pairs)
+    def seen(self, index: int) -> tuple[ClassProbability, ...]:
+        """Return the most probable classes of an image, as `most_probable` does."""
+        return most_probable(self._scores(index), self.classes)
 
     @torch.no_grad()
     def _scores(self, index: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -30,6 +32,7 @@ from course_utils.widgets.one_click.picture import click_areas, draw, height_of
 from course_utils.widgets.one_click.shown_photographs import load_photographs
 from course_utils.widgets.one_click.words import summary
 from course_utils.widgets.panel import Panel
+from course_utils.widgets.saved_weights import how_to_load, new_file, save_weights
 
 _PICTURES = 32  # the most that the slider shows
 
@@ -42,6 +45,7 @@ class OneClickLab(RunsInBackground, Panel):
 
     - Apply: the next edit starts from the edited network.
     - Undo puts the sliders back; if they have not been moved, it takes the last applied edit back.
+    - Save weights writes the weights of the edited network into a file, and says how to load them.
     - Train briefly trains copies of the network before and after the edit, in the background.
 
     Args:
@@ -165,6 +169,23 @@ class OneClickLab(RunsInBackground, Panel):
         if wait:
             self.wait()
 
+    def save_weights(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the weights of the edited network, as `state_dict()` returns them; return the path.
+
+        `torch.load(path)` reads them, and `load_state_dict` loads them into the network that the
+        code under the picture makes.
+
+        Args:
+            path: of the file, which is replaced. Default: a new file in the current folder.
+
+        Raises:
+            CourseError: the settings cannot work, or the file cannot be written.
+        """
+        with self._lock:
+            if self.error:
+                raise CourseError("These settings cannot work, so there is nothing to save.")
+            return save_weights(self.model, path or new_file(self.controls["network"].value))
+
     @property
     def model(self) -> nn.Module:
         """The edited network that the picture shows."""
@@ -268,6 +289,14 @@ class OneClickLab(RunsInBackground, Panel):
             self._fit_layer()
         self._say(text)
 
+    def _save(self) -> None:
+        try:
+            path = self.save_weights()
+        except CourseError as error:
+            self._say(str(error))
+        else:
+            self._say(how_to_load(path))
+
     # Inside: training
 
     def _train(
@@ -316,11 +345,15 @@ class OneClickLab(RunsInBackground, Panel):
         self._train_button = self._button("Train briefly", self.train, train, "play", "success")
         self._train_button.layout.max_width = "160px"
         self._stop_button = self._button("Stop", self.stop, "Stop the training", "stop", "warning")
+        save = "Write the edited network's weights into a file"
+        self._save_button = self._button("Save weights", self._save, save, "download")
+        self._save_button.layout.max_width = "160px"
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._button_rows = (
             row_of(self._apply_button, self._undo_button, self._redo_button),
             row_of(self._train_button, self._stop_button),
+            row_of(self._save_button),
         )
 
     def _show_state(self) -> None:
@@ -329,6 +362,7 @@ class OneClickLab(RunsInBackground, Panel):
         moved = edited or bool(self.error)
         self._train_button.disabled = running or history is None
         self._stop_button.disabled = not running
+        self._save_button.disabled = bool(self.error)
         self._apply_button.disabled = not edited
         self._undo_button.disabled = history is None or not (moved or history.can_undo)
         self._redo_button.disabled = history is None or not history.can_redo

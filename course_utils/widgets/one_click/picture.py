@@ -7,9 +7,8 @@ import math
 import numpy as np
 from PIL import Image
 
-from course_utils.metrics import ClassProbability
-from course_utils.plots import ACCENT, ACCENT_2, WHITE, canvas
-from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing, fitting
+from course_utils.plots import WHITE, canvas
+from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import EDGE, WIDTH, ClickArea, Place
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
@@ -17,17 +16,16 @@ from course_utils.widgets.one_click.words import (
     followed,
     heading,
     notes,
-    percent,
     row_names,
     table,
-    verdict,
+    what_it_sees,
 )
+from course_utils.widgets.seen import draw_seen, fitting, seen_height
 
 _TOP = 32  # of the drawing, below the heading
 _MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of them
 _MOST = 16  # feature maps
 _ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of the columns
-_SEEN, _BAR = 18, (176, 100)  # height of a line with a class; left end and length of a bar
 _HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, under every second row
 
 
@@ -52,12 +50,8 @@ def click_areas(network: MeasuredNetwork, layer: str) -> tuple[ClickArea, ...]:
 
 def height_of(network: MeasuredNetwork) -> int:
     """Return the height of the picture; neither an edit nor the chosen layer changes it."""
-    above = _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + _seen_height(network)
+    above = _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + seen_height(network.classes)
     return above + 22 + _ROW * len(row_names(network)) + 44
-
-
-def _seen_height(network: MeasuredNetwork) -> int:
-    return 37 + _SEEN * min(5, len(network.classes)) + 14 if network.classes else 0
 
 
 def draw(result: EditResult) -> bytes:
@@ -69,8 +63,9 @@ def draw(result: EditResult) -> bytes:
     top = _TOP + drawing.height + 12
     photograph = _draw_maps(sheet, result, top)
     top += _MAPS + 38
-    _draw_seen(sheet, result, top)
-    _draw_table(sheet, result, top + _seen_height(result.before))
+    if result.before.classes:
+        draw_seen(sheet, *result.seen, what_it_sees(result), EDGE, top, WIDTH - 2 * EDGE)
+    _draw_table(sheet, result, top + seen_height(result.before.classes))
     if photograph is None:
         return sheet.to_png()
     picture = canvas.coloured(sheet.pixels)  # the palette of the sheet has no colours for it
@@ -123,32 +118,6 @@ def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> Image.Imag
         sheet.paste(grid, left, top + 20)
         left += _MAPS + _GAP
     return photograph
-
-
-def _draw_seen(sheet: canvas.Canvas, result: EditResult, top: int) -> None:
-    """Draw what the network sees in the picture, before and after: the most probable classes."""
-    if not result.before.classes:
-        return
-    text = f"what it sees: {verdict(result)}"
-    sheet.text(fitting(text, WIDTH - 2 * EDGE, 12, True), EDGE, top, 12, bold=True)
-    known = {one.index for one in result.seen[0]}
-    columns = ("before", EDGE, ACCENT_2), ("after", WIDTH // 2, ACCENT)
-    for seen, (title, left, ink) in zip(result.seen, columns, strict=True):
-        sheet.text(title, left, top + 19, 11, ink=QUIET)
-        for k, one in enumerate(seen):
-            new = one.index not in known
-            _draw_class(sheet, one, left, top + 37 + _SEEN * k, ink, new)
-
-
-def _draw_class(
-    sheet: canvas.Canvas, one: ClassProbability, left: int, top: int, ink: int, new: bool
-) -> None:
-    """Write a class with its probability as a bar; one that was not there before is bold."""
-    start, longest = _BAR
-    sheet.text(fitting(one.name, start - 8, 11, new), left, top, 11, bold=new)
-    length = max(1, round(longest * one.probability))
-    sheet.fill(left + start, top + 2, length, 10, ink)
-    sheet.text(percent(one.probability), left + start + length + 5, top, 11)
 
 
 def _map_count(side: int) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 from course_utils.conv import simple_settings
 from course_utils.core import power_of_ten, shape_text
-from course_utils.metrics import ClassProbability
 from course_utils.widgets.one_click.brief_training import training_size
 from course_utils.widgets.one_click.edit_result import Edit, EditResult
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import NetworkChoice
+from course_utils.widgets.seen import verdict
 
 ROWS = (
     *("layer", "its output", "its receptive field", "parameters", "multiply-adds"),
@@ -69,33 +69,14 @@ def row_names(network: MeasuredNetwork) -> tuple[str, ...]:
     return tuple(name for name in ROWS if labelled or not name.startswith("accuracy"))
 
 
-def verdict(result: EditResult, *, measured: bool = True) -> str:
+def what_it_sees(result: EditResult, *, measured: bool = True) -> str:
     """Return what the network sees in the picture: "still Egyptian cat, 37 → 37 %".
 
     It is "" if the names of the classes are not known. Without `measured` there are no percentages.
     """
     if not result.before.classes:
         return ""
-    before, after = (seen[0] if seen else None for seen in result.seen)
-    if result.edited is None:
-        return _class(before, measured)
-    if before is not None and after is not None and before.index == after.index:
-        was, now = (percent(one.probability) for one in (before, after))
-        return f"still {before.name}" + (f", {was.removesuffix(' %')} → {now}" if measured else "")
-    return f"was {_class(before, measured)}, now {_class(after, measured)}"
-
-
-def _class(one: ClassProbability | None, measured: bool) -> str:
-    if one is None:
-        return "nothing, because the scores are not finite"
-    return f"{one.name} {percent(one.probability)}" if measured else one.name
-
-
-def percent(probability: float) -> str:
-    """Return a probability in percent: 37 %, < 1 %, > 99 %."""
-    if 0 < probability < 0.005:
-        return "< 1 %"
-    return "> 99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
+    return verdict(*result.seen, result.edited is not None, measured)
 
 
 def notes(result: EditResult) -> list[str]:
@@ -149,7 +130,7 @@ def _seen(result: EditResult, start: str, measured: bool) -> str:
 
     A picture of labelled data is one of many, so without `measured` numbers it is left out.
     """
-    text = verdict(result, measured=measured)
+    text = what_it_sees(result, measured=measured)
     if not text or (not measured and result.before.held_out.data is not None):
         return ""
     return f"{start}picture {result.label!r}: {text}"

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -239,6 +240,31 @@ def test_what_cannot_be_trained_is_refused_in_words(make):
     lab.set(groups=2)
     lab.train()
     assert "cannot work" in lab.status
+
+
+def test_the_weights_are_saved_and_load_into_what_the_code_makes(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab.set(out_channels=6)
+    for name in ("yours_edited.pt", "yours_edited_2.pt"):
+        lab._save()
+        assert f"Saved in the file {name}" in lab.status
+    assert len(list(tmp_path.iterdir())) == 2
+    names = {"model": seeded(narrow, 1)}
+    exec(lab.shown_code, names)
+    names["model"].load_state_dict(torch.load(tmp_path / "yours_edited.pt", weights_only=True))
+    assert same(weights(names["model"]), weights(lab.model))
+
+
+def test_what_cannot_be_saved_is_said_in_words(lab, tmp_path, monkeypatch):
+    with pytest.raises(CourseError, match="folder, not a file"):
+        lab.save_weights(tmp_path)
+    monkeypatch.setattr(module, "new_file", lambda _: tmp_path)
+    lab._save_button.click()
+    assert "folder, not a file" in lab.status and lab.error == ""
+    lab.set(groups=2)
+    assert lab._save_button.disabled
+    with pytest.raises(CourseError, match="nothing to save"):
+        lab.save_weights()
 
 
 def test_the_committed_output_has_no_measured_number(lab):
