@@ -38,11 +38,13 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
     ratio = Fraction(want - int((~free).sum()), int(free.sum()))
     alike = {int(c): ratio for c in np.unique(rows[free])}
     whole = _whole_copies(rows, fixed, want, np.bincount(classes, scores[trace.classes]))
-    for copies in (alike, whole):
-        changed, problem = _changed_axes(trace, classes, copies)
+    problems = []
+    for copies, loose in ((alike, False), (whole, False), (whole, True)):
+        changed, problem = _changed_axes(trace, classes, copies, loose)
         if not problem:
             return changed
-    raise EditError(problem)
+        problems.append(problem)
+    raise EditError(problems[1])
 
 
 def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
@@ -60,9 +62,14 @@ def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
 
 
 def _changed_axes(
-    trace: Trace, classes: np.ndarray, copies: dict[int, int | Fraction]
+    trace: Trace, classes: np.ndarray, copies: dict[int, int | Fraction], loose: bool
 ) -> tuple[dict[Axis, int], str]:
-    """Return the axes that change with their new widths, and what is wrong with them."""
+    """Return the axes that change with their new widths, and what is wrong with them.
+
+    Args:
+        loose: leave out the layers that read a part of the channels which does not change by whole
+            numbers. A fixed slice decides how many there are, when the network runs.
+    """
     changed, touched = {}, np.zeros(classes.max() + 1, dtype=bool)
     touched[list(copies)] = True
     for axis, labels in trace.axes.items():
@@ -73,6 +80,8 @@ def _changed_axes(
         pairs = zip(present.tolist(), times.tolist(), strict=True)
         width = sum(copies.get(c, 1) * n for c, n in pairs) / Fraction(len(labels))
         if width.denominator > 1 or width < 1:
+            if loose and len(labels) == 1 and axis in trace.consumers:
+                continue
             problem = f"{axis.parameter} would get {float(width * len(labels)):g} channels"
             return {}, problem + (f" in {len(labels)} equal groups." if len(labels) > 1 else ".")
         if width != labels.shape[1]:

@@ -147,7 +147,7 @@ class Draft:
                         module.num_features = len(vector)
                 case nn.GroupNorm() if shape:
                     module.num_channels = shape[0]
-                case nn.LayerNorm() if len(shape) == 1:
+                case object(normalized_shape=(_,)) if len(shape) == 1:  # LayerNorm, and own ones
                     module.normalized_shape = shape
                 case nn.PReLU():
                     module.num_parameters = shape[0]

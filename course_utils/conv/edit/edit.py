@@ -45,7 +45,9 @@ def edit_conv(
     - more channels: each copy of a channel shares the weights of the layers that read it (Chen,
       Goodfellow and Shlens 2016, "Net2Net: Accelerating learning via knowledge transfer"). Where a
       mean over channels is taken (LayerNorm, GroupNorm), only if every channel gets equally many
-      copies. It never holds for an attention layer, because its products count the copies;
+      copies. It never holds where the copies count: products of channels (attention, cosine
+      similarity), a sum or softmax over channels, `F.normalize`, and weights that are normalised
+      (weight standardisation, weight_norm, spectral_norm);
     - a larger kernel whose padding keeps the size: zeros around the old one;
     - a bias; fewer groups.
 

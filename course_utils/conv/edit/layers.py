@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.conv.edit import labels as lb
+from course_utils.conv.edit.labels import Labels
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.meta import resized
+from course_utils.core import CourseError
 
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -44,23 +45,31 @@ def run_layer(trace: Trace, func: Callable, args: tuple, kwargs: dict) -> Tensor
 
 def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tensor:
     """Run a convolution (channels in dimension 1) or a linear layer (in the last one)."""
-    x, weight, groups = a["input"], a["weight"], a.get("groups", 1)
-    if dim == 1 and x.ndim < weight.ndim:  # one picture without a batch
-        dim = 0
+    x, weight, bias, groups = a["input"], a["weight"], a.get("bias"), a.get("groups", 1)
+    if dim == 1:  # a picture may have no batch
+        dim = 1 - weight.ndim
     name, channels = trace.source_parameter(weight, 0), x.shape[dim]
     trace.input_shapes.setdefault(name, []).append(tuple(x.shape))
     depthwise = groups > 1 and weight.shape[1] == 1
-    consumed = trace.labels_along(x, dim)
-    if trace.before is not None:
-        if name in trace.before.depthwise:
-            a["groups"] = groups = channels
-        elif weight.shape[1] * groups != channels and consumed is not None:
-            # More or fewer pixels were flattened, or a split cut the channels elsewhere.
+    if trace.before is not None and name:
+        depthwise = name in trace.before.depthwise  # with a single channel, too
+    each = weight.shape[0] // groups
+    consumed = trace.labels_along(x, dim, Axis(trace.source_parameter(weight, 1), 1))
+    if trace.before is not None and consumed is not None and weight.shape[1] * groups != channels:
+        # More or fewer pixels were flattened, or a split cut the channels elsewhere.
+        if channels < 1 or (channels % groups and not depthwise):
+            raise CourseError(f"{name} would read {channels} channels in {groups} groups.")
+        if not depthwise:
             a["weight"] = resized(weight, (len(weight), channels // groups, *weight.shape[2:]))
+        elif groups == weight.shape[0] // trace.before.depthwise[name]:  # they follow the weight
+            a["groups"] = channels
+            a["weight"] = resized(weight, (channels * each, *weight.shape[1:]))
+            if bias is not None:
+                a["bias"] = resized(bias, (channels * each,))
     if depthwise:
-        trace.depthwise.add(name)
+        trace.depthwise[name] = each
     if depthwise and consumed is not None:  # each input channel goes on as one or more outputs
-        produced = consumed.repeat_interleave(weight.shape[0] // groups)
+        produced = consumed.repeat_interleave(each)
         trace.bind(weight, 0, produced)
     else:
         if consumed is not None:
@@ -69,15 +78,26 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
     output = linear_on_meta(**a) if func is F.linear and x.is_meta else func(**a)
     if produced is None:
         return output
-    if a.get("bias") is not None:
-        trace.bind(a["bias"], 0, produced)
-    others = (  # labels along other dimensions, such as the channels where tokens are mixed
-        labels
-        for labels in trace.labels_not_along(x, dim)
-        if all(output.shape[d] == x.shape[d] for d in lb.varying(labels))
-    )
-    trace.set_labels(output, (lb.along(produced, dim, output.ndim), *others))
+    if bias is not None:
+        trace.bind(bias, 0, produced)
+    others = _along_others(trace, x, output, weight, dim)
+    trace.set_labels(output, (Labels.of(produced, dim, output.ndim), *others))
     return output
+
+
+def _along_others(
+    trace: Trace, x: Tensor, output: Tensor, weight: Tensor, dim: int
+) -> Iterator[Labels]:
+    """Yield the labels along other dimensions, such as the channels where tokens are mixed.
+
+    Those along pixels that a kernel mixes are fixed.
+    """
+    for labels in trace.labels_not_along(x, dim):
+        mixed = (d for d in labels.dims if d > dim and weight.shape[d] > 1)
+        if any(mixed) or any(output.shape[d] != x.shape[d] for d in labels.dims):
+            trace.fix([labels])
+        else:
+            yield labels
 
 
 def linear_on_meta(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -115,7 +135,7 @@ def _produced(trace: Trace, weight: Tensor, groups: int) -> Tensor | None:
 def _transposed(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     """Run a transposed convolution: axis 0 consumes, axis 1 produces; groups are not followed."""
     x, weight, groups = a["input"], a["weight"], a.get("groups", 1)
-    dim = 1 if x.ndim == weight.ndim else 0  # one picture without a batch
+    dim = 1 - weight.ndim  # a picture may have no batch
     name, consumed = trace.name_of(weight), trace.labels_along(x, dim)
     output = func(**a)
     if groups > 1 or not name:
@@ -127,7 +147,7 @@ def _transposed(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     produced = trace.produced(Axis(name, 1), weight.shape[1])
     if a.get("bias") is not None:
         trace.bind(a["bias"], 0, produced)
-    trace.set_labels(output, (lb.along(produced, dim, output.ndim),))
+    trace.set_labels(output, (Labels.of(produced, dim, output.ndim),))
     return output
 
 
@@ -139,7 +159,11 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
         if len(a["normalized_shape"]) > 1:  # over channels and pixels at once
             trace.fix(trace.labels_of(x))
             return func(**a)
-        if trace.before is not None:
+        weight = a.get("weight")
+        follows = trace.bare_norm is not None or (
+            weight is not None and tuple(a["normalized_shape"]) == tuple(weight.shape)
+        )
+        if trace.before is not None and follows:
             a["normalized_shape"] = (x.shape[-1],)
     passing = trace.labels_along(x, dim) if x.ndim > 1 else None
     if passing is not None:
@@ -148,7 +172,7 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
             trace.couple_widths(passing.reshape(groups, -1), 0)
         for part in _VECTORS:
             vector = a.get(part)
-            if vector is not None and (func is not F.prelu or vector.numel() > 1):
+            if vector is not None and not _is_one_slope(trace, func, vector):
                 trace.bind(vector, 0, passing, groups)
                 if hasattr(x, "_grid"):
                     trace.grids[Axis(trace.source_parameter(vector, 0), 0)] = x._grid
@@ -172,6 +196,13 @@ def batch_norm_on_meta(a: dict[str, Any]) -> Tensor:
     if lengths - {x.shape[1]}:
         raise RuntimeError(f"{x.shape[1]} channels meet a BatchNorm of {lengths} channels")
     return torch.empty_like(x)
+
+
+def _is_one_slope(trace: Trace, func: Callable, vector: Tensor) -> bool:
+    """Check whether a PReLU has one slope for all channels."""
+    axis = Axis(trace.name_of(vector), 0)
+    single = func is F.prelu and vector.numel() == 1
+    return single and (trace.before is None or axis not in trace.before.axes)
 
 
 def set_width(norm: nn.Module, channels: int) -> None:

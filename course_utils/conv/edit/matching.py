@@ -8,15 +8,16 @@ have nothing to do with each other.
 The idea. An edit changes how many channels there are, but not how the network is wired. So compare
 two traces of the same network, one before and one after its widths changed. A *class* is one
 channel at all places where it occurs (see `trace`). Its *signature* is the set of these places:
-the parameter axes whose slots hold it (and which group of a grouped layer). The invariant is:
+the parameter axes whose slots hold it (and which group of a grouped layer), and the parts of splits
+and slices in which it is. The invariant is:
 
     a channel and what continues it have the same signature.
 
-Because all that treats channels differently is a parameter, channels of one signature pass through
-the same layers in the same way and are interchangeable. So the new classes of a signature may
-continue the old ones of the same signature in any way, if all axes agree on it, and they do: each
-axis only looks up which class its slot holds. Here they keep their order; with more places than old
-channels these are copied, with fewer the most important ones stay.
+Because all that treats channels differently is a parameter, or stands behind a split, channels of
+one signature pass through the same layers in the same way and are interchangeable. So the new
+classes of a signature may continue the old ones of the same signature in any way, if all axes agree
+on it, and they do: each axis only looks up which class its slot holds. Here they keep their order;
+with more places than old channels these are copied, with fewer the most important ones stay.
 
 An example. The convolutions a and b have 2 channels each; these are concatenated, shuffled in two
 groups, and read by a convolution c. Then a gets 4 channels, so 6 are shuffled, in two groups of 3:
@@ -45,10 +46,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from course_utils.conv.edit.coupling import copy_counts
+from course_utils.conv.edit.labels import rank
 from course_utils.conv.edit.trace import Axis, Trace
-from course_utils.core import splitmix64
+from course_utils.core import CourseError, splitmix64
 
 Grid = tuple[int, int] | None  # height and width of maps that were flattened
 
@@ -88,6 +91,8 @@ class Matching:
 
     def sources(self, axis: Axis) -> Sources | None:
         """Return where the slots of an axis take their numbers from; None if nothing changes."""
+        if axis not in self.new.axes:
+            raise CourseError(f"With the new channels, none would reach {axis.parameter} any more.")
         old, new = self.old.axis_classes(axis), self.new.axis_classes(axis)
         if old.shape == new.shape and (old == self.continued[new]).all():
             return None
@@ -100,13 +105,27 @@ class Matching:
         return Sources(slot, share, old.shape[1])
 
     def keeps_every_channel(self) -> bool:
-        """Check whether each weight with which a layer consumed a channel is still there.
+        """Check whether all that read a channel read what continues it, as often as before.
 
-        Where maps of another size are flattened, pixels come and go: that does not count.
+        That is each weight with which a layer consumed it, and each part of a split. Where maps of
+        another size are flattened, pixels come and go: that does not count.
         """
         grids, old_grids = self.new.grids, self.old.grids
-        same_grid = (a for a in self.old.consumers if old_grids.get(a) == grids.get(a))
-        return all(sources is None or sources.use_all() for sources in map(self.sources, same_grid))
+        for axis in self.old.consumers:
+            if old_grids.get(axis) == grids.get(axis) and (sources := self.sources(axis)):
+                before, after = self._times(self.old.axes[axis], self.new.axes[axis])
+                if not sources.use_all() or (after != before)[(after > 0) & (before > 0)].any():
+                    return False
+        parts = map(self._times, self.old.parts, self.new.parts)
+        return not any(((after > 0) & (after != before)).any() for before, after in parts)
+
+    def _times(self, old: Tensor, new: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return how often what each new class continues comes in some places, and it itself."""
+        old, new = (labels.numpy().reshape(-1) for labels in (old, new))
+        before = np.bincount(self.old.classes[old], minlength=self.old.classes.max() + 1)
+        after = np.bincount(self.new.classes[new], minlength=len(self.continued))
+        free = ~self.new.fixed_classes(self.new.classes)
+        return before[self.continued] * free, after * free
 
 
 def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:
@@ -148,6 +167,8 @@ def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
     for axis, labels in trace.axes.items():  # each group of a grouped layer is a place of its own
         place = np.arange(len(labels))[:, None] + (numbers.get(axis, len(numbers)) << 16)
         pairs.append((classes[labels.numpy()] + place * count).reshape(-1))
+    for number, labels in enumerate(trace.parts, start=len(numbers) + 1):
+        pairs.append(classes[labels.numpy()] + (number << 16) * count)
     pairs = np.unique(np.concatenate(pairs))
     # The sum of one random number for each place: equal sums, equal sets of places.
     signatures = np.zeros(count, dtype=np.uint64)
@@ -213,25 +234,18 @@ def _group_sources(
     order = np.argsort(old, kind="stable")
     start, stop = (np.searchsorted(old[order], continued, side) for side in ("left", "right"))
     there = stop - start  # old slots of the class
-    rank = _rank(new)  # which of the slots of its class a new slot is
+    place = rank(new)  # which of the slots of its class a new slot is
     if old_grid and new_grid and old_grid != new_grid:  # the nearest pixel
         (h, w), (new_h, new_w) = old_grid, new_grid
-        row, column = rank // new_w, rank % new_w
+        row, column = place // new_w, place % new_w
         inside = (row * h // new_h) * w + column * w // new_w
     else:
-        inside = rank * there // np.bincount(new)[new]
+        inside = place * there // np.bincount(new)[new]
     inside = np.minimum(inside, np.maximum(there - 1, 0))
     slot = order[np.minimum(start + inside, len(order) - 1)]
     share = there / np.bincount(continued)[continued]
+    if old_grid == new_grid:  # each old slot shares its own weight: some have more copies (padding)
+        uses = np.bincount(slot[there > 0], minlength=len(old))
+        used = np.bincount(old[uses > 0], minlength=continued.max() + 1)
+        share = there / np.maximum(uses[slot] * used[continued], 1)
     return np.where(there > 0, slot, -1), share
-
-
-def _rank(values: np.ndarray) -> np.ndarray:
-    """Return for each value how many equal ones stand before it."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.r_[True, ordered[1:] != ordered[:-1]]
-    positions = np.arange(len(values))
-    rank = np.empty_like(positions)
-    rank[order] = positions - np.maximum.accumulate(np.where(starts, positions, 0))
-    return rank

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from course_utils.conv.arithmetic import middle_overlap
 from course_utils.conv.edit.adapter import AdaptedConv2d, projection
 from course_utils.conv.edit.coupling import copy_counts, widths
-from course_utils.conv.edit.draft import Draft, EditError, one_line, parameter_name
+from course_utils.conv.edit.draft import Draft, EditError, parameter_name
 from course_utils.conv.edit.guard import agree
 from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.own_padding import former_window
 from course_utils.conv.edit.settings import LayerEdit, set_window
+from course_utils.conv.edit.trace import Axis
 from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
 from course_utils.core import CourseError, is_out_of_memory
 
@@ -52,7 +53,8 @@ def change_layer(
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            problems.append(f"The network's forward stops: {one_line(error)}")
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            problems.append(f"With these sizes the network's forward stops: {said}.")
     hint = "" if adapter else " With adapter=True the layer is adapted to it."
     raise EditError(f"{edit.name} cannot be changed like this. {problems[0]}{hint}")
 
@@ -97,6 +99,12 @@ def _attempt(
     if not agree(new.output_shapes, old.output_shapes):
         shapes = f"{new.output_shapes}, not {old.output_shapes}"
         raise EditError(f"The network's output would be {shapes}.")
+    if others_follow:
+        rows = new.axes[Axis(weight, 0)].numel() if Axis(weight, 0) in new.axes else 0
+        if new.spread > old.spread:
+            raise EditError("A single channel would meet several others, where as many met before.")
+        if rows != edit.after["out_channels"]:  # a depthwise layer has the channels that it reads
+            raise EditError(f"A slice before {edit.name} always takes {rows} channels.")
     if others_follow or new.input_shapes != old.input_shapes:
         matching = match(old, new, scores)
         grows = edit.after["out_channels"] > edit.before["out_channels"]

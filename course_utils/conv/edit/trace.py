@@ -15,7 +15,6 @@ BatchNorm those that pass through. It also keeps what the labels have to do with
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,8 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_utils.conv.edit import labels as lb
+from course_utils.conv.edit.labels import Labels
+from course_utils.conv.edit.reshapes import Reshape
 from course_utils.conv.example import Call
+from course_utils.core import CourseError
 
 Pair = tuple[Tensor, Tensor]
 
@@ -49,7 +50,12 @@ class Trace:
         axes: parameter axis -> labels in its slots, (groups, n).
         grids: axis -> (H, W) of the maps that were flattened before they reached it.
         consumers: axes that are summed over, so the copies of a channel share its weight.
-        depthwise: weights of convolutions with one input channel per group.
+        spread: how often a single channel has met several.
+        parts: labels of each part of a tensor that a split or slice has cut off.
+        layouts: axis -> each set of dimensions along which its channels lay in an activation, with
+            the number of pixels there.
+        reshapes: each reshape in which channels took part: its blocks, and both shapes.
+        depthwise: weights of convolutions with one input channel per group -> outputs per input.
         couplings: pairs of label vectors that are the same channels.
         width_couplings: pairs of label vectors that must change in equal number.
         fixed: (labels, name of the operation) that cannot change in number.
@@ -69,7 +75,11 @@ class Trace:
         self.axes: dict[Axis, Tensor] = {}
         self.grids: dict[Axis, tuple[int, int]] = {}
         self.consumers: set[Axis] = set()
-        self.depthwise: set[str] = set()
+        self.spread = 0
+        self.parts: list[Tensor] = []
+        self.layouts: dict[Axis, tuple[frozenset[tuple[int, int]], ...]] = {}
+        self.reshapes: list[Reshape] = []
+        self.depthwise: dict[str, int] = {}
         self.couplings: list[Pair] = []
         self.width_couplings: list[Pair] = []
         self.fixed: list[tuple[Tensor, str]] = []
@@ -84,7 +94,7 @@ class Trace:
         self.training_call: Call | None = None
         self._names = {id(t): name for name, t in tensors.items()}
         self._alive = list(tensors.values())  # an id is valid only while its tensor lives
-        self._parameter_labels: dict[str, tuple[Tensor, ...]] = {}
+        self._parameter_labels: dict[str, tuple[Labels, ...]] = {}
 
     def record(self) -> dict[str, Any]:
         """Return all that the trace has written down so far, which what follows does not change."""
@@ -100,21 +110,22 @@ class Trace:
         """Return the name of a parameter or buffer; "" for any other tensor."""
         return self._names.get(id(tensor), "")
 
-    def labels_of(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Return the label tensors of an activation or parameter; each varies along its own dim."""
+    def labels_of(self, tensor: Tensor) -> tuple[Labels, ...]:
+        """Return the labels of an activation or parameter, each along dimensions of its own."""
         name = self.name_of(tensor)
         if not name:
             return getattr(tensor, "_channel_labels", ())
         if name not in self._parameter_labels:  # a parameter that is used by itself: layer scale
+            former = self.before.axes if self.before is not None else ()
             self._parameter_labels[name] = tuple(
-                lb.along(self.produced(Axis(name, d), n), d, tensor.ndim)
+                Labels.of(self.produced(Axis(name, d), n), d, tensor.ndim)
                 for d, n in enumerate(tensor.shape)
-                if n > 1 and tensor.is_floating_point()
+                if (n > 1 or Axis(name, d) in former) and tensor.is_floating_point()
             )
         return self._parameter_labels[name]
 
     def set_labels(
-        self, tensor: Tensor, labels: tuple[Tensor, ...], like: Tensor | None = None
+        self, tensor: Tensor, labels: tuple[Labels, ...], like: Tensor | None = None
     ) -> None:
         """Label a tensor; `like` is the one from which it was computed, number by number."""
         tensor._channel_labels = labels
@@ -128,22 +139,57 @@ class Trace:
             self.label_count += n
         return self.axes[axis].reshape(-1)
 
-    def labels_along(self, tensor: Tensor, dim: int) -> Tensor | None:
-        """Return the labels along one dimension, (n,); None if there are none."""
-        dim %= tensor.ndim
+    def labels_along(self, tensor: Tensor, dim: int, axis: Axis | None = None) -> Tensor | None:
+        """Return the labels along one dimension, (n,); None if there are none.
+
+        Args:
+            axis: of the parameter that meets these channels.
+
+        Raises:
+            CourseError: if the channels reach the axis in another way than before it changed.
+        """
+        size, dim = tensor.shape[dim], dim % tensor.ndim - tensor.ndim
         for labels in self.labels_of(tensor):
-            if labels.shape[dim] > 1 or (tensor.shape[dim] == 1 and labels.numel() == 1):
-                for other in range(labels.ndim):  # one slot sees all labels of another dimension
-                    if other != dim and labels.shape[other] > 1:
+            if dim in labels.dims or (size == 1 and not labels.dims):
+                if axis is not None and axis.parameter:
+                    self._note_layout(axis, labels, dim)
+                for other in labels.dims:  # one slot sees all labels of another dimension
+                    if other != dim:
                         labels = self.couple_along(labels, other)
-                return labels.reshape(-1)
-            if labels.numel() == 1 and tensor.shape[dim] == math.prod(getattr(tensor, "_grid", ())):
-                return labels.reshape(-1).expand(tensor.shape[dim])  # the pixels of one channel
+                return labels.vector
         return None
 
-    def labels_not_along(self, tensor: Tensor, dim: int) -> tuple[Tensor, ...]:
-        """Return the label tensors that do not vary along `dim`."""
-        return tuple(x for x in self.labels_of(tensor) if x.shape[dim] == 1 and x.numel() > 1)
+    def labels_not_along(self, tensor: Tensor, dim: int) -> tuple[Labels, ...]:
+        """Return the labels that do not lie along `dim`, which counts from the last."""
+        return tuple(x for x in self.labels_of(tensor) if x.dims and dim not in x.dims)
+
+    def note_reshape(self, reshape: Reshape) -> None:
+        """Note a reshape of channels.
+
+        Raises:
+            CourseError: if before the widths changed, it did something else with the channels.
+        """
+        former = self.before.reshapes[len(self.reshapes) :] if self.before is not None else ()
+        self.reshapes.append(reshape)
+        if former and not reshape.does_as(former[0]):
+            raise CourseError(
+                f"Its channels reach {reshape.operation!r} with sizes that fit their present"
+                f" number only: {reshape.old} would become {reshape.new}."
+            )
+
+    def _note_layout(self, axis: Axis, labels: Labels, dim: int) -> None:
+        """Note where channels lie; dimensions behind `dim`, those of pixels, keep their size."""
+        sizes = {d: labels.numbers.shape[d] for d in labels.dims}
+        lie = frozenset((d, n if d > dim else 0) for d, n in sizes.items())
+        if self.before is None:
+            self.layouts[axis] = (*self.layouts.get(axis, ()), lie)
+        elif former := self.before.layouts.get(axis, ()):
+            large = {(d, n) for d, n in lie if sizes[d] > 1}
+            if not any(large <= known for known in former):
+                raise CourseError(
+                    f"Some channels would become pixels or pictures before {axis.parameter}:"
+                    " a reshape has their number as a fixed size."
+                )
 
     def source_parameter(self, tensor: Tensor, dim: int) -> str:
         """Return the parameter whose axis `dim` a weight has; "" if there is none.
@@ -165,24 +211,25 @@ class Trace:
     # Writing down what labels have to do with each other
 
     def couple(self, a: Tensor, b: Tensor) -> None:
-        """Note that two label tensors are the same channels, one by one."""
+        """Note that two tensors of labels are the same channels, one by one."""
         if a is not b:
             self.couplings.append((a.reshape(-1), b.reshape(-1)))
 
-    def couple_along(self, labels: Tensor, dim: int) -> Tensor:
+    def couple_along(self, labels: Labels, dim: int) -> Labels:
         """Couple all labels that lie along `dim` at the same place; return the first of each."""
-        first = labels.narrow(dim, 0, 1)
-        self.couple(labels, first.expand_as(labels))
+        first = labels.first_along(dim)
+        self.couple(labels.numbers, first.numbers.expand_as(labels.numbers))
         return first
 
-    def couple_widths(self, labels: Tensor, dim: int) -> None:
+    def couple_widths(self, numbers: Tensor, dim: int) -> None:
         """Note that the parts along `dim` stay equally wide: groups, heads, halves."""
-        first = labels.narrow(dim, 0, 1).expand_as(labels)
-        self.width_couplings.append((labels.reshape(-1), first.reshape(-1)))
+        first = numbers.narrow(dim, 0, 1).expand_as(numbers)
+        self.width_couplings.append((numbers.reshape(-1), first.reshape(-1)))
 
-    def fix(self, labels: Iterable[Tensor]) -> tuple[()]:
+    def fix(self, labels: Iterable[Labels | Tensor]) -> tuple[()]:
         """Note that these channels cannot change in number; return no labels."""
-        self.fixed += [(x.reshape(-1), self.operation) for x in labels]
+        vectors = (x.vector if isinstance(x, Labels) else x.reshape(-1) for x in labels)
+        self.fixed += [(vector, self.operation) for vector in vectors]
         return ()
 
     def couple_or_fix(self, a: Tensor | None, b: Tensor | None) -> None:

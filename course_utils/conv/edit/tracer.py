@@ -25,6 +25,7 @@ from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.example import Call
 from course_utils.conv.meta import mapped, run_mixed, tensors_in
+from course_utils.core import CourseError
 
 _COUNTING = {"nonzero", "argwhere", "where", "masked_select", "unique", "unique_consecutive", "nms"}
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
@@ -53,6 +54,19 @@ class Tracer(TorchFunctionMode):
             name = name.rstrip("_")
         trace.operation = name
         trace.pads |= name == "pad"
+        try:
+            return self._followed(func, name, args, kwargs)
+        except (RuntimeError, IndexError, TypeError) as error:
+            if trace.before is None:
+                raise
+            said = (str(error).strip().splitlines() or [""])[0]
+            raise CourseError(
+                f"With the new sizes the network's forward stops at {name!r} ({said})."
+            ) from error
+
+    def _followed(self, func, name: str, args: tuple, kwargs: dict):
+        """Run a function and follow the channels through it."""
+        trace = self.trace
         output = run_layer(trace, func, args, kwargs)
         if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
             # PyTorch takes ten times as long on the meta device, for the same shape.
@@ -114,7 +128,7 @@ def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> No
         with Tracer(trace, not all(t.is_meta for t in tensors_in(call))):
             result = model(*args, **kwargs)
         for output in tensors_in(result):
-            trace.output_labels += [x.reshape(-1) for x in trace.labels_of(output)]
+            trace.output_labels += [labels.vector for labels in trace.labels_of(output)]
             counted = getattr(output, "_counted", False) and output.ndim > 0
             trace.output_shapes.append((None, *output.shape[1:]) if counted else (*output.shape,))
 

@@ -67,7 +67,7 @@ def move_weights(draft: Draft, matching: Matching) -> None:
             else:
                 rows = torch.from_numpy(sources.rows()).to(values.device)
                 values = values.index_select(axis.dim, rows)
-        if values is not old:
+        if values is not old or draft.shape(name) != old.shape:  # a fixed slice has kept its size
             draft.set_values(name, values)
 
 
