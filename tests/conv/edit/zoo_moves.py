@@ -334,7 +334,6 @@ def ramp(cast):
 
 CASTS = {
     "to": lambda a, b: a.to(b),
-    "to, by name": lambda a, b: a.to(other=b),
     "type_as": lambda a, b: a.type_as(b),
     "to dtype": lambda a, b: a.to(b.dtype),
     "to device and dtype": lambda a, b: a.to(b.device, b.dtype),
