@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Labels(NamedTuple):
-    """Which channel is where in a tensor: an activation (N, C, H, W) has labels (1, C, 1, 1).
+    """The channel of each place in a tensor: an activation (N, C, H, W) has labels (1, C, 1, 1).
 
     Attributes:
         numbers: the labels, with as many dimensions as the tensor. Their size is the tensor's along

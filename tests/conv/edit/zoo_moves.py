@@ -1,4 +1,4 @@
-"""What stands between two convolutions: operations that pick, repeat, fold or count channels.
+"""Operations between two convolutions that pick, repeat, fold or count channels.
 
 Each network is a convolution `conv1`, a function of its output, and a convolution `conv2` that
 reads the result. The tables say how many channels conv1 has, and how many arrive at conv2.
