@@ -25,7 +25,7 @@ from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.example import Call
 from course_utils.conv.meta import mapped, run_mixed, tensors_in
-from course_utils.core import CourseError
+from course_utils.core import CourseError, is_out_of_memory
 
 _COUNTING = {"nonzero", "argwhere", "where", "masked_select", "unique", "unique_consecutive", "nms"}
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
@@ -57,7 +57,7 @@ class Tracer(TorchFunctionMode):
         try:
             return self._followed(func, name, args, kwargs)
         except (RuntimeError, IndexError, TypeError) as error:
-            if trace.before is None:
+            if trace.before is None or is_out_of_memory(error):
                 raise
             said = (str(error).strip().splitlines() or [""])[0]
             raise CourseError(
