@@ -240,8 +240,11 @@ def _move(trace: Trace, op: Operation, inputs: list[Tensor], outputs: list[Tenso
         return
     results = []
     for labels in trace.labels_of(x):
-        full = labels.numbers if op.name in ("roll", "flip") else labels.numbers.expand(x.shape)
         dims = _moved_dims(op, x, labels.dims)
+        if op.name in TURNS:
+            results.append([Labels(_on(op, x, labels.numbers), dims)])
+            continue
+        full = labels.numbers if op.name in ("roll", "flip") else labels.numbers.expand(x.shape)
         parts = [lb.squashed(part, dims) for part in tensors_in(_on(op, x, full))]
         if op.name in CUTS:
             _note_parts(trace, op, x, labels, parts)
