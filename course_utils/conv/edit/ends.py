@@ -101,7 +101,9 @@ def _is_in_between(draft: Draft, weight: str) -> bool:
         return any(
             np.isin(arriving, trace.axis_classes(axis)).any()
             for axis in trace.axes
-            if axis not in trace.consumers and not _is_vector(draft, axis)
+            if axis.parameter != weight  # which may itself be standardised, say
+            and axis not in trace.consumers
+            and not _is_vector(draft, axis)
         )
     own = trace.axes[Axis(weight, 0)]  # the channels that arrive go on under the same labels
     for axis, labels in trace.axes.items():
