@@ -61,7 +61,7 @@ class LayerCosts:
         for count, *size in inputs:
             padded = [n + total for n, total in zip(size, totals, strict=True)]
             steps = zip(padded, spans, stride, strict=True)
-            area = count * math.prod(max(n - s - 1, -1) // step + 1 for n, s, step in steps)
+            area = count * math.prod(max(n - s - 1, -1) // max(step, 1) + 1 for n, s, step in steps)
             pixels += area
             if settings["padding_mode"] != "zeros":
                 numbers += count * settings["in_channels"] * math.prod(padded)
