@@ -290,4 +290,4 @@ class Trace:
         real = (a > 0) & (b > 0)  # label 0 stands for "no channel", so it couples nothing
         a, b = a[real], b[real]
         graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(self.label_count,) * 2)
-        return connected_components(graph, directed=False)[1]
+        return connected_components(graph, directed=False)[1].astype(np.int64)

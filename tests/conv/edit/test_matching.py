@@ -88,3 +88,26 @@ def test_residual_channels_are_one_class_and_the_output_is_fixed():
     assert table.loc[("b.weight", "gives"), "channels"] == [1, 2, 3]
     assert table.loc[("c.weight", "takes"), "channels"] == [1, 2, 3]
     assert table.loc[("c.weight", "gives"), "channels"] == ["•", "•"]
+
+
+def test_a_split_in_a_deep_network_is_kept_apart_from_what_changes():
+    """The places of a channel are numbered: over 2³¹ of them in a network of this size."""
+
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 12, 1)
+            self.convs = nn.ModuleList(nn.Conv2d(12, 12, 1) for _ in range(60))
+            self.last = nn.Conv2d(12, 4, 1)
+
+        def forward(self, x):
+            x = self.first(x)
+            x = x + self.convs[0](x)
+            for conv in self.convs[1:]:
+                a, b = x.split([5, 7], 1)
+                x = conv(torch.cat([b, a.relu()], 1))
+            return self.last(x)
+
+    model, x = Deep().eval(), torch.randn(2, 3, 4, 4)
+    edited = edit_conv(model, "convs.59", example_input=x, out_channels=18, adapter=False)
+    assert edited.last.in_channels == 18 and difference(model, edited, x) < 1e-4
