@@ -18,6 +18,7 @@ __all__ = export_lazily(
         "one_click.panel": "one_click_lab",
         "regularisation_panel.panel": "regularisation_panel",
         "schedule_panel.panel": "schedule_panel",
+        "silence_panel.panel": "silence_panel",
         "training_panel.panel": "training_panel",
     },
 )

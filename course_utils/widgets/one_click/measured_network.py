@@ -165,9 +165,17 @@ class MeasuredNetwork:
             return self._outputs[:count]
 
     def _output(self, images: Tensor) -> Tensor:
-        output = self.model(images)
+        return self.first_output(self.model(images), len(images))
+
+    @staticmethod
+    def first_output(output: Any, images: int) -> Tensor:
+        """Return the first tensor of a network's output: float, on the CPU, (images, ...).
+
+        Raises:
+            CourseError: it has not one row for each image.
+        """
         first = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
-        if first is None or len(first) != len(images):
+        if first is None or not first.dim() or len(first) != images:
             raise CourseError("The first output of the network must have one row for each image.")
         return first.float().cpu()
 
