@@ -28,6 +28,7 @@ from course_utils.widgets.connection import Connection
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
 LABEL_WIDTH = "104px"
+_MOST_CHOICES = 60  # that an error names
 
 
 class Panel(widgets.VBox):
@@ -331,9 +332,14 @@ def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
             and value not in _option_values(control)
         ):
             control.options = (*control.options, (str(value), value))
+        elif isinstance(control, widgets.SelectMultiple):
+            value = tuple(value) if isinstance(value, (list, tuple, set)) else (value,)
         control.value = value
     except TraitError as error:
-        choices = ", ".join(map(repr, _option_values(control)))
+        known = list(map(repr, _option_values(control)))
+        if len(known) > _MOST_CHOICES:
+            known[_MOST_CHOICES - 1 : -1] = ["…"]
+        choices = ", ".join(known)
         reason = f"choose one of {choices}" if choices else str(error)
         given = " ".join(reprlib.repr(value).split())
         raise CourseError(f"The control {name!r} cannot be {given}: {reason}.") from error

@@ -10,7 +10,7 @@ import pytest
 
 from course_utils.core import CourseError
 from course_utils.plots.canvas import Canvas
-from course_utils.widgets.panel import Panel, choice, float_slider, int_slider, toggle
+from course_utils.widgets.panel import Panel, _set_value, choice, float_slider, int_slider, toggle
 
 
 class Doubt(CourseError):
@@ -252,3 +252,13 @@ def test_a_change_while_the_panel_adjusts_itself_waits_its_turn():
     changed.set()
     thread.join(120)
     assert panel.result == 18
+
+
+def test_a_list_of_many_takes_one_value_or_several_and_its_error_is_short():
+    control = widgets.SelectMultiple(options=[(f"kernel {k}", k) for k in range(2000)])
+    for value, expected in ((7, (7,)), ([1, 3], (1, 3)), ((), ()), ({5}, (5,))):
+        _set_value("by_hand", control, value)
+        assert control.value == expected
+    with pytest.raises(CourseError, match=r"cannot be .*2000.*: choose one of 0, 1, .*…, 1999") as e:
+        _set_value("by_hand", control, 2000)
+    assert len(str(e.value)) < 500

@@ -13,6 +13,7 @@ import torch
 
 from course_utils import widgets as panels
 from course_utils.core.errors import CourseError
+from course_utils.models import load_pretrained
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
@@ -20,7 +21,11 @@ from tests.notebooks.pictures import fault_of
 from tests.widgets.messages import click, move
 
 # A panel that computes with each move gets a small network.
-SMALL = {"initialisation_panel": {"images": torch.rand(4, 1, 8, 8), "width": 8}}
+SMALL = {
+    "initialisation_panel": {"images": torch.rand(4, 1, 8, 8), "width": 8},
+    "one_click_lab": {"picture_size": 64},
+    "silence_panel": {"model": load_pretrained("first_cnn")},
+}
 
 
 @pytest.fixture(scope="module", params=panels.__all__)
@@ -111,7 +116,8 @@ def test_an_exception_after_a_move_is_shown(panel, method, monkeypatch):
     assert panel.error == ""
 
 
-def test_an_exception_after_a_click_is_shown(panel, monkeypatch):
+def test_an_exception_after_a_click_is_shown(panel, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # a button may write a file
     buttons = [one for one in all_buttons(panel) if one.description != "Ask Python"]
     assert panel._nearest_button in buttons
     for button in buttons:
