@@ -259,6 +259,6 @@ def test_a_list_of_many_takes_one_value_or_several_and_its_error_is_short():
     for value, expected in ((7, (7,)), ([1, 3], (1, 3)), ((), ()), ({5}, (5,))):
         _set_value("by_hand", control, value)
         assert control.value == expected
-    with pytest.raises(CourseError, match=r"cannot be .*2000.*: choose one of 0, 1, .*…, 1999") as e:
+    with pytest.raises(CourseError, match=r"cannot be .*2000.*: choose one of 0, .*…, 1999") as e:
         _set_value("by_hand", control, 2000)
     assert len(str(e.value)) < 500
