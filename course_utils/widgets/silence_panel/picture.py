@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 
 import numpy as np
@@ -156,7 +157,8 @@ def _draw_curve(sheet: canvas.Canvas, result: Silenced, top: int) -> None:
     width, count = WIDTH - left - 2 * _EDGE, len(result.order)
     names = " or ".join(result.watched)
     how = _PLAIN[result.choice.order]
-    now = percent(result.curve[result.taken])
+    share = result.curve[result.taken]
+    now = percent(share) if math.isfinite(share) else "not known"
     title = f"{now}: probability of {names}, with the {result.taken} {how} taken away"
     sheet.text(fitting(title, WIDTH - 2 * _EDGE, 12, True), _EDGE, top, 12, bold=True)
     top += 24
@@ -170,7 +172,7 @@ def _draw_curve(sheet: canvas.Canvas, result: Silenced, top: int) -> None:
         x = left + width * number / count
         sheet.centred(f"{number}", x, top + height + 12, 11, ink=_QUIET)
     sheet.text("kernels taken away", left, top + height + 22, 11, ink=_QUIET)
-    points = sorted(result.curve.items())
+    points = sorted((n, share) for n, share in result.curve.items() if math.isfinite(share))
     at = [(left + width * n / count, top + (1 - share) * height) for n, share in points]
     if len(at) > 1:
         page = Image.fromarray(sheet.pixels)

@@ -50,10 +50,19 @@ def test_the_photographs_have_names(source, names):
         (lambda: Image.new("L", (30, 20), 90), (20, 30)),
         (lambda: Image.new("RGBA", (30, 20), (9, 9, 9, 0)), (20, 30)),
         (lambda: Image.new("RGB", (3000, 2000), "red"), (683, 1024)),
+        (lambda: Image.new("P", (30, 20)), (20, 30)),  # two frames
+        (lambda: Image.new("RGB", (30, 10), "red"), (30, 10)),
     ],
 )
 def test_pictures_of_every_kind_are_taken(tmp_path, make, size):
-    make().save(path := tmp_path / "my own.png")
+    picture = make()
+    path = tmp_path / ("my own.gif" if picture.mode == "P" else "my own.png")
+    notes = Image.Exif()
+    notes[0x0112] = 6 if picture.height == 10 else 1  # the camera was turned by 90°
+    frames = [picture.copy()] if picture.mode == "P" else []
+    picture.save(
+        path, **({"save_all": True, "append_images": frames} if frames else {"exif": notes})
+    )
     lab = lab_of(photographs=path)
     assert lab.error == "" and lab.result.label == "my own"
     assert load_photographs(path)["my own"].shape == (3, *size)

@@ -148,6 +148,26 @@ def test_labelled_pictures_and_the_network_of_the_course(make):
     assert (pixels == (1, 115, 178)).all(-1).sum() > 500, "the bars and the curve"
 
 
+class Divides(nn.Module):
+    """Divides the channels by their sum, which is 0 without any kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.conv(x).mean((2, 3))
+        return found / found.sum(1, keepdim=True)
+
+
+def test_scores_that_are_not_finite_are_said_in_words(make):
+    panel = make(Divides(), take_away=4)
+    assert panel.error == "" and "now nothing, because the scores are not finite" in panel.summary
+    assert panel.wait(60) and panel.error == "" and panel.result.complete
+    panel.set(take_away=3)
+    assert panel.error == "" and "not finite" not in panel.summary
+
+
 def test_the_code_makes_the_same_network(make):
     panel = make(take_away=2, by_hand=(0,))
     names = {"model": panel.result.network.model}
