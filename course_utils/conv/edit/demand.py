@@ -31,7 +31,8 @@ def require_affordable_edit(draft: Draft, edit: LayerEdit, weight: str) -> None:
     listed = [s for s in edit.after if edit.before[s] != edit.after[s]]
     what = f"{edit.name} with {', '.join(f'{s}={simple(edit.after[s])!r}' for s in listed)}"
     require_few_channels(what, edit.after["out_channels"], edit.before["out_channels"])
-    inputs = [(n, h, w) for n, _, h, w in draft.input_shapes(edit.name)]
+    shapes = draft.input_shapes(edit.name)
+    inputs = [(s[0] if len(s) == 4 else 1, *s[-2:]) for s in shapes]  # a picture without a batch
     before, after = (LayerCosts.of(s, inputs) for s in (edit.before, edit.after))
     own = after.weights
     if edit.changes("groups") and edit.changes("out_channels"):
