@@ -51,7 +51,7 @@ class LayerCosts:
         match settings["padding"]:
             case "same":
                 totals = spans
-            case "valid":
+            case str():  # "valid", or what the rules will refuse with the nearest that works
                 totals = [0, 0]
             case padding:
                 totals = [2 * p for p in whole("padding", padding, 2)]

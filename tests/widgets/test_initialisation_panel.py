@@ -89,13 +89,13 @@ def test_the_committed_picture_has_all_schemes(images):
 def test_a_failure_in_the_thread_is_shown(panel, monkeypatch):
     def measure(scheme, *arguments, **keywords):
         if scheme == "xavier":  # not the panel's own
-            raise RuntimeError("out of memory")
+            raise RuntimeError("a cable broke")
         return signal_spread(scheme, *arguments, **keywords)
 
     monkeypatch.setattr(module, "signal_spread", measure)
     panel.set(depth=13)
     assert panel.wait(PATIENCE)
-    assert panel.error == "Unexpected RuntimeError: out of memory"
+    assert panel.error == "Unexpected RuntimeError: a cable broke"
     monkeypatch.undo()
     panel.set(depth=12)
     assert panel.error == ""
