@@ -152,12 +152,14 @@ class EditReport:
         if not any(y.numel() for y in _outputs(self._before, calls[0])):
             return None
         change = _difference(*models, *calls, self._common_outputs)
-        if ROUNDING <= change < 100 * ROUNDING:
+        limit = ROUNDING
+        if ROUNDING / 100 <= change < 100 * ROUNDING:
             with contextlib.suppress(Exception):  # the model computes with float32 somewhere
                 calls = mapped(calls, lambda t: t.double() if t.is_floating_point() else t)
                 models = (copied(model).double() for model in models)
                 change = _difference(*models, *calls, self._common_outputs)
-        return change < ROUNDING
+                limit = ROUNDING / 100  # there may still be a part in float32
+        return change < limit
 
     def _random_calls(self, device: torch.device) -> tuple[Call, Call]:
         """Return random inputs for both networks; grey ones where their shapes differ."""

@@ -170,3 +170,16 @@ def test_each_output_is_compared_with_its_own_size():
     _, wide = reported(model, "0", out_channels=16)
     assert slim.same_function is False and wide.same_function is True
     assert slim.difference(torch.ones(1, 1, 9, 9)) > 0.01
+
+
+def test_a_small_change_is_not_taken_for_rounding():
+    """Copies of a channel change what its neighbours are divided by, by 6·10⁻⁵ in the outputs."""
+    torch.manual_seed(0)
+    norm = nn.LocalResponseNorm(3)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), norm, nn.InstanceNorm2d(8, affine=True))
+    model = nn.Sequential(*model, nn.Conv2d(8, 6, 1)).eval()
+    _, report = edit_conv(
+        model, "0", example_input=torch.rand(2, 3, 16, 16), out_channels=12, return_report=True
+    )
+    change = report.difference(torch.rand(2, 3, 16, 16))
+    assert 1e-6 < change < 1e-4 and report.same_function is False
