@@ -66,10 +66,12 @@ def reshaped(labels: Labels, old: Sequence[int], new: Sequence[int]) -> Labels |
 
 def _lying(dims: set[int], block: Block, old: Sequence[int], new: Sequence[int]) -> list[int]:
     """Return dimensions of a reshaped block in which channels lie, also where no label changes."""
+    large = [d for d in block.after if new[d] > 1]
     if all(old[d] == 1 or d in dims for d in block.before):
-        return list(block.after)
-    large = [d for d in block.after if new[d] > 1]  # channels and pixels
-    first = all(old[d] == 1 for d in block.before if d < min(dims))
+        # What a vector of parameters gets in front, as in (1, C, 1, 1), is the batch.
+        batch = block.before.start == 0 and large
+        return [d for d in block.after if not batch or d >= large[0]]
+    first = all(old[d] == 1 for d in block.before if d < min(dims))  # channels, then pixels
     return [block.after[0 if first else -1], *(large if len(large) < 2 else [])]
 
 

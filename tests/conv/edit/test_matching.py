@@ -111,3 +111,30 @@ def test_a_split_in_a_deep_network_is_kept_apart_from_what_changes():
     model, x = Deep().eval(), torch.randn(2, 3, 4, 4)
     edited = edit_conv(model, "convs.59", example_input=x, out_channels=18, adapter=False)
     assert edited.last.in_channels == 18 and difference(model, edited, x) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        lambda y, g: y.mul(g.reshape(1, -1, 1, 1)),
+        lambda y, g: g.view(-1, 1, 1).expand(-1, 4, 4) * y,
+        lambda y, g: y * g[None, :, None, None],
+        lambda y, g: y * g.unflatten(0, (-1, 1, 1)),
+        lambda y, g: (y.permute(0, 2, 3, 1) * g).permute(0, 3, 1, 2),
+    ],
+)
+def test_a_scale_of_each_channel_follows_however_it_is_shaped(scaled):
+    """Liu et al. 2022, "A ConvNet for the 2020s": layer scale, as libraries write it."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 4, 1)
+            self.gamma = nn.Parameter(torch.rand(8))
+
+        def forward(self, x):
+            return self.b(scaled(self.a(x), self.gamma))
+
+    model = Net().eval()
+    new = edit_conv(model, "a", example_input=PICTURES, out_channels=12, adapter=False)
+    assert len(new.gamma) == 12 and difference(model, new, PICTURES) < 1e-5

@@ -48,6 +48,11 @@ def test_a_single_channel_lies_where_more_would(old, dim, new, lie):
     assert got.dims == lie and got.numbers.shape[lie[0]] == new[lie[0]]
 
 
+@pytest.mark.parametrize("new", [(1, 8, 1, 1), (8, 1, 1), (1, 1, 8), (1, 8, 1)])
+def test_a_vector_of_parameters_gets_no_channels_along_what_is_put_around_it(new):
+    assert reshaped(channels((8,), 0), (8,), new).dims == (new.index(8) - len(new),)
+
+
 def test_pixels_that_would_be_cut_in_another_place_for_each_channel_are_found():
     assert reshaped(channels((2, 6, 4), 1), (2, 6, 4), (2, 4, 6)) is None
     assert reshaped(channels((2, 4, 16), 1), (2, 4, 16), (2, 16, 4)).dims == (-2,)
