@@ -205,14 +205,17 @@ def _is_one_slope(trace: Trace, func: Callable, vector: Tensor) -> bool:
     return single and (trace.before is None or axis not in trace.before.axes)
 
 
-def set_width(norm: nn.Module, channels: int) -> None:
-    """Set the number of channels of a normalisation without parameters, which is all it has."""
-    if isinstance(norm, nn.LayerNorm):
-        norm.normalized_shape = (channels,)
-    else:
-        setattr(
-            norm, "num_channels" if isinstance(norm, nn.GroupNorm) else "num_features", channels
-        )
+def set_width(module: nn.Module, channels: int) -> None:
+    """Set the number of channels of a normalisation without parameters; a shuffle's one group."""
+    match module:
+        case nn.LayerNorm():
+            module.normalized_shape = (channels,)
+        case nn.GroupNorm():
+            module.num_channels = channels
+        case nn.ChannelShuffle():
+            module.groups = channels
+        case _:
+            module.num_features = channels
 
 
 def by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:

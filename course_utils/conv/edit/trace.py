@@ -66,7 +66,8 @@ class Trace:
         pads: whether some operation padded a tensor.
         operation: name of the operation that runs now.
         bare_norm: the normalisation without parameters that runs now.
-        bare_widths: (such a normalisation, the number of its channels).
+        shuffle: the `nn.ChannelShuffle` that runs now.
+        bare_widths: (such a normalisation or shuffle, the number of its channels).
         training_call: the arguments of the run in training mode, if it was needed and succeeded.
     """
 
@@ -90,6 +91,7 @@ class Trace:
         self.pads = False
         self.operation = ""
         self.bare_norm: nn.Module | None = None
+        self.shuffle: nn.Module | None = None
         self.bare_widths: list[tuple[nn.Module, int]] = []
         self.training_call: Call | None = None
         self._names = {id(t): name for name, t in tensors.items()}

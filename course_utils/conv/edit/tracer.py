@@ -67,6 +67,11 @@ class Tracer(TorchFunctionMode):
     def _followed(self, func, name: str, args: tuple, kwargs: dict):
         """Run a function and follow the channels through it."""
         trace = self.trace
+        if name == "channel_shuffle" and trace.before is not None and trace.shuffle is not None:
+            shuffle, trace.shuffle = trace.shuffle, None
+            if args[0].shape[-3] == 1:  # PyTorch does not divide one channel into groups
+                trace.bare_widths.append((shuffle, 1))
+                return args[0]
         output = run_layer(trace, func, args, kwargs)
         if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
             # PyTorch takes ten times as long on the meta device, for the same shape.
@@ -124,6 +129,8 @@ def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> No
         for module in model.modules():  # these say when they begin to run
             if isinstance(module, _NORMS) and not module.state_dict():
                 module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
+            elif isinstance(module, nn.ChannelShuffle):
+                module.register_forward_pre_hook(lambda m, _: setattr(trace, "shuffle", m))
         args, kwargs = mapped(call, Tensor.clone)
         with Tracer(trace, not all(t.is_meta for t in tensors_in(call))):
             result = model(*args, **kwargs)

@@ -138,3 +138,12 @@ def test_a_scale_of_each_channel_follows_however_it_is_shaped(scaled):
     model = Net().eval()
     new = edit_conv(model, "a", example_input=PICTURES, out_channels=12, adapter=False)
     assert len(new.gamma) == 12 and difference(model, new, PICTURES) < 1e-5
+
+
+def test_one_channel_behind_a_shuffle_is_one_group():
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ChannelShuffle(2), nn.Conv2d(8, 3, 1)).eval()
+    new = edit_conv(model, "0", example_input=PICTURES, out_channels=1, adapter=False)
+    assert (new[1].groups, new[2].in_channels, model[1].groups) == (1, 1, 2)
+    assert new(PICTURES).shape == model(PICTURES).shape
+    wide = edit_conv(new, "0", example_input=PICTURES, out_channels=6, adapter=False)
+    assert difference(new, wide, PICTURES) < 1e-5
