@@ -20,6 +20,7 @@ import random
 import signal
 import subprocess
 import sys
+import warnings
 from collections import Counter
 
 import torch
@@ -189,9 +190,9 @@ def main() -> int:
         if given.without_rule:
             Precision.safe_for = lambda self, model, images: self  # type: ignore[method-assign]
         torch.set_num_threads(1)  # a process that has started more cannot fork safely
-        train(
-            *random_network(3), Precision()
-        )  # imports what the first training needs, once for all
+        train(*random_network(3), Precision())  # imports what a training needs, once for all
+        # Python 3.12 warns of other libraries' sleeping threads. A child that hangs is counted.
+        warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
         dtypes = torch.float32, torch.bfloat16
         ways = [Precision(d, layout, t) for d in dtypes for layout in (False, True) for t in (1, 2)]
         return int(try_all(range(given.first, given.first + given.networks), ways) > 0)
