@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import zipfile
@@ -75,21 +74,26 @@ def test_what_the_course_saves_is_whole_or_the_old_file(tmp_path, monkeypatch, n
     assert (tmp_path / name).read_bytes() != b"old"
 
 
-def test_a_file_that_is_too_large_for_the_disk_is_one_sentence(tmp_path):
+def test_a_file_that_is_too_large_for_the_disk_is_one_sentence(tmp_path, run_python):
     """All writers of the package, in a process that cannot write more than 1,000 bytes."""
+    run_python(f"""
+import pathlib, pytest, resource, signal, torch
+from course_utils.core import CourseError, save_checkpoint
+from course_utils.data import write_npz
+from course_utils.experiments import save_results
+from tests.toys import stripes
 
-    def write_too_much() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        for write in (
-            lambda: save_checkpoint(tmp_path / "a.pt", {"n": torch.ones(9999)}),
-            lambda: write_npz(tmp_path / "a.npz", stripes(60), stripes(30)),
-            lambda: save_results("a", [{"n": "x" * 2000}], command="", folder=tmp_path),
-        ):
-            with pytest.raises(CourseError, match=r"cannot be written \(File too large\): choose"):
-                write()
-
-    assert in_another_process(write_too_much) == 0
+folder = pathlib.Path({str(tmp_path)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write in (
+    lambda: save_checkpoint(folder / "a.pt", {{"n": torch.ones(9999)}}),
+    lambda: write_npz(folder / "a.npz", stripes(60), stripes(30)),
+    lambda: save_results("a", [{{"n": "x" * 2000}}], command="", folder=folder),
+):
+    with pytest.raises(CourseError, match=r"cannot be written \\(File too large\\): choose"):
+        write()
+""")
     assert not os.listdir(tmp_path)
 
 
