@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from course_utils.conv.example import ways_to_call
-from course_utils.conv.meta import blank, copied, tensors_in, without_foreign_hooks
+from course_utils.conv.meta import blank, copied, mapped, tensors_in, without_foreign_hooks
 from course_utils.core import CourseError, evaluation_mode
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -139,7 +139,7 @@ def network_graph(model: nn.Module, example_input: Any) -> NetworkGraph:
         for args, kwargs in ways_to_call(model, example_input):
             try:
                 if on_meta:
-                    args, kwargs = tree_map_only(Tensor, blank, (args, kwargs))
+                    args, kwargs = mapped((args, kwargs), blank)
                     return _run(copied(model, blank, blank), args, kwargs)
                 with torch.random.fork_rng(devices=[]):
                     return _run(copied(model), args, kwargs)

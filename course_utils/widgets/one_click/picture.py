@@ -37,11 +37,13 @@ def places(network: MeasuredNetwork, layer: str) -> tuple[Place, ...]:
 
 def click_areas(network: MeasuredNetwork, layer: str) -> tuple[ClickArea, ...]:
     """Return where a click on the picture chooses which layer: on a layer, or on "× 3"."""
+    drawing = Drawing(network, layer, _TOP)
     areas = [
         ClickArea(p.node.name, f"layer {p.node.name}", p.left, p.top, p.width, p.height)
-        for p in places(network, layer)
+        for p in drawing.places
+        if p.node.name in network.convs
     ]
-    for span in Drawing(network, layer, _TOP).repeats:
+    for span in drawing.repeats:
         if span.leads_to in network.convs:
             label = f"next of the {span.text.strip('× ')} blocks: {span.leads_to}"
             areas.append(ClickArea(span.leads_to, label, span.right - 44, span.top, 44, 18))
