@@ -113,8 +113,10 @@ const answer = () => panel.querySelector('.course-connection .widget-label')?.te
 let asked = -1e9, waiting = false, timer = null;
 const ask = () => {
   const button = panel.querySelector('.course-connection button');
-  if (!button || button.closest('.jupyter-widgets-disconnected')
-    || waiting || performance.now() - asked < 2000) return;
+  if (!button || button.closest('.jupyter-widgets-disconnected') || waiting) return;
+  const early = asked + PAUSE - performance.now();
+  clearTimeout(timer);
+  if (early > 0) { timer = setTimeout(ask, early); return; }
   [asked, waiting] = [performance.now(), true];
   timer = setTimeout(() => { waiting = false; panel.classList.add('course-no-answer'); }, WAIT);
   button.click(); };
@@ -134,11 +136,15 @@ new MutationObserver(() => { name_all(); listen(); })
 
 PATIENCE = 5.0
 """Seconds without an answer of Python until a panel says so."""
+PAUSE = 2.0
+"""Seconds between two questions. One that comes earlier is asked later, because the kernel may have
+been restarted just after the answer to the one before."""
 
 
 def heading(title: str) -> str:
     """Return the HTML of a panel's heading, with the style sheet and the script."""
-    script = " ".join(_SCRIPT.replace("WAIT", f"{1000 * PATIENCE:g}").split("\n"))
+    script = _SCRIPT.replace("WAIT", f"{1000 * PATIENCE:g}").replace("PAUSE", f"{1000 * PAUSE:g}")
+    script = " ".join(script.split("\n"))
     return (
         f'<style onload="{html.escape(script, quote=True)}">{_RULES}</style>'
         f'<span class="course-title">{html.escape(title)}</span>'
