@@ -5,7 +5,7 @@
 
 A notebook is written only if every cell ran well: no error except in cells with the tag
 `raises-exception` (which must raise one), nothing on stderr, nothing that names this machine, no
-picture that cannot be seen.
+picture that cannot be seen; and if its checks (tests/notebooks/checks) passed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ import nbformat
 from nbformat import NotebookNode
 
 from tests.notebooks import pictures
+from tests.notebooks.after_cells import cell_after
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 RAISES = "raises-exception"
 
 _KEPT_CELL_METADATA = ("tags", "slideshow")
+# JupyterLab folds the output, which answers a question, until the reader clicks on it.
+_FOLDED = {"outputs_hidden": True}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The text of a progress bar before its first step; sanitize.cfg has the same pattern.
 _BAR = re.compile(r"( ) *\d+%\|[^|]*\| *\d+/(\d+) \[[^\]]*\?(\w+)/s\]")
@@ -54,17 +57,22 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
     return [path for path in notebooks if path.stem.startswith(stems or "")]
 
 
-def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> NotebookNode:
+def execute(
+    notebook: NotebookNode, folder: Path, timeout: int = 300, after: NotebookNode | None = None
+) -> NotebookNode:
     """Run all cells of a copy in a new kernel with the Python that runs this, in `folder`.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell without the tag `raises-exception` failed.
+        nbclient.exceptions.CellExecutionError: a cell without the tag `raises-exception` failed, or
+            the checks after the last cell.
     """
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.from_dict(notebook)
+    cells = list(notebook.cells)
+    notebook.cells += [] if after is None else [after]
     # Without folders to search, "python3" can only be the Python that runs this line.
     manager = AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
@@ -82,6 +90,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> Noteboo
         # The maintainer's own IPython start-up files and data must not change the outputs.
         environment = {k: v for k, v in os.environ.items() if k != "COURSE_DATA_DIR"}
         client.execute(env=environment | {"IPYTHONDIR": profile})
+    notebook.cells = cells
     return notebook
 
 
@@ -95,9 +104,10 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         }
     )
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {name: cell.metadata[name] for name in _KEPT_CELL_METADATA if name in cell.metadata}
-        )
+        kept = {name: cell.metadata[name] for name in _KEPT_CELL_METADATA if name in cell.metadata}
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
+            kept["jupyter"] = _FOLDED
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = merge_streams([tidy_output(output) for output in cell.outputs])
     return notebook
@@ -172,7 +182,8 @@ def refresh(path: Path) -> tuple[bool, list[str]]:
 
     before = path.read_text(encoding="utf-8")
     try:
-        notebook = tidy(execute(nbformat.reads(before, as_version=4), path.parent))
+        read = nbformat.reads(before, as_version=4)
+        notebook = tidy(execute(read, path.parent, after=cell_after(path)))
     except CellExecutionError as error:
         return False, [_ANSI.sub("", str(error))]
     private = [text for text in (str(ROOT), str(Path.home()), sys.prefix) if len(text) > 1]

@@ -57,12 +57,14 @@ def test_tidy_drops_what_changes_and_keeps_what_is_meant():
     )
     notebook.cells[0].metadata["execution"] = {"iopub.status.busy": "2020-01-01T00:00:00Z"}
     notebook.cells[0].metadata["collapsed"] = False
+    notebook.cells[0].metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": False}
     tidied = refresh.tidy(notebook)
     assert tidied.metadata == {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
     }
-    assert tidied.cells[0].metadata == {"tags": ["raises-exception"]}
+    folded = {"outputs_hidden": True}
+    assert tidied.cells[0].metadata == {"tags": ["raises-exception"], "jupyter": folded}
     assert "widgets" in notebook.metadata, "the original stays as it was"
     assert refresh.tidy(tidied) == tidied
 
