@@ -112,7 +112,7 @@ def test_refresh_writes_no_notebook_with_a_blank_picture(tmp_path, monkeypatch):
     path = tmp_path / "blank.ipynb"
     notebook = new_notebook(cells=[new_code_cell("f()", outputs=[shown(png())])])
     path.write_text(before := "{}")
-    monkeypatch.setattr(refresh, "execute", lambda *_: notebook)
+    monkeypatch.setattr(refresh, "execute", lambda *_, **__: notebook)
     monkeypatch.setattr(refresh.nbformat, "reads", lambda *_, **__: notebook)
     changed, found = refresh.refresh(path)
     assert not changed and "blank" in found[0] and path.read_text() == before
