@@ -64,10 +64,22 @@ def _kind_of(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str = "cpu") -> None:
+def check_model_fits(
+    model: nn.Module,
+    data: Dataset,
+    device: torch.device | str = "cpu",
+    *,
+    any_output: bool = False,
+) -> bool:
     """Show two pictures to `model`, in eval mode, and check that it returns a score per class.
 
     If some of its parameters require a gradient, it is also checked that one can reach them.
+
+    Args:
+        any_output: Whether it may return something else.
+
+    Returns:
+        Whether it returns a score per class.
 
     Raises:
         CourseError: If there is no training picture, or the model was built for another number of
@@ -88,9 +100,12 @@ def check_model_fits(model: nn.Module, data: Dataset, device: torch.device | str
         except (RuntimeError, ValueError, TypeError) as error:
             scripted = any(isinstance(m, torch.jit.ScriptModule) for m in model.modules())
             raise CourseError(_in_words(error, watch, data, scripted)) from error
+    if any_output:
+        return isinstance(logits, Tensor) and logits.shape == (len(images), len(data.classes))
     check_logits(logits, len(images), len(data.classes))
     if not logits.requires_grad and any(p.requires_grad for p in model.parameters()):
         raise CourseError(NO_GRADIENT)
+    return True
 
 
 class _Watch(TorchFunctionMode):

@@ -39,6 +39,17 @@ def check_settings(model: nn.Module, data: Dataset, **settings: Any) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise CourseError(f"checkpoint={path!r}: give the path of a file.")
         check_writable(path)
+    if (loss := settings.get("loss")) is not None:
+        if not callable(loss) or isinstance(loss, type):
+            raise CourseError(
+                f"loss={loss!r}: give a function of (model, images, labels) that returns one "
+                "number, the mean loss of these pictures."
+            )
+        if smoothing:
+            raise CourseError(
+                f"label_smoothing={smoothing!r} changes the cross-entropy, but there is a loss of "
+                "your own: leave it out, or smooth in your loss."
+            )
     for name in ("on_step", "on_epoch"):
         if settings[name] is not None and not callable(settings[name]):
             raise CourseError(f"{name}={settings[name]!r}: give a function with one argument.")
@@ -57,14 +68,14 @@ class Callback:
     Errors of the caller's functions leave `fit` unchanged; those of torch are put in words.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.error: Exception | None = None
 
-    def __call__(self, value: Any) -> None:
+    def __call__(self, *values: Any) -> Any:
         """Call the function."""
         try:
-            self.function(value)
+            return self.function(*values)
         except Exception as error:
             self.error = error
             raise

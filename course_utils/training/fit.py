@@ -44,6 +44,7 @@ from course_utils.training.optimizers import (
     build_optimizer,
     build_scheduler,
 )
+from course_utils.training.own_loss import LossFunction, name_of
 from course_utils.training.precision import PLAIN, Precision
 from course_utils.training.probe import AdaptivePrecision
 from course_utils.training.stopping import Stopped, StopRequest
@@ -60,6 +61,7 @@ def fit(
     learning_rate: float | None = None,
     scheduler: SchedulerFactory | LRScheduler | None = None,
     scheduler_every: str = "step",
+    loss: LossFunction | None = None,
     label_smoothing: float = 0.0,
     l1: float = 0.0,
     augment: Augment | None = None,
@@ -112,6 +114,15 @@ def fit(
             a scheduler: `lambda optimizer, n: OneCycleLR(optimizer, 0.01, n)`; or a ready one for a
             ready optimizer. `ReduceLROnPlateau` is given the validation loss after each epoch.
         scheduler_every: "step" or "epoch".
+        loss: What to make smaller in place of the cross-entropy. A function that takes the model,
+            pictures float32 (N, C, H, W) and labels int64 (N,), and returns one number, the mean
+            over these pictures: `lambda model, images, labels: F.mse_loss(model(images), images)`.
+            The model that it takes stands for yours, in train mode; a call of it computes in the
+            `precision` and returns float32. If yours returns logits (N, classes), the accuracy is
+            recorded as always, and the validation is that of cross-entropy, so that you can compare
+            losses; otherwise the validation is your loss in eval mode. Your loss may have random
+            numbers of torch, which depend on (seed, epoch). With several processes it must call the
+            model once in each step.
         label_smoothing: Share of the label that is spread over all classes (Szegedy et al. 2016,
             "Rethinking the Inception architecture for computer vision").
         l1: Factor of the sum of the weights' absolute values in the loss; biases and the parameters
@@ -127,7 +138,9 @@ def fit(
         resume: Continue after the last epoch in `checkpoint`, if the file exists; the numbers are
             those of a training without interruption. So all that decides them must be the same:
             the pictures and labels, the model's layers and first weights, the optimizer and the
-            scheduler with their settings, and the arguments above from `batch_size` to `seed`. Only
+            scheduler with their settings, and the arguments above from `batch_size` to `seed`. A
+            `loss` is known by its name, its code and what its `repr` shows; that what it uses
+            besides, such as a teacher, is the same is up to you. Only
             these may change: `device`, `precision="auto"` (which takes that of the file), the
             number of processes, `stop`, the callbacks, `progress`, and, if there is no scheduler,
             `epochs`. A model may also be the interrupted one itself, or have the weights of the
@@ -145,7 +158,7 @@ def fit(
             parameters, the schedule ends before the training, the checkpoint is damaged, belongs to
             another training or cannot be written, or there are more processes than pictures in a
             batch (with BatchNorm, than half of them) or than GPUs. Errors of torch become such
-            errors, too; those of the callbacks do not.
+            errors, too; those of the callbacks and of `loss` do not.
     """
     from tqdm.auto import tqdm
 
@@ -155,6 +168,7 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         scheduler_every=scheduler_every,
+        loss=loss,
         label_smoothing=label_smoothing,
         l1=l1,
         augment=augment,
@@ -165,7 +179,9 @@ def fit(
         on_epoch=on_epoch,
     )
     target = pick_device(own_device(device))
-    on_step, on_epoch = (function and Callback(function) for function in (on_step, on_epoch))
+    named = {} if loss is None else {"loss": name_of(loss)}
+    own = [function and Callback(function) for function in (loss, on_step, on_epoch)]
+    loss, on_step, on_epoch = own
     with (
         joined(target) as group,
         borrowed(model, target),
@@ -175,7 +191,7 @@ def fit(
     ):
         group.check_batch_size(batch_size, model)
         seed_layers(target, seed)
-        check_model_fits(model, data, target)
+        classifies = check_model_fits(model, data, target, any_output=loss is not None)
         rest = len(data.train) % batch_size
         too_small = len(data.train) > rest > 0 and rest < group.fewest_pictures(model)
         batches = Batches(
@@ -209,6 +225,7 @@ def fit(
                 "l1": float(l1),
                 "augment": repr(augment),
                 "seed": seed,
+                **named,
             }
             parts = (group, model, data, optimizer, stepped, epochs, precision, settings)
             file = Checkpoint(Path(checkpoint), *parts)
@@ -219,7 +236,9 @@ def fit(
         if not history.epoch:
             stepped.check()
         stop_request = StopRequest(stop, group)
-        adaptive = AdaptivePrecision(model, target, history, stop_request)
+        adaptive = AdaptivePrecision(
+            model, target, history, stop_request, own_loss=loss is not None
+        )
         shown = {"total": steps, "desc": "training", "unit": "step"}
         hidden = not progress or group.rank > 0
         with tqdm(**shown, initial=len(history.step_loss), disable=hidden) as bar:
@@ -236,6 +255,8 @@ def fit(
                         epochs=epochs,
                         optimizer=optimizer,
                         scheduler=stepped,
+                        own_loss=loss,
+                        classifies=classifies,
                         label_smoothing=label_smoothing,
                         l1=l1,
                         seed=seed,
@@ -250,11 +271,7 @@ def fit(
                     train(training)
             except (RuntimeError, ValueError, TypeError, AttributeError) as error:
                 ours = isinstance(error, CourseError)
-                if (
-                    ours
-                    or is_out_of_memory(error)
-                    or any(c and c.error is error for c in (on_step, on_epoch))
-                ):
+                if ours or is_out_of_memory(error) or any(c and c.error is error for c in own):
                     raise
                 raise CourseError(in_words(error)) from error
             except Stopped:

@@ -37,12 +37,15 @@ class History:
 
     Attributes:
         epoch: 1, 2, 3, ...
-        train_loss: Mean cross-entropy of the epoch in nats, as it was minimised: with label
-            smoothing and dropout, without an L1 penalty.
+        train_loss: Mean cross-entropy of the epoch in nats, or mean of your own loss, as it was
+            minimised: with label smoothing and dropout, without an L1 penalty.
         train_accuracy: Share of the training pictures that the model classified correctly during
-            the epoch, while it learned, with augmentation and dropout.
+            the epoch, while it learned, with augmentation and dropout; nan if the model returned
+            other things than logits.
         validation_loss, validation_accuracy: On the validation pictures after the epoch, in eval
-            mode and float32, without label smoothing; nan without validation pictures.
+            mode and float32; nan without validation pictures. The loss is the cross-entropy without
+            label smoothing, whatever was minimised. Only if the model returns other things than
+            logits, it is your own loss, and the accuracy is nan.
         learning_rate: Of the epoch's last step (first parameter group).
         seconds: Time of the epoch, with its validation.
         step_loss, step_learning_rate: The same two for each step, also of an unfinished epoch.
@@ -68,18 +71,20 @@ class History:
         if not self.epoch:
             return f"no epoch finished{end}"
         count = len(self.epoch)
-        train = f"training loss {self.train_loss[-1]:.2f}, accuracy {self.train_accuracy[-1]:.1%}"
-        line = f"{count} epoch{'s' * (count != 1)}: {train}"
+        train = _loss_and_accuracy(self.train_loss[-1], self.train_accuracy[-1])
+        line = f"{count} epoch{'s' * (count != 1)}: training {train}"
         if not math.isnan(self.validation_loss[-1]):
-            line += (
-                f"; validation loss {self.validation_loss[-1]:.2f}, "
-                f"accuracy {self.validation_accuracy[-1]:.1%}"
-            )
+            validation = _loss_and_accuracy(self.validation_loss[-1], self.validation_accuracy[-1])
+            line += f"; validation {validation}"
         return line + end
 
     def as_dict(self) -> dict[str, Any]:
         """Return lists, numbers and texts from which `History(**...)` makes the same history."""
         return dataclasses.asdict(self)
+
+
+def _loss_and_accuracy(loss: float, accuracy: float) -> str:
+    return f"loss {loss:.2f}" + ("" if math.isnan(accuracy) else f", accuracy {accuracy:.1%}")
 
 
 class Diverged(CourseError):
@@ -135,24 +140,29 @@ class Recorder:
         self._began, self._epoch = time.perf_counter(), epoch + 1
         self._first = len(self.history.step_loss)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._classified = True
         self._sizes: list[int] = []
 
     def begin_step(self, size: int, learning_rate: float) -> None:
         """Note the size of the batch, over all processes, and the learning rate of the step."""
         self.size, self._rate = size, learning_rate
 
-    def add(self, loss: Tensor, right: Tensor) -> None:
+    def add(self, loss: Tensor, right: Tensor | None) -> None:
         """Record a step.
 
         Args:
             loss: The part of this process in the batch's mean loss; see `read_losses`.
-            right: For each picture of this process, whether the answer was right.
+            right: For each picture of this process, whether the answer was right; None if the
+                model does not classify.
         """
         self._unread.append(loss)
         if len(self._unread) >= self.look_every:
             self.read_losses()
-        own = self.group.own(self.size)  # where there are too few pictures, one more was shown
-        self._right += right[: own.stop - own.start].sum()
+        if right is None:
+            self._classified = False
+        else:
+            own = self.group.own(self.size)  # where there are too few pictures, one more was shown
+            self._right += right[: own.stop - own.start].sum()
         self.history.step_learning_rate.append(self._rate)
         self._sizes.append(self.size)
 
@@ -174,7 +184,8 @@ class Recorder:
         h, shown = self.history, sum(self._sizes)
         losses = h.step_loss[self._first :]
         h.train_loss.append(sum(map(operator.mul, losses, self._sizes)) / shown)
-        h.train_accuracy.append(self.group.sum([self._right.item()])[0] / shown)
+        right = self._right.item() if self._classified else math.nan
+        h.train_accuracy.append(self.group.sum([right])[0] / shown)
         h.validation_loss.append(validation_loss)
         h.validation_accuracy.append(validation_accuracy)
         h.learning_rate.append(self._rate)

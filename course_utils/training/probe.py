@@ -22,6 +22,7 @@ from course_utils.metrics import wait_for
 from course_utils.training.checks import in_words
 from course_utils.training.distributed import Group
 from course_utils.training.history import History
+from course_utils.training.own_loss import tensors_in
 from course_utils.training.precision import PLAIN, Precision, as_precision
 from course_utils.training.stopping import StopRequest
 
@@ -131,7 +132,9 @@ class SlowSteps:
 
     Several threads wait for each other at every layer. As soon as another program uses the cores,
     a step may take thirty times as long. A few slow steps are normal; `PATIENCE` in a row, each
-    `SLOW` times as long as in the probe, are not.
+    `SLOW` times as long as in the probe, are not. The probe knows nothing of the reader's own loss,
+    which may ask a large teacher: with it, the fastest step of the training counts if that was
+    slower than the probe.
 
     >>> slow = SlowSteps(Precision(seconds={"float32": 0.01}))
     >>> [slow.seen(seconds) for seconds in (0.012, 0.9, 0.9, 0.9, 0.9)]
@@ -141,13 +144,15 @@ class SlowSteps:
     SLOW = 6.0
     PATIENCE = 4
 
-    def __init__(self, precision: Precision) -> None:
-        self._limit = self.SLOW * precision.seconds.get(precision.name, math.inf)
+    def __init__(self, precision: Precision, own_loss: bool = False) -> None:
+        self._probe = precision.seconds.get(precision.name, math.inf)
+        self._fastest = math.inf if own_loss else self._probe
         self._in_a_row = 0
 
     def seen(self, seconds: float) -> bool:
         """Count a step that took `seconds`; return whether training has become slow."""
-        self._in_a_row = self._in_a_row + 1 if seconds > self._limit else 0
+        self._fastest = max(self._probe, min(self._fastest, seconds))
+        self._in_a_row = self._in_a_row + 1 if seconds > self.SLOW * self._fastest else 0
         return self._in_a_row >= self.PATIENCE
 
 
@@ -159,11 +164,16 @@ class AdaptivePrecision:
     """
 
     def __init__(
-        self, model: nn.Module, device: torch.device, history: History, stop: StopRequest
+        self,
+        model: nn.Module,
+        device: torch.device,
+        history: History,
+        stop: StopRequest,
+        own_loss: bool = False,
     ) -> None:
         self.model, self.device, self.history, self.stop = model, device, history, stop
         self._threads = torch.get_num_threads()
-        self._automatic = False
+        self._automatic, self._own_loss = False, own_loss
         self.current = PLAIN
 
     def start(
@@ -211,7 +221,8 @@ class AdaptivePrecision:
         precision.arrange_model(self.model)
         use_threads(precision.threads or self._threads)
         self.current = precision
-        self._slow_steps = SlowSteps(precision if self.device.type == "cpu" else PLAIN)
+        probed = precision if self.device.type == "cpu" else PLAIN
+        self._slow_steps = SlowSteps(probed, self._own_loss)
 
 
 def _as_before(before: Precision, choice: Precision) -> Precision:
@@ -332,8 +343,9 @@ def _step_seconds(
         started = time.perf_counter()
         try:
             with precision.autocast(device):
-                logits = torch.func.functional_call(model, values, (precision.arrange(images),))
-            torch.autograd.grad(logits.float().square().mean(), trained, allow_unused=True)
+                output = torch.func.functional_call(model, values, (precision.arrange(images),))
+            sizes = [t.float().square().mean() for t in tensors_in(output) if t.requires_grad]
+            torch.autograd.grad(sizes, trained, allow_unused=True)
         except (ValueError, TypeError, AttributeError) as error:
             if isinstance(error, CourseError):
                 raise

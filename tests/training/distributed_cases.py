@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
 
 from course_utils.core import CourseError
@@ -24,6 +25,7 @@ from course_utils.data import Augment
 from course_utils.models import SimpleCNN
 from course_utils.training import fit
 from tests.toys import toy_data, toy_model, weights
+from tests.training.toy_fit import Coder, redraw
 
 RANK = int(os.environ.get("RANK", 0))
 LAST = int(os.environ.get("WORLD_SIZE", 1)) - 1
@@ -59,6 +61,14 @@ def unused(folder: Path, l1: float) -> dict:
     model[3].unused = toy_model(seed=1)
     optimizer = partial(torch.optim.SGD, weight_decay=0.1)
     return train(model, **SETTINGS | {"l1": l1, "optimizer": optimizer})
+
+
+def own_loss(folder: Path, calls: int = 1) -> dict:
+    def loss(model, images, labels):
+        return sum(F.cross_entropy(model(images), labels) for _ in range(calls)) / calls
+
+    settings = SETTINGS | {"label_smoothing": 0.0, "loss": loss}
+    return train(data=toy_data(train=61, validation=25), batch_size=13, **settings)
 
 
 def resumed(folder: Path) -> dict:
@@ -142,6 +152,9 @@ CASES = {
     "adamw": lambda folder: train(epochs=5),
     "unused": partial(unused, l1=0.0),
     "unused with l1": partial(unused, l1=1e-3),
+    "own loss": own_loss,
+    "loss of two calls": partial(own_loss, calls=2),
+    "redraw": lambda folder: train(Coder(), toy_data(validation=25), loss=redraw, epochs=2),
     "resumed": resumed,
     "damaged": damaged,
     "stopped": stopped,

@@ -78,7 +78,7 @@ def assert_same_on_both(ranks: list[dict], name: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    "name", ["uneven", "fewer pictures than ranks", "adamw", "unused", "unused with l1"]
+    "name", ["uneven", "fewer pictures than ranks", "adamw", "unused", "unused with l1", "own loss"]
 )
 def test_two_processes_give_the_numbers_of_one(ranks, folder, name):
     two = assert_same_on_both(ranks, name)
@@ -88,6 +88,12 @@ def test_two_processes_give_the_numbers_of_one(ranks, folder, name):
     if "ranks" in name or name == "uneven":
         losses = two["history"]["step_loss"]
         assert len(losses) == 20 and losses[-1] < losses[0] - 0.05
+
+
+def test_two_processes_validate_by_an_own_loss(ranks):
+    two, one = ranks[0]["redraw"]["history"], ranks[1]["redraw"]["history"]
+    assert two["validation_loss"] == one["validation_loss"] != [0, 0]
+    assert not any(a == a for a in two["train_accuracy"] + two["validation_accuracy"])
 
 
 def test_resumes_with_two_processes_and_with_one(ranks, folder, tmp_path):
@@ -104,6 +110,7 @@ def test_resumes_with_two_processes_and_with_one(ranks, folder, tmp_path):
     [
         ("damaged", ["damaged.pt is damaged"]),
         ("diverged", ["1e+09", "Try a learning rate of"]),
+        ("loss of two calls", ["must call the model that it takes once in each step, not 2 times"]),
         ("few pictures", ["batch_size=1 is shared by 2 processes"]),
         ("few pictures for BatchNorm", ["batch_size=3 is shared by 2 processes", "at least 4"]),
     ],
