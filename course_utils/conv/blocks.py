@@ -7,6 +7,7 @@ it comes.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from course_utils.conv.graph import NetworkGraph, Node
@@ -34,17 +35,19 @@ class Repeat:
 
 @dataclass(frozen=True)
 class ShownBlock:
-    """A block that stands for all that repeat it.
+    """A block that stands for all that repeat it, or all of them, unfolded.
 
     Attributes:
         nodes: the numbers of its nodes among those that are shown.
         count: how many blocks there are.
-        next_layer: name of the first layer with weights in the block after it, or in the first one.
+        name: of the module of the first of them.
+        folded: whether one stands for all.
     """
 
     nodes: range
     count: int
-    next_layer: str
+    name: str
+    folded: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class CollapsedGraph:
     Attributes:
         graph: the nodes that are shown, and the edges between them.
         numbers: of the nodes in the whole graph.
-        blocks: those that stand for several.
+        blocks: those that repeat.
     """
 
     graph: NetworkGraph
@@ -62,12 +65,15 @@ class CollapsedGraph:
     blocks: tuple[ShownBlock, ...]
 
 
-def collapsed(graph: NetworkGraph, shown: str = "") -> CollapsedGraph:
+def collapsed(
+    graph: NetworkGraph, shown: str = "", unfolded: Collection[str] = ()
+) -> CollapsedGraph:
     """Return the graph with one block for all that repeat it.
 
     Args:
         shown: name of a layer. Where its block is one of several, it is the one that is shown, else
             the first one is.
+        unfolded: names of first blocks; those that repeat them are all shown.
     """
     graph = chained(graph)
     stands_for = list(range(len(graph.nodes)))
@@ -77,6 +83,8 @@ def collapsed(graph: NetworkGraph, shown: str = "") -> CollapsedGraph:
         here = (repeat.holding(k) for k, node in enumerate(graph.nodes) if node.name == shown)
         block = next((index for index in here if index is not None), 0)
         blocks.append(block)
+        if repeat.names[0] in unfolded:
+            continue
         for start in repeat.starts:
             for offset in range(repeat.length):
                 stands_for[start + offset] = repeat.starts[block] + offset
@@ -93,20 +101,14 @@ def collapsed(graph: NetworkGraph, shown: str = "") -> CollapsedGraph:
         for k, number in enumerate(numbers)
     )
     outputs = tuple(dict.fromkeys(new[stands_for[number]] for number in graph.outputs))
-    shown_blocks = (
-        ShownBlock(
-            range(new[r.starts[b]], new[r.starts[b]] + r.length),
-            len(r.starts),
-            _first_layer(graph, r.starts[(b + 1) % len(r.starts)], r.length),
-        )
-        for r, b in zip(found, blocks, strict=True)
-    )
+    shown_blocks = []
+    for repeat, block in zip(found, blocks, strict=True):
+        folded = repeat.names[0] not in unfolded
+        first = new[repeat.starts[block if folded else 0]]
+        length = repeat.length * (1 if folded else len(repeat.starts))
+        nodes_shown = range(first, first + length)
+        shown_blocks.append(ShownBlock(nodes_shown, len(repeat.starts), repeat.names[0], folded))
     return CollapsedGraph(NetworkGraph(tuple(nodes), outputs), tuple(numbers), tuple(shown_blocks))
-
-
-def _first_layer(graph: NetworkGraph, start: int, length: int) -> str:
-    block = graph.nodes[start : start + length]
-    return next((node.name for node in block if node.weighted), "")
 
 
 def chained(graph: NetworkGraph) -> NetworkGraph:

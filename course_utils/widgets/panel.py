@@ -329,14 +329,14 @@ def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
         elif (
             isinstance(control, widgets.SelectionSlider)
             and isinstance(value, int)
-            and value not in _option_values(control)
+            and value not in option_values(control)
         ):
             control.options = (*control.options, (str(value), value))
         elif isinstance(control, widgets.SelectMultiple):
             value = tuple(value) if isinstance(value, (list, tuple, set)) else (value,)
         control.value = value
     except TraitError as error:
-        known = list(map(repr, _option_values(control)))
+        known = list(map(repr, option_values(control)))
         if len(known) > _MOST_CHOICES:
             known[_MOST_CHOICES - 1 : -1] = ["…"]
         choices = ", ".join(known)
@@ -345,7 +345,8 @@ def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
         raise CourseError(f"The control {name!r} cannot be {given}: {reason}.") from error
 
 
-def _option_values(control: widgets.Widget) -> list[Any]:
+def option_values(control: widgets.Widget) -> list[Any]:
+    """Return the values that a list or a slider over a few values offers."""
     options = getattr(control, "options", ())
     return [option[1] if isinstance(option, tuple) else option for option in options]
 

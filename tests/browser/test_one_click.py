@@ -148,6 +148,17 @@ def test_resnet_by_keyboard_and_mouse(lab, course):
     course.get_by_text("It returns 1,000 scores an image").wait_for()
 
 
+def test_a_click_on_the_number_of_blocks_unfolds_them(lab, course):
+    lab.kernel("lab.set(network='efficientnet_lite0')")
+    hidden = course.get_by_title("layer stage6.3.project.conv", exact=True)
+    assert hidden.count() == 0
+    course.get_by_title("× 3: draw all blocks like stage6.1", exact=True).click()
+    hidden.wait_for()
+    assert lab.kernel("lab.settings['drawing']") == "stage6.1"
+    course.get_by_title("draw one block for all that repeat it").first.click()
+    hidden.wait_for(state="detached")
+
+
 def test_a_network_of_the_notebook(lab, own):
     says(own, "Mine, look unchanged")
     own.get_by_role("slider", name="out_channels").press("ArrowRight")

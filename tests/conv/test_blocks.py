@@ -41,17 +41,29 @@ def test_one_block_stands_for_all():
         ("2", "Conv2d", (4,)),
     ]
     (block,) = few.blocks
-    assert (block.nodes, block.count, block.next_layer) == (range(2, 5), 3, "1.1.a")
+    assert (block.nodes, block.count, block.name, block.folded) == (range(2, 5), 3, "1.0", True)
     assert few.graph.outputs == (5,)
     assert few.numbers == (0, 1, 2, 3, 4, 11)
 
 
-@pytest.mark.parametrize(("shown", "next_layer"), [("1.1.a", "1.2.a"), ("1.2.b", "1.0.a")])
-def test_the_block_of_a_layer_is_shown(shown, next_layer):
+@pytest.mark.parametrize("shown", ["1.1.a", "1.2.b"])
+def test_the_block_of_a_layer_is_shown(shown):
     few = collapsed(graph_of(Block(4), Block(4), Block(4)), shown)
     names = [node.name for node in few.graph.nodes]
-    assert shown in names and len(names) == 6 and few.blocks[0].next_layer == next_layer
+    assert shown in names and len(names) == 6
     assert few.graph.nodes[2].sources == (1,) and few.graph.nodes[5].sources == (4,)
+
+
+@pytest.mark.parametrize("shown", ["", "1.1.a"])
+def test_blocks_are_unfolded_by_the_name_of_the_first(shown):
+    graph = graph_of(Block(4), Block(4), nn.MaxPool2d(2), Block(4), Block(4), Block(4))
+    few = collapsed(graph, shown, {"1.3"})
+    assert [(b.nodes, b.count, b.name, b.folded) for b in few.blocks] == [
+        (range(2, 5), 2, "1.0", True),
+        (range(6, 15), 3, "1.3", False),
+    ]
+    assert few.numbers[5:] == tuple(range(8, len(graph.nodes)))
+    assert collapsed(graph, shown, {"1.0", "1.3"}).graph == graph
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
 from course_utils.widgets.one_click.edit_result import FOLLOWS
-from course_utils.widgets.one_click.geometry import WIDTH, ClickArea
+from course_utils.widgets.one_click.geometry import ONCE, WIDTH, ClickArea
 from course_utils.widgets.one_click.words import short
 from course_utils.widgets.overlay import Spot, overlay
-from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
+from course_utils.widgets.panel import choice, choice_slider, int_slider, option_values, toggle
 
 _OFFERED: dict[str, tuple[Any, ...]] = {
     "kernel_size": tuple(range(1, 12)),
@@ -22,9 +22,10 @@ _OFFERED: dict[str, tuple[Any, ...]] = {
     "dilation": (1, 2, 3, 4),
 }
 
-# A click on a drawn layer chooses it in the list of layers.
+# A click on the picture chooses from one of these lists.
+CLICKED = ("layer", "drawing")
 _CLICK = (
-    "const list = this.closest('.course-panel').querySelector('.course-layer select');"
+    "const list = this.closest('.course-panel').querySelector('.course-{name} select');"
     " list.selectedIndex = {index}; list.dispatchEvent(new Event('change', {{bubbles: true}}));"
 )
 
@@ -43,8 +44,10 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
         "groups": choice_slider("groups", _options((1, 2)), 1),
         "bias": toggle("bias", True),
         "padding_mode": choice("padding_mode", PADDING_MODES),
+        "drawing": choice("drawing", [ONCE]),
     }
-    controls["layer"].add_class("course-layer")
+    for name in CLICKED:
+        controls[name].add_class(f"course-{name}")
     return controls
 
 
@@ -83,23 +86,20 @@ def wanted_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in CHANGEABLE}
 
 
-def layer_buttons(
-    areas: Sequence[ClickArea], layers: Sequence[str], chosen: str, height: int
+def click_buttons(
+    areas: Sequence[ClickArea], controls: Mapping[str, widgets.Dropdown], height: int
 ) -> str:
-    """Return HTML to lay over the picture: a button on each area, for a layer of `layers`."""
-    return overlay(
-        (
-            Spot(
-                area.label,
-                _CLICK.format(index=layers.index(area.layer)),
-                area.layer == chosen,
-                *(area.left, area.top, area.width, area.height),
-            )
-            for area in areas
-        ),
-        WIDTH,
-        height,
-    )
+    """Return HTML to lay over the picture: a button on each area that sets a control."""
+    spots = []
+    for area in areas:
+        box = area.left, area.top, area.width, area.height
+        if not area.control:
+            spots.append(Spot(area.label, "", False, *box))
+        elif area.value in (values := option_values(controls[area.control])):
+            script = _CLICK.format(name=area.control, index=values.index(area.value))
+            pressed = controls[area.control].value == area.value
+            spots.append(Spot(area.label, script, pressed, *box))
+    return overlay(spots, WIDTH, height)
 
 
 def _offer(control: widgets.SelectionSlider, values: Sequence[Any], own: Any) -> None:

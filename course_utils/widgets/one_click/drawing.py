@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -10,13 +11,24 @@ from course_utils.conv import Node
 from course_utils.core import shape_text
 from course_utils.plots import ACCENT, ACCENT_2, BLACK, WHITE, canvas
 from course_utils.widgets.one_click.edit_result import EditResult
-from course_utils.widgets.one_click.geometry import EDGE, WIDTH, Geometry, Place, Span, Style
+from course_utils.widgets.one_click.geometry import (
+    EDGE,
+    EVERY_OPERATION,
+    ONCE,
+    WIDTH,
+    Geometry,
+    Place,
+    Span,
+    Style,
+)
 from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
 from course_utils.widgets.seen import fitting
 
 OUTLINE, PALE, QUIET = 44, 116, 36  # palette greys: outlines, inside of a block, small text
 _EDGE_INK, _MODULE_INK, _INPUT, _BAND = 70, 96, 88, 119
-_LEGEND = 20  # its height
+_LEGEND = 37  # its height
+_LEAST = 6, 9  # width and height of a block, so that its colour is seen
+_SHARED = "↻"
 
 Extent = tuple[int, int]  # width and height of a block in pixels
 
@@ -31,18 +43,25 @@ _SYMBOLS = {
 }
 _SYMBOLS |= {"concatenate": "cat", "matmul": "@", "interpolate": "up", "Upsample": "up"}
 _SYMBOLS |= {"mean": "avg", "max_pool2d": "max", "MaxPool2d": "max"}
+_PARTS = {"avg": "avg", "norm": "norm", "pad": "pad"}  # of names of operations
 
 
 class Drawing:
     """The graph of a network before an edit; the blocks show the network after it, too.
 
-    It is drawn below `top` in the picture; `layer` is the one that must be seen.
+    Args:
+        layer: the one that must be seen.
+        top: of the drawing in the picture.
+        drawing: what is drawn, one of `drawings`.
     """
 
-    def __init__(self, network: MeasuredNetwork, layer: str, top: int):
-        self._geometry = Geometry(network.graph, layer, top)
+    def __init__(self, network: MeasuredNetwork, layer: str, top: int, drawing: str = ONCE):
+        graph = network.whole_graph if drawing == EVERY_OPERATION else network.graph
+        self._geometry = Geometry(graph, layer, top, drawing)
         self.places = self._geometry.places
         self.repeats = self._geometry.repeats
+        calls = Counter(node.name for node in graph.nodes if node.weighted)
+        self.calls = {name: count for name, count in calls.items() if count > 1}
         self._rows_end = top + self._geometry.height
         self.height = self._geometry.height + _LEGEND
 
@@ -57,13 +76,16 @@ class Drawing:
         for span in geometry.repeats:
             _draw_repeat(sheet, span)
         for span in geometry.modules:
-            _draw_module(sheet, span)
+            counted = any((s.top, s.right) == (span.top, span.right) for s in geometry.repeats)
+            _draw_module(sheet, span, 30 if counted else 0)
         for left, top, width, height in geometry.lines:
             sheet.fill(left, top, width, height, _EDGE_INK)
         for place, old, new in zip(self.places, before, after, strict=True):
             x, y = place.left + place.width // 2, place.top + 4 + style.tallest // 2
             if old is None or new is None:
-                _draw_operation(sheet, place.node.kind, x, y)
+                # "ReLU" is a layer, "add" an operation in the forward of a module.
+                touched = place.node.kind[0].isupper() and place.node.name in result.touched
+                _draw_operation(sheet, place.node.kind, x, y, touched)
                 continue
             if place.node.name == result.layer:
                 frame = place.left + 1, place.top - 1, place.width - 2, place.height - 2
@@ -73,10 +95,29 @@ class Drawing:
             if new.adapted:
                 _adapter_mark(sheet, x + now[0] // 2, y)
             self._write(sheet, place, old, new)
+        hint = "Click on a layer to choose it"
+        if geometry.repeats:
+            texts = dict.fromkeys(f"“{span.text}”" for span in geometry.repeats)
+            hint += f", on {' or '.join(list(texts)[:1])} to see every block"
+        hint += "."
         above, below = geometry.hidden_rows
         if above or below:
             remark = f"rows not drawn: {above} above, {below} below"
         _draw_legend(sheet, result, remark, self._rows_end)
+        if self.calls:
+            hint += f" {_SHARED}: a layer that is called again."
+        sheet.text(hint, EDGE, self._rows_end + 22, 11, ink=QUIET)
+
+    def says(self, place: Place, network: MeasuredNetwork) -> str:
+        """Return what is drawn at a place: "Conv2d layer1.0.conv1: 64 × 32×32, BatchNorm2d"."""
+        node, block = place.node, _block(place.node, network)
+        numbers = shape_text(node.shape[1:])
+        if block is not None:
+            size = f" × {shape_text(block.size)}" if block.size else ""
+            numbers = f"{block.channels:,}{size}"
+        what = " ".join(filter(None, (node.kind, node.name)))
+        called = f", called {self.calls[node.name]} times" if node.name in self.calls else ""
+        return f"{what}: {', '.join([numbers, *node.folded])}{called}"
 
     def _write(self, sheet: canvas.Canvas, place: Place, old: Block, new: Block) -> None:
         """Write name, channels and size below a block, if they fit; changes are bold."""
@@ -84,13 +125,14 @@ class Drawing:
         x, y = place.left + place.width / 2, place.top + style.tallest + 16
         size = shape_text(new.size) if new.size else ""
         channels, resized = new.channels != old.channels, new.size != old.size
+        shared = f"{_SHARED} " if place.node.name in self.calls else ""
         if style.says == "name":
-            name = fitting(place.node.name or "picture", place.width - 8, 11, bold=True)
+            name = fitting(shared + (place.node.name or "picture"), place.width - 8, 11, bold=True)
             sheet.centred(name, x, y, 11, bold=True)
             text = f"{new.channels} × {size}" if size else f"{new.channels:,}"
             sheet.centred(text, x, y + 16, 11, **_ink(channels or resized))
         else:
-            sheet.centred(f"{new.channels}", x, y - 4, 10, **_ink(channels))
+            sheet.centred(f"{shared}{new.channels}", x, y - 4, 10, **_ink(channels))
             if size and style.says == "size":
                 sheet.centred(fitting(size, place.width - 4, 10), x, y + 9, 10, **_ink(resized))
 
@@ -123,20 +165,24 @@ class _Scale:
         share = math.sqrt(block.channels / self._channels)
         if block.size is None:  # a vector: a column of numbers
             height = self._style.tallest * (0.3 + 0.5 * share)
-            return max(4, round(self._widest / 7)), max(6, round(height))
+            return max(_LEAST[0], round(self._widest / 7)), max(_LEAST[1], round(height))
         width = round(self._widest * share)
         if block.kind == "input":
             width = 3 + 2 * min(block.channels, 3)
         height = self._style.tallest * math.sqrt(max(block.size) / self._side)
-        return max(3, width), max(4, round(height))
+        return max(_LEAST[0], width), max(_LEAST[1], round(height))
 
 
-def _draw_module(sheet: canvas.Canvas, span: Span) -> None:
-    """Draw the name of a module above its nodes, over a line as long as they are."""
+def _draw_module(sheet: canvas.Canvas, span: Span, taken: int) -> None:
+    """Draw the name of a module above its nodes, over a line as long as they are.
+
+    `taken` pixels at the right end are for the number of repeats.
+    """
     left, width = span.left + 2, span.right - span.left - 4
-    sheet.fill(left, span.top + 15, width, 1, _MODULE_INK)
-    words = (fitting(text, width - 26, 11) for text in (span.text, span.text.rpartition(".")[2]))
+    words = (fitting(text, width - taken, 11) for text in (span.text, span.text.rpartition(".")[2]))
     text = next((word for word in words if "…" not in word), "")
+    if text or not span.single:
+        sheet.fill(left, span.top + 15, width, 1, _MODULE_INK)
     sheet.text(text, left, span.top, 11, ink=QUIET)
 
 
@@ -148,12 +194,14 @@ def _draw_repeat(sheet: canvas.Canvas, span: Span) -> None:
     sheet.text(span.text, left, span.top, 11, bold=True)
 
 
-def _draw_operation(sheet: canvas.Canvas, kind: str, x: int, y: int) -> None:
+def _draw_operation(sheet: canvas.Canvas, kind: str, x: int, y: int, touched: bool) -> None:
     """Draw an operation without weights as its symbol, or the first letters of its name."""
-    text = _SYMBOLS.get(kind) or ("avg" if "avg" in kind.lower() else kind[:4].lower())
+    part = next((_PARTS[part] for part in _PARTS if part in kind.lower()), kind[:4].lower())
+    text = _SYMBOLS.get(kind, part)
     half = max(7, canvas.text_width(text, 10) // 2 + 2)
     sheet.fill(x - half, y - 7, 2 * half + 1, 15, WHITE)
-    sheet.frame(x - half, y - 7, 2 * half + 1, 15, OUTLINE, 1)
+    look = (ACCENT, 2) if touched else (OUTLINE, 1)
+    sheet.frame(x - half, y - 7, 2 * half + 1, 15, *look)
     sheet.centred(text, x + 0.5, y, 10)
 
 

@@ -26,6 +26,7 @@ from course_utils.conv import (
     simple_settings,
 )
 from course_utils.metrics import ClassProbability
+from course_utils.widgets.one_click.geometry import ONCE
 from course_utils.widgets.one_click.held_out import LEAST, MOST
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 
@@ -93,6 +94,7 @@ class EditResult:
     original: MeasuredNetwork | None = None  # before all applied edits; None if that is `before`
     # Accuracies of briefly trained copies of `before` and `after`, None without such a copy.
     trained: tuple[float | None, float | None] = (None, None)
+    drawing: str = ONCE  # of the network: one of `drawings`
 
     @property
     def after(self) -> MeasuredNetwork:

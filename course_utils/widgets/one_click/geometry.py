@@ -6,11 +6,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from course_utils.conv import CollapsedGraph, NetworkGraph, Node, collapsed
 from course_utils.plots import Edge, lay_out
 
 WIDTH, EDGE = 680, 10
+ONCE, EVERY_LAYER, EVERY_OPERATION = "repeats once", "every layer", "every operation"
+"""What is drawn. Instead, the name of a block that repeats: all that repeat it, others once."""
+
 _TRACK, _NAMES = 7, 18  # height of one track of arcs, and of the names of modules
 _FEW_ROWS, _MOST_ROWS = 3, 6
 _LARGE = 0.4  # share of all nodes: a larger module is not named, but the modules in it
@@ -49,9 +53,13 @@ class Place:
 
 @dataclass(frozen=True)
 class ClickArea:
-    """A part of the picture where a click chooses a layer; the label says what it does."""
+    """A part of the picture where a click sets a control to a value; the label says what it does.
 
-    layer: str
+    Without a control the label only tells what is there.
+    """
+
+    control: str
+    value: Any
     label: str
     left: int
     top: int
@@ -63,7 +71,7 @@ class ClickArea:
 class Span:
     """A part of a row with a text above it: the name of a module, or "× 3".
 
-    A click on "× 3" `leads_to` a layer in the next of the three blocks.
+    A click on "× 3" `leads_to` a drawing of all three blocks, and one on "fold" back.
     """
 
     text: str
@@ -72,13 +80,14 @@ class Span:
     top: int
     bottom: int
     leads_to: str = ""
+    single: bool = False  # whether it is above one node only
 
 
 class Geometry:
     """The places of all that is drawn of a network, for a layer that must be seen.
 
-    Blocks that repeat are drawn once, if not everything fits into three rows. Of more than six rows
-    only those around the layer are drawn.
+    Blocks that repeat are drawn once, if not everything fits into three rows and `drawing` does not
+    ask for them. Of more than six rows only those around the layer are drawn.
 
     Attributes:
         style: the sizes.
@@ -90,8 +99,8 @@ class Geometry:
         hidden_rows: how many rows are not drawn, (above, below).
     """
 
-    def __init__(self, graph: NetworkGraph, layer: str, top: int):
-        self._collapsed = _readable(graph, layer)
+    def __init__(self, graph: NetworkGraph, layer: str, top: int, drawing: str = ONCE):
+        self._collapsed = _readable(graph, layer, drawing)
         nodes = self._collapsed.graph.nodes
         sources = [node.sources for node in nodes]
         columns = max(lay_out(sources, len(nodes)).columns) + 1
@@ -113,11 +122,13 @@ class Geometry:
 
         self._places = {k: self._place(k) for k in range(len(nodes)) if self._row(k) in self._tops}
         self.places = tuple(self._places.values())
-        self.modules = tuple(self._spans(_modules(nodes)))
+        named = (g for g in _modules(nodes) if len(g[1]) > 1 or self.style.says != "name")
+        self.modules = tuple(self._spans(named))
         self.repeats = tuple(
-            replace(span, leads_to=block.next_layer)
+            replace(span, leads_to=block.name if block.folded else ONCE)
             for block in self._collapsed.blocks
-            for span in self._spans([(f"× {block.count}", block.nodes)])
+            for text in [f"× {block.count}" if block.folded else "fold"]
+            for span in self._spans([(text, block.nodes)])
         )
         self.lines = tuple(line for edge in layout.edges for line in self._edge_lines(edge))
 
@@ -154,7 +165,8 @@ class Geometry:
                 if row in self._tops:
                     left, right = self._x(min(columns)), self._x(max(columns)) + self.style.cell[0]
                     bottom = self._tops[row] + self.style.cell[1] * self._lanes(row)
-                    yield Span(text, left, right, bottom - self._height(row), bottom)
+                    top, single = bottom - self._height(row), sum(map(len, rows.values())) == 1
+                    yield Span(text, left, right, top, bottom, single=single)
 
     # Edges
 
@@ -201,12 +213,23 @@ def _corner(x: int, turn: int, level: int, way: int) -> Iterator[Line]:
         yield turn, min(level, way), 1, abs(level - way) + 1
 
 
-def _readable(graph: NetworkGraph, layer: str) -> CollapsedGraph:
+def drawings(graph: NetworkGraph) -> dict[str, str]:
+    """Return what can be drawn of a network, with a label for each: what is folded, unfolded."""
+    blocks = _readable(graph, "").blocks
+    each = {block.name: f"all {block.count} of {block.name} …" for block in blocks}
+    every = {EVERY_LAYER: EVERY_LAYER} if blocks else {}
+    once = {ONCE: ONCE if blocks else EVERY_LAYER}
+    return once | each | every | {EVERY_OPERATION: EVERY_OPERATION}
+
+
+def _readable(graph: NetworkGraph, layer: str, drawing: str = ONCE) -> CollapsedGraph:
     """Return all nodes if they fit into a few rows, else one block for all that repeat it."""
     whole = CollapsedGraph(graph, tuple(range(len(graph.nodes))), ())
+    if drawing == EVERY_LAYER:
+        return whole
     per_row = (WIDTH - 2 * EDGE) // _STYLES[-1].cell[0]
     layout = lay_out([node.sources for node in graph.nodes], per_row)
-    return whole if len(layout.rows) <= _FEW_ROWS else collapsed(graph, layer)
+    return whole if len(layout.rows) <= _FEW_ROWS else collapsed(graph, layer, {drawing})
 
 
 def _modules(nodes: tuple[Node, ...]) -> list[tuple[str, list[int]]]:
@@ -221,6 +244,17 @@ def _modules(nodes: tuple[Node, ...]) -> list[tuple[str, list[int]]]:
     for name in sorted(members, key=lambda name: name.count(".")):
         numbers = members[name]
         inside = any(name.startswith(f"{outer}.") for outer, _ in named)
-        if 1 < len(numbers) <= most and not inside:
-            named.append((name, numbers))
-    return named
+        if len(numbers) <= most and not inside:
+            named += [(name, run) for run in _in_one_piece(numbers)]
+    return [(name, run) for name, run in named if len(run) > 1 or _tells(name)]
+
+
+def _in_one_piece(numbers: list[int]) -> list[list[int]]:
+    """Return the runs of numbers: a module that is called twice has two."""
+    ends = [k for k in range(1, len(numbers)) if numbers[k] != numbers[k - 1] + 1]
+    return [numbers[a:b] for a, b in zip([0, *ends], [*ends, len(numbers)], strict=True)]
+
+
+def _tells(name: str) -> bool:
+    """Return whether the name of a single layer tells something: "fc", but not "features.3"."""
+    return not name.rpartition(".")[2].isdigit()

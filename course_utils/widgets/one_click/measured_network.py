@@ -131,9 +131,14 @@ class MeasuredNetwork:
         return {block.name: block for block in self.blocks}
 
     @cached_property
+    def whole_graph(self) -> NetworkGraph:
+        """The graph of all layers and operations."""
+        return network_graph(self.model, as_input(self.model, self.example))
+
+    @cached_property
     def graph(self) -> NetworkGraph:
         """The graph of the layers, in which what stands between them is folded into them."""
-        return network_graph(self.model, as_input(self.model, self.example)).folded()
+        return self.whole_graph.folded()
 
     @cached_property
     def convs(self) -> dict[str, nn.Conv2d]:

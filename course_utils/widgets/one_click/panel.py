@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 from torch import nn
 
-from course_utils.conv import EditReport, ImpossibleSetting
+from course_utils.conv import EditReport, ImpossibleSetting, NetworkGraph
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
 from course_utils.models import Card
@@ -25,7 +26,7 @@ from course_utils.widgets.one_click.brief_training import (
 )
 from course_utils.widgets.one_click.edit_history import EditHistory, Edits
 from course_utils.widgets.one_click.edit_result import EditResult
-from course_utils.widgets.one_click.geometry import WIDTH
+from course_utils.widgets.one_click.geometry import WIDTH, drawings
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import YOURS, networks
 from course_utils.widgets.one_click.picture import click_areas, draw, height_of
@@ -40,7 +41,8 @@ _PICTURES = 32  # the most that the slider shows
 class OneClickLab(RunsInBackground, Panel):
     """Choose a network and a layer, and move the sliders; all coupled layers follow.
 
-    The layer is chosen from the list or by a click on the drawn network. The lab never changes a
+    The layer is chosen from the list or by a click on the drawn network. Of blocks that repeat one
+    is drawn; a click on "× 3", or the list `drawing`, shows all three. The lab never changes a
     network that it is given: each edit makes a new one.
 
     - Apply: the next edit starts from the edited network.
@@ -60,8 +62,8 @@ class OneClickLab(RunsInBackground, Panel):
             them, or a dict of them by name. Default: those of the course.
         picture_size: side of the photographs in pixels. Default: 128, where the network takes it,
             because its own size (often 224) takes three times as long.
-        settings: first values of the controls: `network`, `layer`, `picture`, and the arguments of
-            `nn.Conv2d`.
+        settings: first values of the controls: `network`, `layer`, `picture`, `drawing`, and the
+            arguments of `nn.Conv2d`.
 
     Raises:
         CourseError: `model` or one of `models` is not a network; a photograph cannot be used; a
@@ -203,18 +205,21 @@ class OneClickLab(RunsInBackground, Panel):
 
     # What the panel shows
 
-    def compute(self, *, network: str, layer: str, picture: int, **wanted: Any) -> EditResult:
+    def compute(
+        self, *, network: str, layer: str, picture: int, drawing: str, **wanted: Any
+    ) -> EditResult:
         """Return the result of the edit that the sliders describe.
 
         Raises:
             CourseError: there is no such layer, or the lab cannot use the network.
         """
         try:
-            return self._history(network).preview(layer, wanted, picture)
+            result = self._history(network).preview(layer, wanted, picture)
         except ImpossibleSetting as impossible:
             with self._quiet():
                 controls.make_room(self.controls, impossible.nearest)
             raise
+        return replace(result, drawing=drawing)
 
     def picture(self, result: EditResult) -> bytes:
         return draw(result)
@@ -229,9 +234,9 @@ class OneClickLab(RunsInBackground, Panel):
         return self._history().code(result)
 
     def adjust(self, result: EditResult) -> None:
-        areas, height = click_areas(result.before, result.layer), height_of(result.before)
-        layers = list(result.before.convs)
-        self._layer_buttons.value = controls.layer_buttons(areas, layers, result.layer, height)
+        height = height_of(result.before, result.drawing)
+        areas = click_areas(result)
+        self._layer_buttons.value = controls.click_buttons(areas, self.controls, height)
 
     def refresh(self) -> None:
         super().refresh()
@@ -274,6 +279,9 @@ class OneClickLab(RunsInBackground, Panel):
         pictures = len(history.original.held_out) if history else _PICTURES
         # A slider needs two values; one that is too large shows the last picture.
         self.controls["picture"].max = min(_PICTURES, max(2, pictures)) - 1
+        graph = history.current.graph if history else NetworkGraph((), ())
+        drawn = drawings(graph)
+        self.controls["drawing"].options = [(label, one) for one, label in drawn.items()]
         if layers:
             self._fit_layer()
 

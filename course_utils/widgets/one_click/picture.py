@@ -10,7 +10,7 @@ from PIL import Image
 from course_utils.plots import WHITE, canvas
 from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing
 from course_utils.widgets.one_click.edit_result import EditResult
-from course_utils.widgets.one_click.geometry import EDGE, WIDTH, ClickArea, Place
+from course_utils.widgets.one_click.geometry import EDGE, ONCE, WIDTH, ClickArea, Place
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.words import (
     followed,
@@ -35,32 +35,40 @@ def places(network: MeasuredNetwork, layer: str) -> tuple[Place, ...]:
     return tuple(place for place in drawn if place.node.name in network.convs)
 
 
-def click_areas(network: MeasuredNetwork, layer: str) -> tuple[ClickArea, ...]:
-    """Return where a click on the picture chooses which layer: on a layer, or on "× 3"."""
-    drawing = Drawing(network, layer, _TOP)
-    areas = [
-        ClickArea(p.node.name, f"layer {p.node.name}", p.left, p.top, p.width, p.height)
-        for p in drawing.places
-        if p.node.name in network.convs
-    ]
+def click_areas(result: EditResult) -> tuple[ClickArea, ...]:
+    """Return where a click on the picture does what: on a layer, or on "× 3".
+
+    Nodes that cannot be chosen only say what they are.
+    """
+    network = result.before
+    drawing = Drawing(network, result.layer, _TOP, result.drawing)
+    areas = []
+    for place in drawing.places:
+        box = place.left, place.top, place.width, place.height
+        name, editable = place.node.name, place.node.weighted and place.node.name in network.convs
+        if editable:
+            areas.append(ClickArea("layer", name, f"layer {name}", *box))
+        else:
+            areas.append(ClickArea("", None, drawing.says(place, network), *box))
     for span in drawing.repeats:
-        if span.leads_to in network.convs:
-            label = f"next of the {span.text.strip('× ')} blocks: {span.leads_to}"
-            areas.append(ClickArea(span.leads_to, label, span.right - 44, span.top, 44, 18))
+        label = f"{span.text}: draw all blocks like {span.leads_to}"
+        if span.leads_to == ONCE:
+            label = "draw one block for all that repeat it"
+        areas.append(ClickArea("drawing", span.leads_to, label, span.right - 44, span.top, 44, 18))
     return tuple(areas)
 
 
-def height_of(network: MeasuredNetwork) -> int:
+def height_of(network: MeasuredNetwork, drawing: str = ONCE) -> int:
     """Return the height of the picture; neither an edit nor the chosen layer changes it."""
-    above = _TOP + Drawing(network, "", _TOP).height + _MAPS + 52 + seen_height(network.classes)
-    return above + 22 + _ROW * len(row_names(network)) + 44
+    above = _TOP + Drawing(network, "", _TOP, drawing).height + _MAPS + 52
+    return above + seen_height(network.classes) + 22 + _ROW * len(row_names(network)) + 44
 
 
 def draw(result: EditResult) -> bytes:
     """Return the picture as a PNG, `WIDTH` pixels wide."""
-    sheet = canvas.Canvas(WIDTH, height_of(result.before))
+    sheet = canvas.Canvas(WIDTH, height_of(result.before, result.drawing))
     sheet.text(fitting(heading(result), WIDTH - 2 * EDGE, 14, True), EDGE, 8, 14, bold=True)
-    drawing = Drawing(result.before, result.layer, _TOP)
+    drawing = Drawing(result.before, result.layer, _TOP, result.drawing)
     drawing.draw(sheet, result, _remark(result))
     top = _TOP + drawing.height + 12
     photograph = _draw_maps(sheet, result, top)

@@ -8,8 +8,8 @@ from torch import nn
 from course_utils.conv import CHANGEABLE, simple_settings
 from course_utils.widgets.one_click.controls import (
     build_controls,
+    click_buttons,
     fit_to_layer,
-    layer_buttons,
     make_room,
     wanted_of,
 )
@@ -58,15 +58,19 @@ def test_the_nearest_setting_is_added(controls):
     assert controls["padding"].value == FOLLOWS and controls["stride"].value == 1
 
 
-def test_a_button_lies_on_each_drawn_layer():
+def test_a_button_lies_on_each_area_that_sets_a_control(controls):
+    controls["layer"].options = ["conv1", "not drawn", "conv3"]
     areas = [
-        ClickArea("conv1", "layer conv1", 68, 50, 136, 100),
-        ClickArea("conv3", 'layer a"b<c', 340, 50, 136, 100),
+        ClickArea("layer", "conv1", "layer conv1", 68, 50, 136, 100),
+        ClickArea("layer", "conv3", 'layer a"b<c', 340, 50, 136, 100),
+        ClickArea("drawing", "not offered", "no button", 340, 50, 136, 100),
+        ClickArea("", None, "only <says>", 340, 50, 136, 100),
     ]
-    text = layer_buttons(areas, ["conv1", "not drawn", "conv3"], "conv1", 500)
+    text = click_buttons(areas, controls, 500)
     assert re.findall(r"selectedIndex = (\d)", text) == ["0", "2"]
     assert "left:10.000%;top:10.000%;width:20.000%;height:20.000%" in text
     assert 'title="layer conv1" aria-label="layer conv1" aria-pressed="true"' in text
     assert 'title="layer a&quot;b&lt;c"' in text and text.count('aria-pressed="false"') == 1
     assert "aspect-ratio: 680 / 500" in text
     assert text.count('tabindex="-1"') == 2, "the Tab key goes past them, to the list"
+    assert '<span title="only &lt;says&gt;"' in text and "no button" not in text

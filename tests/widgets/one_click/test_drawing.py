@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -10,7 +11,7 @@ from torchvision import models
 from course_utils.plots import canvas
 from course_utils.widgets.one_click.drawing import Drawing, fitting
 from course_utils.widgets.one_click.edit_result import EditResult, edit_network
-from course_utils.widgets.one_click.geometry import EDGE, WIDTH
+from course_utils.widgets.one_click.geometry import EDGE, EVERY_OPERATION, ONCE, WIDTH
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.picture import click_areas, draw, height_of, places
 from tests.toys import toy_data
@@ -38,12 +39,46 @@ def test_every_layer_has_its_place_in_the_picture(layers):
     assert picture.size == (WIDTH, height_of(network))
 
 
-def test_a_click_on_the_number_of_blocks_leads_to_the_next_one():
+def areas_of(result: EditResult) -> dict:
+    return {(area.control, area.value): area.label for area in click_areas(result)}
+
+
+def test_a_click_on_the_number_of_blocks_unfolds_and_folds_them():
     network = MeasuredNetwork.for_data(models.resnet50(), DATA)
-    for layer, leads_to in (("conv1", "layer3.2.conv1"), ("layer3.5.conv2", "layer3.1.conv1")):
-        areas = {area.layer: area for area in click_areas(network, layer)}
-        assert areas[leads_to].label == f"next of the 5 blocks: {leads_to}"
-        assert areas[layer].label == f"layer {layer}"
+    result = EditResult(network, "conv1")
+    assert areas_of(result)["drawing", "layer3.1"] == "× 5: draw all blocks like layer3.1"
+    assert areas_of(result)["layer", "conv1"] == "layer conv1"
+    assert ("layer", "layer3.5.conv1") not in areas_of(result)
+    unfolded = replace(result, drawing="layer3.1")
+    assert areas_of(unfolded).keys() >= {("layer", "layer3.5.conv1"), ("drawing", ONCE)}
+    assert height_of(network, "layer3.1") > height_of(network)
+
+
+def test_what_cannot_be_chosen_says_what_it_is():
+    network = MeasuredNetwork.for_data(deep(2), DATA)
+    result = EditResult(network, "0", drawing=EVERY_OPERATION)
+    labels = [area.label for area in click_areas(result) if not area.control]
+    assert labels == [
+        "input: 1 × 8×8",
+        "AdaptiveAvgPool2d 2: 4×1×1",
+        "Flatten 3: 4",
+        "Linear 4: 3",
+    ]
+
+
+def test_a_layer_that_is_called_again_is_marked():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.again = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x):
+            return self.again(self.again(self.first(x))).mean((2, 3))
+
+    network = MeasuredNetwork.for_data(Twice(), DATA)
+    drawing = Drawing(network, "first", 30)
+    assert drawing.calls == {"again": 2}
+    assert drawing.says(drawing.places[2], network).endswith(", called 2 times")
 
 
 def test_of_a_large_network_the_rows_around_the_layer_are_drawn():

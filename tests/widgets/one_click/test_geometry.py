@@ -8,7 +8,15 @@ from torch import nn
 from torchvision import models
 
 from course_utils.conv import NetworkGraph, Node, network_graph
-from course_utils.widgets.one_click.geometry import EDGE, WIDTH, Geometry
+from course_utils.widgets.one_click.geometry import (
+    EDGE,
+    EVERY_LAYER,
+    EVERY_OPERATION,
+    ONCE,
+    WIDTH,
+    Geometry,
+    drawings,
+)
 
 
 def graph_of(name: str) -> NetworkGraph:
@@ -64,10 +72,47 @@ def test_the_lines_of_an_edge_are_connected():
 def test_stages_are_named_and_repeats_counted():
     geometry = Geometry(graph_of("resnet50"), "layer3.4.conv2", 0)
     names = [span.text for span in geometry.modules]
-    assert list(dict.fromkeys(names)) == ["layer1", "layer2", "layer3", "layer4"]
+    stages = ["layer1", "layer2", "layer3", "layer4"]
+    assert list(dict.fromkeys(names)) == ["conv1", "maxpool", *stages, "avgpool", "fc"]
     assert [span.text for span in geometry.repeats] == ["× 2", "× 3", "× 5", "× 2"]
     assert "layer3.4.conv2" in [place.node.name for place in geometry.places]
     assert not Geometry(graph_of("resnet18"), "", 0).repeats
+    assert list(drawings(graph_of("resnet18"))) == [ONCE, EVERY_OPERATION]
+
+
+@pytest.mark.parametrize(
+    ("drawing", "texts"),
+    [
+        ("layer3.1", {"× 2", "× 3", "fold"}),
+        (EVERY_LAYER, set()),
+        ("unknown", {"× 2", "× 3", "× 5"}),
+    ],
+)
+def test_repeats_are_unfolded_on_request(drawing, texts):
+    graph = graph_of("resnet50")
+    names = ["layer1.1", "layer2.1", "layer3.1", "layer4.1"]
+    assert list(drawings(graph)) == [ONCE, *names, EVERY_LAYER, EVERY_OPERATION]
+    geometry = Geometry(graph, "conv1", 0, drawing)
+    assert {span.text for span in geometry.repeats} == texts
+    assert all(span.leads_to == ONCE for span in geometry.repeats if span.text == "fold")
+
+
+def test_a_module_that_runs_twice_is_named_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList(nn.Conv2d(1, 1, 3, padding=1) for _ in range(6))
+            self.pool = nn.MaxPool2d(2)
+
+        def forward(self, x):
+            for k, conv in enumerate(self.convs):
+                x = conv(x) if k % 3 else self.pool(conv(x))
+            return x
+
+    graph = network_graph(Twice(), torch.empty(1, 1, 16, 16)).folded()
+    named = Geometry(graph, "", 0).modules
+    cells = [(s.right - s.left) // 47 for s in named if s.text == "pool"]
+    assert cells == [1, 1] and all(s.single for s in named if s.text == "pool")
 
 
 def test_a_thousand_nodes():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision import models
 
 from course_utils.core import CourseError, seeded
 from course_utils.widgets.one_click import panel as module
@@ -282,6 +283,16 @@ def test_every_drawn_layer_is_a_button_that_chooses_it(lab):
     lab.set(layer="2")
     assert lab._layer_buttons.value != text
     assert lab._stage.children == (lab._picture, lab._layer_buttons, lab._message)
+
+
+def test_the_drawing_follows_its_list_and_the_network(make):
+    lab = make(models={"large": models.resnet50()}, network="large")
+    once = pixels(lab).shape
+    lab.set(drawing="layer3.1")
+    assert 'title="layer layer3.5.conv1"' in lab._layer_buttons.value
+    assert pixels(lab).shape > once
+    lab.set(network="first_cnn")
+    assert lab.settings["drawing"] == "repeats once" and not lab.error
 
 
 def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(lab):
