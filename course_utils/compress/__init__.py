@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "export": "ExportError OnnxNetwork run_onnx to_onnx",
         "masks": "has_masks mask_by_magnitude remove_masks require_no_masks sparsity",
     },
 )

@@ -14,7 +14,7 @@ __all__ = export_lazily(
         "compatibility": "check_kinds check_model_fits NO_GRADIENT",
         "evaluate": "check_logits evaluate Evaluation",
         "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
-        "latency": "wait_for",
+        "latency": "Latency measure_latency typical_ratio wait_for",
         "predict": "ClassProbability top_classes",
     },
 )
