@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map_only
 
 from course_utils.conv.example import ways_to_call
 from course_utils.conv.meta import blank, copied, mapped, tensors_in, without_foreign_hooks
-from course_utils.core import CourseError, evaluation_mode
+from course_utils.core import CourseError, check_network, error_line, evaluation_mode
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -134,6 +134,7 @@ def network_graph(model: nn.Module, example_input: Any) -> NetworkGraph:
     Raises:
         CourseError: if the model does not run on the input.
     """
+    check_network(model)
     for on_meta in (True, False):  # control flow that looks at numbers needs numbers
         problem: Exception | None = None
         for args, kwargs in ways_to_call(model, example_input):
@@ -145,9 +146,8 @@ def network_graph(model: nn.Module, example_input: Any) -> NetworkGraph:
                     return _run(copied(model), args, kwargs)
             except Exception as error:
                 problem = problem or error
-    reason = (str(problem).strip().splitlines() or [""])[0]
     raise CourseError(
-        f"The model does not run on the example input ({type(problem).__name__}: {reason})."
+        f"The model does not run on the example input ({error_line(problem)})."
     ) from problem
 
 

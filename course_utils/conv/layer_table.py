@@ -25,7 +25,7 @@ from course_utils.conv.example import Call, count_pictures, ways_to_call
 from course_utils.conv.field_tracker import FieldTracker
 from course_utils.conv.meta import as_before, blank, copied, tensors_in, without_foreign_hooks
 from course_utils.conv.receptive_field import ReceptiveField
-from course_utils.core import evaluation_mode, shape_text
+from course_utils.core import check_network, evaluation_mode, shape_text
 
 if TYPE_CHECKING:
     import pandas
@@ -82,6 +82,7 @@ def layer_table(model: nn.Module, example_input: Any) -> list[LayerRow]:
     Raises:
         Exception: any error of the model on `example_input`.
     """
+    check_network(model)
     model = getattr(model, "_orig_mod", model)  # inside the wrapper of torch.compile
     problems = []
     with torch.random.fork_rng(devices=[]):
@@ -139,6 +140,7 @@ def list_convs(model: nn.Module, example_input: Any = None) -> pandas.DataFrame:
     """
     import pandas
 
+    check_network(model)
     model = getattr(model, "_orig_mod", model)
     convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     calls: dict[str, list[LayerRow]] = {name: [] for name in convs}

@@ -13,7 +13,7 @@ print_anywhere()  # all rooms import this one
 __all__ = export_lazily(
     __name__,
     {
-        "errors": "CourseError expect_error is_number whole_number",
+        "errors": "CourseError error_line expect_error is_number whole_number",
         "files": (
             "all_finite atomic_write check_writable file_exists FileError load_checkpoint "
             "load_weights plain_state reason_of save_checkpoint"
@@ -23,7 +23,10 @@ __all__ = export_lazily(
             "free_memory is_out_of_memory memory_in_words memory_sentence OutOfMemory "
             "require_memory"
         ),
-        "runtime": "device_of evaluation_mode kept_modes one_thread pick_device use_threads",
+        "runtime": (
+            "check_network device_of evaluation_mode kept_modes kind_of one_thread pick_device "
+            "use_threads"
+        ),
         "seeds": (
             "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"
         ),

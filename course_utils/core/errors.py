@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any
@@ -44,6 +45,18 @@ def whole_number(
 def is_number(value: Any) -> bool:
     """Return whether `value` is a real number of Python or NumPy; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def error_line(error: BaseException) -> str:
+    """Return an error in one line: 'ZeroDivisionError: division by zero'.
+
+    An `assert` without a message says what it checked: 'AssertionError: assert height % 16 == 0'.
+    """
+    text = str(error).strip().splitlines()
+    frames = traceback.extract_tb(error.__traceback__)
+    if not text and frames and (frames[-1].line or "").startswith("assert "):
+        text = [frames[-1].line]
+    return ": ".join([type(error).__name__, *text[:1]])
 
 
 @contextlib.contextmanager

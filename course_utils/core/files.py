@@ -201,9 +201,14 @@ def save_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) ->
     # In memory first: on a full disk, torch raises a RuntimeError that does not say so.
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    archive = buffer.getbuffer()[:-2]  # the last two bytes are the length of the comment, 0
     try:
-        with atomic_write(path, sync=True) as file:
+        # The views end here: Python 3.12 can crash at its end if an error's traceback keeps one.
+        # The last two bytes are the length of the comment, 0.
+        with (
+            buffer.getbuffer() as data,
+            data[:-2] as archive,
+            atomic_write(path, sync=True) as file,
+        ):
             file.write(archive)
             file.write(_seal(archive))
     except FileError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,8 +37,33 @@ def pick_device(device: torch.device | str = "auto") -> torch.device:
     return chosen
 
 
+def check_network(model: Any) -> None:
+    """Raise a `CourseError` unless `model` is a network: not its class, its name, or None."""
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise CourseError(
+            f"{model.__name__} is a class, not yet a network: make one of it, {model.__name__}(), "
+            "and give that."
+        )
+    if not isinstance(model, nn.Module):
+        raise CourseError(
+            f"model must be a network (torch.nn.Module), not {kind_of(model)}: build one, such as "
+            "SimpleCNN()."
+        )
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in words: 'None', 'the class int' or 'a str'."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter; the CPU if it has none."""
+    check_network(model)
     first = next(model.parameters(), None)
     return first.device if first is not None else torch.device("cpu")
 
@@ -80,6 +106,7 @@ def kept_modes(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put the model in eval mode inside the block, and restore each module's mode at its end."""
+    check_network(model)
     with kept_modes(model):
         with contextlib.suppress(NotImplementedError):  # what `torch.export` returns has one mode
             model.eval()

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import torch
 
-from course_utils.core import atomic_write, file_exists, reason_of, shape_text
+from course_utils.core import atomic_write, error_line, file_exists, reason_of, shape_text
 from course_utils.data.sets import DataError, ImageSet
 
 _SUSPICIOUS = 100
@@ -87,9 +87,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:
         # A damaged file may raise nearly anything: BadZipFile, zlib.error, EOFError, ValueError,
         # NotImplementedError, RuntimeError, MemoryError, struct.error, SyntaxError ...
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
         raise DataError(
-            f"{path} is damaged or is not an .npz file of plain arrays ({reason}): "
+            f"{path} is damaged or is not an .npz file of plain arrays ({error_line(error)}): "
             "delete it or replace it with a good copy."
         ) from error
     if missing:

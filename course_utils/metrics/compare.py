@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv import ReceptiveField, layer_table
-from course_utils.core import CourseError, device_of, evaluation_mode, private_random_numbers
+from course_utils.core import (
+    CourseError,
+    check_network,
+    device_of,
+    evaluation_mode,
+    private_random_numbers,
+)
 from course_utils.data import Dataset
 from course_utils.metrics.compatibility import check_model_fits
 from course_utils.metrics.evaluate import check_logits, evaluate
@@ -181,6 +187,7 @@ def _check(
     if any(count < 1 for count in batches):
         raise CourseError(f"latency_batches={tuple(batches)}: give whole numbers from 1 up.")
     for name, model in models.items():
+        check_network(model)
         if any(parameter.is_meta for parameter in model.parameters()):
             raise CourseError(f"{name} is on the meta device: it has no numbers, so it cannot run.")
     if isinstance(data, Dataset):

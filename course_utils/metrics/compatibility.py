@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from course_utils.core import CourseError, evaluation_mode
+from course_utils.core import CourseError, check_network, evaluation_mode, kind_of
 from course_utils.data import Dataset
 from course_utils.metrics.evaluate import check_logits
 
@@ -38,30 +38,15 @@ NO_GRADIENT = (
 
 def check_kinds(model: Any, data: Any) -> None:
     """Raise a `CourseError` unless `model` is a network and `data` a `Dataset`."""
-    if isinstance(model, type) and issubclass(model, nn.Module):
-        raise CourseError(
-            f"{model.__name__} is a class, not yet a network: make one of it, {model.__name__}(), "
-            "and give that."
-        )
-    if not isinstance(model, nn.Module):
-        raise CourseError(
-            f"model must be a network (torch.nn.Module), not {_kind_of(model)}: build one, such as "
-            "SimpleCNN()."
-        )
+    check_network(model)
     if isinstance(data, str):
         raise CourseError(f"data={data!r} is a name: give load_dataset({data!r}).")
     if not isinstance(data, Dataset):
         raise CourseError(
-            f"data must be a Dataset with its three parts, not {_kind_of(data)}: load_dataset "
+            f"data must be a Dataset with its three parts, not {kind_of(data)}: load_dataset "
             "returns one, and Dataset(name, title, train, validation, test) makes one of three "
             "sets of your own pictures, each an ImageSet(images, labels, classes)."
         )
-
-
-def _kind_of(value: Any) -> str:
-    if value is None:
-        return "None"
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def check_model_fits(

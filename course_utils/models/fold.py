@@ -9,6 +9,8 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from course_utils.core import check_network
+
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
     """Return a faster copy of a network in which convolutions contain the BatchNorm after them.
@@ -21,6 +23,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     Only neighbours in one `nn.Sequential` are folded, because only there the order is certain; and
     no layer that the network contains twice.
     """
+    check_network(model)
     model = copy.deepcopy(model).eval()
     places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for module in list(model.modules()):

@@ -40,7 +40,7 @@ import torch
 from optuna.trial import BaseTrial, FixedTrial, TrialState
 from torch import nn
 
-from course_utils.core import CourseError, device_of, one_thread, pick_device
+from course_utils.core import CourseError, device_of, error_line, one_thread, pick_device
 from course_utils.data import Dataset
 from course_utils.metrics import check_kinds, check_model_fits, evaluate
 from course_utils.search import selection
@@ -271,7 +271,7 @@ class _Search:
         except Exception as error:  # the next candidate may work
             if self._callback_error is not None:
                 raise self._callback_error from None
-            reason = trial.user_attrs.get(REASON) or f"{type(error).__name__}: {error}"
+            reason = trial.user_attrs.get(REASON) or error_line(error)
         end = self._seconds()
         cost, spent = trial.user_attrs.get("multiply_adds"), end - begun
         params = dict(trial.params)

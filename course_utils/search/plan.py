@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 from torch import nn
 
-from course_utils.core import CourseError, seeded, whole_number
+from course_utils.core import CourseError, error_line, seeded, whole_number
 from course_utils.data import Dataset, load_dataset
 from course_utils.search.candidate import WEIGHTS
 from course_utils.search.methods import FOR_TWO_OBJECTIVES, METHODS, PRUNERS
@@ -109,7 +109,7 @@ class Plan:
             model = seeded(getattr(importlib.import_module(module), name), self.seed)
         except Exception as error:
             raise CourseError(
-                f"network={self.network!r} cannot be made ({type(error).__name__}: {error}): give "
+                f"network={self.network!r} cannot be made ({error_line(error)}): give "
                 "'module:name' of a function or class that needs no arguments."
             ) from error
         if not isinstance(model, nn.Module):

@@ -33,7 +33,7 @@ from optuna.distributions import (
 )
 from torch import nn
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, error_line
 from course_utils.search.candidate import ARTICLE, CHOICES
 
 LAYER_SETTINGS = ("out_channels", "kernel_size", "stride", "dilation", "groups", "depth")
@@ -174,7 +174,7 @@ class SearchSpace(Mapping[str, BaseDistribution]):
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CourseError(
                 f"{name}: {written!r} is neither a list of values nor a distribution as Optuna "
-                f"writes it ({type(error).__name__}: {error})."
+                f"writes it ({error_line(error)})."
             ) from None
         return cls(values)
 

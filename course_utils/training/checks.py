@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from course_utils.core import CourseError, check_writable, is_number, whole_number
+from course_utils.core import CourseError, check_writable, error_line, is_number, whole_number
 from course_utils.data import Augment, Dataset
 from course_utils.metrics import NO_GRADIENT, check_kinds
 
@@ -93,6 +93,6 @@ def in_words(error: Exception) -> str:
             "than BatchNorm."
         )
     return (
-        f"The training cannot go on ({type(error).__name__}: {first}): look for what the model "
+        f"The training cannot go on ({error_line(error).rstrip('.')}): look for what the model "
         "does only in train mode, and whether the optimizer can train such parameters."
     )

@@ -22,7 +22,7 @@ from typing import Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from course_utils.core import CourseError, is_out_of_memory, memory_sentence, one_thread
+from course_utils.core import CourseError, error_line, is_out_of_memory, memory_sentence, one_thread
 from course_utils.widgets.clicks import button
 from course_utils.widgets.connection import Connection
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
@@ -287,7 +287,7 @@ class Panel(widgets.VBox):
         if is_out_of_memory(error):
             sentence = memory_sentence(error, "make the network, the picture or a number smaller")
         elif not isinstance(error, CourseError):
-            sentence, nearest = f"Unexpected {type(error).__name__}: {error}", {}
+            sentence, nearest = f"Unexpected {error_line(error)}", {}
         self.error, self.exception = sentence, error
         self._nearest = dict(nearest) if set(nearest) <= set(self.controls) else {}
         lines = sentence.splitlines()

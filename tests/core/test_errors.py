@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from course_utils.core import CourseError, expect_error, whole_number
+from course_utils.core import CourseError, error_line, expect_error, whole_number
 
 
 def test_expect_error_prints_the_first_line_or_the_whole_text_for_the_reader(capsys):
@@ -39,3 +39,24 @@ def test_the_range_can_be_open_and_the_error_special():
 
     with pytest.raises(OwnError, match=r"steps=1.* 3 up"):
         whole_number("steps", 1, 3, error=OwnError)
+
+
+def test_an_error_in_one_line_says_what_an_assert_without_a_message_checked():
+    size = 30
+    for wrong, line in (
+        (lambda: [][0], "IndexError: list index out of range"),
+        (
+            lambda: int("one\ntwo"),
+            "ValueError: invalid literal for int() with base 10: 'one\\ntwo'",
+        ),
+        (lambda: next(iter(())), "StopIteration"),
+    ):
+        try:
+            wrong()
+        except Exception as error:
+            assert error_line(error) == line
+    try:
+        assert size % 16 == 0
+    except AssertionError as error:
+        error.args = ()  # pytest writes a message
+        assert error_line(error) == "AssertionError: assert size % 16 == 0"

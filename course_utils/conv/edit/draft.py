@@ -23,7 +23,13 @@ from course_utils.conv.meta import (
     resized,
     without_foreign_hooks,
 )
-from course_utils.core import CourseError, device_of, plain_layout, unsafe_with_channels_last
+from course_utils.core import (
+    CourseError,
+    device_of,
+    error_line,
+    plain_layout,
+    unsafe_with_channels_last,
+)
 
 
 class EditError(CourseError):
@@ -64,7 +70,7 @@ class Draft:
         try:
             self.model = copied(original, parameter, memo=memo)
         except Exception as error:
-            raise EditError(f"The model cannot be copied: {one_line(error)}") from error
+            raise EditError(f"The model cannot be copied: {error_line(error)}") from error
         self._muted = contextlib.ExitStack()
         self._muted.enter_context(without_foreign_hooks(self.model))
         if hooks:
@@ -94,7 +100,7 @@ class Draft:
         try:
             found = output_shapes(model, calls)
         except Exception as error:
-            raise EditError(f"The edited network would stop: {one_line(error)}.") from error
+            raise EditError(f"The edited network would stop: {error_line(error)}.") from error
         if not agree(found, shapes):
             raise EditError(f"The network's output would be {found}, not {shapes}.")
 
@@ -268,14 +274,9 @@ def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> 
             raise errors[0]
         problem = problem or errors[0]  # of the run with numbers, on what was given
     raise EditError(
-        f"The model does not run on the example input ({one_line(problem)}). Give a batch that"
+        f"The model does not run on the example input ({error_line(problem)}). Give a batch that"
         " it accepts: example_input=..."
     ) from problem
-
-
-def one_line(error: Exception) -> str:
-    """Return the kind of an error and the first line of its message."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def _calls_to_try(model: nn.Module, given: Any) -> Iterator[list[Call]]:

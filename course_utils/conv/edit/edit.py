@@ -21,7 +21,7 @@ from course_utils.conv.edit.settings import LayerEdit, at_least_one, require_par
 from course_utils.conv.edit.surgery import change_layer
 from course_utils.conv.edit.weights import Importance
 from course_utils.conv.example import as_example
-from course_utils.core import memory_in_words
+from course_utils.core import check_network, memory_in_words
 
 
 @memory_in_words("give smaller numbers, or a smaller example_input")
@@ -92,6 +92,7 @@ def edit_conv(
         EditError: the channels are the network's output (without `output`), the network cannot be
             followed, or there is no such layer.
     """
+    check_network(model)
     model, name = _unwrapped(model, name)
     layer = _find(model, name, set(changes), output)
     if isinstance(layer, nn.Conv2d):  # all arguments are known

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from course_utils.conv.edit.edit import edit_conv
 from course_utils.conv.edit.report import EditReport
-from course_utils.core import CourseError
+from course_utils.core import CourseError, check_network
 
 _LINE = 88  # columns of a line of the written code, as in most formatters
 
@@ -61,6 +61,7 @@ class ConvEditor:
     """
 
     def __init__(self, model: nn.Module, example_input: Any = None, **options: Any) -> None:
+        check_network(model)
         _check_arguments(options)
         self.example_input = example_input
         self._options = copy.deepcopy(options)

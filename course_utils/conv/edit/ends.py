@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv.edit.coupling import widths
-from course_utils.conv.edit.draft import Draft, EditError, first_draft, one_line, parameter_name
+from course_utils.conv.edit.draft import Draft, EditError, first_draft, parameter_name
 from course_utils.conv.edit.guard import agree
 from course_utils.conv.edit.trace import Axis
 from course_utils.conv.example import Call
 from course_utils.conv.meta import mapped, tensors_in
+from course_utils.core import error_line
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -75,7 +76,7 @@ def change_input(draft: Draft, name: str, channels: int) -> Draft:
                     return changed
                 problem = problem or "its output would have another shape"
             except Exception as error:
-                problem = problem or f"its forward stops: {one_line(error)}"
+                problem = problem or f"its forward stops: {error_line(error)}"
     problem = problem or f"none of its inputs has {old} channels"
     raise EditError(
         f"{name} cannot take {channels} channels instead of {old}, because the network uses the"
@@ -205,7 +206,7 @@ def change_output(draft: Draft, name: str, count: int) -> Draft:
         draft.run()
     except Exception as error:
         what = f"The network cannot have {count} outputs"
-        raise EditError(f"{what}, because its forward stops: {one_line(error)}") from error
+        raise EditError(f"{what}, because its forward stops: {error_line(error)}") from error
     return draft
 
 

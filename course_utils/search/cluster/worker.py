@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from course_utils.core import one_thread
+from course_utils.core import error_line, one_thread
 from course_utils.search.cluster.fingerprint import check_fingerprint
 from course_utils.search.cluster.queue import (
     STOPPED,
@@ -106,7 +106,7 @@ def _run_one(study: optuna.Study, objective: Objective) -> FrozenTrial | None:
             _set_reason(trial, STORAGE_FAILED)
             raise
         except Exception as error:  # the next candidate may work
-            _set_reason(trial, f"{type(error).__name__}: {error}")
+            _set_reason(trial, error_line(error))
             raise
 
     try:

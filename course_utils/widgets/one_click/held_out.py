@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, evaluation_mode
+from course_utils.core import CourseError, error_line, evaluation_mode
 from course_utils.data import Dataset
 
 MOST, LEAST = 256, 32
@@ -107,8 +107,7 @@ def why_refused(model: nn.Module, shape: tuple[int, int, int]) -> str:
         with evaluation_mode(model):
             model(as_input(model, torch.zeros(1, *shape)))
     except Exception as error:
-        text = (str(error).strip().splitlines() or [""])[0]
-        return f"{type(error).__name__}: {text}"
+        return error_line(error)
     return ""
 
 

