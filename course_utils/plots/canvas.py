@@ -74,13 +74,16 @@ def columns_for(count: int, tile_shape: tuple[int, int], box: tuple[int, int], g
     return max(range(1, count + 1), key=zoom)
 
 
-def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
+def tile(
+    indices: np.ndarray, box: tuple[int, int], gap: int = 2, ground: int = WHITE
+) -> np.ndarray:
     """Arrange tiles in a grid, as large as `box` allows.
 
     Args:
         indices: palette indices, uint8, shape (K, H, W).
         box: (width, height) of the grid in pixels, at most.
-        gap: white pixels between tiles.
+        gap: pixels between tiles.
+        ground: palette index between them.
 
     Returns:
         uint8 array, at most (height, width) of the box. Small tiles are enlarged by a whole factor,
@@ -100,11 +103,18 @@ def tile(indices: np.ndarray, box: tuple[int, int], gap: int = 2) -> np.ndarray:
         shrink = lambda one: np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX))  # noqa: E731
         indices = np.stack([shrink(one) for one in indices])
     height, width = indices.shape[1:]
-    sheet = np.full((rows, height + gap, columns, width + gap), WHITE, dtype=np.uint8)
+    sheet = np.full((rows, height + gap, columns, width + gap), ground, dtype=np.uint8)
     for k, one in enumerate(indices):
         sheet[k // columns, :height, k % columns, :width] = one
     sheet = sheet.reshape(rows * (height + gap), columns * (width + gap))
     return sheet[: -gap or None, : -gap or None]
+
+
+def tile_colours(pictures: np.ndarray, box: tuple[int, int], gap: int = 2) -> Image.Image:
+    """Arrange pictures in colour, uint8 (K, H, W, 3), as `tile` does, to paste beside a canvas."""
+    return Image.merge(
+        "RGB", [Image.fromarray(tile(pictures[..., c], box, gap, 255)) for c in range(3)]
+    )
 
 
 @functools.lru_cache(maxsize=32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,38 +20,57 @@ from course_utils.conv import (
 )
 from course_utils.core import CourseError
 from course_utils.plots import canvas
+from course_utils.widgets import first_layer
 from course_utils.widgets.panel import Panel, choice, choice_slider, int_slider, toggle
 
+_PHOTOGRAPH = "photograph, 3 channels"
 _PADDINGS = [("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")]
 # 16 maps of 28 × 28 pixels fit four times enlarged: 4 · 28 · 4 pixels and three gaps.
 _WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
 
 
-def draw(result: ConvResult) -> bytes:
-    """Draw input and kernels on the left, feature maps on the right, as one palette PNG."""
+def draw(
+    result: ConvResult, colours: Callable[[Tensor], np.ndarray] = first_layer.stretched_colours
+) -> bytes:
+    """Draw input and kernels on the left, feature maps on the right, as a PNG.
+
+    With three input channels, input and kernels are drawn in colour; `colours` makes those of the
+    input.
+    """
     sheet = canvas.Canvas(_WIDTH, _HEIGHT)
     column = _LEFT - 2 * _EDGE
+    in_colour = len(result.input) == 3 and result.weight.shape[1] == 3
     sheet.text("input " + " × ".join(map(str, result.input.shape)), _EDGE, 4)
-    shown = canvas.grey_indices(result.input.numpy())
-    sheet.paste(canvas.tile(shown, (column, column)), _EDGE, _TOP)
+    if not in_colour:
+        shown = canvas.grey_indices(result.input.numpy())
+        sheet.paste(canvas.tile(shown, (column, column)), _EDGE, _TOP)
 
     # A kernel has one slice for each input channel of its group: too many to show all of them.
     slices, y = result.weight.shape[1], _TOP + column + 12
     sheet.text("kernels " + " × ".join(map(str, result.weight.shape)), _EDGE, y)
     if slices > 1:
-        sheet.text(f"shown: the first of {slices} slices", _EDGE, y + 18, 11)
+        shown = "in colour; grey is 0" if in_colour else f"shown: the first of {slices} slices"
+        sheet.text(shown, _EDGE, y + 18, 11)
     y += 38 if slices > 1 else 22
-    kernels = canvas.signed_indices(result.weight[:, 0].numpy())
-    sheet.paste(canvas.tile(kernels, (column, _HEIGHT - y - _EDGE)), _EDGE, y)
+    box = column, _HEIGHT - y - _EDGE
+    if not in_colour:
+        kernels = canvas.signed_indices(result.weight[:, 0].numpy())
+        sheet.paste(canvas.tile(kernels, box), _EDGE, y)
 
     sheet.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
     maps = result.maps.numpy()
-    box = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
-    sheet.paste(canvas.tile(canvas.signed_indices(maps), box), _LEFT, _TOP)
+    room = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
+    sheet.paste(canvas.tile(canvas.signed_indices(maps), room), _LEFT, _TOP)
     largest = float(np.abs(maps).max(initial=0.0))
     legend = f"blue negative, white 0, red positive; largest |value| {largest:.2f}"
     sheet.text(legend, _LEFT, _HEIGHT - 20, 11)
-    return sheet.to_png()
+    if not in_colour:
+        return sheet.to_png()
+    picture = canvas.coloured(sheet.pixels)
+    picture.paste(canvas.tile_colours(colours(result.input)[None], (column, column)), (_EDGE, _TOP))
+    kernels = first_layer.kernel_colours(result.weight)
+    picture.paste(canvas.tile_colours(kernels, box), (_EDGE, y))
+    return canvas.to_png(picture)
 
 
 def code_for(settings: ConvSettings) -> str:
@@ -69,11 +90,12 @@ class Conv2dLab(Panel):
 
     Args:
         image: tensor (C, H, W) or (H, W) to convolve. Default: the reader chooses among a
-            Fashion-MNIST picture, a photograph, and the 16 feature maps that the trained network's
-            second layer gets from the first.
+            Fashion-MNIST picture, a photograph in colour, and the 16 feature maps that the trained
+            network's second layer gets from the first.
         layer: an `nn.Conv2d` whose kernels the toggle "trained kernels" shows. Default: the layer
             of the shipped network (notebook 02_2, trained by
-            `python -m course_utils.experiments.first_cnn`) that takes this input.
+            `python -m course_utils.experiments.first_cnn`) that takes this input, and for the
+            photograph the first layer of EfficientNet-Lite0, if its weights are installed.
         index: number of the first test picture.
         settings: first values of the controls, e.g. `kernel_size=5`.
 
@@ -93,6 +115,7 @@ class Conv2dLab(Panel):
     ):
         image = None if image is None else _checked(image)
         self._sources = _sources(image, layer)
+        self._lite0 = layer is None and first_layer.is_offered()
         channels = 1 if image is None else len(image)
         controls = {
             "source": choice("input", list(self._sources)),
@@ -122,12 +145,16 @@ class Conv2dLab(Panel):
         return build_and_run(ConvSettings(**settings), image, trained=layer if trained else None)
 
     def picture(self, result: ConvResult) -> bytes:
-        return draw(result)
+        own = self.controls["source"].value == _PHOTOGRAPH
+        return draw(result, first_layer.seen_colours if own else first_layer.stretched_colours)
 
     def describe(self, result: ConvResult) -> str:
         shape = " × ".join(map(str, result.shape))
         field = result.receptive_field.size
-        kept = f"; {result.trained_kernels_kept} of {len(result.weight)} kernels as trained"
+        by = ""
+        if self.controls["source"].value == _PHOTOGRAPH and self._lite0:
+            by = f" in {first_layer.NAME}"
+        kept = f"; {result.trained_kernels_kept} of {len(result.weight)} kernels as trained{by}"
         return (
             f"output {shape}: {result.formula}; {result.parameters:,} parameters; "
             f"{result.multiply_adds:,} multiply-adds; receptive field {field} × {field}"
@@ -161,7 +188,10 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
     from course_utils.data import load_dataset, load_photograph
 
     data = load_dataset("fashion-mnist")
-    photograph = load_photograph().float() / 255
+
+    @functools.cache
+    def photograph() -> Tensor:
+        return first_layer.as_it_sees(load_photograph()[:, 16:240:2, 16:240:2])
 
     def picture(index: int) -> Tensor:
         count = len(data.test)
@@ -175,9 +205,12 @@ def _sources(image: Tensor | None, layer: nn.Conv2d | None) -> dict[str, Any]:
         with torch.no_grad():
             return nn.functional.max_pool2d(network.conv1(picture(index)[None]).relu(), 2)[0]
 
+    def learned() -> nn.Conv2d:
+        return first_layer.first_layer() if layer is None and first_layer.is_offered() else first
+
     return {
         "clothing, 1 channel": lambda index: (picture(index), first),
-        "photograph, 3 channels": lambda index: (photograph[:, 16:240:2, 16:240:2], first),
+        _PHOTOGRAPH: lambda index: (photograph(), learned()),
         "conv1 maps, 16 channels": lambda index: (feature_maps(index), second),
     }
 

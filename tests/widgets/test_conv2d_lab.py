@@ -3,6 +3,7 @@ from __future__ import annotations
 from importlib import import_module
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from course_utils.core import CourseError
 from course_utils.data import load_dataset
 from course_utils.models import load_pretrained
 from course_utils.plots import canvas
+from course_utils.widgets import first_layer
 from course_utils.widgets.conv2d_lab import code_for, conv2d_lab
 from tests.plots.samples import pixels, written
 from tests.toys import same, weights
@@ -132,6 +134,41 @@ def test_trained_kernels_replace_random_ones(panel):
     panel.set(source=MAPS, trained=True, out_channels=32)
     assert panel.result.weight.equal(network.conv2.weight)
     assert "32 of 32 kernels as trained" in panel.summary
+
+
+def test_a_photograph_has_the_learned_kernels_of_efficientnet_lite0(panel):
+    panel.set(source=COLOUR, trained=True, out_channels=32, stride=2)
+    stem = load_pretrained("efficientnet_lite0").stem.conv
+    assert panel.result.weight.equal(stem.weight)
+    assert "32 of 32 kernels as trained in EfficientNet-Lite0" in panel.summary
+    left = pixels(panel.shown_picture)[: lab._TOP + 112, : lab._LEFT - 20].astype(int)
+    assert np.ptp(left, axis=-1).max() > 50, "the cat is in colour"
+    # Kernel 16 is all but 0, so it is grey: 128 where it stands in the fourth row.
+    grey = (pixels(panel.shown_picture) == 128).all(-1)
+    assert grey.sum() > 9 * 6 * 6
+    panel.set(source=GREY, trained=True)
+    assert "as trained" in panel.summary and "Lite0" not in panel.summary
+
+
+def test_without_these_weights_the_photograph_has_those_of_the_course(monkeypatch):
+    monkeypatch.setattr(first_layer, "find_spec", lambda _name: None)
+    panel = conv2d_lab(source=COLOUR, trained=True)
+    assert panel.exception is None and "Lite0" not in panel.summary
+    own = nn.Conv2d(3, 4, 3)
+    assert conv2d_lab(layer=own, source=COLOUR, trained=True, out_channels=4).result.weight.equal(
+        own.weight
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1000.0])
+def test_an_image_of_three_channels_is_drawn_in_colour_whatever_its_scale(scale):
+    image = torch.rand(3, 9, 7, generator=torch.Generator().manual_seed(0)) * scale - 3
+    panel = conv2d_lab(image, groups=1)
+    assert panel.exception is None
+    colours = np.ptp(pixels(panel.shown_picture)[:200, : lab._LEFT - 20].astype(int), axis=-1)
+    assert (colours.max() > 50) == (scale > 0)
+    panel.set(groups=3, out_channels=3)
+    assert panel.exception is None, "one slice: not in colour"
 
 
 def test_the_trained_network_itself_is_never_changed(panel):

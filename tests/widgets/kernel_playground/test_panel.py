@@ -10,9 +10,16 @@ from torch.nn import functional as F
 from course_utils.conv import PRESETS, filter_image  # noqa: F401 (the code line calls it)
 from course_utils.core import CourseError
 from course_utils.data import load_photograph
+from course_utils.models import load_pretrained, pretrained_card
 from course_utils.plots import canvas
+from course_utils.widgets import first_layer
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
-from course_utils.widgets.kernel_playground.panel import OWN, kernel_playground, meaning_of_sum
+from course_utils.widgets.kernel_playground.panel import (
+    LEARNED,
+    OWN,
+    kernel_playground,
+    meaning_of_sum,
+)
 from tests.plots.samples import pixels
 from tests.widgets.messages import move
 
@@ -49,6 +56,7 @@ def test_only_the_sliders_that_a_preset_has_are_shown(panel):
         "Gaussian blur": ["size", "sigma"],
         "unsharp mask": ["size", "sigma", "amount"],
         "Gabor": ["size", "sigma", "theta", "wavelength"],
+        LEARNED: ["number"],
         OWN: [],
     }.items():
         panel.set(preset=preset)
@@ -217,3 +225,38 @@ def test_a_typed_number_that_is_too_large_is_answered_in_words(panel):
     assert isinstance(panel.exception, CourseError) and panel.settings["kernel"] == before
     move(field, value=2.0)
     assert panel.error == "" and panel.settings["kernel"][0][0] == 2.0
+
+
+@pytest.mark.parametrize("number", [0, 18, 31])
+def test_a_learned_kernel_filters_the_colours_as_the_network_does(panel, number):
+    panel.set(preset=LEARNED, number=number)
+    assert panel.exception is None and f"Kernel {number} of the first layer" in panel.summary
+    network, card = load_pretrained("efficientnet_lite0"), pretrained_card("efficientnet_lite0")
+    seen = card.preprocess(load_photograph(), 256)
+    expected = F.conv2d(seen[None], network.stem.conv.weight[number : number + 1])[0, 0].detach()
+    torch.testing.assert_close(panel.result.result[1:-1, 1:-1], expected, atol=1e-3, rtol=1e-4)
+    assert panel.controls["kernel"].layout.display == "none"
+    scope = globals() | {"normalised": seen}
+    *first, last = panel.code(panel.result).splitlines()
+    exec("\n".join(first), scope)
+    torch.testing.assert_close(eval(last, scope), panel.result.result)
+
+
+def test_the_photograph_of_a_learned_kernel_is_shown_in_its_colours(panel):
+    panel.set(preset=LEARNED)
+    shown = pixels(panel.shown_picture)[26:282, 8:264]
+    cat = load_photograph().permute(1, 2, 0).numpy()
+    assert np.abs(shown.astype(int) - cat).max() <= 1
+    panel.set(preset="Sobel x")
+    assert not np.ptp(pixels(panel.shown_picture)[26:282, 8:264].astype(int), axis=-1).any()
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (1, 40, 30), (40, 30, 3)])
+def test_a_learned_kernel_takes_every_photograph(shape):
+    panel = kernel_playground(torch.rand(shape), preset=LEARNED, number=7)
+    assert panel.exception is None and panel.result.result.shape == (40, 30)
+
+
+def test_learned_kernels_are_not_offered_without_their_weights(monkeypatch):
+    monkeypatch.setattr(first_layer, "find_spec", lambda _name: None)
+    assert LEARNED not in kernel_playground().controls["preset"].options

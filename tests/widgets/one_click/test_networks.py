@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from course_utils.core import CourseError
-from course_utils.widgets.one_click import networks as module
+from course_utils.widgets import first_layer
 from course_utils.widgets.one_click.networks import YOURS, networks
 from tests.toys import same, toy_model, weights
 
@@ -39,7 +39,7 @@ def test_the_lines_of_code_make_the_same_kind_of_network(name):
 
 def test_without_the_package_with_its_weights_lite0_is_not_offered(monkeypatch):
     assert list(networks())[-1] == "efficientnet_lite0"
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(first_layer, "find_spec", lambda _: None)
     assert list(networks()) == ["first_cnn", "resnet18", "squeezenet1_1", "mobilenet_v3_small"]
     one = toy_model()
     assert networks(models={"efficientnet_lite0": one})["efficientnet_lite0"].make() is one
