@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.data import Dataset, ImageSet
+from course_utils.data import BoxSet, Dataset, ImageSet
 from course_utils.models import Card
 
 
@@ -75,3 +75,15 @@ def toy_card(classes: tuple[str, ...] = ("cat", "dog", "hen", "owl"), **changes:
     """Return the card of a network for colour pictures of 16 × 16 pixels."""
     facts = {"mean": torch.full((3,), 0.5), "std": torch.full((3,), 0.25), "size": 16, "resize": 18}
     return Card(name="toy", data="animals", classes=classes, **(facts | changes))
+
+
+def box_set() -> BoxSet:
+    """Return three dark pictures of 30 × 20 pixels, with bright boxes: two, none, and one."""
+    boxes = [[[1.0, 2, 5, 6], [10, 0, 30, 8]], [], [[20.0, 15, 24, 20]]]
+    images = torch.zeros(3, 3, 20, 30, dtype=torch.uint8)
+    for picture, each in zip(images, boxes, strict=True):
+        for left, top, right, bottom in each:
+            picture[:, int(top) : int(bottom), int(left) : int(right)] = 255
+    pairs = [torch.tensor(each).reshape(-1, 4) for each in boxes]
+    labels = [torch.tensor(each, dtype=torch.int64) for each in ([0, 1], [], [0])]
+    return BoxSet(images, pairs, labels, ("dot", "bar"))

@@ -11,6 +11,7 @@ __all__ = export_lazily(
     __name__,
     {
         "augment": "Augment",
+        "boxes": "BoxSet load_boxes read_boxes write_boxes",
         "load": "cache_dir load_dataset",
         "npz": "read_npz write_npz",
         "photographs": "load_photograph PHOTOGRAPHS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -24,7 +25,7 @@ _HARMLESS = 2**28
 """Bytes up to which it does not matter how much an array was compressed."""
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """Type and size of an array, which the file has before its numbers."""
 
     dtype: np.dtype
@@ -43,10 +44,9 @@ def read_npz(path: Path | str) -> tuple[ImageSet, ImageSet]:
     if not file_exists(path, DataError):
         raise DataError(f"There is no file {path}.")
     path = Path(path)
-    arrays = _read_arrays(path)
-    names = tuple(arrays["classes"].tolist())
-    if len(set(names)) != len(names):
-        raise DataError(f"{path}: classes must be a list of different names, but some are equal.")
+    needed = [f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels")]
+    arrays = read_arrays(path, [*needed, "classes"], _check_headers)
+    names = class_names(path, arrays["classes"])
     return tuple(_image_set(path, part, arrays, names) for part in ("train", "test"))
 
 
@@ -67,9 +67,14 @@ def write_npz(path: Path | str, train: ImageSet, test: ImageSet) -> None:
         np.savez(file, classes=np.array(train.classes, dtype=np.str_), **arrays)
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    needed = [f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels")]
-    needed.append("classes")
+def read_arrays(
+    path: Path, needed: Sequence[str], check: Callable[[Path, dict[str, Header]], None]
+) -> dict[str, np.ndarray]:
+    """Return some arrays of an .npz file by name, after `check` has seen their types and sizes.
+
+    Raises:
+        DataError: If the file is damaged, an array is missing, or `check` raises it.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -77,7 +82,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             present = [key for key in needed if key not in missing]
             headers = {key: _read_header(archive, f"{key}.npy") for key in present}
             if not missing:
-                _check_headers(path, headers)
+                check(path, headers)
                 _check_sizes(path, [archive.getinfo(f"{key}.npy") for key in needed])
                 arrays = {key: _read_array(archive, f"{key}.npy") for key in needed}
     except DataError:
@@ -97,7 +102,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_header(archive: zipfile.ZipFile, member: str) -> _Header:
+def _read_header(archive: zipfile.ZipFile, member: str) -> Header:
     """Return the header of an array; raise a ValueError if the archive says another size."""
     with archive.open(member) as file:
         header = _header_of(file)
@@ -109,7 +114,7 @@ def _read_header(archive: zipfile.ZipFile, member: str) -> _Header:
     return header
 
 
-def _header_of(file: BinaryIO) -> _Header:
+def _header_of(file: BinaryIO) -> Header:
     version = np.lib.format.read_magic(file)
     known = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -118,7 +123,7 @@ def _header_of(file: BinaryIO) -> _Header:
     if version not in known:  # 3.0 is for the names of columns in other alphabets
         raise ValueError(f"the format {version} of an array is not known")
     shape, _, dtype = known[version](file)
-    return _Header(dtype, shape)
+    return Header(dtype, shape)
 
 
 def _check_sizes(path: Path, parts: list[zipfile.ZipInfo]) -> None:
@@ -140,16 +145,27 @@ def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     return array
 
 
-def _check_headers(path: Path, headers: dict[str, _Header]) -> None:
-    """Raise an error unless the types and sizes are those of pictures, labels and names."""
-    dtype, shape = headers["classes"]
-    if dtype.hasobject:
+def check_class_header(path: Path, header: Header) -> None:
+    """Raise a `DataError` unless an array is a list of texts; a `ValueError` if it has objects."""
+    if header.dtype.hasobject:
         raise ValueError("classes is an array of Python objects")
-    if dtype.kind != "U" or len(shape) != 1:
+    if header.dtype.kind != "U" or len(header.shape) != 1:
         raise DataError(
             f"{path}: classes must be a list of different names, saved as text, not "
-            f"{dtype} of shape {shape}."
+            f"{header.dtype} of shape {header.shape}."
         )
+
+
+def class_names(path: Path, names: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the classes; raise a `DataError` if two are equal."""
+    if len(set(names.tolist())) != len(names):
+        raise DataError(f"{path}: classes must be a list of different names, but some are equal.")
+    return tuple(names.tolist())
+
+
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    """Raise an error unless the types and sizes are those of pictures, labels and names."""
+    check_class_header(path, headers["classes"])
     for part in ("train", "test"):
         dtype, shape = headers[f"{part}_images"]
         found = f"{dtype} of shape {shape_text(shape)}"
