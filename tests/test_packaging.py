@@ -76,10 +76,10 @@ def test_dependencies_are_what_the_package_imports():
     stated = {requirement(text)[0] for text in PROJECT["dependencies"]}
     stated = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in stated}
     assert used <= stated, f"not stated in pyproject.toml: {used - stated}"
-    # Optuna imports cmaes itself, when its CMA-ES is used, and torch onnxscript, when it exports.
-    assert stated - used <= {"jupyterlab", "cmaes", "onnxscript"}, (
-        f"stated, but not used: {stated - used}"
-    )
+    # Optuna imports cmaes itself, when its CMA-ES is used, torch onnxscript, when it exports, and
+    # torchmetrics faster_coco_eval.
+    indirect = {"jupyterlab", "cmaes", "onnxscript", "faster_coco_eval"}
+    assert stated - used <= indirect, f"stated, but not used: {stated - used}"
 
 
 def test_readme_lists_every_notebook_with_its_minutes():

@@ -47,7 +47,7 @@ def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which of the found boxes are right.
+    """Marks of the found boxes that are right, and of the objects that were found.
 
     Attributes:
         right: True for each found box that matches an object: (K,).
@@ -176,8 +176,12 @@ def average_precision(
     )
     # Axes: IoU, recall, class, size (all, small, medium, large), most boxes (1, 10, 100).
     precision = metric.compute()["precision"][..., -1]
-    everywhere = {int(label) for part in ("detection", "groundtruth") for one in
-                  getattr(metric, f"{part}_labels") for label in one}
+    everywhere = {
+        int(label)
+        for part in ("detection", "groundtruth")
+        for one in getattr(metric, f"{part}_labels")
+        for label in one
+    }
     by_class = {label: precision[:, :, k, 0] for k, label in enumerate(sorted(everywhere))}
     missing = precision.new_full((1,), -1)
     return DetectionScores(

@@ -11,8 +11,11 @@ __all__ = export_lazily(
     __name__,
     {
         "card": "Card CourseCard",
+        "detection_loss": "DetectionLoss detection_loss detector_loss",
+        "detector": "Detections Detector Lite0Backbone Proposals SmallBackbone",
         "efficientnet_lite": "EfficientNetLite0 MBConv",
         "fold": "fold_batch_norm",
+        "pyramid": "FeaturePyramid",
         "pretrained": "card_of load_pretrained pretrained_card save_pretrained",
         "simple": "DenseBaseline SimpleCNN",
     },

@@ -11,6 +11,7 @@ __all__ = export_lazily(
     __name__,
     {
         "fit": "fit",
+        "fit_detector": "fit_detector propose_all",
         "history": "Diverged History Step",
         "initialisation": "ACTIVATIONS SCHEMES initialise signal_spread SignalSpread",
         "learning_rate": "RatePlan RateRun rates_as_frame train_with",
