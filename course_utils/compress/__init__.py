@@ -11,6 +11,9 @@ __all__ = export_lazily(
     __name__,
     {
         "export": "ExportError OnnxNetwork run_onnx to_onnx",
+        "fake_quantization": "fake_quantize straight_through",
         "masks": "has_masks mask_by_magnitude remove_masks require_no_masks sparsity",
+        "quantization": "layer_errors quantize Quantized relative_error round_weights",
+        "static_int8": "has_vnni onnx_int8 pt2e_int8",
     },
 )

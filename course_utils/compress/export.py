@@ -233,7 +233,7 @@ def _exported(model: nn.Module, batch: Tensor) -> bytes:
     except Exception as error:
         if "conflicts between user-specified ranges" in str(error):
             raise _fixed_number("as a loop over the pictures does") from error
-        raise ExportError(f"The network cannot be exported: {_reason(error)}.") from error
+        raise ExportError(f"The network cannot be exported: {export_reason(error)}.") from error
     return content
 
 
@@ -287,7 +287,7 @@ def _session(source: str | bytes, path: Path, threads: int) -> Any:
     return session
 
 
-def _reason(error: BaseException) -> str:
+def export_reason(error: BaseException) -> str:
     """Return why an export failed: the operation, or the line of the network's own code."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None:
@@ -299,7 +299,7 @@ def _reason(error: BaseException) -> str:
     last = causes[-1]
     frames = traceback.extract_tb(last.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES) and frame.line]
-    own = [frame for frame in own if frame.filename != __file__]
+    own = [frame for frame in own if Path(frame.filename).parent != Path(__file__).parent]
     where = f" in `{own[-1].line.strip()}` (line {own[-1].lineno})" if own else ""
     if "data-dependent" in str(last):
         return f"it decides by the values of a tensor{where}, but the file has one fixed path"
