@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
-from course_utils.core import CourseError, is_number
+from course_utils.core import CourseError, check_network, is_number
 
 MASKED = (nn.Conv2d, nn.Linear)
 """The layers whose weights are masked; biases and BatchNorm are never."""
@@ -50,6 +50,7 @@ def mask_by_magnitude(model: nn.Module, share: float, *, scope: str = "global") 
 
 def remove_masks(model: nn.Module) -> nn.Module:
     """Return a copy without masks: its masked weights are ordinary zeros, and can be trained."""
+    check_network(model)
     # torch cannot copy a masked layer: its weight is computed, not stored.
     memo: dict[int, Any] = {}
     for layer in model.modules():
@@ -70,6 +71,7 @@ def has_masks(model: nn.Module) -> bool:
 
 def require_no_masks(model: nn.Module) -> None:
     """Raise a `CourseError` if a layer of the network has a mask."""
+    check_network(model)
     for name, layer in model.named_modules():
         if _masks(layer):
             raise CourseError(

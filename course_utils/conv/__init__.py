@@ -20,6 +20,7 @@ __all__ = export_lazily(
         "edit.draft": "EditError",
         "edit.edit": "edit_conv",
         "edit.editor": "ConvEditor",
+        "edit.narrow": "channel_groups ChannelGroup narrow",
         "edit.report": "EditReport LayerChange relative_change ROUNDING",
         "edit.settings": "CHANGEABLE simple simple_settings",
         "blocks": "collapsed CollapsedGraph",

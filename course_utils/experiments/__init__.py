@@ -1,6 +1,6 @@
 """Experiments that take minutes: one command each; notebooks show their stored results.
 
-Used by notebooks 01, 03.1 and 03.3.
+Used by notebooks 01, 03.1, 03.3 and 04.1.
 """
 
 from __future__ import annotations
@@ -8,5 +8,10 @@ from __future__ import annotations
 from course_utils.core.lazy import export_lazily
 
 __all__ = export_lazily(
-    __name__, {"first_cnn": "first_cnn_recipe", "results": "load_results save_results"}
+    __name__,
+    {
+        "first_cnn": "first_cnn_recipe",
+        "results": "load_results save_results",
+        "small_resnet": "small_resnet_recipe",
+    },
 )

@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 
-from course_utils.core import private_random_numbers
 from course_utils.data import Augment, load_dataset
-from course_utils.metrics import evaluate
+from course_utils.experiments.recipes import result_in_words, train_by_recipe
 from course_utils.models import SimpleCNN, save_pretrained
-from course_utils.training import Precision, fit, one_cycle
+from course_utils.training import one_cycle
 
 _PEAK = 5e-3
 
@@ -45,46 +44,16 @@ def first_cnn_recipe() -> dict[str, Any]:
 
 
 def train_first_cnn() -> dict[str, Any]:
-    """Train the network by its recipe and return the content of its file.
-
-    It uses plain float32 and one thread: with more threads the order of the sums, and so the last
-    digits, depend on the number of cores.
-    """
+    """Train the network by its recipe and return the content of its file."""
     data = load_dataset("fashion-mnist")
-    channels, *size = data.image_shape
-    arguments = {"in_channels": channels, "classes": len(data.classes), "image_size": tuple(size)}
-    recipe = first_cnn_recipe()
-    with private_random_numbers():
-        torch.manual_seed(recipe["seed"])
-        model = SimpleCNN(**arguments)
-    fit(model, data, **recipe, device="cpu", precision=Precision(threads=1))
-    result = evaluate(model, data.test, mean=data.mean, std=data.std)
-    return {
-        "model": model.state_dict(),
-        "arguments": arguments,
-        "data": data.name,
-        "classes": list(data.classes),
-        "mean": data.mean,
-        "std": data.std,
-        "correct": result.correct,
-        "total": result.total,
-        "recipe": {key: _as_text(value) for key, value in recipe.items()},
-    }
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, partial):
-        arguments = ", ".join(f"{key}={v!r}" for key, v in value.keywords.items())
-        return f"{value.func.__name__}({arguments})"
-    return value.__name__ if isinstance(value, type) else repr(value)
+    return train_by_recipe(SimpleCNN, data, first_cnn_recipe())
 
 
 def main() -> None:
     """Train the network again and replace its file."""
     content = train_first_cnn()
     save_pretrained("first_cnn", content)
-    share = content["correct"] / content["total"]
-    print(f"first_cnn: {share:.1%} of {content['total']:,} test pictures")
+    print(f"first_cnn: {result_in_words(content)}")
 
 
 if __name__ == "__main__":

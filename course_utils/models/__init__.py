@@ -17,6 +17,7 @@ __all__ = export_lazily(
         "fold": "fold_batch_norm",
         "pyramid": "FeaturePyramid",
         "pretrained": "card_of load_pretrained pretrained_card save_pretrained",
+        "residual": "ResidualBlock SmallResNet",
         "simple": "DenseBaseline SimpleCNN",
     },
 )

@@ -2,8 +2,10 @@
 
 `load_pretrained("first_cnn")` returns the network of notebook 02_2, for panels and cells that need
 trained kernels at once. `python -m course_utils.experiments.first_cnn` trains it again.
+`load_pretrained("small_resnet")` returns the residual network of chapter 4, which
+`python -m course_utils.experiments.small_resnet` trains again.
 `load_pretrained("efficientnet_lite0")` returns a network that knows the 1,000 classes of ImageNet.
-Both work without a network connection.
+All three work without a network connection.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from course_utils.core import (
 from course_utils.models import imagenet
 from course_utils.models.card import Card, CourseCard
 from course_utils.models.imagenet import LITE0, TIMM
+from course_utils.models.residual import SmallResNet
 from course_utils.models.simple import SimpleCNN
 
-NAMES = ("first_cnn",)
+_CLASSES = {"first_cnn": SimpleCNN, "small_resnet": SmallResNet}
+NAMES = tuple(_CLASSES)
 """Names of the networks that the course trained."""
 
 # A network that is edited, copied or saved is another object, so it has no entry.
@@ -44,9 +48,9 @@ def load_pretrained(name: str = "first_cnn", *, weights: str | None = None) -> n
     """Return a trained network, in eval mode, on the CPU; each call makes a new one.
 
     Args:
-        name: "first_cnn" (of the course), "efficientnet_lite0" (installed with it), a name of
-            torchvision such as "resnet50", or "timm/" and a name of timm. The weights of the last
-            two are downloaded once, and then come from their cache.
+        name: "first_cnn" or "small_resnet" (of the course), "efficientnet_lite0" (installed with
+            it), a name of torchvision such as "resnet50", or "timm/" and a name of timm. The
+            weights of the last two are downloaded once, and then come from their cache.
         weights: Which weights of torchvision, such as "IMAGENET1K_V1"; None for the best.
 
     Raises:
@@ -122,7 +126,7 @@ def _kind(name: str, weights: str | None) -> str:
         close = difflib.get_close_matches(str(name).lower(), [*NAMES, LITE0, *known])
         similar = f"did you mean {' or '.join(map(repr, close))}? Or take" if close else "take"
         raise CourseError(
-            f"There is no trained network {name!r}: {similar} {' or '.join(map(repr, NAMES))}, "
+            f"There is no trained network {name!r}: {similar} {', '.join(map(repr, NAMES))}, "
             f"{LITE0!r}, a name of torchvision such as 'resnet50', or 'timm/...'."
         )
     if weights is not None:
@@ -133,11 +137,11 @@ def _kind(name: str, weights: str | None) -> str:
     return kind
 
 
-def _load_own(name: str) -> SimpleCNN:
+def _load_own(name: str) -> nn.Module:
     content = _read(name)
     try:
         with private_random_numbers():
-            model = SimpleCNN(**content["arguments"])
+            model = _CLASSES[name](**content["arguments"])
     except TypeError as error:
         raise CourseError(
             f"{_path(name)} is of another kind of network: {_remedy(name)}."

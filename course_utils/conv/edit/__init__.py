@@ -1,6 +1,6 @@
 """Change one convolution of any network; all layers that are coupled to it follow.
 
-Used by notebooks 03.2 and 03.3.
+Used by notebooks 03.2, 03.3 and 04.1.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = export_lazily(
         "draft": "EditError",
         "edit": "edit_conv",
         "editor": "ConvEditor",
+        "narrow": "channel_groups ChannelGroup narrow",
         "report": "EditReport LayerChange relative_change ROUNDING",
         "settings": "CHANGEABLE simple_settings",
     },

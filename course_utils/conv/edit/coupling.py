@@ -47,6 +47,21 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
     raise EditError(problems[1])
 
 
+def narrowed_widths(trace: Trace, ratios: dict[int, Fraction]) -> dict[Axis, int]:
+    """Return the new width of every axis that changes if width classes change by these ratios.
+
+    Raises:
+        EditError: if a layer would get a fractional number of channels.
+    """
+    problems = []
+    for loose in (False, True):
+        changed, problem = _changed_axes(trace, trace.width_classes, ratios, loose)
+        if not problem:
+            return changed
+        problems.append(problem)
+    raise EditError(problems[0])
+
+
 def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:
     """Return how many of some places each channel gets, (..., channels).
 

@@ -66,8 +66,9 @@ def edit_conv(
         adapter: where the rest of the network cannot follow, put a 1×1 convolution or a resizing
             after the layer (`AdaptedConv2d`); with False that is an error.
         importance: which channels to keep, or to copy first: those with the largest "l1" or "l2"
-            norm of their weights, or a function weight (C_out, ...) -> (C_out,). Norms are added up
-            over all layers whose channels change together.
+            norm of their weights, or a function weight (C_out, ...) -> (C_out,). If it has an
+            argument `layer`, it gets the name of the layer as well. Norms are added up over all
+            layers whose channels change together, each divided by the mean of its layer.
         output: change the network's output (its classes) with `out_channels`; the layer must be
             the one that makes it. The first outputs stay; new ones begin like those of a new
             layer, with a fixed seed. `name` may then be an `nn.Linear` with `out_features`.
@@ -93,7 +94,7 @@ def edit_conv(
             followed, or there is no such layer.
     """
     check_network(model)
-    model, name = _unwrapped(model, name)
+    model, name = unwrapped(model, name)
     layer = _find(model, name, set(changes), output)
     if isinstance(layer, nn.Conv2d):  # all arguments are known
         LayerEdit.of(name, layer, {n: v for n, v in changes.items() if n != "in_channels"})
@@ -154,7 +155,7 @@ def _with_settings(
     return change_layer(draft, edit, importance, adapter)
 
 
-def _unwrapped(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+def unwrapped(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     """Return the network inside the wrappers of torch.compile or DataParallel, and a name in it."""
     while True:
         if "_orig_mod" in model._modules:  # torch.compile's; its class takes seconds to import

@@ -19,7 +19,7 @@ from course_utils.conv.edit.guard import agree
 from course_utils.conv.edit.matching import match
 from course_utils.conv.edit.own_padding import former_window
 from course_utils.conv.edit.settings import LayerEdit, set_window
-from course_utils.conv.edit.trace import Axis
+from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.edit.weights import Importance, class_scores, move_weights, row_norms
 from course_utils.core import CourseError, is_out_of_memory
 
@@ -83,8 +83,9 @@ def _attempt(
     old, weight = draft.trace, draft.listed_name(parameter_name(edit.name, "weight"))
     scores = np.zeros(old.classes.max() + 1)
     if others_follow:
-        scores = class_scores(draft, weight, importance)
-        _resize_coupled(draft, weight, edit.after["out_channels"], scores)
+        own = np.unique(old.axis_classes(Axis(weight, 0)))
+        scores = class_scores(draft, own, importance)
+        resize_axes(draft, widths(old, weight, edit.after["out_channels"], scores))
     if edit.changes("kernel_size"):
         size = edit.after["kernel_size"]  # the numbers still have the old channels
         numbers = with_kernel_size(draft.values(weight), size, edit.shift)
@@ -95,16 +96,8 @@ def _attempt(
         conv.former = former
     draft.set_sizes(old.depthwise)  # a layer's own forward may look at them
 
-    new = draft.run(before=old)
-    if not agree(new.output_shapes, old.output_shapes):
-        shapes = f"{new.output_shapes}, not {old.output_shapes}"
-        raise EditError(f"The network's output would be {shapes}.")
-    if others_follow:
-        rows = new.axes[Axis(weight, 0)].numel() if Axis(weight, 0) in new.axes else 0
-        if new.spread > old.spread:
-            raise EditError("A single channel would meet several others, where as many met before.")
-        if rows != edit.after["out_channels"]:  # a depthwise layer has the channels that it reads
-            raise EditError(f"A slice before {edit.name} always takes {rows} channels.")
+    rows = {weight: edit.after["out_channels"]} if others_follow else {}
+    new = run_again(draft, rows)
     if others_follow or new.input_shapes != old.input_shapes:
         matching = match(old, new, scores)
         grows = edit.after["out_channels"] > edit.before["out_channels"]
@@ -114,6 +107,11 @@ def _attempt(
     draft.set_sizes(new.depthwise)
     if edit.changes("groups") and edit.changes("out_channels") and edit.after["groups"] > 1:
         _set_groups(draft, edit.name, edit.after["groups"])
+    return finished(draft, old)
+
+
+def finished(draft: Draft, old: Trace) -> nn.Module:
+    """Return the network of a draft with its numbers, after a check that it runs as in `old`."""
     if draft.meta:
         draft.require_to_run(draft.model, old.output_shapes)
         return draft.filled()
@@ -142,9 +140,32 @@ def _change_alone(
         draft.run()
 
 
-def _resize_coupled(draft: Draft, weight: str, want: int, scores: np.ndarray) -> None:
-    """Set the shapes in the draft that follow from `want` rows of a weight."""
-    for axis, width in widths(draft.trace, weight, want, scores).items():
+def run_again(draft: Draft, rows: dict[str, int]) -> Trace:
+    """Return the trace of a draft whose widths have changed.
+
+    Args:
+        rows: weight -> number of rows that it was to have; empty if no width was to change.
+
+    Raises:
+        EditError: if the network does something else with these widths.
+    """
+    old, new = draft.trace, draft.run(before=draft.trace)
+    if not agree(new.output_shapes, old.output_shapes):
+        shapes = f"{new.output_shapes}, not {old.output_shapes}"
+        raise EditError(f"The network's output would be {shapes}.")
+    if rows and new.spread > old.spread:
+        raise EditError("A single channel would meet several others, where as many met before.")
+    for weight, want in rows.items():
+        found = new.axes[Axis(weight, 0)].numel() if Axis(weight, 0) in new.axes else 0
+        if found != want:  # a depthwise layer has the channels that it reads
+            layer = weight.removesuffix(".weight")
+            raise EditError(f"A slice before {layer} always takes {found} channels.")
+    return new
+
+
+def resize_axes(draft: Draft, widths_of: dict[Axis, int]) -> None:
+    """Set the shapes in the draft that follow from other widths (channels of each group)."""
+    for axis, width in widths_of.items():
         labels, shape = draft.trace.axes[axis], list(draft.shape(axis.parameter))
         all_groups = shape[axis.dim] != labels.shape[1]  # one group after the other
         shape[axis.dim] = width * len(labels) if all_groups else width
@@ -191,7 +212,7 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
         _set_groups(draft, name, math.gcd(want, conv.out_channels, conv.in_channels))
     old, groups = conv.out_channels, conv.groups
     numbers = draft.values(weight)
-    scores = row_norms(numbers, importance).reshape(groups, -1)
+    scores = row_norms(numbers, importance, weight).reshape(groups, -1)
     copies = copy_counts(scores, want // groups).reshape(-1)
     source = torch.from_numpy(np.repeat(np.arange(old), copies))
     for attribute, p in list(conv._parameters.items()):  # a gain for each kernel, too

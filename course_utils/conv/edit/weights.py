@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -14,33 +15,40 @@ from course_utils.conv.edit.matching import Matching, Sources
 from course_utils.conv.edit.trace import Axis
 from course_utils.core import CourseError
 
-Importance = str | Callable[[Tensor], Tensor]
+Importance = str | Callable[..., Tensor]
 
 
-def class_scores(draft: Draft, weight: str, importance: Importance) -> np.ndarray:
-    """Return the importance of every class; 0 for those without a row of `weight`.
+def class_scores(
+    draft: Draft, classes: np.ndarray, importance: Importance, mean: bool = False
+) -> np.ndarray:
+    """Return the importance of every class of the trace; 0 for those without a scored row.
 
     Norms are added up over all layers that produce these channels, each relative to its mean, so
     that no layer decides alone (Fang et al. 2023, "DepGraph: Towards any structural pruning").
+
+    Args:
+        classes: a layer is scored if it produces channels of one of them.
+        mean: return the mean over the layers, to compare channels that different layers produce.
     """
     trace = draft.trace
-    own = np.unique(trace.axis_classes(Axis(weight, 0)))
-    scores = np.zeros(trace.classes.max() + 1)
+    sums, counts = np.zeros((2, trace.classes.max() + 1))
     for axis in trace.axes:
         if axis.dim == 0 and axis.parameter in trace.input_shapes:
             channels = trace.axis_classes(axis).reshape(-1)
-            if np.isin(channels, own).any():
-                norms = row_norms(draft.values(axis.parameter), importance)
-                np.add.at(scores, channels, norms / max(norms.mean(), 1e-30))
-    return scores
+            if np.isin(channels, classes).any():
+                norms = row_norms(draft.values(axis.parameter), importance, axis.parameter)
+                np.add.at(sums, channels, norms / max(norms.mean(), 1e-30))
+                np.add.at(counts, channels, 1)
+    return sums / np.maximum(counts, 1) if mean else sums
 
 
-def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
-    """Return one number for each row of a weight, (C_out,)."""
+def row_norms(weight: Tensor, importance: Importance, name: str = "weight") -> np.ndarray:
+    """Return one number for each row of a weight, (C_out,); `name` is that of the parameter."""
     if weight.is_meta:
         return np.ones(len(weight))
     if callable(importance):
-        norms = importance(weight)
+        layer = {"layer": _layer_of(name)} if _takes_layer(importance) else {}
+        norms = importance(weight, **layer)
         if norms.shape != (len(weight),):
             raise CourseError(
                 f"importance returns shape {tuple(norms.shape)} for a weight of shape"
@@ -51,7 +59,19 @@ def row_norms(weight: Tensor, importance: Importance) -> np.ndarray:
         norms = torch.linalg.vector_norm(rows, ord=int(importance[1]), dim=1)
     else:
         raise CourseError(f"importance={importance!r} is not known: give 'l1', 'l2' or a function.")
-    return norms.double().cpu().numpy()
+    return norms.detach().double().cpu().numpy()
+
+
+def _takes_layer(importance: Callable[..., Tensor]) -> bool:
+    try:
+        return "layer" in inspect.signature(importance).parameters
+    except (TypeError, ValueError):  # a function of C has no signature
+        return False
+
+
+def _layer_of(name: str) -> str:
+    """Return the name of the layer that has this weight; another parameter's own name."""
+    return name.removesuffix("weight").removesuffix(".") if name.endswith("weight") else name
 
 
 def move_weights(draft: Draft, matching: Matching) -> None:
