@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "distillation": "Distillation distillation_loss soften",
         "fit": "fit",
         "fit_detector": "fit_detector propose_all",
         "history": "Diverged History Step",
