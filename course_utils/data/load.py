@@ -62,6 +62,16 @@ _KNOWN = {
         ),
         per_class=(5000, 1000),
     ),
+    "emoji": _Known(
+        title="Emoji",
+        file="emoji.npz",
+        image_shape=(3, 64, 64),
+        classes=(
+            *("mammals", "other animals", "plants and fruit", "dishes"),
+            *("vehicles", "buildings", "clothes", "tools"),
+        ),
+        per_class=(30, 15),
+    ),
 }
 
 _DOWNLOADS = {"cifar10": download_cifar10}
@@ -78,9 +88,9 @@ def load_dataset(
     data set is an error: it is never skipped or replaced.
 
     Args:
-        name: "fashion-mnist" (the shipped 10,000 + 2,000 pictures of Xiao et al. 2017), "cifar10"
-            (Krizhevsky 2009; not shipped, because it has no licence), or "pets" for your own
-            `pets.npz`.
+        name: "fashion-mnist" (the shipped 10,000 + 2,000 pictures of Xiao et al. 2017), "emoji"
+            (240 + 120 of Google's Noto emoji in eight classes, shipped), "cifar10" (Krizhevsky
+            2009; not shipped, because it has no licence), or "pets" for your own `pets.npz`.
         validation: Share of the training pictures to set aside, the same in every class; 0 for
             none.
         seed: The seed of that split.

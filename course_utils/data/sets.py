@@ -121,6 +121,8 @@ class Dataset:
         train, validation, test: The three parts; `validation` may be empty.
         source: Where it was found: "COURSE_DATA_DIR", "cache", "shipped", "download", or "memory"
             if it was not read from a file. It is not printed, so `str` is the same everywhere.
+        statistics: `mean` and `std` of other pictures, such as those that a network was trained on;
+            None to compute them.
 
     Attributes:
         mean, std: float32 (C,), of pixels in [0, 1]. They are computed from the training part
@@ -133,6 +135,7 @@ class Dataset:
     validation: ImageSet
     test: ImageSet
     source: str = "memory"
+    statistics: tuple[Tensor, Tensor] | None = None
     mean: Tensor = field(init=False)
     std: Tensor = field(init=False)
 
@@ -143,7 +146,8 @@ class Dataset:
                     f"The parts of {self.title} do not fit each other: training is {self.train}, "
                     f"another part {part}."
                 )
-        for name, value in zip(("mean", "std"), self.train.mean_std(), strict=True):
+        values = self.train.mean_std() if self.statistics is None else self.statistics
+        for name, value in zip(("mean", "std"), values, strict=True):
             object.__setattr__(self, name, value)
 
     @property

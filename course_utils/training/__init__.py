@@ -27,5 +27,9 @@ __all__ = export_lazily(
         "resume": "all_done_message ResumableTraining",
         "schedules": "one_cycle Schedule schedule_curve SCHEDULES SHAPES",
         "surface": "descend Descent",
+        "transfer": (
+            "features fine_tune for_network frozen last_linear linear_head neighbours parts_of "
+            "with_head"
+        ),
     },
 )

@@ -21,7 +21,7 @@ Identity = dict[str, Any]
 
 FINGERPRINTS = (
     *("training pictures", "training labels", "validation pictures", "validation labels"),
-    *("starting weights", "learning rates"),
+    *("normalisation", "starting weights", "learning rates"),
 )
 _MOST = 3  # differences that a sentence names
 
@@ -43,11 +43,14 @@ def weights_fingerprint(weights: Mapping[str, Any]) -> str:
 
 def of_data(data: Dataset) -> Identity:
     """Return what identifies the pictures and labels."""
-    return {
+    found = {
         f"{name} {what}": fingerprint([values])
         for name, part in (("training", data.train), ("validation", data.validation))
         for what, values in (("pictures", part.images), ("labels", part.labels))
     }
+    if data.statistics is not None:  # otherwise they follow from the pictures
+        found["normalisation"] = fingerprint(data.statistics)
+    return found
 
 
 def of_model(model: nn.Module) -> Identity:

@@ -16,7 +16,8 @@ from course_utils.data import load as data_module
 from tests.own_data import arrays, save
 from tests.processes import as_nobody
 
-SHIPPED = Path(data_module.__file__).parents[1] / "assets" / "fashion_mnist_small.npz"
+ASSETS = Path(data_module.__file__).parents[1] / "assets"
+SHIPPED = ASSETS / "fashion_mnist_small.npz"
 CIFAR10 = Path(os.environ.get("COURSE_DATA_DIR") or "nowhere") / "cifar10.npz"
 
 
@@ -44,6 +45,20 @@ def test_the_shipped_set():
     with np.load(SHIPPED) as file:
         assert torch.equal(data.test.images[:, 0], torch.from_numpy(file["test_images"]))
         assert data.test.labels.tolist() == file["test_labels"].tolist()
+
+
+def test_the_shipped_emoji():
+    data = load_dataset("emoji", validation=0)
+    assert data.source == "shipped" and (ASSETS / "emoji.npz").stat().st_size < 1_500_000
+    assert str(data) == (
+        "Emoji: 240 training, 0 validation and 120 test pictures of 3×64×64, 8 classes"
+    )
+    # Different emoji, on white.
+    both = torch.cat([data.train.images, data.test.images])
+    assert len({picture.numpy().tobytes() for picture in both}) == 360
+    assert both.float().mean() > 150
+    notice = (ASSETS / "emoji.LICENSE.txt").read_text("utf-8")
+    assert "Noto emoji of Google" in notice and "Apache License" in notice
 
 
 def test_the_split_is_stratified_seeded_and_loses_nothing():
@@ -118,7 +133,7 @@ def test_a_folder_that_is_not_there_is_passed_over_but_named(monkeypatch, tmp_pa
         ("fashion_mnist", "'fashion-mnist'"),
         ("FashionMNIST", "'fashion-mnist'"),
         ("pats", "'pets'"),
-        ("xyzzy", "'pets', 'fashion-mnist', 'cifar10'"),
+        ("xyzzy", "'pets', 'fashion-mnist', 'cifar10', 'emoji'"),
     ],
 )
 def test_close_names_are_offered_or_all(folders, name, meant):
