@@ -1,7 +1,7 @@
 """Make the shipped data set of emoji from the npm package emoji-datasource-google.
 
     npm pack emoji-datasource-google@16.0.0 && tar xzf emoji-datasource-google-16.0.0.tgz
-    python -m course_utils.experiments.emoji_set package
+    python -m course_utils.experiments.make_emoji package
 
 The pictures are Google's Noto emoji, 64 × 64, under the Apache License 2.0; they come onto white.
 """

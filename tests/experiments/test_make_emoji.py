@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from course_utils.data import load_dataset, read_npz
-from course_utils.experiments import emoji_set as module
+from course_utils.experiments import make_emoji as module
 
 
 def test_the_file_is_made_of_a_package_again(tmp_path):
