@@ -47,7 +47,7 @@ def widths(trace: Trace, weight: str, want: int, scores: np.ndarray) -> dict[Axi
     raise EditError(problems[1])
 
 
-def narrowed_widths(trace: Trace, ratios: dict[int, Fraction]) -> dict[Axis, int]:
+def scaled_widths(trace: Trace, ratios: dict[int, Fraction]) -> dict[Axis, int]:
     """Return the new width of every axis that changes if width classes change by these ratios.
 
     Raises:
@@ -82,18 +82,20 @@ def _changed_axes(
     """Return the axes that change with their new widths, and what is wrong with them.
 
     Args:
+        copies: of each class of `classes` that changes, its new number divided by the old one.
         loose: leave out the layers that read a part of the channels which does not change by whole
             numbers. A fixed slice decides how many there are, when the network runs.
     """
-    changed, touched = {}, np.zeros(classes.max() + 1, dtype=bool)
-    touched[list(copies)] = True
+    changed, ratios = {}, [1, *dict.fromkeys(copies.values())]
+    numbers = {ratio: number for number, ratio in enumerate(ratios[1:], start=1)}
+    ratio_of = np.zeros(classes.max() + 1, dtype=np.int64)  # of each class, as a place in `ratios`
+    ratio_of[list(copies)] = [numbers[ratio] for ratio in copies.values()]
     for axis, labels in trace.axes.items():
-        slots = classes[labels.numpy()]
-        if not touched[slots].any():
+        times = np.bincount(ratio_of[classes[labels.numpy()].reshape(-1)], minlength=len(ratios))
+        if not times[1:].any():
             continue
-        present, times = np.unique(slots, return_counts=True)
-        pairs = zip(present.tolist(), times.tolist(), strict=True)
-        width = sum(copies.get(c, 1) * n for c, n in pairs) / Fraction(len(labels))
+        pairs = zip(ratios, times.tolist(), strict=True)
+        width = sum((ratio * n for ratio, n in pairs if n), Fraction(0)) / len(labels)
         if width.denominator > 1 or width < 1:
             if loose and len(labels) == 1 and axis in trace.consumers:
                 continue

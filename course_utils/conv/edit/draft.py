@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -123,11 +123,19 @@ class Draft:
 
     def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Set the shape of a parameter or buffer in the draft, wherever it is used."""
-        old = self._tensor(name)
-        new = resized(old.detach(), shape)
-        if isinstance(old, nn.Parameter):
-            new = nn.Parameter(new, old.requires_grad)
-        self._swap({id(old): new})
+        self.set_shapes({name: shape})
+
+    def set_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Set the shapes of parameters and buffers in the draft, wherever they are used."""
+        changed: dict[int, Tensor] = {}
+        for name, shape in shapes.items():
+            old = self._tensor(name)
+            if old.shape != tuple(shape):
+                new = resized(old.detach(), shape)
+                is_parameter = isinstance(old, nn.Parameter)
+                changed[id(old)] = nn.Parameter(new, old.requires_grad) if is_parameter else new
+        if changed:
+            self._swap(changed)
 
     def set_sizes(self, depthwise: set[str]) -> None:
         """Set the layers' own numbers (`in_channels`, ...) to the sizes of their weights.

@@ -155,7 +155,7 @@ def _with_settings(
     return change_layer(draft, edit, importance, adapter)
 
 
-def unwrapped(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+def unwrapped(model: nn.Module, name: str = "") -> tuple[nn.Module, str]:
     """Return the network inside the wrappers of torch.compile or DataParallel, and a name in it."""
     while True:
         if "_orig_mod" in model._modules:  # torch.compile's; its class takes seconds to import

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from course_utils.conv.edit.coupling import narrowed_widths
+from course_utils.conv.edit.coupling import scaled_widths
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.edit import unwrapped
 from course_utils.conv.edit.matching import match
@@ -290,7 +290,7 @@ def _narrowed(draft: Draft, wants: list[Want], scores: np.ndarray) -> nn.Module:
     for group, want in wants:
         ratio = Fraction(want - group.kept, len(group.scores))
         ratios |= dict.fromkeys(group._classes, ratio)
-    resize_axes(draft, narrowed_widths(old, ratios))
+    resize_axes(draft, scaled_widths(old, ratios))
     draft.set_sizes(old.depthwise)
     new = run_again(draft, {draft.traced_weight(group.name): want for group, want in wants})
     move_weights(draft, match(old, new, scores))

@@ -165,11 +165,12 @@ def run_again(draft: Draft, rows: dict[str, int]) -> Trace:
 
 def resize_axes(draft: Draft, widths_of: dict[Axis, int]) -> None:
     """Set the shapes in the draft that follow from other widths (channels of each group)."""
+    shapes = {axis.parameter: list(draft.shape(axis.parameter)) for axis in widths_of}
     for axis, width in widths_of.items():
-        labels, shape = draft.trace.axes[axis], list(draft.shape(axis.parameter))
+        labels, shape = draft.trace.axes[axis], shapes[axis.parameter]
         all_groups = shape[axis.dim] != labels.shape[1]  # one group after the other
         shape[axis.dim] = width * len(labels) if all_groups else width
-        draft.set_shape(axis.parameter, shape)
+    draft.set_shapes(shapes)
 
 
 # Changes of the layer in the draft
