@@ -16,6 +16,7 @@ __all__ = export_lazily(
         "load": "cache_dir load_dataset",
         "npz": "read_npz write_npz",
         "photographs": "load_photograph PHOTOGRAPHS",
+        "scenes": "draw_scenes",
         "sets": "Batches DataError Dataset ImageSet part_of",
     },
 )

@@ -11,6 +11,7 @@ __all__ = export_lazily(
     __name__,
     {
         "card": "Card CourseCard",
+        "cells": "cell_detector_card CellCard load_cell_detector save_cell_detector",
         "detection_loss": "DetectionLoss detection_loss detector_loss",
         "detector": "Detections Detector Lite0Backbone Proposals SmallBackbone",
         "efficientnet_lite": "EfficientNetLite0 MBConv",

@@ -16,6 +16,7 @@ __all__ = export_lazily(
     {
         "canvas": "ACCENT ACCENT_2 BLACK Canvas WHITE",
         "charts": "bars before_and_after heatmap lines",
+        "detections": "CLASS_COLOURS detections",
         "diagrams": "receptive_field_diagram",
         "figure": "Figure SMALL",
         "graph_layout": "Edge GraphLayout lay_out",

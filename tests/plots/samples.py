@@ -49,6 +49,13 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
+def found_boxes(count: int, **options) -> plots.Figure:
+    boxes = torch.tensor([[2.0, 3, 12, 9], [0, 0, 30, 20]])
+    pictures = random(count, 3, 20, 30).mul(20).add(180).clamp(0, 255).to(torch.uint8)
+    parts = [boxes] * count, [torch.tensor([0, 1])] * count
+    return plots.detections(pictures, *parts, ("red cell", "white cell"), **options)
+
+
 def run(train: float, validation: float) -> SimpleNamespace:
     return SimpleNamespace(train_accuracy=train, validation_accuracy=validation)
 
@@ -93,6 +100,11 @@ STACK = nn.Sequential(
 ZEROS, INF = [0.0] * 12, [10.0 ** (9 * k) for k in range(1, 5)] + [math.inf] * 8
 
 SAMPLES = {
+    "boxes": lambda: found_boxes(1),
+    "boxes, two rows": lambda: found_boxes(5, titles=[f"step {k}" for k in range(5)]),
+    "boxes, wrong ones": lambda: found_boxes(
+        2, titles=["before", "after"], right=[torch.tensor([True, False])] * 2
+    ),
     "curves": lambda: plots.learning_curves(history(8)),
     "curves, no epoch": lambda: plots.learning_curves(history(0)),
     "curves, one epoch": lambda: plots.learning_curves(history(1)),
