@@ -1,6 +1,6 @@
-"""Measure a network: accuracy, how certain that number is, cost, and what it sees in a picture.
+"""Measure a network: how good it is, how certain that number is, cost, and what it sees.
 
-Used by notebooks 01 to 04.2.
+Used by notebooks 01 to 05.2.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "calibration": "fit_temperature reliability Reliability",
+        "class_report": "class_report ClassReport MEANS MEASURES",
         "compare": "compare_models",
         "compatibility": "check_kinds check_model_fits NO_GRADIENT",
+        "confusion": "confusion Confusion Mistake",
+        "curves": "Curve Curves precision_recall_curves roc_curves",
         "detection": ("average_precision box_iou COCO_IOU DetectionScores match match_all Matches"),
         "evaluate": "check_logits evaluate Evaluation",
-        "intervals": "Estimate Interval mean_interval median_interval wilson_interval",
+        "intervals": (
+            "bootstrap_interval Estimate Interval mean_interval median_interval wilson_interval"
+        ),
         "latency": "Latency measure_latency typical_ratio wait_for",
         "predict": "ClassProbability top_classes",
+        "significance": (
+            "McNemar mcnemar paired_bootstrap pictures_for_width pictures_to_compare "
+            "seeds_to_compare"
+        ),
     },
 )

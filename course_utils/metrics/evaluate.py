@@ -23,6 +23,7 @@ class Evaluation:
         loss: Mean cross-entropy in nats.
         predictions: Class with the highest score, int64 (N,), on the CPU, in the set's order.
         labels: True classes, int64 (N,), on the CPU.
+        logits: Scores of the model, float32 (N, classes), on the CPU.
     """
 
     correct: int
@@ -31,11 +32,22 @@ class Evaluation:
     predictions: Tensor = field(repr=False)
     labels: Tensor = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
+    logits: Tensor = field(repr=False)
 
     @property
     def accuracy(self) -> float:
         """Share of pictures that were classified correctly, in [0, 1]."""
         return self.correct / self.total
+
+    @property
+    def right(self) -> Tensor:
+        """True for each picture that was classified correctly, bool (N,)."""
+        return self.predictions == self.labels
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Softmax of the logits, float32 (N, classes)."""
+        return self.logits.softmax(1)
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return Wilson's interval for the accuracy, see `wilson_interval`."""
@@ -78,7 +90,7 @@ def evaluate(
     device = torch.device(device) if device is not None else device_of(model)
     batches = Batches(image_set, batch_size, mean=mean, std=std, device=device)
     loss = torch.zeros((), device=device)
-    predictions: list[Tensor] = []
+    scores: list[Tensor] = []
     with evaluation_mode(model), torch.no_grad():
         for images, labels in batches:
             if on_batch is not None:
@@ -86,10 +98,12 @@ def evaluate(
             logits = model(images)
             check_logits(logits, len(labels), len(image_set.classes))
             loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-            predictions.append(logits.argmax(1))
-    answers, labels = torch.cat(predictions).cpu(), image_set.labels.cpu()
+            scores.append(logits.float())
+    logits, labels = torch.cat(scores).cpu(), image_set.labels.cpu()
+    answers = logits.argmax(1)
     correct = int((answers == labels).sum())
-    return Evaluation(correct, total, loss.item() / total, answers, labels, image_set.classes)
+    mean_loss = loss.item() / total
+    return Evaluation(correct, total, mean_loss, answers, labels, image_set.classes, logits)
 
 
 def check_logits(logits: object, count: int, classes: int) -> None:

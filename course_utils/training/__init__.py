@@ -1,6 +1,6 @@
 """Train a network: the loop, optimizers, schedules, initialisation, regularisation.
 
-Used by notebooks 02.2 to 03.3.
+Used by notebooks 02.2 to 05.2.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "class_weights": "balanced_weights WeightedCrossEntropy",
         "distillation": "Distillation distillation_loss soften",
         "fit": "fit",
         "fit_detector": "fit_detector propose_all",

@@ -122,7 +122,7 @@ def fit(
             recorded as always, and the validation is that of cross-entropy, so that you can compare
             losses; otherwise the validation is your loss in eval mode. Your loss may have random
             numbers of torch, which depend on (seed, epoch). With several processes it must call the
-            model once in each step.
+            model once in each step. If some classes have few pictures: `WeightedCrossEntropy`.
         label_smoothing: Share of the label that is spread over all classes (Szegedy et al. 2016,
             "Rethinking the Inception architecture for computer vision").
         l1: Factor of the sum of the weights' absolute values in the loss; biases and the parameters

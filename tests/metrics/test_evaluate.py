@@ -31,6 +31,9 @@ def test_evaluate_counts():
     assert (result.correct, result.total, result.accuracy) == (3, 5, 0.6)
     assert result.predictions.tolist() == [0, 1, 2, 2, 0]
     assert result.labels.tolist() == [0, 1, 2, 1, 1]
+    assert result.right.tolist() == [True, True, True, False, False]
+    assert result.logits.tolist() == (5 * torch.eye(3)[[0, 1, 2, 2, 0]]).tolist()
+    assert torch.equal(result.probabilities, result.logits.softmax(1))
     right, wrong = -5 + math.log(math.exp(5) + 2), math.log(math.exp(5) + 2)
     assert result.loss == pytest.approx((3 * right + 2 * wrong) / 5, rel=1e-6)
     assert result.interval() == wilson_interval(3, 5)
