@@ -22,7 +22,7 @@ __all__ = export_lazily(
         "edit.editor": "ConvEditor",
         "edit.narrow": "channel_groups ChannelGroup narrow",
         "edit.report": "EditReport LayerChange relative_change ROUNDING",
-        "edit.scale": "scale_width",
+        "edit.scale": "ALL_LAYERS scale_width",
         "edit.settings": "CHANGEABLE simple simple_settings",
         "blocks": "collapsed CollapsedGraph",
         "graph": "network_graph NetworkGraph Node",

@@ -18,7 +18,7 @@ __all__ = export_lazily(
         "editor": "ConvEditor",
         "narrow": "channel_groups ChannelGroup narrow",
         "report": "EditReport LayerChange relative_change ROUNDING",
-        "scale": "scale_width",
+        "scale": "ALL_LAYERS scale_width",
         "settings": "CHANGEABLE simple_settings",
     },
 )

@@ -22,6 +22,8 @@ _OFFERED: dict[str, tuple[Any, ...]] = {
     "dilation": (1, 2, 3, 4),
 }
 
+_WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.1, 1.25, 1.4, 1.5, 1.75, 2.0)
+
 # A click on the picture chooses from one of these lists.
 CLICKED = ("layer", "drawing")
 _CLICK = (
@@ -44,6 +46,7 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
         "groups": choice_slider("groups", _options((1, 2)), 1),
         "bias": toggle("bias", True),
         "padding_mode": choice("padding_mode", PADDING_MODES),
+        "width": choice_slider("width ×", [(f"{one:g}", one) for one in _WIDTHS], 1.0),
         "drawing": choice("drawing", [ONCE]),
     }
     for name in CLICKED:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from course_utils.conv import ALL_LAYERS, ImpossibleSetting
 from course_utils.data import Dataset
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_result import (
@@ -14,6 +15,7 @@ from course_utils.widgets.one_click.edit_result import (
     EditResult,
     edit_network,
     requested_changes,
+    scale_network,
 )
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import NetworkChoice
@@ -69,14 +71,29 @@ class EditHistory:
     def can_redo(self) -> bool:
         return self._applied < len(self._chain)
 
-    def preview(self, layer: str, wanted: Mapping[str, Any], index: int = 0) -> EditResult:
+    def preview(
+        self, layer: str, wanted: Mapping[str, Any], index: int = 0, width: float = 1
+    ) -> EditResult:
         """Return the current network with and without the wanted settings of one layer.
 
-        `wanted` has a value for each of `CHANGEABLE`, and `index` is that of the held-out image
-        whose maps are shown. Raises the errors of `edit_network`.
+        Args:
+            wanted: a value for each of `CHANGEABLE`.
+            index: of the held-out image whose maps are shown.
+            width: multiplier of all widths; other than 1 only without changes of the layer.
+
+        Raises:
+            ImpossibleSetting: both are asked for, or no layer can have such settings.
+            EditError: as for `edit_network` and `scale_network`.
         """
         changes = self.changes(layer, wanted)
+        if width != 1 and changes:
+            raise ImpossibleSetting(
+                f"The width × {width:g} changes every layer: apply it first, then change {layer}.",
+                nearest={"width": 1.0},
+            )
         edited = self._edited(layer, changes) if changes else None
+        if width != 1:
+            edited = self._edited(ALL_LAYERS, {"width_multiplier": width})
         index = min(index, len(self.current.held_out) - 1)
         original = self.original if self.edits else None
         result = EditResult(self.current, layer, edited, index, original)
@@ -120,7 +137,11 @@ class EditHistory:
     def _edited(self, layer: str, changes: dict[str, Any]) -> EditedNetwork:
         edits = (*self.edits, Edit(layer, tuple(changes.items())))
         if edits not in self._previews:
-            self._previews[edits] = edit_network(self.current, layer, changes)
+            self._previews[edits] = (
+                scale_network(self.current, changes["width_multiplier"])
+                if layer == ALL_LAYERS
+                else edit_network(self.current, layer, changes)
+            )
             if len(self._previews) > _KEPT:
                 del self._previews[next(iter(self._previews))]
         return self._previews[edits]

@@ -23,6 +23,7 @@ from course_utils.conv import (
     EditReport,
     edit_conv,
     relative_change,
+    scale_width,
     simple_settings,
 )
 from course_utils.metrics import ClassProbability
@@ -80,6 +81,17 @@ def edit_network(network: MeasuredNetwork, layer: str, changes: Mapping[str, Any
     """
     options = {"example_input": network.example, "return_report": True}
     model, report = edit_conv(network.model, layer, **options, **changes)
+    return EditedNetwork(network.edited(model), report)
+
+
+def scale_network(network: MeasuredNetwork, multiplier: float) -> EditedNetwork:
+    """Return a copy of a network with `multiplier` times the width, as `scale_width` makes it.
+
+    Raises:
+        EditError: no width can change.
+    """
+    options = {"example_input": network.example, "return_report": True}
+    model, report = scale_width(network.model, multiplier, **options)
     return EditedNetwork(network.edited(model), report)
 
 

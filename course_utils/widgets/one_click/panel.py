@@ -15,22 +15,15 @@ from course_utils.conv import EditReport, ImpossibleSetting, NetworkGraph
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
 from course_utils.models import Card
-from course_utils.training import Step
-from course_utils.widgets.background import BackgroundRun, RunsInBackground
 from course_utils.widgets.controls import code_toggle, row_of
 from course_utils.widgets.one_click import controls
-from course_utils.widgets.one_click.brief_training import (
-    BrieflyTrained,
-    train_briefly,
-    training_size,
-)
-from course_utils.widgets.one_click.edit_history import EditHistory, Edits
+from course_utils.widgets.one_click.edit_history import EditHistory
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import WIDTH, drawings
-from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import YOURS, networks
 from course_utils.widgets.one_click.picture import click_areas, draw, height_of
 from course_utils.widgets.one_click.shown_photographs import load_photographs
+from course_utils.widgets.one_click.trains import TrainsBriefly
 from course_utils.widgets.one_click.words import summary
 from course_utils.widgets.panel import Panel
 from course_utils.widgets.saved_weights import how_to_load, new_file, save_weights
@@ -38,8 +31,10 @@ from course_utils.widgets.saved_weights import how_to_load, new_file, save_weigh
 _PICTURES = 32  # the most that the slider shows
 
 
-class OneClickLab(RunsInBackground, Panel):
+class OneClickLab(TrainsBriefly, Panel):
     """Choose a network and a layer, and move the sliders; all coupled layers follow.
+
+    The slider "width ×" changes all layers at once: the width multiplier of Howard et al. (2017).
 
     The layer is chosen from the list or by a click on the drawn network. Of blocks that repeat one
     is drawn; a click on "× 3", or the list `drawing`, shows all three. The lab never changes a
@@ -62,8 +57,8 @@ class OneClickLab(RunsInBackground, Panel):
             them, or a dict of them by name. Default: those of the course.
         picture_size: side of the photographs in pixels. Default: 128, where the network takes it,
             because its own size (often 224) takes three times as long.
-        settings: first values of the controls: `network`, `layer`, `picture`, `drawing`, and the
-            arguments of `nn.Conv2d`.
+        settings: first values of the controls: `network`, `layer`, `picture`, `width`,
+            `drawing`, and the arguments of `nn.Conv2d`.
 
     Raises:
         CourseError: `model` or one of `models` is not a network; a photograph cannot be used; a
@@ -121,7 +116,7 @@ class OneClickLab(RunsInBackground, Panel):
             history = self._history_or_none()
             if history is None:
                 self._say("There is no network to edit.")
-            elif history.changes(self.settings["layer"], controls.wanted_of(self.settings)):
+            elif self._moved(history):
                 self._start_from_current("The sliders are back.")
             elif history.can_undo:
                 history.undo()
@@ -138,38 +133,6 @@ class OneClickLab(RunsInBackground, Panel):
                 self._start_from_current("The edit is applied again.")
             else:
                 self._say("There is nothing to redo.")
-
-    def train(self, wait: bool = False) -> None:
-        """Train copies of the network before and after the edit, briefly, in the background.
-
-        The panel says why if it cannot train: another training is under way, the settings cannot
-        work, or the outputs are not scores of the data's classes. With `wait`, return only when the
-        training has ended.
-        """
-        if self._refused():
-            return
-        if self.error:
-            self._say("These settings cannot work, so there is nothing to train.")
-            return
-        if reason := self.result.before.why_no_accuracy:
-            self._say(f"This network cannot be trained here. {reason}")
-            return
-        history = self._history()
-        missing = history.not_trained(self.result)
-        if not missing:
-            self._say("That is done already: the table has both accuracies.")
-            return
-        self._run = run = BackgroundRun(
-            lambda: self._train(run, history, missing),
-            on_tick=self._on_tick,
-            on_end=self._shown(self._on_end),
-        )
-        self._bar.value = 0
-        self._say("Training …")
-        run.start()
-        self._show_state()
-        if wait:
-            self.wait()
 
     def save_weights(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the weights of the edited network, as `state_dict()` returns them; return the path.
@@ -198,15 +161,10 @@ class OneClickLab(RunsInBackground, Panel):
         """The report of the edit; None if the sliders change nothing."""
         return self.result.report
 
-    @property
-    def trained(self) -> BrieflyTrained | None:
-        """The briefly trained copy of `model`; None if there is none."""
-        return self._history().trained_copy(self.result)
-
     # What the panel shows
 
     def compute(
-        self, *, network: str, layer: str, picture: int, drawing: str, **wanted: Any
+        self, *, network: str, layer: str, picture: int, width: float, drawing: str, **wanted: Any
     ) -> EditResult:
         """Return the result of the edit that the sliders describe.
 
@@ -214,7 +172,7 @@ class OneClickLab(RunsInBackground, Panel):
             CourseError: there is no such layer, or the lab cannot use the network.
         """
         try:
-            result = self._history(network).preview(layer, wanted, picture)
+            result = self._history(network).preview(layer, wanted, picture, width)
         except ImpossibleSetting as impossible:
             with self._quiet():
                 controls.make_room(self.controls, impossible.nearest)
@@ -282,6 +240,7 @@ class OneClickLab(RunsInBackground, Panel):
         graph = history.current.graph if history else NetworkGraph((), ())
         drawn = drawings(graph)
         self.controls["drawing"].options = [(label, one) for one, label in drawn.items()]
+        self.controls["width"].value = 1.0
         if layers:
             self._fit_layer()
 
@@ -291,9 +250,16 @@ class OneClickLab(RunsInBackground, Panel):
         if history is not None and layer in history.current.convs:
             controls.fit_to_layer(self.controls, history.current.convs[layer])
 
+    def _moved(self, history: EditHistory) -> bool:
+        """Return whether a slider asks for a change of the current network."""
+        settings = self.settings
+        layer = settings["layer"]
+        return settings["width"] != 1 or bool(history.changes(layer, controls.wanted_of(settings)))
+
     def _start_from_current(self, text: str) -> None:
         """Show the layer in the network that the next edit starts from."""
         with self._one_refresh():
+            self.controls["width"].value = 1.0
             self._fit_layer()
         self._say(text)
 
@@ -304,40 +270,6 @@ class OneClickLab(RunsInBackground, Panel):
             self._say(str(error))
         else:
             self._say(how_to_load(path))
-
-    # Inside: training
-
-    def _train(
-        self, run: BackgroundRun, history: EditHistory, missing: dict[Edits, MeasuredNetwork]
-    ) -> bool:
-        """Train a copy of each network; return True if no training was stopped."""
-        images = training_size(history.original)  # the same for all, to compare them
-        for number, (edits, network) in enumerate(missing.items()):
-
-            def on_step(step: Step, number: int = number) -> None:
-                self._share = (number + step.step / step.steps) / len(missing)
-                run.tick()
-
-            trained = train_briefly(network, images=images, stop=run.stopping, on_step=on_step)
-            if trained is None:
-                return False
-            history.trained[edits] = trained
-        return True
-
-    def _on_tick(self) -> None:
-        self._bar.value = self._share
-
-    def _on_end(self) -> None:
-        run = self._run
-        self._failure = run.exception
-        self.refresh()
-        if run.exception is not None:
-            self._say("Ended by an error.")
-        elif run.result:
-            self._bar.value = 1
-            self._say("Trained: the table has both accuracies.")
-        else:
-            self._say(f"{run.why_stopped}: a training that is not finished does not count.")
 
     # Inside: buttons
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from course_utils.conv import simple_settings
+from course_utils.conv import ALL_LAYERS, simple_settings
 from course_utils.core import power_of_ten, shape_text
 from course_utils.widgets.one_click.brief_training import training_size
 from course_utils.widgets.one_click.edit_result import Edit, EditResult
@@ -30,6 +30,8 @@ def heading(result: EditResult) -> str:
     network = type(result.before.model).__name__
     if result.report is None:
         return f"{network}: {result.layer} unchanged"
+    if result.report.name == ALL_LAYERS:
+        return f"{network}: width × {result.report.changes['width_multiplier']:g}"
     own = simple_settings(result.before.convs[result.layer])
     changes = [f"{n} {short(own[n])} → {short(new)}" for n, new in result.report.changes.items()]
     return f"{network}: {result.layer}, {', '.join(changes)}"
@@ -37,8 +39,10 @@ def heading(result: EditResult) -> str:
 
 def followed(result: EditResult) -> str:
     """Return the other layers that an edit changed: "followed: 1 BatchNorm2d, 2 Conv2d"."""
-    kinds = Counter(one.kind for one in result.report.layers if one.name != result.layer)
+    kinds = Counter(one.kind for one in result.report.layers if one.name != result.report.name)
     also = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    if result.report.name == ALL_LAYERS:
+        return f"changed: {also}" if also else "no layer can change like this"
     return f"followed: {also}" if also else "no other layer had to follow"
 
 
@@ -181,12 +185,18 @@ def _accuracies(before: float | None, after: float | None) -> tuple[str, str, st
 
 def python_code(choice: NetworkChoice, shape: tuple[int, int, int], edits: Sequence[Edit]) -> str:
     """Return Python code that makes an edited network; `shape` is the (C, H, W) of its images."""
-    lines = ["import torch", "", "from course_utils.conv import edit_conv", ""]
+    every = [edit.layer == ALL_LAYERS for edit in edits]
+    used = ["edit_conv"] * (not all(every) or not edits) + ["scale_width"] * any(every)
+    lines = ["import torch", "", f"from course_utils.conv import {', '.join(used)}", ""]
     if choice.imports:
         lines.insert(1 if choice.imports.startswith("import ") else 3, choice.imports)
     lines.append(choice.line or "# model: the network that you gave the lab")
     lines.append(f"example_input = torch.zeros{(1, *shape)}  # only its shape counts")
     for edit in edits:
+        if edit.layer == ALL_LAYERS:
+            ((_, multiplier),) = edit.changes
+            lines.append(f"model = scale_width(model, {multiplier}, example_input=example_input)")
+            continue
         changes = [f"{name}={_literal(value)}" for name, value in edit.changes]
         arguments = ["model", _literal(edit.layer), "example_input=example_input", *changes]
         lines.append(f"model = edit_conv({', '.join(arguments)})")

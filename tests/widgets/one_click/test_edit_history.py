@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.conv import simple_settings
+from course_utils.conv import ALL_LAYERS, ImpossibleSetting, simple_settings
 from course_utils.widgets.one_click.brief_training import BrieflyTrained
 from course_utils.widgets.one_click.edit_history import EditHistory
 from course_utils.widgets.one_click.edit_result import FOLLOWS
@@ -46,6 +46,21 @@ def test_an_applied_edit_is_what_the_next_one_starts_from(history):
     assert result.before.model[0].out_channels == 9 and result.original is history.original
     assert result.after.model[0].kernel_size == (5, 5)
     assert same(before, weights(history.original.model))
+
+
+def test_the_width_of_all_layers_is_one_edit(history):
+    result = history.preview("0", wanted(history), width=2.0)
+    assert result.edited.edit == (ALL_LAYERS, (("width_multiplier", 2.0),))
+    assert result.after.model[0].out_channels == 16 and result.same_function
+    assert result.edited is history.preview("0", wanted(history), 5, width=2.0).edited
+    with pytest.raises(ImpossibleSetting, match="apply it first") as refused:
+        history.preview("0", wanted(history, kernel_size=5), width=2.0)
+    assert refused.value.nearest == {"width": 1.0}
+    history.apply(result)
+    result = history.preview("0", wanted(history, kernel_size=5))
+    names: dict = {}
+    exec(history.code(result), names)  # what the page shows makes the same network
+    assert same(weights(names["model"]), weights(result.after.model))
 
 
 def test_undo_and_redo_return_the_same_networks(history):

@@ -12,6 +12,7 @@ from torchvision import models
 
 from course_utils.core import CourseError, seeded
 from course_utils.widgets.one_click import panel as module
+from course_utils.widgets.one_click import trains
 from course_utils.widgets.one_click.drawing import WIDTH
 from course_utils.widgets.one_click.edit_result import FOLLOWS
 from course_utils.widgets.one_click.panel import OneClickLab, one_click_lab
@@ -22,9 +23,9 @@ from tests.toys import same, toy_data, toy_model, weights
 DATA = toy_data(train=200)
 
 
-def narrow() -> nn.Sequential:
+def narrow(width: int = 4) -> nn.Sequential:
     """Two convolutions for the stripes."""
-    first, second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 8, (1, 3), padding=(0, 1))
+    first, second = nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, 8, (1, 3), padding=(0, 1))
     head = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3)
     return nn.Sequential(first, nn.ReLU(), second, *head)
 
@@ -102,6 +103,26 @@ def test_first_values_are_taken_in_the_right_order(make):
         make(kernel=3)
     with pytest.raises(CourseError, match=r"must be a network .* not an int"):
         one_click_lab(models={"net": 3})
+
+
+def test_the_width_slider_changes_all_layers(make):
+    lab = make(models={"wide": seeded(lambda: narrow(16), 0)}, network="wide")
+    lab.set(width=0.5)
+    assert lab.error == "" and lab.model[0].out_channels == 8
+    assert lab.summary.startswith("Sequential: width × 0.5; changed: ")
+    lab.set(layer=lab.controls["layer"].options[-1])
+    assert lab.settings["width"] == 0.5, "another layer is looked at, the width stays"
+    lab.set(kernel_size=5)
+    assert "apply it first" in lab.error and lab.nearest == {"width": 1.0}
+    lab.undo()
+    assert lab.error == "" and lab.report is None and lab.settings["width"] == 1
+    lab.set(width=0.5)
+    lab.apply()
+    assert lab.settings["width"] == 1 and lab.result.before.model[0].out_channels == 8
+    lab.set(width=2.0, network="yours")
+    assert lab.settings["width"] == 2.0 and lab.error == ""
+    lab.set(network="wide")
+    assert lab.settings["width"] == 1
 
 
 def test_an_impossible_setting_is_answered_with_the_nearest(lab):
@@ -199,7 +220,7 @@ def test_copies_of_both_are_trained_and_stay_beside_the_edit(lab):
 
 
 def test_the_sliders_stay_live_and_the_result_finds_its_edit(lab, hold_steps):
-    held = hold_steps(module, "train_briefly")
+    held = hold_steps(trains, "train_briefly")
     lab.set(out_channels=6)
     lab.train()
     assert held.arrived.wait(120) and lab.running
@@ -216,7 +237,7 @@ def test_the_sliders_stay_live_and_the_result_finds_its_edit(lab, hold_steps):
 
 
 def test_stop_leaves_no_number(lab, hold_steps):
-    held = hold_steps(module, "train_briefly")
+    held = hold_steps(trains, "train_briefly")
     lab.set(out_channels=6)
     lab.train()
     assert held.arrived.wait(120)
@@ -227,7 +248,7 @@ def test_stop_leaves_no_number(lab, hold_steps):
 
 
 def test_an_error_in_the_thread_is_shown(lab, monkeypatch):
-    monkeypatch.setattr(module, "train_briefly", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(trains, "train_briefly", lambda *_, **__: 1 / 0)
     lab.train(wait=True)
     assert "ZeroDivisionError" in lab.error and "error" in lab.status
     lab.refresh()
