@@ -82,12 +82,13 @@ def match(found: Found, boxes: Tensor, labels: Tensor, overlap: float = 0.5) -> 
     seen = torch.zeros(len(boxes), dtype=torch.bool)
     if not len(boxes):
         return Matches(right, seen)
-    iou = box_iou(found.boxes, boxes)
-    for number in range(len(right)):
-        free = (labels == found.labels[number]) & ~seen
-        best = int(iou[number].where(free, -1.0).argmax())
-        if free[best] and iou[number, best] >= overlap:
+    same = found.labels[:, None] == labels[None]
+    iou = box_iou(found.boxes, boxes).where(same, -1.0).numpy().copy()
+    for number, row in enumerate(iou):  # NumPy, because there may be thousands of boxes
+        best = int(row.argmax())
+        if row[best] >= overlap:
             right[number] = seen[best] = True
+            iou[:, best] = -1  # taken
     return Matches(right, seen)
 
 

@@ -5,6 +5,7 @@ Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection".
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections import OrderedDict
@@ -15,12 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, evaluation_mode, is_number, whole_number
+from course_utils.core import CourseError, evaluation_mode, is_number, seeded, whole_number
 from course_utils.models.pyramid import FeaturePyramid
 from course_utils.models.simple import Layers
 
 RARE = 0.01
 """First probability of every class at every place: nearly all places are background."""
+
+COMPARED = 500
+"""The most boxes of a picture that NMS compares with each other, the surest ones."""
 
 _GROUPS = 8  # of GroupNorm
 
@@ -166,9 +170,7 @@ class Detector(nn.Module):
         self.tower = Layers(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU()))
         self.scores = nn.Conv2d(width, classes, 3, padding=1)
         self.sides = nn.Conv2d(width, 5, 3, padding=1)
-        # With probabilities of 1/2 the many places of background would be all of the first loss.
-        nn.init.normal_(self.scores.weight, std=0.01)
-        nn.init.constant_(self.scores.bias, -math.log((1 - RARE) / RARE))
+        self._begin_with_background()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return self.read(self.backbone(images))
@@ -180,6 +182,29 @@ class Detector(nn.Module):
             x = self.tower(level)
             found.append(torch.cat([self.scores(x), self.sides(x)], dim=1))
         return found
+
+    def with_new_weights(self, seed: int = 0) -> Detector:
+        """Return a detector of the same layers that has learnt nothing.
+
+        Layers without any weight that requires a gradient, such as those of a frozen backbone, keep
+        their weights.
+        """
+
+        def make() -> Detector:
+            new = copy.deepcopy(self)
+            for layer in new.modules():
+                own = list(layer.parameters(recurse=False))
+                if hasattr(layer, "reset_parameters") and any(w.requires_grad for w in own):
+                    layer.reset_parameters()
+            new._begin_with_background()
+            return new
+
+        return seeded(make, seed)
+
+    def _begin_with_background(self) -> None:
+        # With probabilities of 1/2 the many places of background would be all of the first loss.
+        nn.init.normal_(self.scores.weight, std=0.01)
+        nn.init.constant_(self.scores.bias, -math.log((1 - RARE) / RARE))
 
     @torch.no_grad()
     def propose(self, images: Tensor) -> list[Proposals]:
@@ -285,7 +310,7 @@ class Proposals:
     ) -> Detections:
         """Return the sure boxes, without those that overlap a surer one of their class too much.
 
-        The second step is non-maximum suppression (NMS).
+        The second step is non-maximum suppression (NMS). It takes at most `COMPARED` boxes.
 
         Args:
             score: The lowest score of a box.
@@ -310,6 +335,8 @@ class Proposals:
         boxes, scores = self.boxes[place], self.scores[place, label]
         # No box of less than a hundredth of a pixel: its IoU would be 0 / 0.
         kept = ((boxes[:, 2:] - boxes[:, :2]) > 0.01).all(1)
+        kept = kept.nonzero()[:, 0]
+        kept = kept[scores[kept].argsort(descending=True, stable=True)[:COMPARED]]
         boxes, scores, place, label = (x[kept] for x in (boxes, scores, place, label))
         chosen = batched_nms(boxes, scores, label, overlap)[:most]
         return Detections(boxes[chosen], scores[chosen], label[chosen], self.levels[place[chosen]])

@@ -14,9 +14,9 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
-        "canvas": "ACCENT ACCENT_2 BLACK Canvas WHITE",
+        "canvas": "ACCENT ACCENT_2 BLACK Canvas CLASS_COLOURS WHITE",
         "charts": "bars before_and_after heatmap lines",
-        "detections": "CLASS_COLOURS detections",
+        "detections": "detections",
         "diagrams": "receptive_field_diagram",
         "figure": "Figure SMALL",
         "graph_layout": "Edge GraphLayout lay_out",

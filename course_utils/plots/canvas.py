@@ -24,6 +24,9 @@ BLACK, INK, WHITE, ACCENT, ACCENT_2 = 0, 20, 126, 254, 255
 ZERO, _HALF = 190, 63
 HAIRLINE = 88  # a light grey
 
+CLASS_COLOURS = ("#0173b2", "#de8f05", "#000000", "#d55e00", "#029e73", "#cc78bc")
+"""The colours of boxes by class, as PIL and Matplotlib read them; after the sixth they repeat."""
+
 _BLUE, _MIDDLE, _VERMILION = (1, 84, 147), (255, 255, 255), (188, 62, 10)
 
 

@@ -10,14 +10,12 @@ from matplotlib.patches import Rectangle
 
 from course_utils.core import CourseError
 from course_utils.plots import figure as f
+from course_utils.plots.canvas import CLASS_COLOURS
 from course_utils.plots.charts import as_array, listed
 from course_utils.plots.pictures import GAP, LINE, WIDTH
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CLASS_COLOURS = (f.BLUE, f.ORANGE, "#000000", f.VERMILION, f.GREEN, "#cc78bc")
-"""Colours of the classes in pictures with boxes; after the sixth they repeat."""
 
 
 def detections(

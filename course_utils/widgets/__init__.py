@@ -12,6 +12,7 @@ __all__ = export_lazily(
     {
         "conv2d_lab": "conv2d_lab",
         "convolution_stepper.panel": "convolution_stepper",
+        "detection_panel.panel": "detection_panel",
         "improve_panel.panel": "improve_panel",
         "initialisation_panel": "initialisation_panel",
         "kernel_playground.panel": "kernel_playground",

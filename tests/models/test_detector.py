@@ -10,6 +10,7 @@ from course_utils.conv import edit_conv
 from course_utils.core import CourseError, seeded
 from course_utils.models import Detector, Lite0Backbone, Proposals, SimpleCNN, SmallBackbone
 from course_utils.models.detector import Places
+from tests.toys import same, weights
 
 
 def small(**options) -> Detector:
@@ -102,6 +103,18 @@ def test_lite0_stays_frozen(lite0):
         torch.testing.assert_close(model.backbone(images[..., :96, :])[1], right)
     with pytest.raises(CourseError, match="SimpleCNN has no stem"):
         Lite0Backbone(SimpleCNN())
+
+
+def test_new_weights():
+    model = small().requires_grad_(True)
+    model.backbone.stages[0].requires_grad_(False)
+    new, before = model.with_new_weights(seed=3), weights(model)
+    assert same(before, weights(model)) and same(weights(new), weights(model.with_new_weights(3)))
+    for name, value in weights(new).items():
+        if before[name].dim() > 1:
+            assert torch.equal(value, before[name]) == name.startswith("backbone.stages.0."), name
+    rare = new.propose(torch.randn(1, 3, 32, 32))[0].scores
+    assert rare.max() < 0.2  # √(0.01 · a centreness below 1) and the small weights
 
 
 def test_wrong_settings():
