@@ -18,6 +18,7 @@ __all__ = export_lazily(
         "charts": "bars before_and_after heatmap lines",
         "detections": "detections",
         "diagrams": "receptive_field_diagram",
+        "evaluation": "class_curves confusion_matrix reliability_diagram",
         "figure": "Figure SMALL",
         "graph_layout": "Edge GraphLayout lay_out",
         "pictures": "feature_maps filters images picture_row",

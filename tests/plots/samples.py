@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils import plots
+from course_utils import metrics, plots
 from course_utils.plots import canvas
 from course_utils.training import History, SignalSpread
 
@@ -93,6 +93,21 @@ def texts_in(figure: plots.Figure, panel: int = 0) -> list[str]:
     return [text.get_text() for text in figure.axes[panel].texts]
 
 
+def judged(classes: int = 10, seed: int = 0, n: int = 400):
+    """Return labels, probabilities, and names of classes; the answers are often right."""
+    draw = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), draw.integers(0, classes, n)])
+    logits = draw.normal(0, 1, (len(labels), classes)) + 2.5 * np.eye(classes)[labels]
+    exponential = np.exp(2 * logits)
+    names = tuple(f"class {k} of all" for k in range(classes))
+    return labels, exponential / exponential.sum(1, keepdims=True), names
+
+
+def confused(classes: int, n: int = 400):
+    labels, scores, names = judged(classes, n=n)
+    return metrics.confusion(labels, scores.argmax(1), names)
+
+
 SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 STACK = nn.Sequential(
     nn.Conv2d(3, 8, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 8, 3, dilation=2)
@@ -100,6 +115,25 @@ STACK = nn.Sequential(
 ZEROS, INF = [0.0] * 12, [10.0 ** (9 * k) for k in range(1, 5)] + [math.inf] * 8
 
 SAMPLES = {
+    "confusion": lambda: plots.confusion_matrix(confused(10), title="One class for another"),
+    "confusion, rates": lambda: plots.confusion_matrix(confused(3, 40_000), rates=True),
+    "confusion, a class is missing": lambda: plots.confusion_matrix(
+        metrics.confusion([0, 0], [0, 2], ("a", "b", "c"))
+    ),
+    "ROC": lambda: plots.class_curves(metrics.roc_curves(*judged())),
+    "ROC, left end": lambda: plots.class_curves(
+        metrics.roc_curves(*judged(2)), highlight="class 1 of all", until=0.1
+    ),
+    "precision-recall": lambda: plots.class_curves(
+        metrics.precision_recall_curves(*judged(12)), highlight=judged(12)[2]
+    ),
+    "reliability": lambda: plots.reliability_diagram(metrics.reliability(*judged()[:2])),
+    "reliability, three": lambda: plots.reliability_diagram(
+        {name: metrics.reliability(*judged(seed=k)[:2]) for k, name in enumerate("abc")}
+    ),
+    "reliability, one picture": lambda: plots.reliability_diagram(
+        metrics.reliability([1], [[1.0, 0.0]])
+    ),
     "boxes": lambda: found_boxes(1),
     "boxes, two rows": lambda: found_boxes(5, titles=[f"step {k}" for k in range(5)]),
     "boxes, wrong ones": lambda: found_boxes(

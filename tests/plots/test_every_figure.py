@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils import plots
+from course_utils import metrics, plots
 from course_utils.core import CourseError
 from course_utils.training import History
-from tests.plots.samples import SAMPLES, history, image_set, spread
+from tests.plots.samples import SAMPLES, history, image_set, judged, spread
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,14 @@ REFUSALS = {
     "no candidate": [
         lambda: plots.accuracy_and_cost({"round 1": []}),
         lambda: plots.accuracy_and_cost({"round 1": [(1e5, 0.5)]}, floor=0.6),
+    ],
+    "until=0": [lambda: plots.class_curves(metrics.roc_curves(*judged()), until=0)],
+    "no curve of 'x', but of": [
+        lambda: plots.class_curves(metrics.roc_curves(*judged()), highlight=["x"])
+    ],
+    "give one to three": [
+        lambda: plots.reliability_diagram({}),
+        lambda: plots.reliability_diagram(dict.fromkeys("abcd")),
     ],
     "'none' is not among": [lambda: plots.best_so_far({"a": ([], [])}, reference="none")],
     "no layer with a kernel": [lambda: plots.receptive_field_diagram([torch.nn.ReLU()])],
