@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in a browser: the one-click lab, and the silence panel by click."""
+"""Panels that look at pictures, by click: EfficientNet-Lite0, and the mistakes of a network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from tests.browser.lab import says
 
 _CELLS = (
     """from course_utils.models import load_pretrained
-from course_utils.widgets import one_click_lab, silence_panel
+from course_utils.widgets import evaluation_panel, one_click_lab, silence_panel
 lab = one_click_lab(load_pretrained("efficientnet_lite0"))
 lab""",
     "quiet = silence_panel()\nquiet",
+    "judged = evaluation_panel()\njudged",
 )
 
 
@@ -49,6 +50,16 @@ def test_the_slider_takes_kernels_away(lab):
     quiet.get_by_role("slider", name="take away").press("ArrowRight")
     says(quiet, "1 of 32 kernels is silent, the smallest; picture")
     assert lab.kernel("(quiet.wait(60), quiet.result.complete)") == [True, True]
+
+
+def test_a_click_on_a_cell_shows_its_pictures(lab):
+    judged = panel(lab, "Evaluation panel")
+    judged.locator('button[title^="Pullover → Coat: "]').click()
+    says(judged, "Pullover taken for Coat: ")
+    judged.get_by_label("true", exact=True).select_option("Coat")
+    says(judged, "Coat, recognised: ")
+    judged.get_by_role("slider", name="keep of it").press("ArrowRight")
+    says(judged, "50 % of Shirt")
 
 
 def test_nothing_was_wrong_in_the_browser(lab):
