@@ -121,20 +121,24 @@ def relative_error(values: Tensor, rounded: Tensor) -> float:
     return float((rounded.detach().double() - exact).norm()) / size if size else 0.0
 
 
-def layer_errors(model: nn.Module, bits: int = 8, *, per_channel: bool = True) -> dict[str, float]:
+def layer_errors(
+    model: nn.Module, bits: int = 8, *, per_channel: bool = True, symmetric: bool = True
+) -> dict[str, float]:
     """Return the relative error of each layer's weight when it is rounded, by the layer's name.
 
     Args:
         bits: 2 to 8.
         per_channel: Whether each output channel has a scale of its own.
+        symmetric: As for `quantize`.
 
     Raises:
         CourseError: If `bits` is outside its range, or the network has no such layer.
     """
-    return {
-        name: relative_error(layer.weight.detach(), rounded_weight(layer.weight, bits, per_channel))
-        for name, layer in layers_to_round(model)
-    }
+    axis, errors = 0 if per_channel else None, {}
+    for name, layer in layers_to_round(model):
+        rounded = quantize(layer.weight, bits, channel_axis=axis, symmetric=symmetric)
+        errors[name] = relative_error(layer.weight, rounded.values())
+    return errors
 
 
 def round_weights(model: nn.Module, bits: int = 8, *, per_channel: bool = True) -> nn.Module:

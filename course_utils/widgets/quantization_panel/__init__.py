@@ -1,0 +1,1 @@
+"""The quantization panel: what a scale and a zero point do to one filter."""
