@@ -1,0 +1,66 @@
+"""Charts of what accuracy costs: points with intervals, and the front of those that none beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from course_utils.core import CourseError
+from course_utils.plots import figure as f
+from course_utils.plots.charts import listed
+
+Point = tuple[float, tuple[float, float, float]]
+"""Cost, and (accuracy, low end, high end) as shares."""
+
+
+def tradeoffs(
+    charts: Mapping[str, Mapping[str, Point]], *, kinds: Mapping[str, str] | None = None
+) -> f.Figure:
+    """Draw accuracy against one or several costs, in a chart each, side by side.
+
+    A point that no other beats in both accuracy and cost is on the front, the dark steps.
+
+    Args:
+        charts: by the name and unit of a cost, which is on a log scale: points by name.
+        kinds: a word for a point's name; points of one kind have one colour.
+
+    Raises:
+        CourseError: nothing to draw, or a cost that is not positive.
+    """
+    if not charts or not all(charts.values()):
+        raise CourseError("There is nothing to draw: pass at least one point for each cost.")
+    kinds = kinds or {}
+    words = list(dict.fromkeys(kinds.values()))
+    colours = dict(zip(words, f.colours(len(words)), strict=True)) if words else {}
+    fig = f.Figure(700, 340)
+    for axes, (cost, points) in zip(
+        fig.subplots(1, len(charts), sharey=True, squeeze=False).flat, charts.items(), strict=True
+    ):
+        if any(x <= 0 for x, _ in points.values()):
+            raise CourseError(f"{cost}: a cost is not positive, so it has no place on a log scale.")
+        f.style(axes, xlabel=cost, log="x", percent="y")
+        f.plain_numbers(axes, "x")
+        steps = front(points)
+        axes.step(*zip(*steps, strict=True), where="post", color=f.INK, linewidth=1.2, zorder=1)
+        for number, (name, (x, (middle, low, high))) in enumerate(points.items(), start=1):
+            colour = colours.get(kinds.get(name, ""), f.BLUE)
+            axes.plot((x, x), (low, high), color=colour, linewidth=1.4, alpha=0.6)
+            axes.plot(x, middle, "o", color=colour, ms=6)
+            place = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": f.SMALL}
+            axes.annotate(f"{number}", (x, middle), color=f.darker(colour), **place)
+        axes.margins(x=0.12)
+    names = list(next(iter(charts.values())))
+    for number, name in enumerate(names, start=1):
+        colour = colours.get(kinds.get(name, ""), f.BLUE)
+        fig.axes[0].plot([], [], "o", color=colour, ms=6, label=f"{number}  {name}")
+    f.legend_below(fig, 2)
+    fig.alt = f"Accuracy, with intervals, against {listed(list(charts))}: {listed(names)}."
+    return fig
+
+
+def front(points: Mapping[str, Point]) -> Sequence[tuple[float, float]]:
+    """Return (cost, accuracy) of the points that no other beats in both, the cheapest first."""
+    best: list[tuple[float, float]] = []
+    for cost, (accuracy, _, _) in sorted(points.values(), key=lambda p: (p[0], -p[1][0])):
+        if not best or accuracy > best[-1][1]:
+            best.append((cost, accuracy))
+    return best

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from course_utils.core import CourseError
+from course_utils.plots import tradeoffs
+from course_utils.plots.tradeoffs import front
+
+POINTS = {
+    "large": (8.0, (0.9, 0.88, 0.92)),
+    "beaten": (9.0, (0.85, 0.8, 0.9)),
+    "small": (1.0, (0.7, 0.68, 0.72)),
+    "as cheap, worse": (1.0, (0.6, 0.5, 0.7)),
+}
+
+
+def test_the_front_has_the_points_that_none_beats():
+    assert front(POINTS) == [(1.0, 0.7), (8.0, 0.9)]
+
+
+def test_a_chart_for_each_cost_with_all_points_and_intervals():
+    figure = tradeoffs({"ms": POINTS, "kB": POINTS}, kinds=dict.fromkeys(POINTS, "one"))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["ms", "kB"]
+    dots = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
+    assert [float(dot.get_xdata()[0]) for dot in dots] == [8, 9, 1, 1]
+    assert "ms and kB" in figure.alt and "beaten" in figure.alt
+    assert len(figure.to_png()) > 5000
+
+
+@pytest.mark.parametrize("charts", [{}, {"ms": {}}, {"ms": {"free": (0.0, (0.5, 0.4, 0.6))}}])
+def test_nothing_to_draw(charts):
+    with pytest.raises(CourseError, match=r"nothing to draw|not positive"):
+        tradeoffs(charts)
