@@ -22,15 +22,17 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def new_file(network: str) -> Path:
+def new_file(network: str, ending: str = ".pt") -> Path:
     """Return a path in the current folder that nothing has: "first_cnn_edited.pt", or with _2."""
     name = re.sub(r"\W+", "_", network)
     ends = chain([""], map("_{}".format, count(2)))
-    paths = (Path(f"{name}_edited{end}.pt") for end in ends)
+    paths = (Path(f"{name}_edited{end}{ending}") for end in ends)
     return next(path for path in paths if not os.path.lexists(path))
 
 
 def how_to_load(path: Path) -> str:
     """Return the sentence about a saved file."""
+    if path.suffix == ".onnx":
+        return f'Saved in the file {path}. Run it: compress.run_onnx("{path}", images).'
     load = f'model.load_state_dict(torch.load("{path}"))'
     return f"Saved in the file {path}. Make the network with the code, then load them: {load}."

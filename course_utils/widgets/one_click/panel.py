@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 from torch import nn
 
+from course_utils.compress import to_onnx
 from course_utils.conv import EditReport, ImpossibleSetting, NetworkGraph
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
@@ -20,6 +22,7 @@ from course_utils.widgets.one_click import controls
 from course_utils.widgets.one_click.edit_history import EditHistory
 from course_utils.widgets.one_click.edit_result import EditResult
 from course_utils.widgets.one_click.geometry import WIDTH, drawings
+from course_utils.widgets.one_click.held_out import as_input
 from course_utils.widgets.one_click.networks import YOURS, networks
 from course_utils.widgets.one_click.picture import click_areas, draw, height_of
 from course_utils.widgets.one_click.shown_photographs import load_photographs
@@ -42,7 +45,8 @@ class OneClickLab(TrainsBriefly, Panel):
 
     - Apply: the next edit starts from the edited network.
     - Undo puts the sliders back; if they have not been moved, it takes the last applied edit back.
-    - Save weights writes the weights of the edited network into a file, and says how to load them.
+    - Save weights writes the weights of the edited network into a file, and says how to load them;
+      Save as ONNX writes the whole network.
     - Train briefly trains copies of the network before and after the edit, in the background.
 
     Args:
@@ -134,6 +138,21 @@ class OneClickLab(TrainsBriefly, Panel):
             else:
                 self._say("There is nothing to redo.")
 
+    def save_onnx(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the edited network into an ONNX file, which runs without Python; return the path.
+
+        Args:
+            path: of the file, which is replaced. Default: a new file in the current folder.
+
+        Raises:
+            CourseError: the settings cannot work, the network cannot be exported, or the file
+                cannot be written.
+        """
+        with self._lock:
+            self._require_network()
+            path = path or new_file(self.controls["network"].value, ".onnx")
+            return to_onnx(self.model, as_input(self.model, self.result.before.example), path)
+
     def save_weights(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the weights of the edited network, as `state_dict()` returns them; return the path.
 
@@ -147,8 +166,7 @@ class OneClickLab(TrainsBriefly, Panel):
             CourseError: the settings cannot work, or the file cannot be written.
         """
         with self._lock:
-            if self.error:
-                raise CourseError("These settings cannot work, so there is nothing to save.")
+            self._require_network()
             return save_weights(self.model, path or new_file(self.controls["network"].value))
 
     @property
@@ -263,13 +281,17 @@ class OneClickLab(TrainsBriefly, Panel):
             self._fit_layer()
         self._say(text)
 
-    def _save(self) -> None:
+    def _save(self, save: Callable[[], Path]) -> None:
         try:
-            path = self.save_weights()
+            path = save()
         except CourseError as error:
             self._say(str(error))
         else:
             self._say(how_to_load(path))
+
+    def _require_network(self) -> None:
+        if self.error:
+            raise CourseError("These settings cannot work, so there is nothing to save.")
 
     # Inside: buttons
 
@@ -286,14 +308,19 @@ class OneClickLab(TrainsBriefly, Panel):
         self._train_button.layout.max_width = "160px"
         self._stop_button = self._button("Stop", self.stop, "Stop the training", "stop", "warning")
         save = "Write the edited network's weights into a file"
-        self._save_button = self._button("Save weights", self._save, save, "download")
-        self._save_button.layout.max_width = "160px"
+        self._save_button, self._onnx_button = (
+            self._button(text, partial(self._save, action), tip, "download")
+            for text, action, tip in (
+                ("Save weights", self.save_weights, save),
+                ("Save as ONNX", self.save_onnx, "Write a file that runs without Python; seconds"),
+            )
+        )
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._button_rows = (
             row_of(self._apply_button, self._undo_button, self._redo_button),
             row_of(self._train_button, self._stop_button),
-            row_of(self._save_button),
+            row_of(self._save_button, self._onnx_button),
         )
 
     def _show_state(self) -> None:
@@ -302,7 +329,7 @@ class OneClickLab(TrainsBriefly, Panel):
         moved = edited or bool(self.error)
         self._train_button.disabled = running or history is None
         self._stop_button.disabled = not running
-        self._save_button.disabled = bool(self.error)
+        self._save_button.disabled = self._onnx_button.disabled = bool(self.error)
         self._apply_button.disabled = not edited
         self._undo_button.disabled = history is None or not (moved or history.can_undo)
         self._redo_button.disabled = history is None or not history.can_redo

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 
+from course_utils.compress import run_onnx
 from course_utils.core import CourseError, seeded
 from course_utils.widgets.one_click import panel as module
 from course_utils.widgets.one_click import trains
@@ -268,13 +269,34 @@ def test_the_weights_are_saved_and_load_into_what_the_code_makes(lab, tmp_path, 
     monkeypatch.chdir(tmp_path)
     lab.set(out_channels=6)
     for name in ("yours_edited.pt", "yours_edited_2.pt"):
-        lab._save()
+        lab._save(lab.save_weights)
         assert f"Saved in the file {name}" in lab.status
     assert len(list(tmp_path.iterdir())) == 2
     names = {"model": seeded(narrow, 1)}
     exec(lab.shown_code, names)
     names["model"].load_state_dict(torch.load(tmp_path / "yours_edited.pt", weights_only=True))
     assert same(weights(names["model"]), weights(lab.model))
+
+
+def test_the_network_is_saved_as_onnx_and_computes_the_same(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab.set(out_channels=6)
+    lab._onnx_button.click()
+    assert "Saved in the file yours_edited.onnx" in lab.status
+    images = lab.result.before.example.repeat(3, 1, 1, 1)
+    with torch.no_grad():
+        wanted = lab.model(images)
+    torch.testing.assert_close(run_onnx("yours_edited.onnx", images), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_what_cannot_be_exported_is_said_in_words(lab, monkeypatch):
+    monkeypatch.setattr(module, "to_onnx", lambda *_: run_onnx("none.onnx", None))
+    lab._onnx_button.click()
+    assert "no file none.onnx" in lab.status and lab.error == ""
+    lab.set(groups=2)
+    assert lab._onnx_button.disabled
+    with pytest.raises(CourseError, match="nothing to save"):
+        lab.save_onnx()
 
 
 def test_what_cannot_be_saved_is_said_in_words(lab, tmp_path, monkeypatch):
