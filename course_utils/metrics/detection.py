@@ -12,8 +12,6 @@ from torch import Tensor
 from course_utils.core import CourseError, is_number
 
 if TYPE_CHECKING:
-    import pandas
-
     from course_utils.data import BoxSet
 
 COCO_IOU = tuple(0.5 + 0.05 * step for step in range(10))
@@ -121,15 +119,6 @@ class DetectionScores:
     medium: float
     large: float
     classes: dict[str, float]
-
-    def frame(self, name: str = "AP50") -> pandas.DataFrame:
-        """Return a table with one row called `name`, in percent, rounded to whole numbers."""
-        import pandas as pd
-
-        values = {"mean": self.mean, **self.classes}
-        values |= {size: getattr(self, size) for size in ("small", "medium", "large")}
-        rounded = {key: round(100 * value) for key, value in values.items() if value == value}
-        return pd.DataFrame({key: rounded.get(key) for key in values}, index=[name])
 
 
 def average_precision(

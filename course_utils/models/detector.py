@@ -67,7 +67,7 @@ class SmallBackbone(nn.Module):
 
 
 class Lite0Backbone(nn.Module):
-    """The first five stages of a trained EfficientNet-Lite0, frozen.
+    """A copy of the first five stages of a trained EfficientNet-Lite0, frozen.
 
     Its weights get no gradient, and BatchNorm keeps its statistics in train mode, too. Pictures are
     padded with zeros at the right and the bottom to multiples of 32 pixels, see
@@ -94,7 +94,7 @@ class Lite0Backbone(nn.Module):
                 f"A {type(network).__name__} has no {lacking[0]}: give the network of "
                 "load_pretrained('efficientnet_lite0')."
             )
-        self.layers = nn.ModuleDict({name: getattr(network, name) for name in names})
+        self.layers = nn.ModuleDict({name: copy.deepcopy(getattr(network, name)) for name in names})
         self.requires_grad_(False)
         self.eval()
 

@@ -101,6 +101,7 @@ def test_lite0_stays_frozen(lite0):
     with torch.no_grad():
         right = lite0.stage3(lite0.stage2(lite0.stage1(lite0.stem(images[..., :96, :]))))
         torch.testing.assert_close(model.backbone(images[..., :96, :])[1], right)
+    assert all(weight.requires_grad for weight in lite0.parameters())  # the original is not frozen
     with pytest.raises(CourseError, match="SimpleCNN has no stem"):
         Lite0Backbone(SimpleCNN())
 
