@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def _changed_axes(
             return {}, problem + (f" in {len(labels)} equal groups." if len(labels) > 1 else ".")
         if width != labels.shape[1]:
             changed[axis] = int(width)
-    return changed, "" if copies else "No whole number of channels fits."
+    return changed, ""
 
 
 def _whole_copies(

@@ -81,13 +81,15 @@ def _other_weights(
     """
     trace = draft.trace
     rows = trace.axis_classes(Axis(weight, 0))
+    own = np.zeros(trace.classes.max() + 1, dtype=bool)
+    own[rows] = True
     ratio = 1 if want is None else want / rows.size
     sizes: dict[str, float] = {}
     for axis in trace.axes:
         if axis.parameter == weight:
             continue
         classes = trace.axis_classes(axis)
-        growth = 1 + np.isin(classes, rows).mean() * (ratio - 1)
+        growth = 1 + own[classes].mean() * (ratio - 1)
         growth *= area if axis in trace.grids else 1
         features = int(classes.size * growth)
         if features > max(MOST_FEATURES, classes.size):

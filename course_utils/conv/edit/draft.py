@@ -110,20 +110,16 @@ class Draft:
         """Return the real numbers of a parameter or buffer, as changed so far."""
         return self.changed[name] if name in self.changed else self._real[name].detach()
 
-    def set_values(self, name: str, values: Tensor, shape: tuple[int, ...] | None = None) -> None:
-        """Set a parameter's numbers, and its shape in the draft (without `shape`: theirs)."""
-        self.changed[name] = values
-        self.set_shape(name, values.shape if shape is None else shape)
+    def set_values(self, values: Mapping[str, Tensor]) -> None:
+        """Set the numbers of parameters or buffers, and their shapes in the draft."""
+        self.changed |= values
+        self.set_shapes({name: tuple(new.shape) for name, new in values.items()})
 
     # Shapes
 
     def shape(self, name: str) -> torch.Size:
         """Return the shape that a parameter or buffer has in the draft."""
         return self._tensor(name).shape
-
-    def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Set the shape of a parameter or buffer in the draft, wherever it is used."""
-        self.set_shapes({name: shape})
 
     def set_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Set the shapes of parameters and buffers in the draft, wherever they are used."""
@@ -192,8 +188,12 @@ class Draft:
     def listed_name(self, name: str) -> str:
         """Return the name under which the model lists a parameter; a shared one has several."""
         tensor = self._tensor(name)
-        listed = tensors_by_name(self.model).items()
-        return next((other for other, t in listed if t is tensor), name)
+        for layer, module in self.model.named_modules():
+            for table in (module._parameters, module._buffers):
+                for attribute, t in table.items():
+                    if t is tensor:
+                        return parameter_name(layer, attribute)
+        return name
 
     def unshare(self, name: str) -> bool:
         """Copy a parameter for this layer if it is shared; return whether it was."""
@@ -255,7 +255,16 @@ def parameter_name(layer: str, attribute: str) -> str:
 
 def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of a model; each one once, under its first name."""
-    return dict(model.named_parameters()) | dict(model.named_buffers())
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for layer, module in model.named_modules():
+        for table, found in ((module._parameters, parameters), (module._buffers, buffers)):
+            for name, tensor in table.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[parameter_name(layer, name)] = tensor
+    return parameters | buffers
 
 
 def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> Draft:

@@ -68,8 +68,7 @@ def change_input(draft: Draft, name: str, channels: int) -> Draft:
         for call in _calls_with_channels(draft.call, old, channels):
             changed = draft.fresh()
             changed.call = call
-            for one in weights:
-                changed.set_values(one, spread(draft.values(one), channels))
+            changed.set_values({one: spread(draft.values(one), channels) for one in weights})
             changed.set_sizes(draft.trace.depthwise)
             try:
                 if agree(changed.run().output_shapes, draft.trace.output_shapes):
@@ -161,14 +160,15 @@ def is_output(draft: Draft, weight: str) -> bool:
         return False
     # They reach the output. If twice as many of them change its shape, they are the output.
     doubled = draft.fresh()
+    shapes: dict[str, list[int]] = {}
     for axis in trace.axes:
         # They pass through a bias, the vectors of a BatchNorm, a depthwise layer.
         passes = _is_vector(draft, axis) or axis.parameter in trace.depthwise
         follows = passes and np.isin(trace.axis_classes(axis), channels).all()
         if axis == Axis(weight, 0) or (follows and axis not in trace.consumers):
-            shape = list(doubled.shape(axis.parameter))
+            shape = shapes.setdefault(axis.parameter, list(doubled.shape(axis.parameter)))
             shape[axis.dim] *= 2
-            doubled.set_shape(axis.parameter, tuple(shape))
+    doubled.set_shapes(shapes)
     doubled.set_sizes(trace.depthwise)
     try:
         return not agree(doubled.run().output_shapes, trace.output_shapes)
@@ -200,7 +200,7 @@ def change_output(draft: Draft, name: str, count: int) -> Draft:
         shape[axis.dim] = width - kept.shape[axis.dim]
         new = _new_numbers(draft, axis, values.new_empty(shape, device="cpu"), random)
         new = kept.mean(axis.dim, keepdim=True).expand(shape) if new is None else new.to(values)
-        draft.set_values(axis.parameter, torch.cat([kept, new], axis.dim))
+        draft.set_values({axis.parameter: torch.cat([kept, new], axis.dim)})
     draft.set_sizes(old.depthwise)
     try:
         draft.run()

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.conv.edit.labels import Labels
+from course_utils.conv.edit.shape_rules import CONVOLUTIONS, TRANSPOSED, by_name, run_by_name
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.meta import resized
 from course_utils.core import CourseError
 
-CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
-TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 NORMS = {F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm, F.prelu}
 
 _VECTORS = ("running_mean", "running_var", "weight", "bias")
-_ARGUMENTS = {  # `inspect.signature` does not know those of compiled functions
-    F.linear: "input weight bias",
-    F.batch_norm: "input running_mean running_var weight bias training momentum eps",
-    F.layer_norm: "input normalized_shape weight bias eps",
-    F.group_norm: "input num_groups weight bias eps",
-    F.prelu: "input weight",
-}
-_ARGUMENTS |= dict.fromkeys(CONVOLUTIONS, "input weight bias stride padding dilation groups")
-_BACK = "input weight bias stride padding output_padding groups dilation"
-_ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 
 
 def run_layer(trace: Trace, func: Callable, args: tuple, kwargs: dict) -> Tensor | None:
@@ -75,7 +62,7 @@ def _weighted(trace: Trace, func: Callable, a: dict[str, Any], dim: int) -> Tens
         if consumed is not None:
             _consume(trace, x, weight, consumed, groups)
         produced = _produced(trace, weight, groups)
-    output = linear_on_meta(**a) if func is F.linear and x.is_meta else func(**a)
+    output = run_by_name(func, a)
     if produced is None:
         return output
     if bias is not None:
@@ -98,14 +85,6 @@ def _along_others(
             trace.fix([labels])
         else:
             yield labels
-
-
-def linear_on_meta(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return the output of a linear layer without numbers; PyTorch takes ten times as long."""
-    fits = input.dtype == weight.dtype and input.shape[-1:] == weight.shape[1:]
-    if not fits or (bias is not None and bias.shape != weight.shape[:1]):
-        return F.linear(input, weight, bias)  # and let it say what is wrong
-    return input.new_empty((*input.shape[:-1], weight.shape[0]))
 
 
 def _consume(trace: Trace, x: Tensor, weight: Tensor, labels: Tensor, groups: int) -> None:
@@ -178,24 +157,12 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
                     trace.grids[Axis(trace.source_parameter(vector, 0), 0)] = x._grid
                 if trace.before is not None and len(vector) != x.shape[dim]:
                     a[part] = resized(vector, (x.shape[dim],))  # more or fewer pixels
-    if func is F.batch_norm and x.is_meta and not a.get("training"):
-        output = batch_norm_on_meta(a)
-    else:
-        output = func(**a)
+    output = run_by_name(func, a)
     trace.set_labels(output, trace.labels_of(x), like=x)
     if trace.before is not None and trace.bare_norm is not None:
         trace.bare_widths.append((trace.bare_norm, x.shape[dim]))
         trace.bare_norm = None
     return output
-
-
-def batch_norm_on_meta(a: dict[str, Any]) -> Tensor:
-    """Return the output of a BatchNorm without numbers; PyTorch takes ten times as long."""
-    x = a["input"]
-    lengths = {len(a[part]) for part in _VECTORS if a.get(part) is not None}
-    if lengths - {x.shape[1]}:
-        raise RuntimeError(f"{x.shape[1]} channels meet a BatchNorm of {lengths} channels")
-    return torch.empty_like(x)
 
 
 def _is_one_slope(trace: Trace, func: Callable, vector: Tensor) -> bool:
@@ -216,10 +183,3 @@ def set_width(module: nn.Module, channels: int) -> None:
             module.groups = channels
         case _:
             module.num_features = channels
-
-
-def by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """Return the arguments of a function that has weights, by their names."""
-    known = _ARGUMENTS.get(func)
-    names = known.split() if known else tuple(inspect.signature(func).parameters)
-    return dict(zip(names, args, strict=False)) | kwargs

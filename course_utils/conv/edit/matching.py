@@ -169,7 +169,8 @@ def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
         pairs.append((classes[labels.numpy()] + place * count).reshape(-1))
     for number, labels in enumerate(trace.parts, start=len(numbers) + 1):
         pairs.append(classes[labels.numpy()] + (number << 16) * count)
-    pairs = np.unique(np.concatenate(pairs))
+    pairs = np.sort(np.concatenate(pairs))
+    pairs = pairs[np.r_[True, pairs[1:] != pairs[:-1]][: len(pairs)]]  # as `np.unique`, but faster
     # The sum of one random number for each place: equal sums, equal sets of places.
     signatures = np.zeros(count, dtype=np.uint64)
     np.add.at(signatures, pairs % count, splitmix64((pairs // count).astype(np.uint64)))

@@ -18,12 +18,12 @@ from torch.utils._pytree import tree_map
 from course_utils.conv.edit import labels as lb
 from course_utils.conv.edit.labels import Labels, rank
 from course_utils.conv.edit.reshapes import Reshape, channel_blocks, reshaped
+from course_utils.conv.edit.shape_rules import JOINS
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.meta import tensors_in
 
 RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel"}
 RESHAPES |= {"view_as", "reshape_as"}
-JOINS = {"cat", "concat", "concatenate"}
 SPLITS = {"chunk", "split", "tensor_split", "unbind"}
 CUTS = SPLITS | {"__getitem__", "select", "narrow"}
 TURNS = {"permute", "transpose", "t", "T", "mT", "swapaxes", "swapdims", "movedim", "moveaxis"}
@@ -33,8 +33,6 @@ MOVES |= {"native_channel_shuffle"}
 CASTS = {"to", "type_as", "type"}
 RESIZES = ("pool", "interpolate", "upsample")  # in the names of what mixes pixels
 REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp"}
-POINTWISE = {"relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish", "tanh"}
-POINTWISE |= {"sigmoid", "hardsigmoid", "hardtanh", "dropout", "dropout2d"}
 PRODUCTS = {"matmul", "__matmul__", "bmm"}
 EXPANSIONS = {"expand", "expand_as", "broadcast_to"}
 # Functions that only ask about a tensor (the most frequent of all), or make a new one.

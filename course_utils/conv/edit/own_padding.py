@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from course_utils.conv.edit.draft import Draft, parameter_name
+from course_utils.conv.edit.guard import OnlyShapes, output_shapes
 from course_utils.conv.edit.settings import LayerEdit, paddings_to_try, set_window
 from course_utils.conv.meta import tensors_in
 from course_utils.conv.rules import WINDOW
@@ -125,14 +125,16 @@ class Watched:
             self._probe = self._draft.fresh()
         conv = self._probe.model.get_submodule(self.name)
         watch = _Watch(conv)
-        with contextlib.suppress(Exception), watch:
+        calls = {False: self._draft.call, True: self._draft.trace.training_call}
+        with contextlib.suppress(Exception):
             weight = parameter_name(self.name, "weight")
             if "weight" in conv._parameters:
-                self._probe.set_shape(weight, (*conv.weight.shape[:2], *settings["kernel_size"]))
+                shape = *conv.weight.shape[:2], *settings["kernel_size"]
+                self._probe.set_shapes({weight: shape})
                 watch.weight = conv.weight
             set_window(conv, settings)
             with watch.hooked():
-                self._probe.run()
+                output_shapes(self._probe.model, calls, watch)
         return watch.calls
 
     def other_sizes(self, settings: dict[str, Any], size: Pair) -> list[tuple[Pair, Pair]]:
@@ -164,7 +166,7 @@ class Watched:
         return calls
 
 
-class _Watch(TorchFunctionMode):
+class _Watch(OnlyShapes):
     """Notes the convolutions of one layer, and the padding just before them."""
 
     def __init__(self, conv: nn.Conv2d):
@@ -188,7 +190,7 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        output = func(*args, **kwargs)
+        output = super().__torch_function__(func, types, args, kwargs)
         if func is F.pad and isinstance(output, Tensor):
             x, pads = [*args, *(kwargs[name] for name in ("input", "pad") if name in kwargs)][:2]
             left, right, top, bottom, *_ = [*map(int, pads), 0, 0, 0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.conv.meta import copied
+from course_utils.conv.meta import EMPTY_TABLES, copied
 from course_utils.core import device_of, kept_modes, private_random_numbers, seed_layers
 
 _FIXED = {int, float, complex, str, bytes, bool, type(None), type, FunctionType}
@@ -78,6 +77,6 @@ def _kept(name: str, value: Any, memo: dict[int, Any]) -> Any:
         return value
     if kind in (tuple, list) and _FIXED.issuperset(map(type, value)):
         return value if kind is tuple else value.copy()
-    if name in _TABLES or (kind in (dict, OrderedDict) and not value):
+    if name in _TABLES or (kind in EMPTY_TABLES and not value):
         return value.copy()
     return copied(value, memo=memo)

@@ -89,7 +89,8 @@ def _attempt(
     if edit.changes("kernel_size"):
         size = edit.after["kernel_size"]  # the numbers still have the old channels
         numbers = with_kernel_size(draft.values(weight), size, edit.shift)
-        draft.set_values(weight, numbers, shape=(*draft.shape(weight)[:2], *size))
+        draft.changed[weight] = numbers
+        draft.set_shapes({weight: (*draft.shape(weight)[:2], *size)})
     conv = draft.model.get_submodule(edit.name)
     set_window(conv, edit.after)
     if adapters.resize and conv.former is None:
@@ -179,7 +180,7 @@ def resize_axes(draft: Draft, widths_of: dict[Axis, int]) -> None:
 def _set_groups(draft: Draft, name: str, groups: int) -> None:
     conv = draft.model.get_submodule(name)
     weight = parameter_name(name, "weight")
-    draft.set_values(weight, with_groups(draft.values(weight), conv.groups, groups))
+    draft.set_values({weight: with_groups(draft.values(weight), conv.groups, groups)})
     conv.groups = groups
 
 
@@ -220,7 +221,7 @@ def _project(draft: Draft, name: str, want: int, importance: Importance) -> None
         if p is not None and p.ndim > 0 and len(p) == old:
             values = draft.values(parameter_name(name, attribute))
             rows = values.index_select(0, source.to(values.device))
-            draft.set_values(parameter_name(name, attribute), rows)
+            draft.set_values({parameter_name(name, attribute): rows})
     conv.out_channels = want
     layer = projection(torch.from_numpy(copies), source, numbers)
     draft.changed[parameter_name(name, "project.weight")] = layer.weight.detach()

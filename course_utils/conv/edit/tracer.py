@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from course_utils.conv.edit.layers import run_layer, set_width
-from course_utils.conv.edit.operations import POINTWISE, UNLABELLED, Operation, follow
+from course_utils.conv.edit.operations import UNLABELLED, Operation, follow
+from course_utils.conv.edit.shape_rules import POINTWISE, quick_output
 from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.example import Call
@@ -73,14 +74,13 @@ class Tracer(TorchFunctionMode):
                 trace.bare_widths.append((shuffle, 1))
                 return args[0]
         output = run_layer(trace, func, args, kwargs)
-        if output is None and name in POINTWISE and isinstance(args[0], Tensor) and args[0].is_meta:
-            # PyTorch takes ten times as long on the meta device, for the same shape.
-            in_place = func.__name__.endswith("_") or kwargs.get("inplace", False)
-            output = args[0] if in_place else torch.empty_like(args[0])
-            trace.set_labels(output, trace.labels_of(args[0]), like=args[0])
-        elif output is None:
-            output = run_mixed(func, args, kwargs)
-            follow(trace, Operation(func, name, args, kwargs, output))
+        if output is None:
+            output = quick_output(func, args, kwargs)
+            if output is not None and name in POINTWISE:
+                trace.set_labels(output, trace.labels_of(args[0]), like=args[0])
+            else:
+                output = run_mixed(func, args, kwargs) if output is None else output
+                follow(trace, Operation(func, name, args, kwargs, output))
         if self.with_numbers:
             _note_counted(name, args, kwargs, output)
         return output

@@ -32,10 +32,12 @@ def class_scores(
     """
     trace = draft.trace
     sums, counts = np.zeros((2, trace.classes.max() + 1))
+    scored = np.zeros(sums.shape, dtype=bool)
+    scored[classes] = True
     for axis in trace.axes:
         if axis.dim == 0 and axis.parameter in trace.input_shapes:
             channels = trace.axis_classes(axis).reshape(-1)
-            if np.isin(channels, classes).any():
+            if scored[channels].any():
                 norms = row_norms(draft.values(axis.parameter), importance, axis.parameter)
                 np.add.at(sums, channels, norms / max(norms.mean(), 1e-30))
                 np.add.at(counts, channels, 1)
@@ -76,6 +78,7 @@ def _layer_of(name: str) -> str:
 
 def move_weights(draft: Draft, matching: Matching) -> None:
     """Set the numbers of the draft's parameters: the old ones in their new places."""
+    moved: dict[str, Tensor] = {}
     for name in dict.fromkeys(axis.parameter for axis in matching.old.axes):
         values = old = draft.values(name)
         for axis in (Axis(name, dim) for dim in range(old.ndim)):
@@ -88,7 +91,8 @@ def move_weights(draft: Draft, matching: Matching) -> None:
                 rows = torch.from_numpy(sources.rows()).to(values.device)
                 values = values.index_select(axis.dim, rows)
         if values is not old or draft.shape(name) != old.shape:  # a fixed slice has kept its size
-            draft.set_values(name, values)
+            moved[name] = values
+    draft.set_values(moved)
 
 
 def _shared_out(values: Tensor, dim: int, sources: Sources) -> Tensor:
