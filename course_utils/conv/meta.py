@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ _PLAIN = {int, float, complex, bool, str, bytes, type(None), slice, torch.dtype,
 _PLAIN |= {FunctionType, BuiltinFunctionType, MethodType}
 _KEPT = (list, dict, set)
 EMPTY_TABLES = {dict, OrderedDict, set}  # kinds of table of which a new one is as good as a copy
+ATOMS = {int, float, complex, str, bytes, bool, type(None), type, FunctionType}
+ATOMS |= {torch.dtype, torch.device, torch.Size}
+_COPYING = {"__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__slots__", "__new__"}
+_COPYING |= {"__getnewargs__", "__getnewargs_ex__"}
 
 
 def blank(tensor: Tensor) -> Tensor:
@@ -60,6 +65,20 @@ def _held(leaf: Any) -> list:
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a copy of nested containers or objects in which each tensor is `change(tensor)`."""
     return copy.deepcopy(value, {id(tensor): change(tensor) for tensor in tensors_in(value)})
+
+
+def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model; each one once, under its first name."""
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for layer, module in model.named_modules():
+        for table, found in ((module._parameters, parameters), (module._buffers, buffers)):
+            for name, tensor in table.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[f"{layer}.{name}" if layer else name] = tensor
+    return parameters | buffers
 
 
 def run_mixed(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -107,13 +126,38 @@ def copied(
     if parameter is not None:
         given = value.parameters()
         memo |= {id(p): nn.Parameter(parameter(p), p.requires_grad) for p in given}
-    if isinstance(value, nn.Module):  # a module has ten empty tables, which take half of the time
-        for module in value.modules():
-            for table in vars(module).values():
-                if type(table) in EMPTY_TABLES and not table:
-                    memo.setdefault(id(table), type(table)())
     with _CopyTensors(other):
+        if isinstance(value, nn.Module):
+            _copy_modules(value, memo)
         return copy.deepcopy(value, memo)
+
+
+def _copy_modules(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Copy modules into `memo` as `copy.deepcopy` does, in half of the time.
+
+    Most of what a module holds are numbers and ten empty tables, which it copies one by one. Inner
+    modules come first: what holds a module may look at it while it is copied.
+    """
+    for module in list(model.modules())[::-1]:
+        if id(module) in memo or not _is_usual(type(module)):
+            continue
+        memo[id(module)] = new = type(module).__new__(type(module))
+        state: dict[str, Any] = {}
+        for name, value in module.__getstate__().items():
+            if type(value) in ATOMS:
+                state[name] = value
+            elif type(value) in EMPTY_TABLES and not value:
+                state[name] = memo.setdefault(id(value), type(value)())
+            else:
+                state[name] = copy.deepcopy(value, memo)
+        new.__setstate__(state)
+
+
+@functools.cache
+def _is_usual(kind: type[nn.Module]) -> bool:
+    """Check whether a class leaves it to `nn.Module` and Python how its modules are copied."""
+    own = {name for base in kind.__mro__ if base not in (object, nn.Module) for name in vars(base)}
+    return own.isdisjoint(_COPYING)
 
 
 class _CopyTensors(TorchFunctionMode):
@@ -158,8 +202,9 @@ def foreign_hooks(model: nn.Module) -> list[tuple[dict[int, Any], int]]:
     model, its modules or their attributes. All others belong to somebody who watches the model, and
     who does not expect tensors without numbers.
     """
-    tables = [t for m in model.modules() for t in (m._forward_hooks, m._forward_pre_hooks) if t]
-    owners = {id(v) for m in model.modules() for v in (m, *vars(m).values())} if tables else set()
+    modules = list(model.modules())
+    tables = [t for m in modules for t in (m._forward_hooks, m._forward_pre_hooks) if t]
+    owners = {id(v) for m in modules for v in (m, *vars(m).values())} if tables else set()
     every = ((table, number, hook) for table in tables for number, hook in table.items())
     return [(table, number) for table, number, hook in every if not _is_part(hook, owners)]
 

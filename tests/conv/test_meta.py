@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections import UserDict, namedtuple
 from dataclasses import dataclass
@@ -59,10 +60,10 @@ class Keeps(nn.Module):
 def test_a_copy_after_a_pass_with_gradients():
     model = Keeps()
     model(X)
-    for copy in (copied(model), copied(model, blank, blank)):
-        assert copy.cache["last"][0].scores is copy.kept is not model.kept
-        assert copy.kept.shape == (2, 2)
-    assert all(t.is_meta for t in (*copy.parameters(), *copy.buffers(), copy.kept, copy.mean))
+    for new in (copied(model), copied(model, blank, blank)):
+        assert new.cache["last"][0].scores is new.kept is not model.kept
+        assert new.kept.shape == (2, 2)
+    assert all(t.is_meta for t in (*new.parameters(), *new.buffers(), new.kept, new.mean))
     assert not any(t.is_meta for t in (*model.parameters(), model.kept, model.mean))
 
 
@@ -118,3 +119,49 @@ def test_only_hooks_of_others_are_taken_away_for_a_while():
     for handle in handles:
         handle.remove()
     assert foreign_hooks(model) == []
+
+
+class Deep(nn.Linear):
+    """Copies itself in its own way."""
+
+    def __deepcopy__(self, memo):
+        new = Deep(3, 2)
+        new.how = "its own"
+        return new
+
+
+class Table(nn.Module, dict):
+    """A module that is a dictionary as well."""
+
+    __hash__ = nn.Module.__hash__
+
+
+class State(nn.Linear):
+    """Has a state of its own."""
+
+    def __setstate__(self, state):
+        super().__setstate__(state | {"restored": True})
+
+
+@pytest.mark.parametrize("copying", [copied, copy.deepcopy])
+@pytest.mark.parametrize("start", ["", "3", "3.0"])
+def test_a_copy_is_that_of_deepcopy(copying, start):
+    """Modules know their parent, two of them share a table, and some are copied in own ways."""
+    model = nn.Sequential(Deep(3, 2), State(2, 2), Table(), nn.Sequential(nn.ReLU()))
+    model[2]["key"], model[1].twin = [1], model[1].weight
+    model[3].parent, model[3][0].up = [model], {"model": model}
+    model[1].cache = model[3].cache = {}
+    before = {name: dict(vars(module)) for name, module in model.named_modules()}
+    new = copying(model.get_submodule(start))
+    new = {"": lambda: new, "3": lambda: new.parent[0], "3.0": lambda: new.up["model"]}[start]()
+    assert new[0].how == "its own" and new[1].restored and new[1].twin is new[1].weight
+    assert new[2]["key"] == [1] and new[2]["key"] is not model[2]["key"]
+    assert new[3].parent == [new] and new[3][0].up["model"] is new
+    assert new[1].cache == {} and new[1].cache is new[3].cache is not model[1].cache
+    assert {name: dict(vars(module)) for name, module in model.named_modules()} == before
+    for part in (dict, nn.Module):
+        held = [
+            {id(v) for m in one.modules() for v in (m, *vars(m).values()) if isinstance(v, part)}
+            for one in (new, model)
+        ]
+        assert not held[0] & held[1]

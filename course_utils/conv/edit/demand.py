@@ -11,6 +11,7 @@ from course_utils.conv.affordable import LayerCosts, require_affordable, require
 from course_utils.conv.edit.draft import Draft
 from course_utils.conv.edit.settings import LayerEdit, simple
 from course_utils.conv.edit.trace import Axis
+from course_utils.conv.meta import tensors_by_name
 from course_utils.core import OutOfMemory, device_of, require_memory
 
 MOST_FEATURES = 2**20
@@ -40,11 +41,11 @@ def require_affordable_edit(draft: Draft, edit: LayerEdit, weight: str) -> None:
     pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
     fixed = any(isinstance(module, pools) for module in draft.model.modules())
     area = 1.0 if fixed else after.pixels / max(before.pixels, 1)
-    others = _other_weights(draft, weight, edit.after["out_channels"], area, what)
+    now, then = _other_weights(draft, weight, edit.after["out_channels"], area, what)
     require_affordable(
         what,
-        replace(after, weights=own + others),
-        replace(before, weights=before.weights + _other_weights(draft, weight)),
+        replace(after, weights=own + then),
+        replace(before, weights=before.weights + now),
         itemsize=next(draft.model.get_submodule(edit.name).parameters()).element_size(),
         device=device_of(draft.original),
     )
@@ -68,10 +69,8 @@ def require_affordable_end(layer: nn.Module, what: str, dim: int, want: int) -> 
         require_memory(needed, what, "give a smaller number", device)
 
 
-def _other_weights(
-    draft: Draft, weight: str, want: int | None = None, area: float = 1.0, what: str = ""
-) -> int:
-    """Return the parameters of all other layers if the layer has `want` channels; None: as now.
+def _other_weights(draft: Draft, weight: str, want: int, area: float, what: str) -> tuple[int, int]:
+    """Return the parameters of all other layers, now and if the layer has `want` channels.
 
     Args:
         area: ratio of the maps' pixels, for layers after a flattening.
@@ -83,13 +82,15 @@ def _other_weights(
     rows = trace.axis_classes(Axis(weight, 0))
     own = np.zeros(trace.classes.max() + 1, dtype=bool)
     own[rows] = True
-    ratio = 1 if want is None else want / rows.size
-    sizes: dict[str, float] = {}
+    sizes = {name: tensor.numel() for name, tensor in tensors_by_name(draft.model).items()}
+    before = {axis.parameter: sizes[axis.parameter] for axis in trace.axes}
+    before.pop(weight, None)
+    after: dict[str, float] = dict(before)
     for axis in trace.axes:
         if axis.parameter == weight:
             continue
         classes = trace.axis_classes(axis)
-        growth = 1 + own[classes].mean() * (ratio - 1)
+        growth = 1 + own[classes].mean() * (want / rows.size - 1)
         growth *= area if axis in trace.grids else 1
         features = int(classes.size * growth)
         if features > max(MOST_FEATURES, classes.size):
@@ -97,6 +98,5 @@ def _other_weights(
                 f"After {what}, {axis.parameter} would have {features:,} columns, over "
                 f"{MOST_FEATURES:,}: give smaller numbers, or a smaller example_input."
             )
-        now = sizes.get(axis.parameter, draft.shape(axis.parameter).numel())
-        sizes[axis.parameter] = now * growth
-    return int(sum(sizes.values()))
+        after[axis.parameter] *= growth
+    return sum(before.values()), int(sum(after.values()))

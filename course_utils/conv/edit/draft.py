@@ -21,6 +21,7 @@ from course_utils.conv.meta import (
     foreign_hooks,
     mapped,
     resized,
+    tensors_by_name,
     without_foreign_hooks,
 )
 from course_utils.core import (
@@ -56,7 +57,8 @@ class Draft:
         self, original: nn.Module, call: Call = ((), {}), meta: bool = True, hooks: bool = False
     ):
         self.original, self.call, self.meta, self.hooks = original, call, meta, hooks
-        if any(is_lazy(p) for p in original.parameters()):
+        self._real = tensors_by_name(original)
+        if any(map(is_lazy, self._real.values())):
             raise EditError("A lazy layer has no weights yet: run the model once.")
 
         def parameter(p: Tensor) -> Tensor:
@@ -77,7 +79,6 @@ class Draft:
             self._muted.close()
         self.dry_run = False
         self.changed: dict[str, Tensor] = {}
-        self._real = tensors_by_name(original)
 
     def fresh(self) -> Draft:
         """Return another draft of the same network, with nothing changed; it has not run yet."""
@@ -251,20 +252,6 @@ class Draft:
 def parameter_name(layer: str, attribute: str) -> str:
     """Return the name of a layer's parameter in the model; the layer may be the whole model."""
     return f"{layer}.{attribute}" if layer else attribute
-
-
-def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a model; each one once, under its first name."""
-    parameters: dict[str, Tensor] = {}
-    buffers: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for layer, module in model.named_modules():
-        for table, found in ((module._parameters, parameters), (module._buffers, buffers)):
-            for name, tensor in table.items():
-                if tensor is not None and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    found[parameter_name(layer, name)] = tensor
-    return parameters | buffers
 
 
 def first_draft(model: nn.Module, example_input: Any, dry_run: bool = False) -> Draft:

@@ -169,10 +169,11 @@ def unwrapped(model: nn.Module, name: str = "") -> tuple[nn.Module, str]:
 
 def _find(model: nn.Module, name: str, changes: set[str], output: bool) -> nn.Module:
     """Return the layer of this name, if these settings of it can be changed."""
-    there = dict(model.named_modules()).get(name)
+    modules = dict(model.named_modules())
+    there = modules.get(name)
     if output and isinstance(there, nn.Linear) and changes <= {"out_features", "out_channels"}:
         return there
-    convs = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    convs = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
     if name not in convs:
         close = difflib.get_close_matches(name, convs, n=3, cutoff=0.4) or convs[:3]
         what = "no layer" if there is None else f"{type(there).__name__}, not a Conv2d"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from course_utils.conv.edit.shape_rules import quick_output
 from course_utils.conv.edit.state import private_run
 from course_utils.conv.example import Call
 from course_utils.conv.meta import mapped, run_mixed, tensors_in
+from course_utils.conv.shape_rules import quick_output
 
 Shape = tuple[int | None, ...]
 """Of an output; None for a size that depends on numbers (how many boxes were found)."""

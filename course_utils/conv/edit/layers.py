@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.conv.edit.labels import Labels
-from course_utils.conv.edit.shape_rules import CONVOLUTIONS, TRANSPOSED, by_name, run_by_name
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.meta import resized
+from course_utils.conv.shape_rules import CONVOLUTIONS, TRANSPOSED, by_name, run_by_name
 from course_utils.core import CourseError
 
 NORMS = {F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm, F.prelu}

@@ -162,18 +162,19 @@ def _by_signature(trace: Trace, numbers: dict[Axis, int]) -> dict[int, np.ndarra
 def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
     """Return for every class a number that stands for the set of places where it occurs."""
     classes = trace.classes
-    count = classes.max() + 1
-    pairs = [np.zeros(0, dtype=np.int64)]
-    for axis, labels in trace.axes.items():  # each group of a grouped layer is a place of its own
-        place = np.arange(len(labels))[:, None] + (numbers.get(axis, len(numbers)) << 16)
-        pairs.append((classes[labels.numpy()] + place * count).reshape(-1))
-    for number, labels in enumerate(trace.parts, start=len(numbers) + 1):
-        pairs.append(classes[labels.numpy()] + (number << 16) * count)
-    pairs = np.sort(np.concatenate(pairs))
-    pairs = pairs[np.r_[True, pairs[1:] != pairs[:-1]][: len(pairs)]]  # as `np.unique`, but faster
     # The sum of one random number for each place: equal sums, equal sets of places.
-    signatures = np.zeros(count, dtype=np.uint64)
-    np.add.at(signatures, pairs % count, splitmix64((pairs // count).astype(np.uint64)))
+    signatures = np.zeros(classes.max() + 1, dtype=np.uint64)
+
+    places = [(numbers.get(axis, len(numbers)), labels) for axis, labels in trace.axes.items()]
+    places += enumerate((part[None] for part in trace.parts), start=len(numbers) + 1)
+    codes = splitmix64(np.arange(len(numbers) + 1 + len(trace.parts), dtype=np.uint64))
+    for number, labels in places:  # each group of a grouped layer is a place of its own
+        here, code = classes[labels.numpy()], codes[number : number + 1]
+        several = (
+            splitmix64(code + np.arange(len(here), dtype=np.uint64)) if len(here) > 1 else code
+        )
+        for group, one in zip(here, several, strict=True):
+            signatures[group] += one  # NumPy adds it only once to a class that comes several times
     signatures[trace.fixed_classes(classes)] += np.uint64(1)  # these continue themselves
     return signatures
 

@@ -18,9 +18,9 @@ from torch.utils._pytree import tree_map
 from course_utils.conv.edit import labels as lb
 from course_utils.conv.edit.labels import Labels, rank
 from course_utils.conv.edit.reshapes import Reshape, channel_blocks, reshaped
-from course_utils.conv.edit.shape_rules import JOINS
 from course_utils.conv.edit.trace import Axis, Trace
 from course_utils.conv.meta import tensors_in
+from course_utils.conv.shape_rules import JOINS
 
 RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel"}
 RESHAPES |= {"view_as", "reshape_as"}

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 
-from course_utils.conv.meta import EMPTY_TABLES, copied
+from course_utils.conv.meta import ATOMS, EMPTY_TABLES, copied
 from course_utils.core import device_of, kept_modes, private_random_numbers, seed_layers
 
-_FIXED = {int, float, complex, str, bytes, bool, type(None), type, FunctionType}
-_FIXED |= {torch.dtype, torch.device, torch.Size}
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
@@ -52,31 +50,39 @@ def kept_state(model: nn.Module) -> Iterator[None]:
     memo: dict[int, Any] = {id(module): module for module in modules}
     memo |= {id(t): t for m in modules for t in (*m._parameters.values(), *m._buffers.values())}
     memo.pop(id(None), None)
-    saved = [
-        (module, {name: _kept(name, value, memo) for name, value in vars(module).items()})
-        for module in modules
-    ]
+    saved = [(module, vars(module).copy()) for module in modules]
+    # These tables stay. Most of a module's tables are empty; those of hooks are known to handles.
+    emptied: list[Any] = []
+    refilled: list[tuple[OrderedDict, OrderedDict]] = []
+    for _, held in saved:
+        for name, value in held.items():
+            kind = type(value)
+            if kind in ATOMS:
+                continue
+            if kind in EMPTY_TABLES and not value:
+                emptied.append(value)
+            elif kind is OrderedDict and name.endswith("_hooks"):
+                refilled.append((value, _kept(name, value, memo)))
+            else:
+                held[name] = _kept(name, value, memo)
     try:
         with kept_modes(model):
             yield
     finally:
         for module, held in saved:
-            now = vars(module)
-            for name in held:
-                if name.endswith("_hooks") and name in now:  # their handles know these tables
-                    now[name].clear()
-                    now[name].update(held[name])
-                    held[name] = now[name]
-            now.clear()
-            now.update(held)
+            vars(module).clear()
+            vars(module).update(held)
+        for table in emptied:
+            table.clear()
+        for table, before in refilled:
+            table.clear()
+            table.update(before)
 
 
 def _kept(name: str, value: Any, memo: dict[int, Any]) -> Any:
     kind = type(value)
-    if kind in _FIXED:
-        return value
-    if kind in (tuple, list) and _FIXED.issuperset(map(type, value)):
+    if kind in (tuple, list) and ATOMS.issuperset(map(type, value)):
         return value if kind is tuple else value.copy()
-    if name in _TABLES or (kind in EMPTY_TABLES and not value):
+    if name in _TABLES:
         return value.copy()
     return copied(value, memo=memo)

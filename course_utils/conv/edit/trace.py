@@ -257,12 +257,15 @@ class Trace:
     @cached_property
     def classes(self) -> np.ndarray:
         """Number of the class of every label, (labels,)."""
-        return self._components(self.couplings)
+        return self._components(*self._coupled)
 
     @cached_property
     def width_classes(self) -> np.ndarray:
         """As `classes`, but all that must change in equal number is one class."""
-        return self._components(self.couplings + self.width_couplings)
+        if not self.width_couplings:
+            return self.classes
+        pairs = zip(self._coupled, _in_one(self.width_couplings), strict=True)
+        return self._components(*map(np.concatenate, pairs))
 
     def axis_classes(self, axis: Axis) -> np.ndarray:
         """Return the classes in the slots of a parameter axis, (groups, n)."""
@@ -274,22 +277,29 @@ class Trace:
         result[classes[0]] = True
         for labels in [x for x, _ in self.fixed] + self.output_labels:
             result[classes[labels.numpy()]] = True
-        for first, second in self.couplings:  # what is coupled with "no channel" is fixed
-            a, b = first.numpy(), second.numpy()
-            if (a == 0).any() or (b == 0).any():
-                result[classes[a[b == 0]]] = result[classes[b[a == 0]]] = True
+        a, b = self._coupled  # what is coupled with "no channel" is fixed
+        result[classes[a[b == 0]]] = result[classes[b[a == 0]]] = True
         return result
 
-    def _components(self, pairs: list[Pair]) -> np.ndarray:
+    @cached_property
+    def _coupled(self) -> tuple[np.ndarray, np.ndarray]:
+        return _in_one(self.couplings)
+
+    def _components(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Number the connected components of a graph whose edges are pairs of labels."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        if not pairs:
-            return np.arange(self.label_count)
-        a = np.concatenate([first.numpy() for first, _ in pairs])
-        b = np.concatenate([second.numpy() for _, second in pairs])
         real = (a > 0) & (b > 0)  # label 0 stands for "no channel", so it couples nothing
         a, b = a[real], b[real]
         graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(self.label_count,) * 2)
         return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _in_one(pairs: list[Pair]) -> tuple[np.ndarray, np.ndarray]:
+    """Return all first vectors of some pairs one after the other, and all second ones."""
+    none = np.zeros(0, dtype=np.int64)
+    return tuple(
+        np.concatenate([none, *(x.numpy() for x in side)])
+        for side in ((a for a, _ in pairs), (b for _, b in pairs))
+    )

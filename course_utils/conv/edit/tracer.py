@@ -21,11 +21,11 @@ from torch.overrides import TorchFunctionMode
 
 from course_utils.conv.edit.layers import run_layer, set_width
 from course_utils.conv.edit.operations import UNLABELLED, Operation, follow
-from course_utils.conv.edit.shape_rules import POINTWISE, quick_output
 from course_utils.conv.edit.state import private_run
 from course_utils.conv.edit.trace import Trace
 from course_utils.conv.example import Call
-from course_utils.conv.meta import mapped, run_mixed, tensors_in
+from course_utils.conv.meta import mapped, run_mixed, tensors_by_name, tensors_in
+from course_utils.conv.shape_rules import POINTWISE, quick_output
 from course_utils.core import CourseError, is_out_of_memory
 
 _COUNTING = {"nonzero", "argwhere", "where", "masked_select", "unique", "unique_consecutive", "nms"}
@@ -93,10 +93,12 @@ def trace_model(model: nn.Module, call: Call, before: Trace | None = None) -> Tr
     run in training mode. Where that cannot be done with the call as it is (BatchNorm does not
     train on a single number per channel), each input is given twice.
     """
-    trace = Trace(dict(model.named_parameters()) | dict(model.named_buffers()), before)
+    tensors = tensors_by_name(model)
+    trace = Trace(tensors, before)
     _trace_run(trace, model, call, training=False)
     used = {axis.parameter for axis in trace.axes} | set(trace.input_shapes)
-    if not all(name in used for name, p in model.named_parameters() if p.ndim > 1):
+    weights = (n for n, t in tensors.items() if isinstance(t, nn.Parameter) and t.ndim > 1)
+    if not used.issuperset(weights):
         _trace_training(trace, model, call)
     if before is not None:
         for norm, channels in trace.bare_widths:

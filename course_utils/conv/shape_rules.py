@@ -10,13 +10,13 @@ says what is wrong.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -36,6 +36,8 @@ _ARGUMENTS |= dict.fromkeys(CONVOLUTIONS, "input weight bias stride padding dila
 _BACK = "input weight bias stride padding output_padding groups dilation"
 _ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 
+_OPERATIONS = {name + end for name in POINTWISE | {"add", "sub", "mul"} for end in ("", "_")}
+_OPERATIONS |= {"native_batch_norm", "_native_batch_norm_legit_no_training"}
 _OWN = (Tensor, nn.Parameter)  # other classes may have functions of their own
 
 
@@ -64,7 +66,30 @@ def quick_output(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Tensor 
         return _pointwise(in_place, *args[:1], **kwargs)
     if name in BETWEEN_TWO and not kwargs:
         return _between_two(in_place, *args)
-    return _joined(*args, **kwargs) if name in JOINS else None
+    if name in JOINS:
+        return _joined(*args, **kwargs)
+    return _pooled(*args, **kwargs) if func is F.adaptive_avg_pool2d else None
+
+
+def quick_operation(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Return the output of an operation of the dispatcher; None if there is no rule for this call.
+
+    Args:
+        func: a `torch._ops.OpOverload`.
+    """
+    name = func.overloadpacket.__name__
+    if kwargs or name not in _OPERATIONS:
+        return None
+    if name.endswith("batch_norm") or name.endswith("no_training"):
+        x, training = args[0], name == "native_batch_norm" and args[5]
+        # The other outputs are those of training: mean and variance of the batch.
+        empty = (x.new_empty(0), x.new_empty(0)) if x.is_meta and not training else None
+        return empty and (empty_like(x), *empty)
+    in_place = name.endswith("_")
+    name = name.rstrip("_")
+    if name in POINTWISE:
+        return _pointwise(in_place, *args[:1])
+    return _between_two(in_place, *args)
 
 
 def empty_like(x: Tensor) -> Tensor:
@@ -74,10 +99,12 @@ def empty_like(x: Tensor) -> Tensor:
 
 def _plain(*tensors: Any) -> bool:
     """Check whether all are contiguous tensors on the meta device, of one kind of number."""
-    return all(
-        type(t) in _OWN and t.is_meta and t.dtype == tensors[0].dtype and t.is_contiguous()
-        for t in tensors
-    )
+    for t in tensors:
+        if type(t) not in _OWN or not t.is_meta or t.dtype != tensors[0].dtype:
+            return False
+        if not t.is_contiguous():
+            return False
+    return True
 
 
 # Functions with weights
@@ -156,12 +183,16 @@ def _each(value: Any, count: int) -> list[int] | None:
 # Functions without weights
 
 
-def _pointwise(
-    in_place: bool, x: Any = None, *, inplace: bool = False, **_: Any
-) -> Tensor | None:
+def _written(x: Tensor) -> Tensor:
+    """Return a tensor after its numbers were changed in place: its version says so."""
+    increment_version(x)
+    return x
+
+
+def _pointwise(in_place: bool, x: Any = None, *, inplace: bool = False, **_: Any) -> Tensor | None:
     if not isinstance(x, Tensor) or not x.is_meta:
         return None
-    return x if inplace or in_place else empty_like(x)
+    return _written(x) if inplace or in_place else empty_like(x)
 
 
 def _between_two(in_place: bool, *args: Any) -> Tensor | None:
@@ -172,11 +203,25 @@ def _between_two(in_place: bool, *args: Any) -> Tensor | None:
     if not x.is_floating_point():  # truth values cannot be subtracted, say
         return None
     shape = tuple(map(max, x.shape, y.shape))
-    if any(n not in (1, m) for t in args for n, m in zip(t.shape, shape, strict=True)):
+    if 0 in (*x.shape, *y.shape):
         return None
+    for dim, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)):
+        if n != m and 1 not in (n, m):  # PyTorch's words; it would import its compiler to say them
+            raise RuntimeError(
+                f"The size of tensor a ({n}) must match the size of tensor b ({m}) at"
+                f" non-singleton dimension {dim}"
+            )
     if in_place:
-        return x if x.shape == shape else None
-    return x.new_empty(shape) if math.prod(shape) else None
+        return _written(x) if x.shape == shape else None
+    return x.new_empty(shape)
+
+
+def _pooled(input: Tensor, output_size: Any) -> Tensor | None:
+    sizes = _each(output_size, 2)
+    fits = sizes is not None and _plain(input) and input.ndim == 4 and input.is_floating_point()
+    if not fits or min(*sizes, *input.shape) < 1:
+        return None
+    return input.new_empty((*input.shape[:2], *sizes))
 
 
 def _joined(tensors: Any = None, dim: Any = 0, **others: Any) -> Tensor | None:
