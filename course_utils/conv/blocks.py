@@ -56,12 +56,10 @@ class CollapsedGraph:
 
     Attributes:
         graph: the nodes that are shown, and the edges between them.
-        numbers: of the nodes in the whole graph.
         blocks: those that repeat.
     """
 
     graph: NetworkGraph
-    numbers: tuple[int, ...]
     blocks: tuple[ShownBlock, ...]
 
 
@@ -108,7 +106,7 @@ def collapsed(
         length = repeat.length * (1 if folded else len(repeat.starts))
         nodes_shown = range(first, first + length)
         shown_blocks.append(ShownBlock(nodes_shown, len(repeat.starts), repeat.names[0], folded))
-    return CollapsedGraph(NetworkGraph(tuple(nodes), outputs), tuple(numbers), tuple(shown_blocks))
+    return CollapsedGraph(NetworkGraph(tuple(nodes), outputs), tuple(shown_blocks))
 
 
 def chained(graph: NetworkGraph) -> NetworkGraph:

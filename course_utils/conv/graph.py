@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from course_utils.conv.edit.state import private_run
 from course_utils.conv.example import ways_to_call
 from course_utils.conv.meta import blank, copied, mapped, tensors_in, without_foreign_hooks
-from course_utils.core import CourseError, check_network, error_line, evaluation_mode
+from course_utils.conv.shape_rules import OnlyShapes
+from course_utils.core import CourseError, check_network, error_line
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -142,8 +142,7 @@ def network_graph(model: nn.Module, example_input: Any) -> NetworkGraph:
                 if on_meta:
                     args, kwargs = mapped((args, kwargs), blank)
                     return _run(copied(model, blank, blank), args, kwargs)
-                with torch.random.fork_rng(devices=[]):
-                    return _run(copied(model), args, kwargs)
+                return _run(copied(model), args, kwargs)
             except Exception as error:
                 problem = problem or error
     raise CourseError(
@@ -163,8 +162,7 @@ def _run(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> NetworkGraph:
             stack.callback(handle.remove)
             handle = module.register_forward_hook(leave, always_call=True)
             stack.callback(handle.remove)
-        stack.enter_context(evaluation_mode(model))
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(private_run(model))
         stack.enter_context(recorder)
         output = model(*args, **kwargs)
     return NetworkGraph(tuple(recorder.nodes), recorder.makers(output))
@@ -180,7 +178,7 @@ def _is_layer(module: nn.Module) -> bool:
     return not isinstance(module, _CONTAINERS) and next(bases) is not nn.Module
 
 
-class _Recorder(TorchFunctionMode):
+class _Recorder(OnlyShapes):
     """Records layers and operations as nodes."""
 
     def __init__(self) -> None:
@@ -237,10 +235,10 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._layer is not None:
             self._read += self.makers((args, kwargs))
-            return func(*args, **kwargs)
+            return super().__torch_function__(func, types, args, kwargs)
         sources = self.makers((args, kwargs))
         versions = {id(t): t._version for t in tensors_in((args, kwargs))}
-        output = func(*args, **kwargs)
+        output = super().__torch_function__(func, types, args, kwargs)
         name = getattr(func, "__name__", "")
         if name == "__get__":  # x.T
             name = getattr(func.__self__, "__name__", "")

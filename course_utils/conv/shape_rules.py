@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
+from torch.overrides import TorchFunctionMode
+
+from course_utils.conv.meta import run_mixed
 
 CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -39,6 +42,15 @@ _ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 _OPERATIONS = {name + end for name in POINTWISE | {"add", "sub", "mul"} for end in ("", "_")}
 _OPERATIONS |= {"native_batch_norm", "_native_batch_norm_legit_no_training"}
 _OWN = (Tensor, nn.Parameter)  # other classes may have functions of their own
+
+
+class OnlyShapes(TorchFunctionMode):
+    """Computes shapes without numbers faster than PyTorch does."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        output = quick_output(func, args, kwargs)
+        return run_mixed(func, args, kwargs) if output is None else output
 
 
 def by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -185,7 +197,8 @@ def _each(value: Any, count: int) -> list[int] | None:
 
 def _written(x: Tensor) -> Tensor:
     """Return a tensor after its numbers were changed in place: its version says so."""
-    increment_version(x)
+    if not x.is_inference():  # those have no version
+        increment_version(x)
     return x
 
 

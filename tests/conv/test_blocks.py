@@ -43,7 +43,6 @@ def test_one_block_stands_for_all():
     (block,) = few.blocks
     assert (block.nodes, block.count, block.name, block.folded) == (range(2, 5), 3, "1.0", True)
     assert few.graph.outputs == (5,)
-    assert few.numbers == (0, 1, 2, 3, 4, 11)
 
 
 @pytest.mark.parametrize("shown", ["1.1.a", "1.2.b"])
@@ -62,7 +61,8 @@ def test_blocks_are_unfolded_by_the_name_of_the_first(shown):
         (range(2, 5), 2, "1.0", True),
         (range(6, 15), 3, "1.3", False),
     ]
-    assert few.numbers[5:] == tuple(range(8, len(graph.nodes)))
+    names = [[node.name for node in one.nodes] for one in (few.graph, graph)]
+    assert names[0][5:] == names[1][8:]
     assert collapsed(graph, shown, {"1.0", "1.3"}).graph == graph
 
 

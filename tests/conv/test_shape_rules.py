@@ -10,9 +10,12 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from course_utils.conv.edit.guard import OnlyShapes
-from course_utils.conv.shape_rules import quick_output
+from course_utils.conv import edit_conv, layer_table, network_graph, shape_rules
+from course_utils.conv.shape_rules import OnlyShapes, quick_output
+
+PICTURE = torch.zeros(1, 3, 8, 8)
 
 
 def empty(*shape: int, **options) -> torch.Tensor:
@@ -120,6 +123,44 @@ def test_linear_batch_norm_and_pooling():
 def test_functions_of_each_number(func):
     assert all(check(func, x) for x in (X, LAST, X.transpose(2, 3)))
     assert quick_output(func, (torch.zeros(2),), {}) is None  # it has numbers
+
+
+class Activations(nn.Module):
+    """Works in place and not, on views and with two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.relu = nn.ReLU6(inplace=True)
+
+    def forward(self, x):
+        y = self.relu(self.norm(self.conv(x)))
+        y += self.conv(x)
+        z = F.hardswish(y[:, :3], inplace=True) * x.mean((2, 3), keepdim=True)
+        return torch.cat([F.adaptive_avg_pool2d(z, 1), F.gelu(z).mean((2, 3), keepdim=True)], 1)
+
+
+def test_tables_and_graphs_are_as_with_numbers(monkeypatch):
+    found = []
+    for without in (False, True):
+        if without:  # PyTorch runs everything
+            monkeypatch.setattr(shape_rules, "_pointwise", lambda *_, **__: None)
+            monkeypatch.setattr(shape_rules, "_between_two", lambda *_: None)
+            monkeypatch.setattr(shape_rules, "_joined", lambda *_, **__: None)
+            monkeypatch.setattr(shape_rules, "_OPERATIONS", set())
+        model = Activations()
+        found.append((layer_table(model, PICTURE), network_graph(model, PICTURE)))
+    assert found[0] == found[1] and any(node.kind == "add" for node in found[0][1].nodes)
+
+
+def test_in_inference_mode_too():
+    class Inference(nn.Sequential):
+        def forward(self, x):
+            with torch.inference_mode():
+                return super().forward(x).relu_() + 1
+
+    model = Inference(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 1))
+    assert edit_conv(model, "0", example_input=PICTURE, out_channels=6)[2].in_channels == 6
 
 
 def test_numbers_are_never_lost():

@@ -103,7 +103,7 @@ def _changed_axes(
             return {}, problem + (f" in {len(labels)} equal groups." if len(labels) > 1 else ".")
         if width != labels.shape[1]:
             changed[axis] = int(width)
-    return changed, ""
+    return changed, "" if copies else "No whole number of channels fits."
 
 
 def _whole_copies(

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from course_utils.conv.edit.state import private_run
 from course_utils.conv.example import Call
-from course_utils.conv.meta import mapped, run_mixed, tensors_in
-from course_utils.conv.shape_rules import quick_output
+from course_utils.conv.meta import mapped, tensors_in
+from course_utils.conv.shape_rules import OnlyShapes
 
 Shape = tuple[int | None, ...]
 """Of an output; None for a size that depends on numbers (how many boxes were found)."""
-
-
-class OnlyShapes(TorchFunctionMode):
-    """Computes shapes without numbers faster than PyTorch does."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        output = quick_output(func, args, kwargs)
-        return run_mixed(func, args, kwargs) if output is None else output
 
 
 def output_shapes(

@@ -169,10 +169,10 @@ def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
     places += enumerate((part[None] for part in trace.parts), start=len(numbers) + 1)
     codes = splitmix64(np.arange(len(numbers) + 1 + len(trace.parts), dtype=np.uint64))
     for number, labels in places:  # each group of a grouped layer is a place of its own
-        here, code = classes[labels.numpy()], codes[number : number + 1]
-        several = (
-            splitmix64(code + np.arange(len(here), dtype=np.uint64)) if len(here) > 1 else code
-        )
+        here, several = classes[labels.numpy()], codes[number : number + 1]
+        if len(here) > 1:
+            others = several + np.arange(1, len(here), dtype=np.uint64)
+            several = np.concatenate([several, splitmix64(others)])
         for group, one in zip(here, several, strict=True):
             signatures[group] += one  # NumPy adds it only once to a class that comes several times
     signatures[trace.fixed_classes(classes)] += np.uint64(1)  # these continue themselves

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.conv.edit.draft import Draft, parameter_name
-from course_utils.conv.edit.guard import OnlyShapes, output_shapes
+from course_utils.conv.edit.guard import output_shapes
 from course_utils.conv.edit.settings import LayerEdit, paddings_to_try, set_window
 from course_utils.conv.meta import tensors_in
 from course_utils.conv.rules import WINDOW
+from course_utils.conv.shape_rules import OnlyShapes
 from course_utils.conv.window import axes_of, window_output
 from course_utils.core import CourseError
 
