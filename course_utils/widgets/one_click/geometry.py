@@ -224,7 +224,7 @@ def drawings(graph: NetworkGraph) -> dict[str, str]:
 
 def _readable(graph: NetworkGraph, layer: str, drawing: str = ONCE) -> CollapsedGraph:
     """Return all nodes if they fit into a few rows, else one block for all that repeat it."""
-    whole = CollapsedGraph(graph, tuple(range(len(graph.nodes))), ())
+    whole = CollapsedGraph(graph, ())
     if drawing == EVERY_LAYER:
         return whole
     per_row = (WIDTH - 2 * EDGE) // _STYLES[-1].cell[0]
