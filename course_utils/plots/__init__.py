@@ -25,6 +25,7 @@ __all__ = export_lazily(
         "rates": "descents losses_and_rates range_tests",
         "searches": "accuracy_and_cost best_so_far",
         "spreads": "distributions spreads",
+        "techniques": "techniques",
         "tradeoffs": "tradeoffs",
         "training": "gaps layer_statistics learning_curves",
     },

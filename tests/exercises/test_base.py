@@ -28,6 +28,7 @@ EXERCISES = {
     "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
     "03_2": "widen grow_kernel separable_cost slim",
     "03_3": "grid log_uniform halving front",
+    "04_1": "kept_channels remove_channels taylor_scores",
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]
