@@ -66,7 +66,7 @@ def first_slider() -> dict[str, int]:
     """Find settings of nn.Conv2d that turn a 28 × 28 picture into a 14 × 14 one.
 
     Find them with the panel, then write them as a dict. {"kernel_size": 5, "stride": 1} is one that
-    does not work (24 × 24). You may use kernel_size, stride, padding, dilation.
+    does not work (24 × 24). You may use kernel_size, stride and padding.
     There are many right answers.
     """
     return {"kernel_size": 3, "stride": 2, "padding": 1}

@@ -7,6 +7,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.conv import edit_conv
+from course_utils.exercises import find
+from course_utils.models import EfficientNetLite0
+
+
+def test_followers_are_those_of_edit_conv(solved, rejected):
+    worked = find("03_2.followers").worked()
+    model = EfficientNetLite0()
+    changed = "stage3.1.project.conv"
+    report = edit_conv(
+        model, changed, example_input=torch.zeros(1, 3, 64, 64), out_channels=48, return_report=True
+    )[1]
+    assert {changed, *worked} == set(report.touched)
+    solved("03_2.followers", tuple(reversed(worked)), {changed, *worked})
+    rejected(
+        "03_2.followers",
+        ("stage3.1.project.norm", "a list of names"),
+        (worked[:2], "2 of 5 are right"),
+        ([*worked, "stage3.1.depthwise.conv"], "inside the block"),
+        ([*worked, "head.conv"], "stay as they are"),
+        ([], "0 of 5"),
+        ([7], "'7' does not have to follow"),
+    )
 
 
 def test_widen(solved, rejected):

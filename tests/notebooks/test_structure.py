@@ -35,7 +35,6 @@ NOT_YET_MOVED = {
     "02_2_first_cnn",
     "02_3_initialisation_and_regularisation",
     "03_1_learning_rate",
-    "03_2_one_click_convolution",
     "03_3_search",
 }
 MAX_LINES = 15

@@ -155,7 +155,8 @@ def _draw_curve(sheet: canvas.Canvas, result: Silenced, top: int) -> None:
     """Draw the probability of the watched classes by the number of kernels taken away."""
     left, height = _PLOT
     width, count = WIDTH - left - 2 * _EDGE, len(result.order)
-    names = " or ".join(result.watched)
+    several = f"any of {len(result.watched)} classes"
+    names = several if len(result.watched) > 2 else " or ".join(result.watched)
     how = _PLAIN[result.choice.order]
     share = result.curve[result.taken]
     now = percent(share) if math.isfinite(share) else "not known"

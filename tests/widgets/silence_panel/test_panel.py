@@ -14,6 +14,7 @@ from course_utils.core import CourseError, seeded
 from course_utils.widgets import silence_panel
 from course_utils.widgets.silence_panel.picture import MOST, WIDTH
 from course_utils.widgets.silence_panel.silenced import POINTS, counts_of
+from tests.plots.samples import written
 from tests.toys import same, toy_card, toy_data, toy_model, weights
 
 DATA = toy_data()
@@ -192,3 +193,18 @@ def test_the_cat_becomes_a_lynx():
     assert panel.error == "" and panel.settings["layer"] == "stem.conv"
     assert panel.result.before[0].name == "Egyptian cat" and panel.result.after[0].name == "lynx"
     assert panel.wait(120)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["owl"], "probability of owl,"),
+        (None, "probability of "),
+        (["dog", "owl", "cat"], "probability of any of 3 classes, with the 1 smallest taken away"),
+    ],
+)
+def test_the_title_of_the_curve_fits_however_many_classes_are_added_up(make, classes, said):
+    panel = make(classes=classes, take_away=1)
+    with written() as texts:
+        panel.refresh()
+    assert any(said in words and "…" not in words for words, *_ in texts)

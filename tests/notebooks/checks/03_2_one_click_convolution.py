@@ -1,0 +1,98 @@
+"""Check what notebook 03_2 says about its numbers."""
+
+
+def check(notebook):
+    the_network_that_can_see(notebook)
+    nothing_is_lost(notebook)
+    what_a_kernel_is_worth(notebook)
+    choosing_kernels(notebook)
+    costs_and_gains(notebook)
+
+
+def the_network_that_can_see(n):
+    seen = n.see(n.lite0)
+    assert list(seen)[:4] == ["Egyptian cat", "tiger cat", "tabby", "lynx"]
+    assert len(n.conv.list_convs(n.lite0, n.example)) == 49
+    assert max(n.see(n.broken).values()) < 0.05 and not set(n.cats) & set(n.see(n.broken))
+    as_it_came, by_hand, edited = map(list, zip(*n.kept, strict=True))
+    assert min(as_it_came) > 0.6 and max(by_hand) < 0.02
+    assert all(abs(p - q) < 1e-4 for p, q in zip(as_it_came, edited, strict=True))
+    assert set(n.report.touched) == {
+        "stage2.0.expand.conv",
+        *(f"stage2.0.{name}" for name in n.new_layers),
+    }
+
+
+def nothing_is_lost(n):
+    assert n.report.difference(n.example) < 1e-5
+    assert len(n.changed) == 6 and set(n.changed) == {
+        *(f"stage2.1.project.{kind}" for kind in ("conv", "norm")),
+        *(f"stage2.0.project.{kind}" for kind in ("conv", "norm")),
+        "stage2.1.expand.conv",
+        "stage3.0.expand.conv",
+    }
+    assert len(n.stream.touched) == 12
+    before = n.see(n.lite0)
+    for network in (n.edited, n.larger, n.wide, n.twice):
+        after = n.see(network)
+        assert list(after) == list(before)
+        assert all(abs(after[name] - before[name]) < 1e-5 for name in before)
+    assert sorted(n.origin.tolist()) != sorted(set(n.origin.tolist())) and len(n.origin) == 40
+    trained = n.accuracies["as trained"]
+    for layer in ("conv1", "conv2"):
+        assert n.accuracies[f"{layer}: edit_conv, 48 kernels"] == trained
+        assert n.draws[layer][-1] < 0.3, "about as good as a guess, or little more"
+
+
+def what_a_kernel_is_worth(n):
+    share = n.whole[0]
+    smallest = n.conv.kernel_order(n.lite0, "stem.conv", "smallest")
+    assert min(n.probabilities(smallest[:count])[0] for count in range(15)) > 0.9 * share
+    assert n.probabilities(smallest[-12:])[0] < 0.1 * share
+    blank = [k for k in range(32) if n.lite0.stem.conv.weight[k].abs().max() < 1e-6]
+    assert len(blank) == 4
+    seen = n.silence.result.after
+    assert n.silence.result.silent == (18,) and seen[0].name == "lynx"
+    assert n.matter == [8, 9, 10, 18, 22]
+    cat, coffee, monkey, photographer, zebra = range(5)
+    assert n.alone[18][cat] < 0.5 and min(n.alone[18][1:]) > 0.7
+    assert max(n.alone[8][coffee], n.alone[8][monkey]) < 0.2
+    for picture in (photographer, zebra):
+        assert min(n.alone[k][picture] for k in range(32)) > 0.6
+    whole, without_blank = (
+        n.see(n.conv.edit_conv(n.lite0, "stem.conv", out_channels=k, example_input=n.example))
+        for k in (32, 28)
+    )
+    assert all(abs(whole[name] - without_blank[name]) < 1e-4 for name in whole)
+    kept = n.narrow.stem.conv.weight.flatten(1)
+    origin = n.torch.cdist(kept, n.lite0.stem.conv.weight.flatten(1)).argmin(1).tolist()
+    assert len(origin) == 16 and 18 not in origin and next(iter(n.see(n.narrow))) in n.cats
+
+
+def choosing_kernels(n):
+    active, smallest, chance = (
+        dict(zip(n.removed, values, strict=True)) for values in n.curves.values()
+    )
+    assert active[20] > smallest[20] + 0.02, "looking at what kernels do should help"
+    assert max(smallest[k] - chance[k] for k in n.removed) < 0.03, "small weights should not help"
+    assert 0 < active[0] - active[8] < 0.025, "a quarter less should cost about a point"
+    assert abs(n.halved["2 groups"] - n.halved["half the kernels"]) < 0.05
+
+
+def costs_and_gains(n):
+    one, mixtures = n.kept_share.values()
+    assert 0.25 < one < 0.35 and 0.78 < mixtures < 0.88
+    start, trained_on = n.accuracy["unchanged"]
+    low, high = n.look(n.trained).interval()
+    assert 0.03 < high - low < 0.05
+    for name in ("kernel 5 × 5", "twice the kernels"):
+        assert n.accuracy[name][0] == start and abs(n.accuracy[name][1] - trained_on) < 0.015
+    assert len(n.kernels) == 64 and len(n.kernels.unique(dim=0)) == 32
+    assert min(n.accuracy, key=lambda name: n.accuracy[name][1]) == "stride 2"
+    assert (
+        n.networks["stride 2"].classifier.in_features * 49 == 9 * n.trained.classifier.in_features
+    )
+    cut = ("dilation 2", "stride 2", "4 groups", "half the kernels", "depthwise-separable")
+    assert max(n.accuracy[name][0] for name in cut) < n.accuracy["bottleneck of 8"][0] < start
+    assert all(after > at_once - 0.01 for at_once, after in n.accuracy.values())
+    assert n.accuracy["depthwise-separable"][0] < start - 0.15
