@@ -1,4 +1,5 @@
-"""Check that pictures in outputs can be seen: a valid PNG, of more than one colour, not absent.
+"""Check that pictures in outputs can be seen (a valid PNG, of more than one colour, not absent),
+and reduce large ones.
 
 nbval does not compare pictures, because their pixels depend on the machine's fonts.
 """
@@ -8,12 +9,15 @@ from __future__ import annotations
 import ast
 import base64
 import io
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
 from PIL import Image
 
 PNG = "image/png"
+LARGE = 100_000
+"""Characters of a picture as base64, from which on it gets fewer colours."""
 
 
 def fault_of(png: bytes) -> str:
@@ -50,6 +54,20 @@ def problems(cells: Iterable[Any]) -> list[str]:
             if panels.shown_by(cell.source) and not pictured:
                 found.append(f"cell {number}: shows a panel, and there is no picture of it")
     return found
+
+
+def compact(cells: Iterable[Any]) -> None:
+    """Reduce large pictures to 256 colours, in place: a third of the bytes."""
+    for output in itertools.chain.from_iterable(cell.get("outputs", ()) for cell in cells):
+        text = output.get("data", {}).get(PNG, "")
+        if len(text) > LARGE:
+            with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+                if picture.mode in ("RGB", "RGBA"):
+                    white = Image.new("RGBA", picture.size, "white")
+                    opaque = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+                    reduced, buffer = opaque.quantize(256, dither=Image.Dither.NONE), io.BytesIO()
+                    reduced.save(buffer, "PNG", optimize=True)
+                    output["data"][PNG] = base64.b64encode(buffer.getvalue()).decode()
 
 
 def _fault_of_text(text: str) -> str:

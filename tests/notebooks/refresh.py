@@ -188,6 +188,8 @@ def refresh(path: Path) -> tuple[bool, list[str]]:
         return False, [_ANSI.sub("", str(error))]
     private = [text for text in (str(ROOT), str(Path.home()), sys.prefix) if len(text) > 1]
     found = problems(notebook, private) + pictures.problems(notebook.cells)
+    if not found:
+        pictures.compact(notebook.cells)
     after = nbformat.writes(notebook) + "\n"
     if found or after == before:
         return False, found

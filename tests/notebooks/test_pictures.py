@@ -4,6 +4,7 @@ import base64
 import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -116,3 +117,21 @@ def test_refresh_writes_no_notebook_with_a_blank_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(refresh.nbformat, "reads", lambda *_, **__: notebook)
     changed, found = refresh.refresh(path)
     assert not changed and "blank" in found[0] and path.read_text() == before
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("side", [20, 400])
+def test_compact_reduces_large_pictures_in_colour_once(mode, side):
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "RGBA").convert(mode)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    output = shown(before := buffer.getvalue())
+    cells = [new_code_cell("f()", outputs=[output])]
+    pictures.compact(cells)
+    after = base64.b64decode(cells[0].outputs[0].data["image/png"])
+    smaller = side == 400 and mode != "L"
+    assert (len(after) < len(before) / 2) == smaller and (after == before) == (not smaller)
+    assert Image.open(io.BytesIO(after)).size == (side, side)
+    pictures.compact(cells)
+    assert base64.b64decode(cells[0].outputs[0].data["image/png"]) == after
