@@ -18,6 +18,7 @@ __all__ = export_lazily(
         "curves": "Curve Curves precision_recall_curves roc_curves",
         "detection": ("average_precision box_iou COCO_IOU DetectionScores match match_all Matches"),
         "evaluate": "check_logits evaluate Evaluation",
+        "grad_cam": "grad_cam",
         "imbalance": "thinned",
         "intervals": (
             "bootstrap_interval Estimate Interval mean_interval median_interval wilson_interval"

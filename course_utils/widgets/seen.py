@@ -67,18 +67,37 @@ def seen_height(classes: Sequence[str]) -> int:
     return _HEAD + _LINE * min(MOST, len(classes)) + _FOOT if classes else 0
 
 
+def seen_places(
+    before: Seen, after: Seen, left: int, top: int, width: int
+) -> list[tuple[ClassProbability, tuple[int, int, int, int]]]:
+    """Return each class that `draw_seen` draws, with its left, top, width and height."""
+    columns = (before, left), (after, left + width // 2)
+    return [
+        (one, (x, top + _HEAD + _LINE * k - 1, width // 2 - 8, _LINE))
+        for seen, x in columns
+        for k, one in enumerate(seen)
+    ]
+
+
 def draw_seen(
-    sheet: canvas.Canvas, before: Seen, after: Seen, words: str, left: int, top: int, width: int
+    sheet: canvas.Canvas,
+    before: Seen,
+    after: Seen,
+    words: str,
+    left: int,
+    top: int,
+    width: int,
+    hint: str = "",
 ) -> None:
     """Draw the classes before and after side by side, with their probabilities as bars.
 
-    A class that was not there before is bold.
+    A class that was not there before is bold. The `hint` is behind the word "before".
     """
     text = fitting(f"what it sees: {words}", width, 12, bold=True)
     sheet.text(text, left, top, 12, bold=True)
     known = {one.index for one in before}
     columns = (
-        ("before", before, left, ACCENT_2),
+        (f"before{hint}", before, left, ACCENT_2),
         ("after", after, left + width // 2, ACCENT),
     )
     for title, seen, x, ink in columns:

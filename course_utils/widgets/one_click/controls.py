@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
-from course_utils.widgets.one_click.edit_result import FOLLOWS
+from course_utils.widgets.one_click.edit_result import ALL_MAPS, FOLLOWS, NO_CLASS, SIDES
 from course_utils.widgets.one_click.geometry import ONCE, WIDTH, ClickArea
 from course_utils.widgets.one_click.words import short
 from course_utils.widgets.overlay import Spot, overlay
@@ -22,10 +22,11 @@ _OFFERED: dict[str, tuple[Any, ...]] = {
     "dilation": (1, 2, 3, 4),
 }
 
+_MOST_MAPS = 256  # in the list of maps
 _WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.1, 1.25, 1.4, 1.5, 1.75, 2.0)
 
 # A click on the picture chooses from one of these lists.
-CLICKED = ("layer", "drawing")
+CLICKED = ("layer", "drawing", "map", "grad_cam")
 _CLICK = (
     "const list = this.closest('.course-panel').querySelector('.course-{name} select');"
     " list.selectedIndex = {index}; list.dispatchEvent(new Event('change', {{bubbles: true}}));"
@@ -48,6 +49,8 @@ def build_controls(networks: Mapping[str, str]) -> dict[str, widgets.Widget]:
         "padding_mode": choice("padding_mode", PADDING_MODES),
         "width": choice_slider("width ×", [(f"{one:g}", one) for one in _WIDTHS], 1.0),
         "drawing": choice("drawing", [ONCE]),
+        "map": choice("map", [("all maps", ALL_MAPS)]),
+        "grad_cam": choice("Grad-CAM of", [("no class", NO_CLASS)]),
     }
     for name in CLICKED:
         controls[name].add_class(f"course-{name}")
@@ -70,6 +73,24 @@ def fit_to_layer(controls: Mapping[str, widgets.Widget], conv: nn.Conv2d) -> Non
     controls["padding"].value = FOLLOWS
     controls["bias"].value = own["bias"]
     controls["padding_mode"].value = own["padding_mode"]
+
+
+def fit_to_classes(controls: Mapping[str, widgets.Widget], classes: Sequence[str]) -> None:
+    """Offer the classes of a network; at first none is chosen."""
+    numbered = [(name, number) for number, name in enumerate(classes)]
+    controls["grad_cam"].options = [("no class", NO_CLASS), *numbered]
+
+
+def fit_to_maps(controls: Mapping[str, widgets.Widget], before: int, after: int) -> None:
+    """Offer the maps of a layer before and after the edit; the chosen one stays if it is there."""
+    control = controls["map"]
+    pairs = zip(SIDES, (before, after), strict=True)
+    names = [f"{side} {k}" for side, count in pairs for k in range(min(count, _MOST_MAPS))]
+    options = (("all maps", ALL_MAPS), *((name, name) for name in names))
+    if control.options != options:
+        chosen = control.value
+        control.options = options
+        control.value = chosen if chosen in names else ALL_MAPS
 
 
 def make_room(controls: Mapping[str, widgets.Widget], wanted: Mapping[str, Any]) -> None:

@@ -34,6 +34,10 @@ from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 FOLLOWS = "as it follows"
 """The padding that `edit_conv` chooses: the output keeps its size where that is possible."""
 
+SIDES = "before", "after"
+ALL_MAPS, NO_CLASS = "all", -1
+"""No map is shown large; no class has its Grad-CAM shown."""
+
 _FEWEST = 4  # images on which two functions are compared
 _MOST_COST = 2e9  # multiply-adds of all compared images; about a tenth of a second
 
@@ -107,6 +111,8 @@ class EditResult:
     # Accuracies of briefly trained copies of `before` and `after`, None without such a copy.
     trained: tuple[float | None, float | None] = (None, None)
     drawing: str = ONCE  # of the network: one of `drawings`
+    map: str = ALL_MAPS  # or "before 3", "after 3": the map that is shown large
+    grad_cam: int = NO_CLASS  # index of the class whose Grad-CAM is shown
 
     @property
     def after(self) -> MeasuredNetwork:
@@ -140,6 +146,25 @@ class EditResult:
     def maps(self) -> tuple[Tensor, Tensor]:
         """Feature maps of the layer, before and after: float (K, H, W) each."""
         return tuple(network.maps(self.layer, self.index) for network in (self.before, self.after))
+
+    @property
+    def large_map(self) -> tuple[int, int] | None:
+        """The map that is shown large: (0 before or 1 after, number); None for all maps."""
+        side, _, number = self.map.partition(" ")
+        if side not in SIDES or int(number) >= len(self.maps[SIDES.index(side)]):
+            return None
+        return SIDES.index(side), int(number)
+
+    @cached_property
+    def grad_cams(self) -> tuple[Tensor, Tensor] | None:
+        """Grad-CAM of the chosen class, before and after: (h, w) each; None if none is chosen.
+
+        It is taken behind the layer's normalisation and activation, as the paper does.
+        """
+        if not 0 <= self.grad_cam < len(self.before.classes):
+            return None
+        chosen = self.before.activated(self.layer), self.index, self.grad_cam
+        return tuple(network.grad_cam(*chosen) for network in (self.before, self.after))
 
     @cached_property
     def count(self) -> int:

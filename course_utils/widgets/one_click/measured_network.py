@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from course_utils.conv import (
 )
 from course_utils.core import CourseError, evaluation_mode, shape_text
 from course_utils.data import Dataset
-from course_utils.metrics import ClassProbability
+from course_utils.metrics import ClassProbability, grad_cam
 from course_utils.models import Card, card_of
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
 from course_utils.widgets.one_click.shown_photographs import (
@@ -229,6 +230,34 @@ class MeasuredNetwork:
             image = as_input(self.model, self.held_out.images[index : index + 1])
             with evaluation_mode(self.model):
                 return self._output(image)[0]
+
+    def probability(self, index: int, class_index: int) -> float:
+        """Return the probability of a class for an image."""
+        return float(self._scores(index).softmax(0)[class_index])
+
+    def activated(self, layer: str) -> str:
+        """Return the layer whose maps are those of `layer` after its norm and activation.
+
+        It is `layer` itself where these are not layers that are called once.
+        """
+        graph, modules = self.whole_graph, dict(self.model.named_modules())
+        calls = Counter(node.name for node in graph.nodes)
+        number = max(k for k, node in enumerate(graph.nodes) if node.name == layer)
+        while len(graph.readers[number]) == 1:
+            (reader,) = graph.readers[number]
+            node = graph.nodes[reader]
+            alone = node.sources == (number,) and not node.weighted and calls[node.name] == 1
+            kind = type(modules[node.name]).__name__ if node.name else ""
+            if not alone or node.kind != kind or node.shape != graph.nodes[number].shape:
+                break
+            number = reader
+        return graph.nodes[number].name
+
+    def grad_cam(self, layer: str, index: int, class_index: int) -> Tensor:
+        """Return the Grad-CAM of a class for an image at a layer, as `metrics.grad_cam` does."""
+        with self._lock:
+            image = as_input(self.model, self.held_out.images[index : index + 1])
+            return grad_cam(self.model, image, class_index, layer)
 
     @torch.no_grad()
     def maps(self, layer: str, index: int) -> Tensor:

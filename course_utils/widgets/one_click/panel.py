@@ -20,7 +20,7 @@ from course_utils.models import Card
 from course_utils.widgets.controls import code_toggle, row_of
 from course_utils.widgets.one_click import controls
 from course_utils.widgets.one_click.edit_history import EditHistory
-from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.edit_result import ALL_MAPS, NO_CLASS, EditResult
 from course_utils.widgets.one_click.geometry import WIDTH, drawings
 from course_utils.widgets.one_click.held_out import as_input
 from course_utils.widgets.one_click.networks import YOURS, networks
@@ -62,7 +62,7 @@ class OneClickLab(TrainsBriefly, Panel):
         picture_size: side of the photographs in pixels. Default: 128, where the network takes it,
             because its own size (often 224) takes three times as long.
         settings: first values of the controls: `network`, `layer`, `picture`, `width`,
-            `drawing`, and the arguments of `nn.Conv2d`.
+            `drawing`, `map`, `grad_cam`, and the arguments of `nn.Conv2d`.
 
     Raises:
         CourseError: `model` or one of `models` is not a network; a photograph cannot be used; a
@@ -97,6 +97,8 @@ class OneClickLab(TrainsBriefly, Panel):
         self._fit_network()
         self._adapt_to(self.controls["network"], lambda _: self._fit_network())
         self._adapt_to(self.controls["layer"], lambda _: self._fit_layer())
+        self._adapt_to(self.controls["map"], self._show_map)
+        self._adapt_to(self.controls["grad_cam"], self._show_class)
         super().__init__(self.controls, title="One-click lab", width=WIDTH, initial=settings)
         self._lay_over_picture(self._layer_buttons)
         self._code_button = code_toggle(self._code)
@@ -182,7 +184,7 @@ class OneClickLab(TrainsBriefly, Panel):
     # What the panel shows
 
     def compute(
-        self, *, network: str, layer: str, picture: int, width: float, drawing: str, **wanted: Any
+        self, *, network: str, layer: str, picture: int, width: float, **settings: Any
     ) -> EditResult:
         """Return the result of the edit that the sliders describe.
 
@@ -190,12 +192,12 @@ class OneClickLab(TrainsBriefly, Panel):
             CourseError: there is no such layer, or the lab cannot use the network.
         """
         try:
-            result = self._history(network).preview(layer, wanted, picture, width)
+            result = self._history(network).preview(layer, settings, picture, width)
         except ImpossibleSetting as impossible:
             with self._quiet():
                 controls.make_room(self.controls, impossible.nearest)
             raise
-        return replace(result, drawing=drawing)
+        return replace(result, **{name: settings[name] for name in ("drawing", "map", "grad_cam")})
 
     def picture(self, result: EditResult) -> bytes:
         return draw(result)
@@ -210,6 +212,7 @@ class OneClickLab(TrainsBriefly, Panel):
         return self._history().code(result)
 
     def adjust(self, result: EditResult) -> None:
+        controls.fit_to_maps(self.controls, *map(len, result.maps))
         height = height_of(result.before, result.drawing)
         areas = click_areas(result)
         self._layer_buttons.value = controls.click_buttons(areas, self.controls, height)
@@ -259,6 +262,7 @@ class OneClickLab(TrainsBriefly, Panel):
         drawn = drawings(graph)
         self.controls["drawing"].options = [(label, one) for one, label in drawn.items()]
         self.controls["width"].value = 1.0
+        controls.fit_to_classes(self.controls, history.original.classes if history else ())
         if layers:
             self._fit_layer()
 
@@ -267,6 +271,14 @@ class OneClickLab(TrainsBriefly, Panel):
         history, layer = self._history_or_none(), self.controls["layer"].value
         if history is not None and layer in history.current.convs:
             controls.fit_to_layer(self.controls, history.current.convs[layer])
+
+    def _show_map(self, chosen: str) -> None:
+        if chosen != ALL_MAPS:
+            self.controls["grad_cam"].value = NO_CLASS
+
+    def _show_class(self, chosen: int) -> None:
+        if chosen != NO_CLASS:
+            self.controls["map"].value = ALL_MAPS
 
     def _moved(self, history: EditHistory) -> bool:
         """Return whether a slider asks for a change of the current network."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-from PIL import Image
-
-from course_utils.plots import WHITE, canvas
+from course_utils.plots import canvas
 from course_utils.widgets.one_click.drawing import OUTLINE, QUIET, Drawing
-from course_utils.widgets.one_click.edit_result import EditResult
+from course_utils.widgets.one_click.edit_result import ALL_MAPS, NO_CLASS, SIDES, EditResult
 from course_utils.widgets.one_click.geometry import EDGE, ONCE, WIDTH, ClickArea, Place
+from course_utils.widgets.one_click.maps import MAPS, draw_maps, map_places, squares
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.words import (
     followed,
@@ -20,13 +16,12 @@ from course_utils.widgets.one_click.words import (
     table,
     what_it_sees,
 )
-from course_utils.widgets.seen import draw_seen, fitting, seen_height
+from course_utils.widgets.seen import draw_seen, fitting, seen_height, seen_places
 
 _TOP = 32  # of the drawing, below the heading
-_MAPS, _GAP = 236, 16  # side of the square of feature maps, and between two of them
-_MOST = 16  # feature maps
 _ROW, _COLUMNS = 21, (EDGE, 168, 366, 564)  # height of a row; left ends of the columns
-_HAIRLINE, _BAND = 96, 118  # palette greys: around the maps, under every second row
+_BAND = 118  # palette grey under every second row
+_HINT = ": click on a class to see what speaks for it"
 
 
 def places(network: MeasuredNetwork, layer: str) -> tuple[Place, ...]:
@@ -55,12 +50,24 @@ def click_areas(result: EditResult) -> tuple[ClickArea, ...]:
         if span.leads_to == ONCE:
             label = "draw one block for all that repeat it"
         areas.append(ClickArea("drawing", span.leads_to, label, span.right - 44, span.top, 44, 18))
+    top = _TOP + drawing.height + 12
+    for side, number, box in map_places(result, top):
+        label = f"map {number} {SIDES[side]}: show it large, with its kernel"
+        areas.append(ClickArea("map", f"{SIDES[side]} {number}", label, *box))
+    if result.large_map or result.grad_cams:
+        control, none = ("map", ALL_MAPS) if result.large_map else ("grad_cam", NO_CLASS)
+        areas += [ClickArea(control, none, "show all maps", *box) for box in squares(top)]
+    for one, box in seen_places(*result.seen, EDGE, top + MAPS + 38, WIDTH - 2 * EDGE):
+        chosen = one.index == result.grad_cam
+        label = f"which pixels speak for {one.name} (Grad-CAM)"
+        label = "show all maps" if chosen else label
+        areas.append(ClickArea("grad_cam", NO_CLASS if chosen else one.index, label, *box))
     return tuple(areas)
 
 
 def height_of(network: MeasuredNetwork, drawing: str = ONCE) -> int:
     """Return the height of the picture; neither an edit nor the chosen layer changes it."""
-    above = _TOP + Drawing(network, "", _TOP, drawing).height + _MAPS + 52
+    above = _TOP + Drawing(network, "", _TOP, drawing).height + MAPS + 52
     return above + seen_height(network.classes) + 22 + _ROW * len(row_names(network)) + 44
 
 
@@ -71,15 +78,17 @@ def draw(result: EditResult) -> bytes:
     drawing = Drawing(result.before, result.layer, _TOP, result.drawing)
     drawing.draw(sheet, result, _remark(result))
     top = _TOP + drawing.height + 12
-    photograph = _draw_maps(sheet, result, top)
-    top += _MAPS + 38
+    coloured = draw_maps(sheet, result, top)
+    top += MAPS + 38
     if result.before.classes:
-        draw_seen(sheet, *result.seen, what_it_sees(result), EDGE, top, WIDTH - 2 * EDGE)
+        room = EDGE, top, WIDTH - 2 * EDGE
+        draw_seen(sheet, *result.seen, what_it_sees(result), *room, _HINT)
     _draw_table(sheet, result, top + seen_height(result.before.classes))
-    if photograph is None:
+    if not coloured:
         return sheet.to_png()
-    picture = canvas.coloured(sheet.pixels)  # the palette of the sheet has no colours for it
-    picture.paste(photograph, (EDGE, _TOP + drawing.height + 32))
+    picture = canvas.coloured(sheet.pixels)  # the palette of the sheet has no colours for them
+    for part, left, y in coloured:
+        picture.paste(part, (left, y))
     return canvas.to_png(picture)
 
 
@@ -87,58 +96,6 @@ def _remark(result: EditResult) -> str:
     return (
         "height: size of the maps; width: channels" if result.report is None else followed(result)
     )
-
-
-def _draw_maps(sheet: canvas.Canvas, result: EditResult, top: int) -> Image.Image | None:
-    """Draw the input image, and the layer's maps before and after on one scale.
-
-    Return the image in colour, to be pasted over the grey one, if it is a photograph.
-    """
-    left = WIDTH - EDGE - 2 * _MAPS - _GAP
-    side = left - EDGE - 24
-    sheet.text("picture", EDGE, top, 12, bold=True)
-    image = result.image.numpy()
-    grey = canvas.grey_indices(image[: min(len(image), 3)].mean(0, keepdims=True))
-    shown = canvas.tile(grey, (side, side), 0)
-    photograph = None
-    if result.before.held_out.data is None:
-        colours = Image.fromarray(result.before.held_out.colours(result.index).numpy())
-        photograph = colours.resize(shown.shape[::-1], Image.Resampling.BOX)
-    sheet.paste(shown, EDGE, top + 20)
-    y = top + 26 + len(shown)
-    sheet.text(fitting(result.label, side, 11), EDGE, y, 11)
-    for line in ("blue: negative", "white: 0", "red: positive", "one scale for both"):
-        y += 17
-        sheet.text(line, EDGE, y, 11, ink=QUIET)
-
-    before, after = (maps.numpy() for maps in result.maps)
-    limit = max(float(np.abs(maps).max(initial=0.0)) for maps in (before, after))
-    most = _map_count(max(*before.shape[1:], *after.shape[1:]))
-    for title, maps in (("before", before), ("after", after)):
-        channels, height, width = maps.shape
-        sheet.text(f"{title}: {channels} × {height}×{width}", left, top, 12, bold=True)
-        if channels > most:
-            text = f"the first {most}"
-            x = left + _MAPS - canvas.text_width(text, 10)
-            sheet.text(text, x, top + 2, 10, ink=QUIET)
-        indices = canvas.signed_indices(maps[:most], limit)
-        grid = canvas.tile(indices, (_MAPS, _MAPS), 3)
-        sheet.fill(left - 2, top + 18, grid.shape[1] + 4, grid.shape[0] + 4, _HAIRLINE)
-        sheet.fill(left - 1, top + 19, grid.shape[1] + 2, grid.shape[0] + 2, WHITE)
-        sheet.paste(grid, left, top + 20)
-        left += _MAPS + _GAP
-    return photograph
-
-
-def _map_count(side: int) -> int:
-    """Return how many maps of this size fill their square best, enlarged by a whole factor."""
-
-    def filled(count: int) -> int:
-        columns = math.isqrt(count)
-        room = (_MAPS - 3 * (columns - 1)) // columns
-        return columns * (room if side > room else room // side * side)
-
-    return max((_MOST, 9), key=lambda count: filled(count) // 10)
 
 
 def _draw_table(sheet: canvas.Canvas, result: EditResult, top: int) -> None:

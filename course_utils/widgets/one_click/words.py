@@ -10,7 +10,7 @@ from typing import Any
 from course_utils.conv import ALL_LAYERS, simple_settings
 from course_utils.core import power_of_ten, shape_text
 from course_utils.widgets.one_click.brief_training import training_size
-from course_utils.widgets.one_click.edit_result import Edit, EditResult
+from course_utils.widgets.one_click.edit_result import SIDES, Edit, EditResult
 from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import NetworkChoice
 from course_utils.widgets.seen import verdict
@@ -116,7 +116,7 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
         accuracy = result.accuracies[0] if measured else None
         if accuracy is not None:
             text += f", {accuracy:.1%} of {result.count} held-out images right"
-        return f"{text}{_seen(result, ', ', measured)}. Move a slider."
+        return f"{text}{_seen(result, ', ', measured)}.{_large(result)} Move a slider."
     text = f"{heading(result)}; {followed(result)}; "
     text += f"parameters {result.before.parameters:,} → {result.after.parameters:,}, "
     text += f"multiply-adds {result.before.multiply_adds:,} → {result.after.multiply_adds:,}; "
@@ -126,7 +126,17 @@ def summary(result: EditResult, *, measured: bool = True) -> str:
         for when, (a, b) in (("at once", result.accuracies), ("trained briefly", result.trained)):
             if a is not None and b is not None:
                 text += f"; accuracy {when} {a:.1%} → {b:.1%}"
-    return f"{text}{_seen(result, '; ', measured)}."
+    return f"{text}{_seen(result, '; ', measured)}.{_large(result)}"
+
+
+def _large(result: EditResult) -> str:
+    """Return what is shown large, as a sentence."""
+    if result.large_map:
+        side, number = result.large_map
+        return f" Shown large: map {number} {SIDES[side]}, and its kernel."
+    if result.grad_cams:
+        return f" Shown: what speaks for {result.before.classes[result.grad_cam]} (Grad-CAM)."
+    return ""
 
 
 def _seen(result: EditResult, start: str, measured: bool) -> str:

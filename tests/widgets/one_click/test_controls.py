@@ -9,7 +9,9 @@ from course_utils.conv import CHANGEABLE, simple_settings
 from course_utils.widgets.one_click.controls import (
     build_controls,
     click_buttons,
+    fit_to_classes,
     fit_to_layer,
+    fit_to_maps,
     make_room,
     wanted_of,
 )
@@ -56,6 +58,26 @@ def test_the_nearest_setting_is_added(controls):
     assert values(controls["padding"])[-3:] == [5, "same", 8]
     assert values(controls["stride"]) == [1, 2, 3, 4, (2, 3)]
     assert controls["padding"].value == FOLLOWS and controls["stride"].value == 1
+
+
+def test_the_chosen_map_stays_while_it_is_there(controls):
+    fit_to_maps(controls, 4, 6)
+    assert values(controls["map"]) == ["all", *(f"before {k}" for k in range(4))] + [
+        f"after {k}" for k in range(6)
+    ]
+    controls["map"].value = "after 5"
+    fit_to_maps(controls, 4, 8)
+    assert controls["map"].value == "after 5" and len(controls["map"].options) == 13
+    fit_to_maps(controls, 4, 5)
+    assert controls["map"].value == "all"
+    fit_to_maps(controls, 2048, 2048)
+    assert len(controls["map"].options) == 513
+
+
+def test_classes_are_chosen_by_number_because_some_share_a_name(controls):
+    fit_to_classes(controls, ["crane", "dog", "crane"])
+    controls["grad_cam"].value = 2
+    assert controls["grad_cam"].label == "crane" and values(controls["grad_cam"]) == [-1, 0, 1, 2]
 
 
 def test_a_button_lies_on_each_area_that_sets_a_control(controls):

@@ -320,9 +320,10 @@ def test_the_committed_output_has_no_measured_number(lab):
 
 def test_every_drawn_layer_is_a_button_that_chooses_it(lab):
     text = lab._layer_buttons.value
-    assert text.count("<button") == 2 and 'title="layer 0"' in text and 'title="layer 2"' in text
-    assert text.count('aria-pressed="true"') == 1
-    assert "list.selectedIndex = 1" in text
+    assert text.count('title="layer ') == 2 and 'title="layer 0"' in text
+    assert text.count('title="map ') == 8 and text.count('title="which pixels speak for ') == 6
+    assert text.count("<button") == 16 and text.count('aria-pressed="true"') == 1
+    assert ".course-layer select&#x27;); list.selectedIndex = 1" in text
     lab.set(layer="2")
     assert lab._layer_buttons.value != text
     assert lab._stage.children == (lab._picture, lab._layer_buttons, lab._message)
@@ -336,6 +337,23 @@ def test_the_drawing_follows_its_list_and_the_network(make):
     assert pixels(lab).shape > once
     lab.set(network="first_cnn")
     assert lab.settings["drawing"] == "repeats once" and not lab.error
+
+
+def test_a_map_and_a_class_are_shown_in_turn(lab):
+    plain = lab.shown_picture
+    lab.set(map="before 3")
+    assert lab.shown_picture != plain and "map 3 before" in lab.summary and not lab.error
+    lab.set(grad_cam=1)
+    assert lab.settings["map"] == "all" and "Grad-CAM" in lab.summary
+    lab.set(map="after 2")
+    assert lab.settings["grad_cam"] == -1 and "map 2 after" in lab.summary
+    lab.set(out_channels=2)
+    assert lab.settings["map"] == "all", "there is no map 2 any more"
+    assert not lab.error and "Shown" not in lab.summary
+    lab.set(out_channels=4, grad_cam=2, layer="2", picture=3)
+    assert "Grad-CAM" in lab.summary and 'title="show all maps"' in lab._layer_buttons.value
+    with pytest.raises(CourseError, match="control 'grad_cam' cannot be 7"):
+        lab.set(grad_cam=7)
 
 
 def test_the_chosen_layer_is_outlined_and_the_touched_ones_hatched(lab):
