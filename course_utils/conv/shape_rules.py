@@ -40,7 +40,7 @@ _BACK = "input weight bias stride padding output_padding groups dilation"
 _ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
 
 _OPERATIONS = {name + end for name in POINTWISE | {"add", "sub", "mul"} for end in ("", "_")}
-_OPERATIONS |= {"native_batch_norm", "_native_batch_norm_legit_no_training"}
+_OPERATIONS |= {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training"}
 _OWN = (Tensor, nn.Parameter)  # other classes may have functions of their own
 
 
@@ -92,6 +92,8 @@ def quick_operation(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
     if kwargs or name not in _OPERATIONS:
         return None
+    if name == "convolution":
+        return None if args[6] else _convolution(*args[:6], args[8])
     if name.endswith("batch_norm") or name.endswith("no_training"):
         x, training = args[0], name == "native_batch_norm" and args[5]
         # The other outputs are those of training: mean and variance of the batch.

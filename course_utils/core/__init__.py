@@ -24,8 +24,8 @@ __all__ = export_lazily(
             "require_memory"
         ),
         "runtime": (
-            "check_network device_of evaluation_mode kept_modes kind_of one_thread pick_device "
-            "use_threads"
+            "check_network device_of evaluation_mode garbage_later kept_modes kind_of one_thread "
+            "pick_device use_threads"
         ),
         "seeds": (
             "draw_default_weights mixed_seed private_random_numbers seed_layers seeded splitmix64"

@@ -22,7 +22,14 @@ from typing import Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from course_utils.core import CourseError, error_line, is_out_of_memory, memory_sentence, one_thread
+from course_utils.core import (
+    CourseError,
+    error_line,
+    garbage_later,
+    is_out_of_memory,
+    memory_sentence,
+    one_thread,
+)
 from course_utils.widgets.clicks import button
 from course_utils.widgets.connection import Connection
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
@@ -180,7 +187,7 @@ class Panel(widgets.VBox):
 
     def refresh(self) -> None:
         """Recompute and show the result; each change of a control calls it."""
-        with self._lock:
+        with self._lock, garbage_later():
             try:
                 with one_thread():
                     self.raise_failure()

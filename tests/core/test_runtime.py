@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from torch import nn
 
 from course_utils import core
-from course_utils.core import CourseError, device_of, one_thread, pick_device
+from course_utils.core import CourseError, device_of, garbage_later, one_thread, pick_device
 
 
 def test_picks_what_there_is(monkeypatch):
@@ -56,3 +58,18 @@ def test_modes_are_restored_module_by_module(keep):
         model.train()
         raise KeyError
     assert [module.training for module in model.modules()] == [True, True, False]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_waits_and_the_setting_is_restored_even_after_an_error(collecting):
+    before = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        with pytest.raises(KeyError), garbage_later():
+            with garbage_later():
+                assert not gc.isenabled()
+            assert not gc.isenabled(), "the inner block leaves it to the outer one"
+            raise KeyError
+        assert gc.isenabled() == collecting
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -16,10 +16,10 @@ from course_utils.widgets.one_click.geometry import (
     EVERY_OPERATION,
     ONCE,
     WIDTH,
-    Geometry,
     Place,
     Span,
     Style,
+    geometry_of,
 )
 from course_utils.widgets.one_click.measured_network import Block, MeasuredNetwork
 from course_utils.widgets.seen import fitting
@@ -57,7 +57,7 @@ class Drawing:
 
     def __init__(self, network: MeasuredNetwork, layer: str, top: int, drawing: str = ONCE):
         graph = network.whole_graph if drawing == EVERY_OPERATION else network.graph
-        self._geometry = Geometry(graph, layer, top, drawing)
+        self._geometry = geometry_of(graph, layer, top, drawing)
         self.places = self._geometry.places
         self.repeats = self._geometry.repeats
         calls = Counter(node.name for node in graph.nodes if node.weighted)

@@ -140,6 +140,8 @@ class EditResult:
     @cached_property
     def seen(self) -> tuple[tuple[ClassProbability, ...], tuple[ClassProbability, ...]]:
         """The most probable classes of that image, before and after; () if not known."""
+        if self.edited and self.index < self.count:
+            _ = self.difference  # all images at once, and this one is among them
         return tuple(network.seen(self.index) for network in (self.before, self.after))
 
     @cached_property
@@ -172,7 +174,7 @@ class EditResult:
         networks = [one for one in (self.original, self.before, self.after) if one]
         cost = max(network.multiply_adds for network in networks)
         # An accuracy needs more images than the comparison of two functions.
-        count, least = MOST, _FEWEST if self.before.why_no_accuracy else LEAST
+        count, least = (_FEWEST, _FEWEST) if self.before.why_no_accuracy else (MOST, LEAST)
         while count > least and count * cost > _MOST_COST:
             count //= 2
         return min(count, len(self.before.held_out))

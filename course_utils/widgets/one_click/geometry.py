@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -81,6 +82,12 @@ class Span:
     bottom: int
     leads_to: str = ""
     single: bool = False  # whether it is above one node only
+
+
+@functools.lru_cache(maxsize=8)
+def geometry_of(graph: NetworkGraph, layer: str, top: int, drawing: str) -> Geometry:
+    """Return the geometry for these arguments, which stay the same while a slider moves."""
+    return Geometry(graph, layer, top, drawing)
 
 
 class Geometry:
