@@ -2,7 +2,7 @@
 
     python -m course_utils.experiments.compare_pyramids
 
-writes `assets/results/pyramids.json`; that took 16 minutes on one core.
+writes `assets/results/pyramids.json`; that takes about 13 minutes of one core.
 
 Three tasks:
 

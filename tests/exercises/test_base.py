@@ -29,6 +29,7 @@ EXERCISES = {
     "03_2": "followers grow_kernel widen separable_cost slim",
     "03_3": "grid log_uniform halving front",
     "04_1": "kept_channels remove_channels taylor_scores",
+    "04_2": "top_down sides iou nms precision_recall",
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]
