@@ -55,7 +55,7 @@ def prune_gradually(
     first: dict[str, int] = {}
     narrower = model
     for number in range(1, rounds + 1):
-        _, groups, _ = prepared(narrower, *seen)
+        _, _, groups, _ = prepared(narrower, *seen)
         now = {group.name: group.channels for group in groups}
         first = first or now
         left = (1 - share) ** (number / rounds)
@@ -114,7 +114,7 @@ def share_for_cost(
     require_share(cost, "cost")
     if example_input is None and data is None:
         raise CourseError("The cost depends on the size of the pictures: give example_input.")
-    example, groups, known = prepared(model, example_input, data, importance, seed)
+    model, example, groups, known = prepared(model, example_input, data, importance, seed)
     whole = multiply_adds(model, example)
 
     def part_left(percent: int) -> float:

@@ -22,7 +22,7 @@ from torch import nn
 
 from course_utils.compress.criteria import Importance, importance_of
 from course_utils.compress.masks import require_no_masks, require_share
-from course_utils.conv import ChannelGroup, channel_groups, narrow
+from course_utils.conv import ChannelGroup, channel_groups, narrow, unwrapped
 from course_utils.core import CourseError, check_network, device_of, is_number, whole_number
 from course_utils.data import Dataset
 from course_utils.metrics import check_kinds
@@ -78,6 +78,7 @@ def prune(
     Channels that layers add up, or that pass through a depthwise layer, go at all places together.
     The layers that make the network's output keep their channels. It works for all networks with
     2D convolutions that `edit_conv` can follow; a group of channels that it cannot follow stays.
+    Of a network inside `torch.compile` or `DataParallel` the network itself is pruned and returned.
 
     Args:
         share: Of the channels, between 0 and 1. Or a share for some layers by name, from 0 to below
@@ -102,7 +103,7 @@ def prune(
             has masks on (`remove_masks` takes them off).
         EditError: If the model does not run on the input, or has no convolution.
     """
-    example_input, groups, known = prepared(model, example_input, data, importance, seed)
+    model, example_input, groups, known = prepared(model, example_input, data, importance, seed)
     widths = plan_widths(groups, share, scope=scope, divisible_by=divisible_by, floor=floor)
     pruned, untouched = narrow(model, widths, importance=known, example_input=example_input)
     if len(untouched) == len(widths):
@@ -165,14 +166,18 @@ def plan_widths(
 
 def prepared(
     model: nn.Module, example_input: Any, data: Dataset | None, importance: Importance, seed: int
-) -> tuple[Any, list[ChannelGroup], Importance]:
-    """Return the example input, the scored groups of channels, and the importance for `narrow`.
+) -> tuple[nn.Module, Any, list[ChannelGroup], Importance]:
+    """Return the network, an example input, its groups of channels with scores, and `importance`.
+
+    The network is the one inside `torch.compile` or `DataParallel`; the importance is what
+    `narrow` takes.
 
     Raises:
         CourseError: If the model has masks, or model, data and criterion do not fit together.
         EditError: If the model does not run on the input, or has no convolution.
     """
     check_network(model)
+    model, _ = unwrapped(model)
     require_no_masks(model)
     if data is not None:
         check_kinds(model, data)
@@ -182,7 +187,7 @@ def prepared(
     known = importance_of(model, groups, importance, data, seed=seed)
     if known != "l1":
         groups = channel_groups(model, importance=known, example_input=example_input)
-    return example_input, groups, known
+    return model, example_input, groups, known
 
 
 def _choices(group: ChannelGroup, divisible_by: int, floor: int) -> list[int]:

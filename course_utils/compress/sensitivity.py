@@ -114,7 +114,7 @@ def sensitivity(
         raise CourseError("shares is empty: give some, such as (0.25, 0.5, 0.75).")
     if part not in ("validation", "train"):
         raise CourseError(f"part={part!r}: give 'validation' or 'train'.")
-    example, groups, known = prepared(model, None, data, importance, seed)
+    model, example, groups, known = prepared(model, None, data, importance, seed)
     few = getattr(data, part)
     if not len(few):
         raise CourseError(f"{data.title} has no {part} pictures to measure on.")

@@ -18,7 +18,7 @@ __all__ = export_lazily(
         "edit.coupling": "channel_table",
         "edit.deepen": "deepen ResidualConv2d",
         "edit.draft": "EditError",
-        "edit.edit": "edit_conv",
+        "edit.edit": "edit_conv unwrapped",
         "edit.editor": "ConvEditor",
         "edit.narrow": "channel_groups ChannelGroup narrow",
         "edit.report": "EditReport LayerChange relative_change ROUNDING",

@@ -146,6 +146,15 @@ def test_a_network_with_masks_on_and_one_without_convolution():
         prune("resnet18", 0.5)
 
 
+@pytest.mark.parametrize("criterion", ["batch_norm", "taylor", "random"])
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_the_network_inside_a_wrapper_is_pruned(criterion, wrap):
+    model = toy_resnet((16, 16))
+    expected = prune(model, 0.5, importance=criterion, data=DATA)
+    pruned, report = prune(wrap(model), 0.5, importance=criterion, data=DATA, return_report=True)
+    assert same(weights(pruned), weights(expected)) and "stem" in report.widths
+
+
 class Counts(nn.Module):
     """Stops with other than 16 channels."""
 

@@ -14,7 +14,7 @@ __all__ = export_lazily(
         "coupling": "channel_table",
         "deepen": "deepen ResidualConv2d",
         "draft": "EditError",
-        "edit": "edit_conv",
+        "edit": "edit_conv unwrapped",
         "editor": "ConvEditor",
         "narrow": "channel_groups ChannelGroup narrow",
         "report": "EditReport LayerChange relative_change ROUNDING",

@@ -14,7 +14,7 @@ from course_utils.conv.edit.labels import along
 from course_utils.conv.edit.matching import Matching, Sources
 from course_utils.conv.edit.trace import Axis
 from course_utils.conv.meta import tensors_by_name
-from course_utils.core import CourseError
+from course_utils.core import CourseError, kind_of
 
 Importance = str | Callable[..., Tensor]
 
@@ -52,10 +52,20 @@ def row_norms(weight: Tensor, importance: Importance, name: str = "weight") -> n
     if callable(importance):
         layer = {"layer": _layer_of(name)} if _takes_layer(importance) else {}
         norms = importance(weight, **layer)
+        if not isinstance(norms, Tensor):
+            raise CourseError(
+                f"importance returns {kind_of(norms)}; it must return a tensor with one number for "
+                f"each of the {len(weight)} rows."
+            )
         if norms.shape != (len(weight),):
             raise CourseError(
                 f"importance returns shape {tuple(norms.shape)} for a weight of shape"
                 f" {tuple(weight.shape)}; it must be one number for each of the {len(weight)} rows."
+            )
+        if not bool(norms.isfinite().all()):
+            raise CourseError(
+                f"importance returns nan or infinity for a weight of shape {tuple(weight.shape)}; "
+                "it must be finite numbers."
             )
     elif importance in ("l1", "l2"):
         rows = weight.detach().flatten(1).float()

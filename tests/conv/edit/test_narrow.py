@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.conv import EditError, channel_groups, edit_conv, narrow
+from course_utils.core import CourseError
 from course_utils.models import SimpleCNN, SmallResNet
 from tests.toys import same, weights
 
@@ -141,6 +142,27 @@ def test_wrong_wishes(wants, words):
     with pytest.raises(EditError, match=words):
         narrow(model, wants, example_input=GREY)
     assert same(before, weights(model))
+
+
+@pytest.mark.parametrize(
+    ("importance", "words"),
+    [
+        (lambda weight: [1.0] * len(weight), "returns a list"),
+        (lambda weight: None, "returns None"),
+        (lambda weight: torch.full((len(weight),), torch.nan), "nan or infinity"),
+        (lambda weight, layer: torch.ones(3), r"returns shape \(3,\)"),
+    ],
+)
+def test_scores_that_are_none(importance, words):
+    model = SmallResNet(widths=(8, 16))
+    for edit in (
+        lambda: narrow(model, {"stem": 4}, importance=importance, example_input=GREY),
+        lambda: edit_conv(
+            model, "stem", out_channels=4, importance=importance, example_input=GREY, adapter=False
+        ),
+    ):
+        with pytest.raises(CourseError, match=words):
+            edit()
 
 
 def test_the_output_has_no_group():
