@@ -2,7 +2,7 @@
 
     python -m course_utils.experiments.compare_pruning
 
-writes `assets/results/pruning.json`; that took about seven minutes on one core. It needs
+writes `assets/results/pruning.json`; that took about eight minutes on one core. It needs
 torch-pruning, for comparison: `pip install "course-utils[benchmark]"`.
 
 Every method leaves the same number of channels in each layer, and is trained for the same number of

@@ -43,5 +43,19 @@ def test_the_committed_file_is_of_this_experiment():
     assert results.settings["share"] == module.SHARE and results.settings["epochs"] == module.EPOCHS
     frame = results.frame()
     assert set(frame["method"]) == {"whole", module.GRADUAL, *module.methods()}
-    assert len(frame) == len(set(frame["seed"])) * frame["method"].nunique()
+    assert len(frame) == len(module.SEEDS) * frame["method"].nunique()
+    assert sorted(set(frame["seed"])) == list(module.SEEDS)
     assert frame[frame.method != "whole"]["parameters"].nunique() == 1
+
+
+def test_what_the_notebook_says_about_the_results():
+    frame = load_results(module.NAME).frame()
+    accuracy = frame.groupby("method")["accuracy"].mean()
+    lost = accuracy["whole"] - accuracy.drop("whole")
+    assert 0 < lost.min() < 0.003 and lost.max() < 0.012
+    assert lost["l1"] < 0.01 and lost["random"] < 0.01  # half of the channels for a point
+    assert lost["l1"] < lost[module.OTHER] + 0.003
+    narrow = frame[frame.method != "whole"]
+    assert narrow["speedup_64"].min() > 2 and narrow["speedup_1"].min() > 1.3
+    widths = frame.groupby("method")["accuracy"].agg(lambda a: a.max() - a.min())
+    assert widths.max() > accuracy.drop("whole").max() - accuracy.drop("whole").min()
