@@ -39,3 +39,8 @@ def _the_experiments(n: SimpleNamespace) -> None:
     assert (gain.loc["context"] > 0.15).all(), gain
     assert abs(gain.loc["colour"].mean()) < 0.05 and abs(gain.loc["cells"].mean()) < 0.1, gain
     assert (frame["three levels"] - frame["one level"]).min() > 0.1
+    backbones = n.backbones.frame().groupby("backbone")["ap50"].mean()
+    assert backbones["frozen Lite0"] > 0.82 and backbones["small"] > 0.75, backbones
+    for name in n.cells.classes:
+        one, other = (n.estimates[f"{name}, {backbone}"] for backbone in backbones.index)
+        assert one.overlaps(other), name
