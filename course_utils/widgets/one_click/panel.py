@@ -40,8 +40,10 @@ class OneClickLab(TrainsBriefly, Panel):
     The slider "width ×" changes all layers at once: the width multiplier of Howard et al. (2017).
 
     The layer is chosen from the list or by a click on the drawn network. Of blocks that repeat one
-    is drawn; a click on "× 3", or the list `drawing`, shows all three. The lab never changes a
-    network that it is given: each edit makes a new one.
+    is drawn; a click on "× 3", or the list `drawing`, shows all three. A click on a map, or the
+    list `map`, shows it large, with its kernel and its strongest places; a click on a class, or the
+    list `grad_cam`, shows which pixels speak for it. The lab never changes a network that it is
+    given: each edit makes a new one.
 
     - Apply: the next edit starts from the edited network.
     - Undo puts the sliders back; if they have not been moved, it takes the last applied edit back.
