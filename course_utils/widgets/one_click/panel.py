@@ -329,6 +329,7 @@ class OneClickLab(TrainsBriefly, Panel):
                 ("Save as ONNX", self.save_onnx, "Write a file that runs without Python; seconds"),
             )
         )
+        self._onnx_button.layout.max_width = "160px"
         self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "auto"})
         self._status = widgets.HTML()
         self._button_rows = (
