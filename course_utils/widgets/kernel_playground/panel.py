@@ -162,11 +162,8 @@ class KernelPlayground(Panel):
         preset = self.controls["preset"].value
         if preset == LEARNED:
             number = self.controls["number"].value
-            return (
-                f'kernel = load_pretrained("efficientnet_lite0").stem.conv.weight[{number}]\n'
-                "# normalised: the photograph (3, H, W), as the network takes it\n"
-                "sum(filter_image(one, slice_) for one, slice_ in zip(normalised, kernel))"
-            )
+            kernel = f'load_pretrained("efficientnet_lite0").stem.conv.weight[{number}]'
+            return f"sum(map(filter_image, normalised, {kernel}))"
         if preset == OWN:
             rows = [[float(f"{value:.4g}") for value in row] for row in result.kernel.tolist()]
             return f"filter_image(photograph, torch.tensor({rows}))"
