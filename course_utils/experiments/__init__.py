@@ -11,6 +11,7 @@ __all__ = export_lazily(
     __name__,
     {
         "first_cnn": "first_cnn_recipe",
+        "five_trainings": "five_trainings",
         "results": "load_results save_results",
         "small_resnet": "small_resnet_recipe",
     },

@@ -30,6 +30,7 @@ EXERCISES = {
     "03_3": "grid log_uniform halving front",
     "04_1": "kept_channels remove_channels taylor_scores",
     "04_2": "top_down sides iou nms precision_recall",
+    "05_2": "precision_recall macro_f1 auc calibration_error mcnemar diagnosis",
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]
