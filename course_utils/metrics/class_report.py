@@ -194,9 +194,10 @@ def draw_counts(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     distribution, which is much faster.
 
     Raises:
-        CourseError: If `resamples` is below 100.
+        CourseError: If `resamples` is below 100, or `seed` negative.
     """
     whole_number("resamples", resamples, 100)
+    whole_number("seed", seed, 0)
     generator = np.random.default_rng(seed)
     return generator.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
 

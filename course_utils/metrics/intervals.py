@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from course_utils.core import CourseError, whole_number
+from course_utils.core import CourseError, is_number, whole_number
 
 
 class Interval(NamedTuple):
@@ -166,6 +166,7 @@ def bootstrap_interval(
     """
     _check_confidence(confidence)
     whole_number("resamples", resamples, 100)
+    whole_number("seed", seed, 0)
     arrays = [np.asarray(c.detach().cpu() if hasattr(c, "detach") else c) for c in columns]
     lengths = [len(array) if array.ndim else 0 for array in arrays]
     if not lengths or min(lengths) != max(lengths) or not lengths[0]:
@@ -213,5 +214,7 @@ def _sorted_values(values: Iterable[float], confidence: float) -> list[float]:
 
 
 def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise CourseError(f"confidence={confidence}: give a share between 0 and 1; 0.95 is usual.")
+    if not is_number(confidence) or not 0 < confidence < 1:
+        raise CourseError(
+            f"confidence={confidence!r}: give a share between 0 and 1; 0.95 is usual."
+        )

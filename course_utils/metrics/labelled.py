@@ -33,15 +33,18 @@ def class_names(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def class_numbers(values: Any, classes: int, what: str = "labels") -> np.ndarray:
+def class_numbers(values: Any, classes: int | None, what: str = "labels") -> np.ndarray:
     """Return the number of a class for each picture, int64 (N,).
+
+    Args:
+        classes: Number of classes; None if it is not known.
 
     Raises:
         CourseError: If they have another shape, are not whole numbers, or not from 0 to
-            `classes` - 1.
+            `classes` - 1 (or from 0 up).
     """
     found = as_numbers(values, what)
-    if found.ndim == 2 and found.shape[1] == classes:
+    if found.ndim == 2 and (classes is None or found.shape[1] == classes):
         raise CourseError(
             f"{what} are of shape {found.shape}, a score for each class, but one class for each "
             "picture is needed: scores.argmax(1) returns it."
@@ -52,9 +55,12 @@ def class_numbers(values: Any, classes: int, what: str = "labels") -> np.ndarray
             "at least one picture."
         )
     if found.dtype.kind not in "iu":
-        raise CourseError(f"{what} are {found.dtype}: give whole numbers, 0 to {classes - 1}.")
+        until = "up" if classes is None else f"to {classes - 1}"
+        raise CourseError(f"{what} are {found.dtype}: give whole numbers from 0 {until}.")
     low, high = int(found.min()), int(found.max())
-    if low < 0 or high >= classes:
+    if classes is None and low < 0:
+        raise CourseError(f"{what} begin at {low}: classes are counted from 0.")
+    if classes is not None and (low < 0 or high >= classes):
         raise CourseError(
             f"{what} run from {low} to {high}, but there are {classes} classes, 0 to {classes - 1}."
         )
@@ -62,7 +68,7 @@ def class_numbers(values: Any, classes: int, what: str = "labels") -> np.ndarray
 
 
 def labels_and_predictions(
-    labels: Any, predictions: Any, classes: int, what: str = "predictions"
+    labels: Any, predictions: Any, classes: int | None, what: str = "predictions"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both as int64 (N,).
 

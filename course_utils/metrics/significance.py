@@ -197,7 +197,7 @@ def seeds_to_compare(
         CourseError: If a number is not possible, or more than 10,000 seeds are needed.
     """
     if not is_number(difference) or not math.isfinite(difference) or difference == 0:
-        raise CourseError(f"difference={difference!r}: give a number other than 0.")
+        raise CourseError(f"difference={difference!r}: give a finite number other than 0.")
     if not is_number(spread) or not 0 < spread < math.inf:
         raise CourseError(f"spread={spread!r}: give a standard deviation above 0.")
     _check_shares(power=power, level=level)
@@ -230,10 +230,9 @@ def _t_power(effect: float, seeds: int, level: float) -> float:
 
 
 def _three(labels: Any, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    most = np.iinfo(np.int32).max  # the number of classes is not known here
-    true = class_numbers(labels, most)
-    first = labels_and_predictions(true, a, most, "predictions of A")[1]
-    second = labels_and_predictions(true, b, most, "predictions of B")[1]
+    true = class_numbers(labels, None)
+    first = labels_and_predictions(true, a, None, "predictions of A")[1]
+    second = labels_and_predictions(true, b, None, "predictions of B")[1]
     return true, first, second
 
 

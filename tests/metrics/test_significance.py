@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from course_utils.core import CourseError
 from course_utils.metrics import (
     McNemar,
+    bootstrap_interval,
     mcnemar,
     paired_bootstrap,
     pictures_for_width,
@@ -131,6 +132,12 @@ def test_known_numbers_of_seeds():
         (lambda: seeds_to_compare(1e-6, 1), "more than 10,000 seeds"),
         (lambda: paired_bootstrap([0], [0], [0], measure="f1"), "'accuracy', 'macro f1'"),
         (lambda: paired_bootstrap([0], [0], [0], resamples=9), "resamples=9"),
+        (lambda: paired_bootstrap([0], [0], [0], seed=-1), "seed=-1"),
+        (lambda: paired_bootstrap([0], [0], [0], confidence="much"), "confidence='much'"),
+        (lambda: bootstrap_interval(np.mean, [1, 2], seed=0.5), "seed=0.5"),
+        (lambda: seeds_to_compare(float("inf"), 1), "finite number other than 0"),
+        (lambda: mcnemar([0, 1], [0, -1], [0, 1]), "A begin at -1: classes are counted from 0"),
+        (lambda: mcnemar([0, 1], [0, 0.5], [0, 1]), "A are float64: give whole numbers"),
     ],
 )
 def test_what_is_not_possible(call, words):
