@@ -119,3 +119,9 @@ def test_inputs_of_any_kind(images, size):
             return torch.stack(list(pictures)) + more
 
     assert measure_latency({"a": Takes()}, images, rounds=3)["a"].batch_size == size
+
+
+def test_another_clock():
+    ticks = iter(range(1000))
+    times = measure_latency({"a": nn.Identity()}, IMAGES, rounds=3, clock=lambda: next(ticks))
+    assert times["a"].milliseconds == (1000.0,) * 3
