@@ -12,6 +12,9 @@ __all__ = export_lazily(
     {
         "first_cnn": "first_cnn_recipe",
         "five_trainings": "five_trainings",
+        "quantization_summary": (
+            "quantization_accuracies quantization_speedups quantization_tradeoffs"
+        ),
         "results": "load_results save_results",
         "small_resnet": "small_resnet_recipe",
     },
