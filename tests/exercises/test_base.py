@@ -28,7 +28,10 @@ EXERCISES = {
     "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
     "03_2": "followers grow_kernel widen separable_cost slim",
     "03_3": "grid log_uniform halving front",
-    "04_1": "kept_channels remove_channels taylor_scores",
+    "04_1": (
+        "kept_channels remove_channels taylor_scores scale_and_zero_point round_channels "
+        "round_with_gradient"
+    ),
     "04_2": "top_down sides iou nms precision_recall",
     "05_2": "precision_recall macro_f1 auc calibration_error mcnemar diagnosis",
 }
