@@ -22,6 +22,7 @@ __all__ = export_lazily(
         "regularisation_panel.panel": "regularisation_panel",
         "schedule_panel.panel": "schedule_panel",
         "silence_panel.panel": "silence_panel",
+        "temperature_panel": "temperature_panel",
         "training_panel.panel": "training_panel",
     },
 )

@@ -33,6 +33,7 @@ EXERCISES = {
         "round_with_gradient"
     ),
     "04_2": "top_down sides iou nms precision_recall",
+    "04_3": "soften distillation_loss freeze part_rates confusion nearest",
     "05_2": "precision_recall macro_f1 auc calibration_error mcnemar diagnosis",
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
