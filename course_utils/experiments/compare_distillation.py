@@ -46,6 +46,7 @@ from course_utils.training import (
 NAME = "distillation"
 COMMAND = command_of(__file__)
 SEEDS = (0, 1, 2, 3, 4)
+LITE0_SEEDS = (0, 1, 4)  # of the two settings with the features of a large network
 TEMPERATURE, MIX = 4.0, 0.9
 UNLABELLED = 2000
 EPOCHS = 10  # of the pictures without labels
@@ -120,16 +121,17 @@ def compare(
 
     pool = data.train.few(UNLABELLED)
     few = pool.few(300, seed=seed)
-    logits = answers(pool, few)
     steps = EPOCHS * -(-len(pool) // 64)
     wide = functools.partial(student, seed, (8, 16))
     alone = train(wide(), part_of(data, few), seed, epochs=steps // 5, augment=AUGMENT)
-    right = (logits.argmax(1) == pool.labels).float().mean().item()
-    taught = _from_answers(data, pool, logits, seed, epochs=EPOCHS, model=wide())
-    yield record("weak teacher", alone, taught, right)
-    hard = 100 * F.one_hot(logits.argmax(1), logits.shape[1]).float()
-    taught = _from_answers(data, pool, hard, seed, epochs=EPOCHS, model=wide(), temperature=1.0)
-    yield record("hard answers", alone, taught, right)
+    if seed in LITE0_SEEDS:
+        logits = answers(pool, few)
+        right = (logits.argmax(1) == pool.labels).float().mean().item()
+        taught = _from_answers(data, pool, logits, seed, epochs=EPOCHS, model=wide())
+        yield record("weak teacher", alone, taught, right)
+        hard = 100 * F.one_hot(logits.argmax(1), logits.shape[1]).float()
+        taught = _from_answers(data, pool, hard, seed, epochs=EPOCHS, model=wide(), temperature=1.0)
+        yield record("hard answers", alone, taught, right)
     with torch.no_grad():
         logits = teacher(data.normalise(pool.images))
     taught = _from_answers(data, pool, logits, seed, epochs=EPOCHS, model=wide())

@@ -101,15 +101,24 @@ def all_buttons(widget: widgets.Widget) -> list[widgets.Button]:
     return [widget, *inside] if isinstance(widget, widgets.Button) else inside
 
 
+def a_move(panel: Panel) -> tuple[widgets.Widget, dict[str, Any]]:
+    """Return a control and what the page sends when a reader moves it: a slider, or a list."""
+    for control in panel.controls.values():
+        if isinstance(control, widgets.IntSlider):
+            other = control.min if control.value != control.min else control.max
+            return control, {"value": other}
+    chosen = next(c for c in panel.controls.values() if len(getattr(c, "options", ())) > 1)
+    return chosen, {"index": 0 if chosen.index else 1}
+
+
 @pytest.mark.parametrize(
     "method", ["compute", "adjust", "picture", "describe", "code", "_show", "refresh"]
 )
 def test_an_exception_after_a_move_is_shown(panel, method, monkeypatch):
-    control = next(c for c in panel.controls.values() if isinstance(c, widgets.IntSlider))
+    control, state = a_move(panel)
     with monkeypatch.context() as patch:
         patch.setattr(panel, method, Mock(side_effect=ZeroDivisionError("<x> / 0")))
-        other = control.min if control.value != control.min else control.max
-        move(control, value=other)
+        move(control, **state)
         assert panel.error == "Unexpected ZeroDivisionError: <x> / 0"
         assert "&lt;x&gt;" in panel._error.value and panel._message.layout.display is None
     panel.refresh()
