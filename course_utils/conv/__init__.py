@@ -34,6 +34,6 @@ __all__ = export_lazily(
         "receptive_field": "receptive_field ReceptiveField",
         "rules": "PADDING_MODES window_rules",
         "silence": "kernel_order ORDERS silence_kernels SilencedCopy",
-        "sliding": "convolve cross_correlate SlidingSteps WindowStep",
+        "sliding": "ChannelSteps convolve cross_correlate SlidingSteps WindowStep",
     },
 )

@@ -124,14 +124,53 @@ class SlidingSteps(Sequence[WindowStep]):
         return WindowStep(index, row, col, rows, cols, patch, self.kernel, products, total)
 
 
+class ChannelSteps:
+    """A kernel that slides over an image with several channels: one output map of `nn.Conv2d`.
+
+    The kernel has a grid for each channel. Each grid slides over its own channel, and the output is
+    the sum of all of them, plus the bias.
+
+    Args:
+        image: (C, H, W).
+        kernel: (C, k_h, k_w).
+        bias: added to every output number.
+        settings: stride, padding and dilation, as for `SlidingSteps`.
+
+    Attributes:
+        channels: the steps of each channel.
+        output: (H_out, W_out).
+
+    Raises:
+        ImpossibleSetting: if image and kernel have other numbers of channels, or as `SlidingSteps`.
+    """
+
+    def __init__(self, image: Any, kernel: Any, bias: float = 0.0, **settings: Size | str):
+        image, kernel = torch.as_tensor(image), torch.as_tensor(kernel)
+        if image.ndim != 3 or kernel.ndim != 3 or len(image) != len(kernel) or not len(image):
+            raise ImpossibleSetting(
+                "The kernel needs a grid for each channel of the image: (C, H, W) and (C, k_h, k_w)"
+                f", not {tuple(image.shape)} and {tuple(kernel.shape)}."
+            )
+        both = zip(image, kernel, strict=True)
+        self.channels = tuple(SlidingSteps(one, grid, **settings) for one, grid in both)
+        self.bias = float(bias)
+        self.output = torch.stack([steps.output for steps in self.channels]).sum(0) + self.bias
+
+
 def cross_correlate(
     image: Any, kernel: Any, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1
 ) -> Tensor:
-    """Return the cross-correlation of a picture and a kernel, (H_out, W_out), as `nn.Conv2d` does.
+    """Return the cross-correlation of an image and a kernel, (H_out, W_out), as `nn.Conv2d` does.
+
+    Args:
+        image: (H, W), or (C, H, W) with a kernel (C, k_h, k_w): then the sum over the channels.
 
     Raises:
         ImpossibleSetting: if no window fits, or an argument is out of its range.
     """
+    if torch.as_tensor(image).ndim == 3:
+        settings = {"stride": stride, "padding": padding, "dilation": dilation}
+        return ChannelSteps(image, kernel, **settings).output
     return SlidingSteps(image, kernel, stride, padding, dilation).output
 
 

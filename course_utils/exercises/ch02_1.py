@@ -124,6 +124,59 @@ def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torc
     return cross_correlate(image, kernel.flip(0, 1))
 
 
+def _check_output_map(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(17)
+    sizes = [
+        ((1, 5, 5), (3, 3), 0.0, "one channel, no bias"),
+        ((1, 5, 5), (3, 3), 2.0, "one channel with a bias"),
+        ((3, 6, 7), (3, 3), 0.0, "three channels"),
+        ((3, 6, 7), (2, 3), -1.5, "three channels, a kernel that is not square, and a bias"),
+        ((8, 4, 4), (1, 1), 0.5, "eight channels, kernel 1 × 1"),
+    ]
+    for size, kernel_size, bias, what in sizes:
+        image = torch.randn(size, generator=generator)
+        kernel = torch.randn(size[0], *kernel_size, generator=generator)
+        where = f"{what}: for an image {size} and a kernel {tuple(kernel.shape)}"
+        got = answer(image, kernel, bias, _correlated, where=where)
+        read = answers.tensor(got, where)
+        parts = torch.stack([_correlated(*pair) for pair in zip(image, kernel, strict=True)])
+        want = parts.sum(0) + bias
+        mistakes = (
+            (parts + bias, "there is one output map, not one for each channel: add them up"),
+            (parts.sum(0) + len(parts) * bias, "the bias is added once, not for each channel"),
+            (parts.sum(0), "the bias is missing"),
+            (parts.mean(0) + bias, "the channels are added up, not averaged"),
+        )
+        for wrong, because in mistakes:
+            if answers.alike(read, wrong) and not answers.alike(read, want):
+                raise Wrong(f"{where} {because}")
+        answers.compare_tensors(got, want, where)
+    return "One of the output maps of nn.Conv2d; a layer has such a kernel and bias for each."
+
+
+@exercise(
+    "02_1.output_map",
+    check=_check_output_map,
+    hints=(
+        "image[c] and kernel[c] are the grids of channel c. What can you do with these two?",
+        "Each channel gives one map of the same size. Add them up; then comes the bias.",
+        "sum() of Python adds tensors, too, and zip(image, kernel) goes over both at once.",
+    ),
+)
+def output_map(
+    image: torch.Tensor, kernel: torch.Tensor, bias: float, cross_correlate
+) -> torch.Tensor:
+    """Compute one output map of nn.Conv2d for an image with several channels, without padding.
+
+    image: (C, H, W). kernel: (C, h, w), a grid for each channel. bias: one number. Use
+    cross_correlate(channel, grid), which is given and takes one channel (H, W) and one grid (h, w).
+    """
+    # Each grid reads its own channel only. What the channels have to do with each other is in the
+    # sum: the result is large where all of them respond. The bias is there once for each map.
+    maps = [cross_correlate(channel, grid) for channel, grid in zip(image, kernel, strict=True)]
+    return sum(maps) + bias
+
+
 def _size(n: int, k: int, s: int, p: int, d: int) -> int:
     line, kernel = torch.zeros(1, 1, n), torch.zeros(1, 1, k)
     return nn.functional.conv1d(line, kernel, stride=s, padding=p, dilation=d).shape[-1]

@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "channel_stepper.panel": "channel_stepper",
         "conv2d_lab": "conv2d_lab",
         "convolution_stepper.panel": "convolution_stepper",
         "detection_panel.panel": "detection_panel",

@@ -9,7 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from course_utils.conv import ImpossibleSetting, SlidingSteps, convolve, cross_correlate
+from course_utils.conv import (
+    ChannelSteps,
+    ImpossibleSetting,
+    SlidingSteps,
+    convolve,
+    cross_correlate,
+)
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -87,7 +93,30 @@ def test_impossible_windows():
         SlidingSteps(numbers(2, 5), numbers(3, 3))
     assert caught.value.nearest == {"kernel_size": (2, 3)}
     with pytest.raises(ImpossibleSetting, match=r"\(H, W\), not \(1, 5, 5\)"):
-        cross_correlate(numbers(1, 5, 5), numbers(3, 3))
+        SlidingSteps(numbers(1, 5, 5), numbers(3, 3))
     with pytest.raises(ImpossibleSetting) as caught:
         SlidingSteps(numbers(5, 5), numbers(3, 3), mode="correlation")
     assert caught.value.nearest == {"mode": "cross-correlation"}
+
+
+@settings(max_examples=40, derandomize=True)
+@given(
+    channels=st.integers(1, 4),
+    size=st.tuples(st.integers(3, 8), st.integers(3, 8)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    bias=st.integers(-3, 3),
+)
+def test_several_channels_add_up_to_pytorchs_output(channels, size, kernel, stride, padding, bias):
+    x, k = numbers(channels, *size), numbers(channels, *kernel, seed=1)
+    steps = ChannelSteps(x, k, bias, stride=stride, padding=padding)
+    expected = F.conv2d(x[None], k[None], None, stride, padding)[0, 0]
+    assert steps.output.equal(expected + bias) and len(steps.channels) == channels
+    assert cross_correlate(x, k, stride, padding).equal(expected)
+
+
+def test_a_kernel_has_a_grid_for_each_channel():
+    for kernel in (numbers(2, 3, 3), numbers(3, 3), numbers(3, 3, 1, 1)):
+        with pytest.raises(ImpossibleSetting, match="a grid for each channel"):
+            ChannelSteps(numbers(3, 5, 5), kernel)

@@ -22,7 +22,9 @@ from course_utils.exercises.base import exercise
 EXERCISES = {
     "00": "first_slider",
     "01": "parameters dense_parameters_same_output gradient equivariance same_budget",
-    "02_1": "cross_correlate convolve output_size same_padding edge_kernel receptive_field",
+    "02_1": (
+        "cross_correlate convolve output_map output_size same_padding edge_kernel receptive_field"
+    ),
     "02_2": "flat_features build_cnn training_step accuracy evaluate_whole",
     "02_3": "he_std initialise l1_penalty decay_groups mean_std random_flip",
     "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",

@@ -90,6 +90,27 @@ def layer_size(n, k, s=1, p=0, d=1):
     return layer(torch.zeros(1, 1, n)).shape[-1]
 
 
+def test_output_map(solved, rejected):
+    def parts(image, kernel):
+        return torch.stack([correlated(*pair) for pair in zip(image, kernel, strict=True)])
+
+    solved(
+        "02_1.output_map",
+        lambda x, k, b, _: nn.functional.conv2d(x[None], k[None], torch.tensor([b]))[0, 0],
+        lambda x, k, b, correlate: (parts(x, k).sum(0) + b).tolist(),
+    )
+    rejected(
+        "02_1.output_map",
+        (lambda x, k, b, f: f(x[0], k[0]) + b, "three channels"),
+        (lambda x, k, b, f: parts(x, k) + b, "not one for each channel"),
+        (lambda x, k, b, f: parts(x, k).sum(0), "the bias is missing"),
+        (lambda x, k, b, f: (parts(x, k) + b).sum(0), "the bias is added once"),
+        (lambda x, k, b, f: parts(x, k).mean(0) + b, "added up, not averaged"),
+        (lambda x, k, b, f: f(x.sum(0), k.sum(0)) + b, "three channels"),
+        (lambda x, k, b, f: torch.zeros(x.shape[1] - 2, x.shape[2] - 2), "row 0, column 0"),
+    )
+
+
 def test_output_size(solved, rejected):
     solved(
         "02_1.output_size",

@@ -107,7 +107,7 @@ class KernelPlayground(Panel):
         picture = first_layer.as_it_sees(self._colours)
         parts = [filter_image(one, slice_) for one, slice_ in zip(picture, kernel, strict=True)]
         text = (
-            f"Kernel {number} of the first layer has a slice for each colour; the three results"
+            f"Kernel {number} of the first layer has a grid for each colour; the three results"
             " are added up."
         )
         return Filtered(picture, kernel, torch.stack(parts).sum(0), text, self._credit)

@@ -25,7 +25,7 @@ class Filtered:
 
     Attributes:
         picture: brightness, float32 (H, W), 0 to 255; or three colours (3, H, W), normalised.
-        kernel: (k, k), or (3, k, k) with a slice for each colour.
+        kernel: (k, k), or (3, k, k) with a grid for each colour.
         result: the cross-correlation of both, float32 (H, W); of three colours the sum.
         text: what the kernel does, in a sentence; "" for the reader's own.
         credit: author of the picture.
@@ -44,7 +44,7 @@ class Filtered:
 
     @property
     def in_colour(self) -> bool:
-        """True if the kernel has a slice for each colour."""
+        """True if the kernel has a grid for each colour."""
         return self.kernel.ndim == 3
 
 
