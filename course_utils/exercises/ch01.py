@@ -45,7 +45,7 @@ def _check_parameters(answer: Answer) -> str:
         "Start with one filter on a picture with one channel. What changes if the picture has "
         "three channels?",
         "Every filter has c_in × k × k numbers, and there are c_out filters.",
-        "c_out * c_in * k * k weights, and c_out biases if bias is True.",
+        "Each filter also has one bias, if there are biases at all.",
     ),
 )
 def conv_parameters(c_in: int, c_out: int, k: int, bias: bool = True) -> int:
@@ -53,7 +53,10 @@ def conv_parameters(c_in: int, c_out: int, k: int, bias: bool = True) -> int:
 
     c_in, c_out: channels of the input and of the output; k: side of the square kernel in pixels.
     """
+    # One kernel for each output channel, with a k × k grid for each input channel. The size of the
+    # image is not in the formula, because each kernel is used at every position.
     weights = c_out * c_in * k * k
+    # One bias for each output channel, also used at every position.
     return weights + c_out if bias else weights
 
 
@@ -89,7 +92,7 @@ def _check_dense_parameters(answer: Answer) -> str:
         "How many numbers does the flattened input have, and how many the flattened output?",
         "nn.Linear(n_in, n_out) has n_in · n_out weights and n_out biases. The output map is as "
         "high and wide as the picture and has c_out channels.",
-        "n_in = height * width * c_in and n_out = height * width * c_out.",
+        "Multiply height, width and channels for both; then it is nn.Linear with these sizes.",
     ),
 )
 def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int) -> int:
@@ -99,6 +102,7 @@ def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int)
     and width with c_out channels. The dense layer (with biases) connects every number of the
     flattened picture with every number of the flattened map.
     """
+    # Each of the n_out outputs has a weight for each of the n_in inputs, and one bias.
     n_in = height * width * c_in
     n_out = height * width * c_out
     return n_in * n_out + n_out
@@ -138,7 +142,7 @@ def _check_gradient(answer: Answer) -> str:
     hints=(
         "Write f without y, once for each branch.",
         "If the branch is not taken, f(x) = x · x² = x³. If it is, f(x) = x · (3x² − 8).",
-        "The derivatives are 3x² and 9x² − 8. Which one is right depends on x * x > 4.",
+        "Differentiate both. Which one is right depends on the condition of the branch, x * x > 4.",
     ),
 )
 def gradient(x: float) -> float:
@@ -150,9 +154,10 @@ def gradient(x: float) -> float:
             y = 3 * y - 8
         return x * y
     """
+    # The condition is y > 4 with y = x², so it holds to the right of 2 and to the left of −2.
     if x * x > 4:
-        return 9 * x * x - 8
-    return 3 * x * x
+        return 9 * x * x - 8  # of x · (3x² − 8) = 3x³ − 8x
+    return 3 * x * x  # of x · x² = x³
 
 
 class _Gain(nn.Module):
@@ -166,40 +171,59 @@ class _Gain(nn.Module):
         return picture * self.gain
 
 
-def _measured(layer: nn.Module, picture: Tensor, shift: int, margin: int) -> float:
-    first = layer(torch.roll(picture, shift, dims=-1))
-    second = torch.roll(layer(picture), shift, dims=-1)
-    inner = slice(margin, -margin)
-    return (first - second)[..., inner, inner].abs().max().item()
+def _difference(layer: nn.Module, picture: Tensor, shift: int, dims: int = -1) -> Tensor:
+    return layer(torch.roll(picture, shift, dims)) - torch.roll(layer(picture), shift, dims)
+
+
+def _inner(maps: Tensor, margin: int) -> Tensor:
+    return maps[..., margin:-margin, margin:-margin]
+
+
+def _mistakes(
+    layer: nn.Module, picture: Tensor, shift: int, margin: int
+) -> list[tuple[float, str]]:
+    """Return the result of each usual mistake, and the sentence for it."""
+    signed = _difference(layer, picture, shift)
+    columns = signed[..., margin:-margin]
+    height = _inner(_difference(layer, picture, shift, -2), margin)
+    left = _inner(_difference(layer, picture, -shift), margin)
+    values = (
+        (signed.abs().max(), "cut off the margin on all four sides"),
+        (columns.abs().max(), "cut off the margin on all four sides, also at top and bottom"),
+        (_inner(signed, margin).max(), "differences may be negative: take the absolute value"),
+        (_inner(signed, margin).abs().mean(), "the largest difference, not the mean"),
+        (height.abs().max(), "shift along the width, which is the last dimension"),
+        (left.abs().max(), "shift to the right: a positive number for torch.roll"),
+    )
+    return [(value.item(), sentence) for value, sentence in values]
 
 
 def _check_equivariance(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(4)
     picture = torch.rand(1, 1, 20, 24, generator=generator)
-    falling = torch.linspace(2, 1, 24)
-    rows = torch.linspace(1, 2, 20)[:, None]
-    spots = torch.ones(20, 24)
-    spots[9, 12] = 3.0
     edge = torch.ones(20, 24)
     edge[:2] = torch.rand(2, 24, generator=generator)
     edge[-2:] = torch.rand(2, 24, generator=generator)
     edge[:, :2] = 5.0
-    noise = torch.rand(20, 24, generator=generator)
+    spots = torch.ones(20, 24)
+    spots[9, 12] = 3.0
     conv = nn.Conv2d(1, 4, 3, padding=1)
-    everywhere = "a convolution differs only near the border: cut off the margin"
-    all_sides = "cut off the margin on all four sides"
-    negative = "take the largest absolute difference: here all differences are negative"
     # In every case the margin is so wide that a shift may also move zeros in instead of rolling.
-    layers = [
-        (conv, 3, 5, "a convolution, away from the border", everywhere),
-        (_Gain(edge), 1, 4, "a layer that differs within 2 pixels of the border", all_sides),
-        (_Gain(falling), 2, 4, "a layer that gets darker from left to right", negative),
-        (_Gain(spots), 2, 4, "one bright spot", "the largest difference, not the mean"),
-        (_Gain(rows), 3, 4, "rows of different brightness", "shift along the width"),
-        (_Gain(noise), 4, 6, "a layer with random gains", ""),
+    cases = [
+        (conv, 3, 5, "a convolution, away from the border"),
+        (_Gain(edge), 1, 4, "a layer that differs within 2 pixels of the border"),
+        (_Gain(torch.linspace(2, 1, 24)), 2, 4, "a layer that gets darker from left to right"),
+        (_Gain(spots), 2, 4, "one bright spot"),
+        (_Gain(torch.linspace(1, 2, 20)[:, None]), 3, 4, "rows of different brightness"),
+        (_Gain(torch.rand(20, 24, generator=generator)), 4, 6, "a layer with random gains"),
     ]
-    cases = [Case((layer, picture, shift, margin), *said) for layer, shift, margin, *said in layers]
-    answers.compare_numbers(answer, cases, _measured, "shift {2}, margin {3}")
+    for layer, shift, margin, what in cases:
+        where = f"{what}: for shift {shift}, margin {margin}"
+        got = answers.number(answer(layer, picture, shift, margin, where=where), where)
+        with torch.no_grad():
+            want = _inner(_difference(layer, picture, shift), margin).abs().max().item()
+            because = answers.reason(_mistakes(layer, picture, shift, margin), got)
+        answers.compare_number(got, want, where, because)
     return "For the convolution it is zero up to rounding: the order does not matter."
 
 
@@ -211,7 +235,8 @@ def _check_equivariance(answer: Answer) -> str:
         "shift.",
         "torch.roll(picture, shift, dims=-1) shifts along the width. Then cut off the border: "
         "[..., margin:-margin, margin:-margin].",
-        "Take (a - b).abs().max() of the two cut results, and .item() to get a float.",
+        "You have two cut results. Differences may be negative, and you need the largest without "
+        "its sign, as a float (.item()).",
     ),
 )
 def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: int) -> float:
@@ -220,15 +245,13 @@ def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: in
     picture: (1, C, H, W). Shift by `shift` pixels to the right, along the width. Before comparing,
     cut off `margin` pixels on all four sides. The layer keeps height and width.
     """
+    # If the layer is equivariant, the order of the two does not matter: both results are equal.
     with torch.no_grad():
         first = layer(torch.roll(picture, shift, dims=-1))
         second = torch.roll(layer(picture), shift, dims=-1)
+    # Near the border they differ for another reason: rolling brings in the other side.
     difference = (first - second)[..., margin:-margin, margin:-margin]
     return difference.abs().max().item()
-
-
-def _mlp(inputs: int, hidden: int, classes: int) -> int:
-    return inputs * hidden + hidden + hidden * classes + classes
 
 
 def _check_same_budget(answer: Answer) -> str:
@@ -240,25 +263,32 @@ def _check_same_budget(answer: Answer) -> str:
     frozen = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Conv2d(6, 12, 5), nn.Linear(12, 4))
     frozen[0].requires_grad_(False)
     draw = random.Random(5)
-    cases = [
-        (first_cnn, 784, 10, "round down"),
-        (exact, 20, 10, "a budget that is used up exactly"),
-        (norms, 4, 5, "BatchNorm also has parameters"),
-        (frozen, 36, 4, "frozen parameters also count"),
-    ]
+    cases = [(first_cnn, 784, 10), (exact, 20, 10), (norms, 4, 5), (frozen, 36, 4)]
     cases += [
-        (nn.Conv2d(draw.randint(1, 9), draw.randint(9, 64), 3), draw.randint(2, 50), 3, "")
+        (nn.Conv2d(draw.randint(1, 9), draw.randint(9, 64), 3), draw.randint(2, 50), 3)
         for _ in range(6)
     ]
-    for cnn, inputs, classes, what in cases:
+    for cnn, inputs, classes in cases:
         budget = _count(cnn)
         where = f"for a CNN of {budget:,} parameters, {inputs} inputs and {classes} classes"
-        where = f"{what}: {where}" if what else where
         got = answers.number(answer(cnn, inputs, classes, where=where), where)
-        want = (budget - classes) // (inputs + 1 + classes)
-        units = int(got) if got > want and got == int(got) else want
-        needs = f"{units:,} units need {_mlp(inputs, units, classes):,} parameters"
-        answers.compare_number(got, want, where, needs)
+        needed = inputs + 1 + classes
+        want = (budget - classes) // needed
+        trainable = sum(p.numel() for p in cnn.parameters() if p.requires_grad)
+        layers = [m for m in cnn.modules() if not isinstance(m, nn.Sequential)]
+        weights = sum(m.weight.numel() for m in layers if hasattr(m, "weight"))
+        no_norms = sum(_count(m) for m in layers if not isinstance(m, nn.BatchNorm2d))
+        mistakes = (
+            ((budget - classes) / needed, "a number of units is whole: round down"),
+            (want + 1, f"{want + 1} units need {(want + 1) * needed + classes:,} parameters"),
+            (budget // needed, "the output layer has one bias for each class"),
+            ((budget - classes) // (inputs + classes), "each hidden unit has a bias"),
+            (budget // (inputs + classes), "both layers have biases"),
+            ((trainable - classes) // needed, "frozen parameters also count"),
+            ((no_norms - classes) // needed, "the parameters of BatchNorm count as well"),
+            ((weights - classes) // needed, "biases of the CNN count as well"),
+        )
+        answers.compare_number(got, want, where, answers.reason(mistakes, got, 1e-9))
     return "With 784 inputs and the parameters of the first CNN, the MLP has only 25 hidden units."
 
 
@@ -270,7 +300,7 @@ def _check_same_budget(answer: Answer) -> str:
         "hidden unit need?",
         "One hidden unit needs `inputs` weights to the inputs, 1 bias, and `classes` weights to "
         "the outputs. The `classes` biases of the output layer count once.",
-        "(budget - classes) // (inputs + 1 + classes)",
+        "Take the output's biases away from the budget. How many hidden units fit into the rest?",
     ),
 )
 def same_budget(cnn: nn.Module, inputs: int, classes: int) -> int:
@@ -279,4 +309,6 @@ def same_budget(cnn: nn.Module, inputs: int, classes: int) -> int:
     The MLP is nn.Linear(inputs, hidden), ReLU, nn.Linear(hidden, classes), both with biases.
     """
     budget = sum(parameter.numel() for parameter in cnn.parameters())
+    # Each hidden unit has a weight to every input, a bias, and a weight to every class. The biases
+    # of the classes are there once. Round down, so that the budget is not exceeded.
     return (budget - classes) // (inputs + 1 + classes)

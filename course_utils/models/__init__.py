@@ -19,6 +19,6 @@ __all__ = export_lazily(
         "pyramid": "FeaturePyramid",
         "pretrained": "card_of load_pretrained pretrained_card save_pretrained",
         "residual": "ResidualBlock SmallResNet",
-        "simple": "DenseBaseline SimpleCNN",
+        "simple": "AveragingCNN DenseBaseline SimpleCNN",
     },
 )

@@ -1,6 +1,7 @@
 """The small networks that the course trains.
 
 - `SimpleCNN`: two convolutions and one linear layer, the network of §2.2.2;
+- `AveragingCNN`: three convolutions, then the mean of each map (§1.1);
 - `DenseBaseline`: a network without convolutions, for comparison (§1.1).
 
 Each is an `nn.Sequential` with named layers: `print(model)` shows them, `model.conv1` is one layer,
@@ -132,6 +133,48 @@ class SimpleCNN(Layers):
             if seed is not None:
                 torch.default_generator.manual_seed(seed)
             return cls(channels, len(data.classes), tuple(size), dropout=dropout)
+
+
+class AveragingCNN(Layers):
+    """Three blocks of convolution and ReLU, then the mean of each map and a linear layer.
+
+    The mean is called global average pooling (Lin et al. 2014, "Network in network"): it loses
+    where in the image something was. It takes images of any size from 4×4 pixels up.
+
+    Args:
+        in_channels: Channels of the images; 1 for grey, 3 for colour.
+        classes: Number of scores.
+        widths: Output channels of the three convolutions. The first two are followed by pooling.
+
+    Shape:
+        (N, in_channels, height, width) to (N, classes).
+
+    Attributes:
+        classifier: The `nn.Linear`.
+
+    Raises:
+        CourseError: If a number is below 1, or there are not three widths.
+        OutOfMemory: If the weights need more memory than is free.
+    """
+
+    classifier: nn.Linear
+
+    def __init__(
+        self, in_channels: int = 1, classes: int = 10, widths: tuple[int, int, int] = (16, 32, 48)
+    ) -> None:
+        if len(widths) != 3:
+            raise CourseError(f"widths={tuple(widths)}: give three, such as (16, 32, 48).")
+        _check(in_channels, classes, 0, widths=widths)
+        channels = (in_channels, *widths)
+        _require_memory_for(*(9 * a * b for a, b in itertools.pairwise(channels)))
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, (c_in, c_out) in enumerate(itertools.pairwise(channels), start=1):
+            layers[f"conv{number}"] = nn.Conv2d(c_in, c_out, 3, padding=1)
+            layers[f"relu{number}"] = nn.ReLU()
+            layers[f"pool{number}"] = nn.MaxPool2d(2) if number < 3 else nn.AdaptiveAvgPool2d(1)
+        super().__init__(
+            layers | {"flatten": nn.Flatten(), "classifier": nn.Linear(widths[-1], classes)}
+        )
 
 
 class DenseBaseline(Layers):

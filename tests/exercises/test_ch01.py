@@ -104,10 +104,10 @@ def test_equivariance(solved, rejected):
     rejected(
         "01.equivariance",
         (measuring(lambda d, m: d.abs().max().item()), "shift 3, margin 5"),
-        (measuring(lambda d, m: d[..., m:-m].abs().max().item()), "all four sides"),
-        (measuring(lambda d, m: inner(d, m).max().item()), "darker from left to right"),
-        (measuring(lambda d, m: inner(d, m).abs().mean().item()), "darker from left to right"),
-        (measuring(largest, dims=-2), "darker from left to right"),
+        (measuring(lambda d, m: d[..., m:-m].abs().max().item()), "also at top and bottom"),
+        (measuring(lambda d, m: inner(d, m).max().item()), "take the absolute value"),
+        (measuring(lambda d, m: inner(d, m).abs().mean().item()), "not the mean"),
+        (measuring(largest, dims=-2), "along the width"),
         (
             lambda layer, x, shift, m: largest(layer(x.roll(shift, -1)) - layer(x), m),
             "a convolution, away from the border",
@@ -140,10 +140,14 @@ def test_same_budget(solved, rejected):
     rejected(
         "01.same_budget",
         (lambda cnn, n, c: round((count(cnn) - c) / (n + 1 + c)), "26 units need 20,680 param"),
-        (lambda cnn, n, c: count(cnn) // (n + c), "used up exactly"),
-        (lambda cnn, n, c: count(cnn) // n, "round down"),
-        (lambda cnn, n, c: most_hidden(count(cnn) - 1, n, c), "used up exactly"),
-        (lambda cnn, n, c: (count(cnn) - c) / (n + 1 + c), "is 25.76, it should be 25"),
+        (lambda cnn, n, c: count(cnn) // (n + c), "both layers have biases"),
+        (lambda cnn, n, c: count(cnn) // n, "is 26, it should be 25"),
+        (lambda cnn, n, c: most_hidden(count(cnn) - 1, n, c), "is 199, it should be 200"),
+        (
+            lambda cnn, n, c: (count(cnn) - c) / (n + 1 + c),
+            "is 25.76, it should be 25 (a number of units is whole",
+        ),
         (frozen_left_out, "frozen parameters"),
-        (norms_left_out, "BatchNorm"),
+        (norms_left_out, "parameters of BatchNorm count as well"),
+        (lambda cnn, n, c: (count(cnn) - c) // (n + c), "each hidden unit has a bias"),
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils.core import CourseError, private_random_numbers
-from course_utils.models import DenseBaseline, SimpleCNN
+from course_utils.models import AveragingCNN, DenseBaseline, SimpleCNN
 from tests.toys import same, toy_data, weights
 
 
@@ -67,6 +67,8 @@ def test_any_picture_of_at_least_four_pixels(channels, classes, size, batch_norm
         (SimpleCNN, {"widths": (16, 32, 64)}, "has 3 numbers"),
         (SimpleCNN, {"widths": (16, 0)}, r"widths\[1\]=0"),
         (SimpleCNN, {"image_size": (3, 30)}, "3×30 → 1×15 → 0×7"),
+        (AveragingCNN, {"widths": (16, 32)}, "give three"),
+        (AveragingCNN, {"widths": (16, 0, 8)}, r"widths\[1\]=0"),
         (DenseBaseline, {"hidden": (0,)}, r"hidden\[0\]=0"),
     ],
 )
@@ -86,6 +88,17 @@ def test_dense_baseline():
     assert model(torch.rand(2, 3, 4, 6)).shape == (2, 5)
     assert parameters(model) == (72 * 7 + 7) + (7 * 8 + 8) + (8 * 5 + 5)
     assert parameters(DenseBaseline(1, 2, 3, hidden=())) == 9 * 2 + 2
+
+
+def test_the_averaging_cnn_does_not_know_where_something_is():
+    torch.manual_seed(0)
+    model = AveragingCNN(3, 5, (2, 4, 6))
+    assert parameters(model) == (54 + 2) + (72 + 4) + (216 + 6) + 35
+    images = torch.zeros(2, 3, 32, 32)
+    images[:, :, 12:20, 12:20] = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images.roll((4, -4), (-2, -1))), model(images))
+        assert model(images[..., :13, :21]).shape == (2, 5)
 
 
 def test_it_can_be_made_for_a_data_set():

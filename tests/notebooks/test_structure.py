@@ -28,9 +28,11 @@ COURSE = (
     "05_2_evaluation",
     "05_3_summary_and_outlook",
 )
+GLOSSARY = "glossary"
+# Notebooks in which every word of theirs in the glossary is bold where it is explained.
+EXPLAINING = {"01_cnn_and_pytorch"}
 # Notebooks whose cells still have checks in them, which belong into tests/notebooks/checks.
 NOT_YET_MOVED = {
-    "01_cnn_and_pytorch",
     "02_1_convolution",
     "02_2_first_cnn",
     "02_3_initialisation_and_regularisation",
@@ -45,7 +47,7 @@ SKIP_COMMENT = re.compile(r"^\s*#\s*(NBVAL_SKIP|NBVAL_IGNORE_OUTPUT)\b", re.MULT
 LINK = re.compile(r"\]\((?!https?:|#|attachment:|mailto:)([^)\s#]+)")
 SHOWING = {"print", "display", "check", "hint", "solution"}
 
-PATHS = refresh.find([])
+PATHS = [path for path in refresh.find([]) if path.stem != GLOSSARY]
 
 
 @pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS], scope="module")
@@ -195,6 +197,24 @@ def test_links_lead_somewhere(path, notebook):
     links = [m for c in notebook.cells if c.cell_type == "markdown" for m in LINK.findall(c.source)]
     dead = [link for link in links if not (path.parent / link).exists()]
     assert not dead
+
+
+def test_the_glossary_says_where_each_word_is_explained():
+    glossary = nbformat.read(refresh.NOTEBOOKS / f"{GLOSSARY}.ipynb", as_version=4)
+    nbformat.validate(glossary)
+    assert refresh.tidy(glossary) == glossary and refresh.problems(glossary) == []
+    text = "\n".join(cell.source for cell in glossary.cells)
+    rows = [line for line in text.splitlines() if line.startswith("| **")]
+    found = [re.fullmatch(r"\| \*\*(.+)\*\* \| (.+) \| (.+\.) \| (\S+) \|", row) for row in rows]
+    assert all(found) and len(found) > 80
+    words = [match[1] for match in found]
+    assert len(set(words)) == len(words)
+    for word, _, _, number in (match.groups() for match in found):
+        stem = next(name for name in COURSE if name.startswith(f"{number}_"))
+        if stem in EXPLAINING:
+            text = (refresh.NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8")
+            name = re.split(r" \(|, ", word)[0].removesuffix("s")
+            assert re.search(rf"\*\*{name}", text, re.IGNORECASE), f"{word} is not bold in {stem}"
 
 
 def test_the_checks_above_can_fail():
