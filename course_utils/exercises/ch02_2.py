@@ -26,7 +26,7 @@ def _check_flat_features(answer: Answer) -> str:
     cases = [
         Case((28, 28, 32), "the size of Fashion-MNIST", "28 → 14 → 7, and 7 · 7 · 32"),
         Case((32, 32, 1), "one channel", "32 → 16 → 8, and 8 · 8"),
-        Case((28, 40, 32), "a picture that is not square", "28 → 14 → 7 and 40 → 20 → 10"),
+        Case((28, 40, 32), "an image that is not square", "28 → 14 → 7 and 40 → 20 → 10"),
         Case((30, 30, 32), "odd after the first pooling", "30 → 15 → 7: pooling rounds down"),
         Case((31, 31, 32), "an odd size", "31 → 15 → 7: pooling rounds down, twice"),
         Case((27, 34, 8), "odd in one direction", "27 → 13 → 6 and 34 → 17 → 8"),
@@ -35,35 +35,37 @@ def _check_flat_features(answer: Answer) -> str:
     cases += [
         Case((draw.randint(4, 99), draw.randint(4, 99), draw.randint(1, 64))) for _ in range(20)
     ]
-    answers.compare_numbers(answer, cases, _flat, "a {} × {} picture, channels={}")
-    return "With this number, nn.Linear fits pictures of any size."
+    answers.compare_numbers(answer, cases, _flat, "a {} × {} image, channels={}")
+    return "With this number, nn.Linear fits images of any size."
 
 
 @exercise(
     "02_2.flat_features",
     check=_check_flat_features,
     hints=(
-        "A 3 × 3 convolution with padding 1 keeps the size. What does nn.MaxPool2d(2) do "
-        "to 7 pixels?",
-        "3 pixels remain: the last one is left out. Halve twice with //, height and width "
-        "separately.",
-        "channels * (height // 2 // 2) * (width // 2 // 2)",
+        "A 3 × 3 convolution with padding 1 keeps the size, so only the poolings change it. How "
+        "many whole 2 × 2 blocks fit beside each other into 7 pixels?",
+        "Three, and the last pixel is left out. In Python, // divides and rounds down.",
+        "Work out the height behind both poolings, then the width. How many numbers are in one "
+        "map of this size, and how many maps are there?",
     ),
 )
 def flat_features(height: int, width: int, channels: int = 32) -> int:
-    """Compute how many numbers of each picture reach the linear layer.
+    """Compute how many numbers of each image reach the linear layer.
 
-    The picture goes through two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2);
+    The image goes through two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2);
     the second block has `channels` output channels. Any height and width, also odd ones.
     """
-    return channels * (height // 2 // 2) * (width // 2 // 2)
+    # The convolutions keep the size. Each pooling takes whole blocks only, so it rounds down.
+    rows, columns = height // 2 // 2, width // 2 // 2
+    return channels * rows * columns  # the image's channels do not matter: `channels` maps are left
 
 
 def _check_build_cnn(answer: Answer) -> str:
     model = network_checks.built(answer)
-    pictures = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(22))
-    logits = network_checks.run(model, pictures)
-    network_checks.run(model, pictures[:1])
+    images = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(22))
+    logits = network_checks.run(model, images)
+    network_checks.run(model, images[:1])
     network_checks.check_parameter_count(model)
     if not bool((logits < 0).any()):
         total = logits.sum(dim=1)
@@ -74,8 +76,8 @@ def _check_build_cnn(answer: Answer) -> str:
         raise Wrong("no output is negative: leave out what follows the linear layer (logits)")
     if torch.allclose(logits.logsumexp(dim=1), torch.zeros(len(logits)), atol=1e-4):
         raise Wrong("the output went through log_softmax: leave it out, cross_entropy includes it")
-    network_checks.check_blocks(model, pictures)
-    network_checks.check_gradients(model, pictures)
+    network_checks.check_blocks(model, images)
+    network_checks.check_gradients(model, images)
     return "20,490 parameters, of which 15,690 are in the last layer."
 
 
@@ -84,26 +86,26 @@ def _check_build_cnn(answer: Answer) -> str:
     check=_check_build_cnn,
     hints=(
         "nn.Sequential takes the layers in order. Each block is convolution, ReLU, pooling.",
-        "Two poolings leave 7 × 7 pixels of 32 channels. nn.Flatten() comes before nn.Linear.",
-        "nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), the same with 16 → 32 "
-        "channels, then nn.Flatten(), nn.Linear(32 * 7 * 7, 10), and nothing after it.",
+        "The second convolution reads what the first one returns: which in_channels does it have?",
+        "A linear layer takes one row of numbers for each image. Which layer makes this row, and "
+        "how long is it for 28 × 28 pixels? (flat_features knows.)",
     ),
 )
 def build_cnn() -> nn.Module:
-    """Build the first network: pictures (N, 1, 28, 28) in, logits (N, 10) out.
+    """Build the first network: images (N, 1, 28, 28) in, logits (N, 10) out.
 
     Two blocks of convolution (3 × 3, padding 1), ReLU and nn.MaxPool2d(2), with 1 → 16 → 32
     channels; then one linear layer for the 10 classes. No softmax: the loss takes the logits.
     """
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
+        nn.Conv2d(1, 16, 3, padding=1),  # padding 1: a 3 × 3 kernel keeps 28 × 28
+        nn.ReLU(),  # without it, the two convolutions could be replaced by one
+        nn.MaxPool2d(2),  # 14 × 14
+        nn.Conv2d(16, 32, 3, padding=1),  # it reads all 16 maps of the first block
         nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * 7 * 7, 10),
+        nn.MaxPool2d(2),  # 7 × 7
+        nn.Flatten(),  # (N, 32, 7, 7) → (N, 1568)
+        nn.Linear(32 * 7 * 7, 10),  # logits: a ReLU or softmax behind it would change them
     )
 
 
@@ -152,7 +154,7 @@ def _check_returned_loss(returned: Any, want: float, where: str) -> None:
         raise Unsolved("training_step moves the parameters correctly, but returns no loss so far")
     if isinstance(returned, Tensor) and returned.requires_grad:
         raise Wrong(
-            f"{where} the loss is returned as a tensor that keeps the whole graph in memory: "
+            f"{where} the loss is returned as a tensor that keeps its computation graph in memory: "
             "return loss.item()"
         )
     answers.compare_number(returned, want, where, "the mean loss over the batch, before the step")
@@ -190,11 +192,12 @@ def _check_training_step(answer: Answer) -> str:
     "02_2.training_step",
     check=_check_training_step,
     hints=(
-        "Four things happen: clear the old gradients, compute the loss, compute the new "
-        "gradients, update the parameters.",
-        "optimizer.zero_grad(), then the loss with nn.functional.cross_entropy, then "
-        "loss.backward(), then optimizer.step().",
-        "loss.item() returns the loss as a float, without the graph.",
+        "It is the loop of the cell before, run once, with another loss. What does the network "
+        "return for `images`, and what compares it with `labels`?",
+        "nn.functional.cross_entropy takes logits and labels and returns the mean. Which call "
+        "forgets the old gradients, which computes the new ones, which changes the parameters?",
+        "The gradients must be forgotten before the new ones are computed, and the parameters "
+        "change last. In the end, return a number and not a tensor.",
     ),
 )
 def training_step(
@@ -207,11 +210,11 @@ def training_step(
 
     images: (N, C, H, W); labels: (N,), integers. Gradients of earlier steps must not count.
     """
-    optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(model(images), labels)
+    optimizer.zero_grad()  # backward() adds to the gradients that it finds
+    loss = nn.functional.cross_entropy(model(images), labels)  # of the logits: no softmax before it
     loss.backward()
-    optimizer.step()
-    return loss.item()
+    optimizer.step()  # only now: it uses the gradients that backward() has computed
+    return loss.item()  # a plain number, which keeps no computation graph
 
 
 def _share(logits: Tensor, labels: Tensor) -> float:
@@ -221,19 +224,19 @@ def _share(logits: Tensor, labels: Tensor) -> float:
 def _check_accuracy(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(24)
 
-    def batch(pictures: int, classes: int, right: float) -> tuple[Tensor, Tensor]:
-        logits = torch.randn(pictures, classes, generator=generator)
+    def batch(images: int, classes: int, right: float) -> tuple[Tensor, Tensor]:
+        logits = torch.randn(images, classes, generator=generator)
         labels = logits.argmax(dim=1)
-        wrong = torch.rand(pictures, generator=generator) >= right
+        wrong = torch.rand(images, generator=generator) >= right
         return logits, torch.where(wrong, (labels + 1) % classes, labels)
 
     cases = [
-        Case(batch(7, 3, 0.6), "a simple case", "a share between 0 and 1, not a count"),
+        Case(batch(7, 3, 0.6), "a simple case", "a fraction between 0 and 1, not a count"),
         Case(batch(40, 10, 0.7), "more classes"),
-        Case(batch(10, 10, 0.5), "as many pictures as classes", "the classes run along dim 1"),
+        Case(batch(10, 10, 0.5), "as many images as classes", "the classes run along dim 1"),
         Case(batch(9, 4, 1.1), "all right"),
         Case(batch(9, 4, 0.0), "all wrong"),
-        Case(batch(1, 5, 1.1), "a single picture"),
+        Case(batch(1, 5, 1.1), "a single image"),
     ]
     for factor, shift, what in [(1, -100, "all logits negative"), (50, 0, "large logits")]:
         logits, labels = batch(30, 5, 0.5)
@@ -250,20 +253,24 @@ def _check_accuracy(answer: Answer) -> str:
     hints=(
         "The network's choice is the class with the largest logit. Along which dimension are the "
         "classes?",
-        "logits.argmax(dim=1) has the shape (N,), like the labels.",
-        "Compare with ==, convert True and False to numbers with .float(), take the mean.",
+        "argmax(dim=...) returns the place of the largest number. The result should have the "
+        "shape (N,), like the labels.",
+        "Comparing two tensors with == returns True and False. As numbers (.float()) they are 1 "
+        "and 0. What is the fraction of ones?",
     ),
 )
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Compute the share of pictures whose largest logit is that of the right class, from 0 to 1.
+    """Compute the fraction of images whose largest logit is that of the right class, from 0 to 1.
 
     logits: (N, classes); labels: (N,), integers.
     """
-    return (logits.argmax(dim=1) == labels).float().mean().item()
+    choice = logits.argmax(dim=1)  # dimension 0 is the images, dimension 1 the classes
+    # The mean of ones (right) and zeros (wrong) is the fraction of ones.
+    return (choice == labels).float().mean().item()
 
 
 class _Watched(nn.Module):
-    """A classifier that records its mode when called; in training mode its logits are reversed."""
+    """A classifier that records its mode when called; in train mode its logits are reversed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,25 +287,25 @@ class _Watched(nn.Module):
 
 def _check_evaluate_whole(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(25)
-    # For each batch: number of pictures, and how many of them the network classifies correctly.
+    # For each batch: number of images, and how many of them the network classifies correctly.
     for plan, what in [
         (((8, 5), (8, 7), (3, 0)), "a last batch that is smaller"),
         (((10, 4), (10, 9)), "batches of one size"),
         (((6, 3),), "a single batch"),
-        (((16, 16), (16, 15), (16, 16), (1, 0)), "a last batch of one picture"),
+        (((16, 16), (16, 15), (16, 16), (1, 0)), "a last batch of one image"),
     ]:
         model = _Watched().train()
         batches = [_batch(model, size, right, generator) for size, right in plan]
         before = _vector(model.parameters())
         sizes = [size for size, _ in plan]
-        where = f"{what}: for batches of {sizes} pictures"
+        where = f"{what}: for batches of {sizes} images"
         model.called_in_training = model.called_with_grad = False
         got = answers.number(answer(model, batches, where=where), where)
         if not torch.equal(before, _vector(model.parameters())):
             raise Wrong(f"{where} the parameters changed: evaluation must not train")
         if model.called_in_training:
             raise Wrong(
-                f"{where} the model was in training mode (dropout and BatchNorm would change "
+                f"{where} the model was in train mode (dropout and BatchNorm would change "
                 "the result): call model.eval() first"
             )
         want = sum(right for _, right in plan) / sum(sizes)
@@ -307,7 +314,7 @@ def _check_evaluate_whole(answer: Answer) -> str:
             (sum(shares) / len(shares), "that is the mean of the batches' accuracies"),
             (shares[-1], "that is the accuracy of the last batch alone"),
             (sum(shares), "that is the sum of the batches' accuracies"),
-            (100 * want, "a share between 0 and 1"),
+            (100 * want, "a fraction between 0 and 1"),
         ]
         answers.compare_number(float(got), want, where, answers.reason(mistakes, float(got)))
         if model.called_with_grad:
@@ -321,7 +328,7 @@ def _check_evaluate_whole(answer: Answer) -> str:
 def _batch(
     model: _Watched, size: int, right: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return a batch of `size` pictures; in eval mode the model is right for `right` of them."""
+    """Return a batch of `size` images; in eval mode the model is right for `right` of them."""
     images = torch.randn(size, 1, 2, 3, generator=generator)
     labels = model.eval()(images).argmax(dim=1)
     model.train()
@@ -333,11 +340,11 @@ def _batch(
     "02_2.evaluate_whole",
     check=_check_evaluate_whole,
     hints=(
-        "If the last batch has 3 pictures and the others 64, should it count as much as they do?",
-        "Count right answers and pictures over all batches, and divide once at the end. Call "
-        "model.eval() first.",
-        "with torch.no_grad(): for images, labels in batches: "
-        "right += (model(images).argmax(dim=1) == labels).sum().item(); total += len(labels)",
+        "If the last batch has 3 images and the others 64, should it count as much as they do?",
+        "Count right answers and images over all batches, and divide once at the end. Which mode "
+        "must the model be in?",
+        "`with torch.no_grad():` around the loop records no gradients. In `accuracy` you took a "
+        "mean; here you need the sum of the right answers of a batch.",
     ),
 )
 def evaluate_whole(model: nn.Module, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
@@ -346,10 +353,10 @@ def evaluate_whole(model: nn.Module, batches: list[tuple[torch.Tensor, torch.Ten
     batches: pairs of images (N, C, H, W) and labels (N,); the last batch may be smaller. Put the
     model into eval mode, and record no gradients.
     """
-    model.eval()
+    model.eval()  # dropout and BatchNorm would change the result in train mode
     right, total = 0, 0
-    with torch.no_grad():
+    with torch.no_grad():  # nobody calls backward(), so no graph is needed
         for images, labels in batches:
             right += (model(images).argmax(dim=1) == labels).sum().item()
             total += len(labels)
-    return right / total
+    return right / total  # divided once: each image counts the same, in whichever batch it is

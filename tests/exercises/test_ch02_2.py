@@ -18,11 +18,11 @@ def test_flat_features(solved, rejected):
     solved("02_2.flat_features", by_running_it, lambda h, w, c: (h // 4) * (w // 4) * c)
     rejected(
         "02_2.flat_features",
-        (lambda h, w, c: c * h * w // 16, "a 30 × 30 picture, channels=32"),
+        (lambda h, w, c: c * h * w // 16, "a 30 × 30 image, channels=32"),
         (lambda h, w, c: c * -(-h // 4) * -(-w // 4), "30 → 15 → 7: pooling rounds down"),
-        (lambda h, w, c: c * (h // 4) ** 2, "a picture that is not square: for a 28 × 40"),
+        (lambda h, w, c: c * (h // 4) ** 2, "an image that is not square: for a 28 × 40"),
         (lambda h, w, c: c * (h // 2) * (w // 2), "is 6,272, it should be 1,568"),
-        (lambda h, w, c: 32 * (h // 4) * (w // 4), "one channel: for a 32 × 32 picture"),
+        (lambda h, w, c: 32 * (h // 4) * (w // 4), "one channel: for a 32 × 32 image"),
         (lambda h, w, c: (h // 4) * (w // 4), "28 → 14 → 7, and 7 · 7 · 32"),
         (lambda h, w, c: (c, h // 4, w // 4), "a tuple"),
     )
@@ -101,7 +101,7 @@ def test_accuracy(solved, rejected):
     )
     rejected(
         "02_2.accuracy",
-        (lambda x, y: 100 * share(x, y), "a share between 0 and 1"),
+        (lambda x, y: 100 * share(x, y), "a fraction between 0 and 1"),
         (lambda x, y: (x.argmax(1) == y).sum(), "(7, 3)"),
         (lambda x, y: (x.argmax(1) == y).sum() // len(y), "a simple case"),
         (lambda x, y: (x.argmax(1) == y).any().float(), "is 1.0"),
@@ -109,10 +109,10 @@ def test_accuracy(solved, rejected):
         (lambda x, y: (x.argmax(0) == y).float().mean(), "raised RuntimeError"),
         (lambda x, y: (x.abs().argmax(1) == y).float().mean(), "for logits of the shape (7, 3)"),
         (lambda x, y: (x.argmax(1) == y).float(), "one number"),
-        (except_if(lambda x: x.shape[0] == x.shape[1]), "as many pictures as"),
+        (except_if(lambda x: x.shape[0] == x.shape[1]), "as many images as"),
         (except_if(lambda x: bool((x < 0).all())), "all logits negative"),
         (except_if(lambda x: bool((x > 60).any())), "large logits"),
-        (except_if(lambda x: len(x) == 1), "a single picture"),
+        (except_if(lambda x: len(x) == 1), "a single image"),
     )
 
 
@@ -157,8 +157,8 @@ def test_evaluate_whole(solved, rejected):
         (lambda m, b: sum(shares(m, b)) / len(b), "the mean of the batches' accuracies"),
         (lambda m, b: shares(m, b)[-1], "that is the accuracy of the last batch alone"),
         (lambda m, b: sum(shares(m, b)), "that is the sum of the batches' accuracies"),
-        (lambda m, b: 100 * ch02_2.evaluate_whole(m, b), "a share between 0 and 1"),
-        (in_training_mode, "the model was in training mode"),
+        (lambda m, b: 100 * ch02_2.evaluate_whole(m, b), "a fraction between 0 and 1"),
+        (in_training_mode, "the model was in train mode"),
         (with_gradients, "gradients were recorded"),
         (first_size_for_all, "is 0.5, it should be 0.6316"),
         (trains_as_well, "the parameters changed"),

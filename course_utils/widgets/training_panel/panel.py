@@ -149,7 +149,7 @@ class TrainingPanel(RunsInBackground, Panel):
         Raises:
             CourseError: the training is not finished, so the test pictures have to wait.
         """
-        if self.running or not self._training.finished:
+        if not self.finished:
             until = "train all epochs first, and use the validation accuracy until then"
             raise CourseError(f"The test pictures are for the end: {until}.")
         if self.test is None:
@@ -160,6 +160,11 @@ class TrainingPanel(RunsInBackground, Panel):
             self._say(often if self.looks > 1 else "Tested.")
         self.refresh()
         return self.test
+
+    @property
+    def finished(self) -> bool:
+        """True if there was a training since the last Reset, and all its epochs are done."""
+        return not self.running and self._training.finished
 
     @property
     def history(self) -> History | None:

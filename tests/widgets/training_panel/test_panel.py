@@ -31,8 +31,9 @@ def begin(panel, held) -> None:
 
 def test_train_trains_the_model_it_was_given(panel):
     before = weights(panel.model)
-    assert panel.history is None and panel.test is None
+    assert panel.history is None and panel.test is None and not panel.finished
     panel.train(wait=True)
+    assert panel.finished
     assert panel.error == ""
     assert panel.history.epoch == [1, 2] and len(panel.history.step_loss) == 2 * STEPS
     assert not same(before, weights(panel.model))
@@ -132,6 +133,7 @@ def test_reset_starts_afresh(panel):
     panel.reset()
     assert same(before, weights(panel.model))
     assert panel.history is None and panel.test is None and panel.error == ""
+    assert not panel.finished
     assert panel.shown_picture == first_picture and panel._bar.value == 0
     panel.train(wait=True)
     assert panel.history.step_loss == losses
