@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
+from collections.abc import Iterable
 from itertools import pairwise
 
 import nbformat
@@ -30,7 +32,7 @@ COURSE = (
 )
 GLOSSARY = "glossary"
 # Notebooks in which every word of theirs in the glossary is bold where it is explained.
-EXPLAINING = {"01_cnn_and_pytorch", "02_2_first_cnn"}
+EXPLAINING = {"01_cnn_and_pytorch", "02_2_first_cnn", "04_2_feature_pyramids"}
 # Notebooks whose cells still have checks in them, which belong into tests/notebooks/checks.
 NOT_YET_MOVED = {
     "02_1_convolution",
@@ -109,6 +111,43 @@ def must_show(source: str) -> bool:
     return any(isinstance(called, ast.Name) and called.id in SHOWING for called in calls)
 
 
+def bound(source: str) -> set[str]:
+    """Return the names that a cell binds, in whatever way: `=`, `def`, `for`, `del`, ..."""
+    tables = [
+        symtable.symtable("" if source.lstrip().startswith(("%", "!")) else source, "", "exec")
+    ]
+    names = set()
+    for table in tables:
+        tables += table.get_children()
+        names |= {
+            s.get_name()
+            for s in table.get_symbols()
+            if (s.is_assigned() or s.is_imported())
+            and (table.get_type() == "module" or s.is_declared_global())
+        }
+    return names
+
+
+def overwritten(sources: Iterable[str]) -> list[tuple[int, str]]:
+    """Return (number of the cell, name): what an exercise cell defines and a later cell replaces.
+
+    A reader who goes back to the exercise, or uses the answer later, finds something else there.
+    """
+    found, exercises = [], set()
+    for number, source in enumerate(sources):
+        names = bound(source)
+        found += [(number, name) for name in sorted(names & exercises)]
+        body = parsed(source).body
+        if any(isinstance(s, ast.Expr) and is_check(s.value) for s in body):
+            exercises |= names
+    return found
+
+
+def is_check(call: ast.expr) -> bool:
+    """Return whether this is `check(...)`, which tests an exercise."""
+    return isinstance(call, ast.Call) and getattr(call.func, "id", None) == "check"
+
+
 def test_is_valid_and_belongs_to_the_course(path, notebook):
     nbformat.validate(notebook)
     place(path.stem)
@@ -148,6 +187,11 @@ def test_leaves_its_checks_to_us(path, notebook):
         if any(isinstance(node, ast.Assert) for node in ast.walk(parsed(cell.source)))
     ]
     assert bool(found) == (path.stem in NOT_YET_MOVED), found
+
+
+def test_keeps_the_answers_to_its_exercises(notebook):
+    found = overwritten(cell.source for cell in code_cells(notebook))
+    assert not found, f"cells that overwrite the function of an exercise: {found}; rename there"
 
 
 def test_was_executed_from_top_to_bottom(notebook):
@@ -214,6 +258,35 @@ def test_the_glossary_says_where_each_word_is_explained():
             text = (refresh.NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8")
             name = re.split(r" \(|, ", word)[0].removesuffix("s")
             assert re.search(rf"\*\*{name}", text, re.IGNORECASE), f"{word} is not bold in {stem}"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        *("sides = 1", "a, (*sides, b) = f()", "sides: int = 1", "sides += 1", "del sides"),
+        *("def sides(): ...", "class sides: ...", "import a.b as sides", "from a import sides"),
+        *("for sides in f(): pass", "with f() as sides: pass", "if (sides := f()): pass"),
+        *("[a for b in c if (sides := b)]", "def f():\n    global sides\n    sides = 1"),
+        *("try: f()\nexcept E as sides: pass", "match a:\n    case [sides]: pass"),
+        'def sides(): ...\ncheck("04_2.again", sides)',
+    ],
+)
+def test_finds_an_overwritten_answer(later):
+    exercise = 'def sides(x):\n    ...\n\n\ncheck("04_2.sides", sides)'
+    assert overwritten(["sides = 1", exercise, "print(sides(1))", later]) == [(3, "sides")]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        *("sides(1)", "[sides for sides in a]", "f(sides=1)", "a.sides = 1", "sides[0] = 1"),
+        *("def f(sides):\n    sides = 2", "lambda sides: sides", "%time sides = 1", "!ls sides"),
+        *("class A:\n    sides = 1", "await f()", "check('04_2.sides', sides)"),
+    ],
+)
+def test_leaves_other_uses_of_an_answer_alone(later):
+    exercise = 'def sides(x):\n    ...\n\n\ncheck("04_2.sides", sides)'
+    assert overwritten([exercise, later]) == []
 
 
 def test_the_checks_above_can_fail():
