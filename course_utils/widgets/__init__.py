@@ -19,6 +19,7 @@ __all__ = export_lazily(
         "initialisation_panel": "initialisation_panel",
         "kernel_playground.panel": "kernel_playground",
         "one_click.panel": "one_click_lab",
+        "pruning_panel.panel": "pruning_panel",
         "quantization_panel.panel": "quantization_panel",
         "regularisation_panel.panel": "regularisation_panel",
         "schedule_panel.panel": "schedule_panel",
