@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from course_utils import widgets
+from tests.browser.lab import says, show_code
 
 # Controls and pictures of the panels without a name for a screen reader.
 _NAMELESS = """() => {
@@ -96,6 +97,18 @@ def test_a_number_typed_into_the_kernel_is_used(lab):
     field.press("Enter")
     found.get_by_role("status").filter(has_text="your own numbers").wait_for()
     assert lab.kernel("kernel_playground.settings['kernel'][1][1]") == 2.5
+
+
+def test_a_layer_is_pruned_by_its_slider_and_all_by_one_click(lab):
+    found = panel(lab, "pruning_panel")
+    found.get_by_role("slider", name="stage3.0.conv1").press("ArrowRight")
+    says(found, "stage3.0.conv1 88 of 96")
+    found.get_by_role("button", name="Prune to half the cost").click()
+    says(found, "stem 24 of 32")
+    assert 0.4 < lab.kernel("pruning_panel.result.cost") <= 0.5
+    show_code(found, "prune(model, shares, example_input=example_input)")
+    found.get_by_role("button", name="Reset").click()
+    says(found, "All channels are there")
 
 
 def test_nothing_was_wrong_in_the_browser(lab):

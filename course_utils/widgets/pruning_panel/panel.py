@@ -91,6 +91,7 @@ class PruningPanel(RunsInBackground, Panel):
         halve.layout.width = "auto"
         hint = "Train a copy of the pruned network"
         self._tune_button = self._button("Fine-tune", self.fine_tune, hint, "play", "success")
+        self._tune_button.layout.flex = "1 0 102px"  # else its word is cut
         hint = "Stop before the next step"
         self._stop_button = self._button("Stop", self.stop, hint, "stop", "warning")
         reset = self._button("Reset", self.reset, "All channels back, no fine-tuning")

@@ -15,7 +15,7 @@ _BARS, _BAR, _ROW = 60, 13, 21  # top of the first bar, its height, from bar to 
 _LABEL, _ROOM, _RIGHT = 92, 160, 370  # of a bar: width of its label, of 100 %; right column
 _CURVES = _BARS + 3 * _ROW + 14
 _COLUMNS, _CELL = 3, (228, 124)
-_PLOT = (36, 176, 70)  # of a curve: left end, width and height
+_PLOT = (36, 164, 70)  # of a curve: left end, width and height
 _NAMES = 6  # layers that the text names
 _QUIET, _PALE, _LINE = 36, 112, 96  # palette greys
 
