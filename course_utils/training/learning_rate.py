@@ -96,6 +96,7 @@ def train_with(
     *,
     model: Callable[[], nn.Module] | None = None,
     seed: int = 0,
+    progress: bool = False,
     **options: Any,
 ) -> RateRun | None:
     """Train a network with new weights by one plan, in batches of 64 pictures.
@@ -104,6 +105,7 @@ def train_with(
         data: `plan.pictures` of its training pictures are used.
         model: returns a network with new weights. Default: a `SimpleCNN` for the pictures.
         seed: of the weights, and of the choice and order of the pictures.
+        progress: whether to show a progress bar.
         options: passed to `fit`: `precision`, `stop`, `on_step`, `on_epoch`.
 
     Returns:
@@ -126,7 +128,7 @@ def train_with(
             learning_rate=plan.peak,
             scheduler=plan.schedule,
             seed=seed,
-            progress=False,
+            progress=progress,
             **options,
         )
     except Diverged as error:

@@ -13,14 +13,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
-import math
-import reprlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
-from traitlets import TraitError
 
 from course_utils.core import (
     CourseError,
@@ -32,10 +29,10 @@ from course_utils.core import (
 )
 from course_utils.widgets.clicks import button
 from course_utils.widgets.connection import Connection
+from course_utils.widgets.control_values import set_value, value_of
 from course_utils.widgets.page import GAP, SIDE_WIDTH, heading
 
 LABEL_WIDTH = "104px"
-_MOST_CHOICES = 60  # that an error names
 
 
 class Panel(widgets.VBox):
@@ -149,7 +146,7 @@ class Panel(widgets.VBox):
     @property
     def settings(self) -> dict[str, Any]:
         """The values of the controls by name."""
-        return {name: control.value for name, control in self.controls.items()}
+        return {name: value_of(control) for name, control in self.controls.items()}
 
     @property
     def summary(self) -> str:
@@ -254,7 +251,7 @@ class Panel(widgets.VBox):
                 raise CourseError(f"This panel has no control {name!r}; it has {known}.")
         first = [name for name in self.set_first if name in values]
         for name in dict.fromkeys([*first, *values]):
-            _set_value(name, self.controls[name], values[name])
+            set_value(name, self.controls[name], values[name])
 
     def _on_change(self, _change: Any) -> None:
         # A change by another thread waits here; it must not be taken for a change by `adjust`.
@@ -323,39 +320,6 @@ class Panel(widgets.VBox):
 def _with_class(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
     widget.add_class(name)
     return widget
-
-
-def _set_value(name: str, control: widgets.Widget, value: Any) -> None:
-    """Set a control; a slider gets longer if it is too short for the value."""
-    try:
-        if isinstance(control, widgets.FloatLogSlider) and value > 0:
-            exponent = math.log(value, control.base)  # the slider's ends are exponents
-            control.max, control.min = max(control.max, exponent), min(control.min, exponent)
-        elif hasattr(control, "max") and isinstance(value, (int, float)):
-            control.max, control.min = max(control.max, value), min(control.min, value)
-        elif (
-            isinstance(control, widgets.SelectionSlider)
-            and isinstance(value, int)
-            and value not in option_values(control)
-        ):
-            control.options = (*control.options, (str(value), value))
-        elif isinstance(control, widgets.SelectMultiple):
-            value = tuple(value) if isinstance(value, (list, tuple, set)) else (value,)
-        control.value = value
-    except TraitError as error:
-        known = list(map(repr, option_values(control)))
-        if len(known) > _MOST_CHOICES:
-            known[_MOST_CHOICES - 1 : -1] = ["…"]
-        choices = ", ".join(known)
-        reason = f"choose one of {choices}" if choices else str(error)
-        given = " ".join(reprlib.repr(value).split())
-        raise CourseError(f"The control {name!r} cannot be {given}: {reason}.") from error
-
-
-def option_values(control: widgets.Widget) -> list[Any]:
-    """Return the values that a list or a slider over a few values offers."""
-    options = getattr(control, "options", ())
-    return [option[1] if isinstance(option, tuple) else option for option in options]
 
 
 def int_slider(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,16 @@ import pytest
 
 from course_utils.core import CourseError
 from course_utils.plots.canvas import Canvas
-from course_utils.widgets.panel import Panel, _set_value, choice, float_slider, int_slider, toggle
+from course_utils.widgets.control_values import option_values, set_value
+from course_utils.widgets.panel import (
+    Panel,
+    choice,
+    choice_slider,
+    float_slider,
+    int_slider,
+    toggle,
+)
+from tests.widgets.messages import move
 
 
 class Doubt(CourseError):
@@ -181,6 +191,33 @@ def test_a_slider_grows_where_a_setting_lies_beyond_its_end(panel):
     assert slider.min == pytest.approx(-6) and slider.value == pytest.approx(1e-6)
 
 
+def test_a_slider_over_a_few_numbers_gets_a_step_for_one_more():
+    for values, more, expected in (
+        ((0.1, 0.5), 0.33, [0.1, 0.33, 0.5]),
+        ((0.1, 0.5), 2, [0.1, 0.5, 2]),
+        ((0.1, 0.5), 0.5, [0.1, 0.5]),
+        ((1, 4), 2, [1, 2, 4]),
+        (("same", 1), 0, ["same", 1, 0]),
+    ):
+        slider = choice_slider("x", [(f"<{one}>", one) for one in values], values[-1])
+        set_value("x", slider, more)
+        assert option_values(slider) == expected and slider.value == more
+        kept = {one: label for label, one in slider.options if one in values}
+        assert kept == {one: f"<{one}>" for one in values}
+    for values, wrong in (((1, 4), 2.5), ((0.1, 0.5), math.nan), ((0.1, 0.5), math.inf)):
+        with pytest.raises(CourseError, match="'x' cannot be"):
+            set_value(
+                "x", choice_slider("x", [(str(one), one) for one in values], values[0]), wrong
+            )
+
+
+@pytest.mark.parametrize("sent", [0.05 + 28 * 0.01, 0.32999999999999996, 0.33])
+def test_a_page_that_counts_in_steps_adds_no_digits(sent):
+    panel = Panel({"every": float_slider("every", 0.1, 0.05, 1.0, 0.01)}, title="e", width=9)
+    move(panel.controls["every"], value=sent)
+    assert panel.settings == {"every": 0.33}
+
+
 def test_first_values_are_computed_once_and_checked():
     button = widgets.Button(description="Go")
     panel = Squares(initial={"number": 3, "scale": 2.0}, extra=(button,))
@@ -257,8 +294,8 @@ def test_a_change_while_the_panel_adjusts_itself_waits_its_turn():
 def test_a_list_of_many_takes_one_value_or_several_and_its_error_is_short():
     control = widgets.SelectMultiple(options=[(f"kernel {k}", k) for k in range(2000)])
     for value, expected in ((7, (7,)), ([1, 3], (1, 3)), ((), ()), ({5}, (5,))):
-        _set_value("by_hand", control, value)
+        set_value("by_hand", control, value)
         assert control.value == expected
     with pytest.raises(CourseError, match=r"cannot be .*2000.*: choose one of 0, .*…, 1999") as e:
-        _set_value("by_hand", control, 2000)
+        set_value("by_hand", control, 2000)
     assert len(str(e.value)) < 500

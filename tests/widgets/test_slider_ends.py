@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock, PropertyMock
@@ -58,6 +59,30 @@ def check(panel: Panel, change: dict[str, Any]) -> None:
     assert len(panel.shown_picture) > 100, change
     if panel.exception is not None:
         assert panel._message.layout.display is None, "the sentence can be seen"
+
+
+def snapped(control: widgets.Widget) -> float:
+    """Return the value at which the page puts the handle: the step that is nearest."""
+    is_log = isinstance(control, widgets.FloatLogSlider)
+    value = math.log(control.value, control.base) if is_log else control.value
+    steps = round((value - control.min) / control.step)
+    value = min(control.max, control.min + steps * control.step)
+    return control.base**value if is_log else value
+
+
+def test_no_slider_moves_by_itself_to_the_nearest_step(panel):
+    for name, control in panel.controls.items():
+        if hasattr(control, "step") and hasattr(control, "max"):
+            assert snapped(control) == pytest.approx(control.value), name
+
+
+def test_a_slider_between_two_steps_would_be_noticed():
+    for slider, there in (
+        (widgets.FloatLogSlider(value=0.03, min=-4, max=0, step=0.05), 10**-1.5),
+        (widgets.FloatSlider(value=1 / 3, min=0, max=1, step=0.05), 0.35),
+        (widgets.IntSlider(value=5, min=0, max=9, step=2), 4),
+    ):
+        assert snapped(slider) == pytest.approx(there) != slider.value
 
 
 def test_every_control_can_go_to_both_ends(panel):

@@ -9,11 +9,12 @@ import ipywidgets as widgets
 from torch import nn
 
 from course_utils.conv import CHANGEABLE, PADDING_MODES, simple_settings
+from course_utils.widgets.control_values import option_values
 from course_utils.widgets.one_click.edit_result import ALL_MAPS, FOLLOWS, NO_CLASS, SIDES
 from course_utils.widgets.one_click.geometry import ONCE, WIDTH, ClickArea
 from course_utils.widgets.one_click.words import short
 from course_utils.widgets.overlay import Spot, overlay
-from course_utils.widgets.panel import choice, choice_slider, int_slider, option_values, toggle
+from course_utils.widgets.panel import choice, choice_slider, int_slider, toggle
 
 _OFFERED: dict[str, tuple[Any, ...]] = {
     "kernel_size": tuple(range(1, 12)),

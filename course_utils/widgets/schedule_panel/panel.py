@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 from torch import nn
 
 from course_utils.data import Dataset, load_dataset
@@ -24,12 +23,14 @@ from course_utils.training import (
 from course_utils.widgets.background import BackgroundRun
 from course_utils.widgets.comparing import ComparesRuns
 from course_utils.widgets.controls import steps_slider
-from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, float_slider, int_slider
+from course_utils.widgets.panel import Panel, choice, float_slider, int_slider
 from course_utils.widgets.schedule_panel.picture import WIDTH, ScheduleView, draw
 
 if TYPE_CHECKING:
     import pandas
 
+# Peaks that a reader would write. A slider with steps on a log scale would miss 0.03.
+_PEAKS = (*(float(f"{m}e{k}") for k in range(-4, 0) for m in (1, 1.5, 2, 3, 4, 5, 6, 7, 8)), 1.0)
 _FACTORS = (0.001, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _SCHEDULE = ("warmup", "every", "gamma", "final", "patience")
 
@@ -69,12 +70,9 @@ class SchedulePanel(ComparesRuns, Panel):
         self._pictures = min(pictures, len(self.data.train))
 
         plain, budget = Schedule(), RatePlan()
-        look = {"readout_format": ".2g", "style": {"description_width": LABEL_WIDTH}}
         controls = {
             "shape": choice("shape", list(SHAPES), "cosine"),
-            "peak": widgets.FloatLogSlider(
-                value=budget.peak, min=-4, max=0, step=0.05, description="peak", **look
-            ),
+            "peak": steps_slider("peak", _PEAKS, budget.peak),
             "warmup": float_slider("warmup", plain.warmup, 0.0, 0.9, 0.05),
             "every": float_slider("every", round(plain.every, 2), 0.05, 1.0, 0.01),
             "gamma": steps_slider("gamma", _FACTORS, plain.gamma),
@@ -135,8 +133,7 @@ class SchedulePanel(ComparesRuns, Panel):
         self, *, shape: str, peak: float, optimizer: str, epochs: int, **others: Any
     ) -> RatePlan:
         used = {name: others[name] for name in SHAPES[shape]}
-        # The slider's own value has sixteen digits.
-        rate = float(f"{peak:.2g}")
+        rate = float(f"{peak:.2g}")  # a peak set from code may have more digits
         return RatePlan(Schedule(shape, **used), rate, optimizer, epochs, self._pictures)
 
     def train_one(self, plan: RatePlan, run: BackgroundRun) -> RateRun | None:
