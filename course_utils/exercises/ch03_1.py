@@ -32,8 +32,10 @@ def _check_largest_rate(answer: Answer) -> str:
     hints=(
         "Along a parameter with curvature λ, one step changes w into w − r · λ · w. By what factor "
         "is w multiplied?",
-        "By 1 − r λ. It must be between −1 and 1 in every direction: which one limits r most?",
-        "1 − r λ > −1 means r < 2 / λ, and the largest λ decides: 2 / max(curvatures).",
+        "By 1 − r λ. Multiply a number by the same factor again and again: for which factors does "
+        "it shrink?",
+        "For factors between −1 and 1. A positive r cannot make 1 − r λ larger than 1. So write "
+        "the other condition, solve it for r, and ask which curvature allows the smallest r.",
     ),
 )
 def largest_rate(curvatures: list[float]) -> float:
@@ -41,6 +43,9 @@ def largest_rate(curvatures: list[float]) -> float:
 
     The valley is f(w) = ½ Σ λᵢ wᵢ², with the positive curvatures λᵢ, in any order.
     """
+    # A step multiplies each parameter by 1 - r * curvature. It shrinks while that is above -1,
+    # so while r < 2 / curvature. The condition must hold for every curvature, and the largest
+    # one allows the least. The sign of the factor only says on which side the next point lies.
     return 2 / max(curvatures)
 
 
@@ -70,13 +75,19 @@ def _check_step_rate(answer: Answer) -> str:
     check=_check_step_rate,
     hints=(
         "How many times has the rate been multiplied by gamma after `epoch` epochs?",
-        "Once for each full step_size: that is an integer division, epoch // step_size.",
-        "return learning_rate * gamma ** (epoch // step_size)",
+        "Once for each step_size that is over. With 30: 0 times in epoch 29, once in epoch 30, "
+        "twice in epoch 60. Which of Python's divisions counts like this?",
+        "Integer division counts the drops. A rate that is multiplied by gamma that many times is "
+        "the first rate times a power of gamma.",
     ),
 )
 def step_rate(epoch: int, learning_rate: float, step_size: int, gamma: float) -> float:
     """Compute the learning rate of an epoch, counted from 0, under StepLR(step_size, gamma)."""
-    return learning_rate * gamma ** (epoch // step_size)
+    # After `step_size` epochs comes the first drop, after twice as many the second: the number of
+    # drops so far is how many whole step_sizes fit into the epochs that are over. The first epoch
+    # has the number 0, so `epoch` is also the number of epochs that are over.
+    drops = epoch // step_size
+    return learning_rate * gamma**drops
 
 
 def _check_fitted_drops(answer: Answer) -> str:
@@ -120,7 +131,8 @@ def _check_fitted_drops(answer: Answer) -> str:
         "Two drops cut the training into three pieces of about the same length.",
         "The second drop must come before the last epoch is over: try 8 epochs. And two "
         "drops by gamma multiply the rate by gamma · gamma.",
-        "Round up: math.ceil(epochs / 3), or -(-epochs // 3) without an import. gamma is 0.1.",
+        "A third of 8 is 2.67. With a step_size of 2 the drops come after 2, 4 and 6 epochs: one "
+        "too many. With 3 they come after 3 and 6. In which direction must you round?",
     ),
 )
 def fitted_drops(epochs: int) -> tuple[int, float]:
@@ -129,7 +141,13 @@ def fitted_drops(epochs: int) -> tuple[int, float]:
     epochs: length of the training, 6 or more. The three pieces between the drops differ by at most
     two epochs.
     """
-    return -(-epochs // 3), 0.1
+    import math
+
+    # Rounding down would leave room for a third drop (8 epochs, step_size 2: after 2, 4 and 6), so
+    # round up. The last piece is then the shortest, by two epochs at most.
+    step_size = math.ceil(epochs / 3)
+    # Two drops leave gamma * gamma of the rate, which is 1/100.
+    return step_size, 0.1
 
 
 _BATCHES, _EPOCHS = 3, 4
@@ -242,7 +260,7 @@ class _Recording(torch.optim.lr_scheduler.ExponentialLR):
     hints=(
         "Two loops: the outer one over epochs, the inner one over the batches of the list.",
         "In the inner loop: clear the gradients, compute the loss, backward(), optimizer.step().",
-        "Call scheduler.step() after the inner loop, once for each epoch.",
+        "The scheduler counts epochs. When is an epoch over: inside the inner loop, or after it?",
     ),
 )
 def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs) -> None:
@@ -253,9 +271,11 @@ def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs) ->
     """
     for _ in range(epochs):
         for inputs, labels in batches:
-            optimizer.zero_grad()
+            optimizer.zero_grad()  # backward() adds to the old gradients
             loss_function(model(inputs), labels).backward()
-            optimizer.step()
+            optimizer.step()  # uses the rate of this epoch
+        # The epoch is over: now the next rate. Before the first optimizer.step() it would skip the
+        # first rate of the schedule, and after every batch it would count batches as epochs.
         scheduler.step()
 
 
@@ -294,10 +314,10 @@ def _check_warmup_cosine(answer: Answer) -> str:
     check=_check_warmup_cosine,
     hints=(
         "Two pieces: a straight line while step < warmup, and half a cosine after it.",
-        "The line is peak · (step + 1) / warmup. After it, the share of the way down is "
-        "(step − warmup) / (steps − warmup).",
-        "return peak * (1 + math.cos(math.pi * share)) / 2 for the second piece; math.pi and "
-        "math.cos need `import math`.",
+        "For the second piece, count: how many steps were made since the rise, and how many are "
+        "there from the end of the rise to the end of the training? Their quotient is s.",
+        "With 100 steps and a rise of 10, step 10 must have s = 0 and step 55 must have s = 0.5. "
+        "`import math` has cos and pi. If warmup is 0, is anything divided by it?",
     ),
 )
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
@@ -309,7 +329,10 @@ def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
     """
     import math
 
+    # + 1, because a step at the rate 0 would be wasted. With warmup = 0 this is never reached.
     if step < warmup:
         return peak * (step + 1) / warmup
+    # 0 just after the rise, and 1 when all steps are over, whatever the length of the rise.
     share = (step - warmup) / (steps - warmup)
+    # The cosine falls from 1 to -1 on the way from 0 to pi. Adding 1 and halving makes it 1 to 0.
     return peak * (1 + math.cos(math.pi * share)) / 2

@@ -89,7 +89,7 @@ def range_tests(
     """Draw the smoothed loss against the learning rate (log scale), the proposed rate as a dot.
 
     A single test also shows the loss of each batch, and grey lines where the loss falls fastest and
-    where it blows up.
+    where its average rises again.
 
     Args:
         tests: one, or several by name.
@@ -109,7 +109,7 @@ def range_tests(
     for (name, test), colour in zip(named.items(), f.colours(len(named)), strict=True):
         if len(named) == 1:
             axes.plot(test.rates, np.minimum(test.losses, top), color=f.RULE, linewidth=0.8)
-            marks = [(test.steepest, "falls fastest"), (test.blow_up, "blows up")]
+            marks = [(test.steepest, "falls fastest"), (test.blow_up, "average rises")]
             for rate, words in marks[: 1 + test.exploded]:
                 axes.axvline(rate, color=f.RULE, linewidth=1)
                 axes.text(rate, 0.02 * top, f" {words}", color=f.MUTED, fontsize=f.SMALL)

@@ -37,7 +37,7 @@ FEWEST = 10
 """With fewer steps there is nothing to see."""
 
 KEPT = 0.75
-"""The loss has blown up when less than this share of its fall is left, until the end."""
+"""The smoothed loss has risen when less than this share of its fall is left, until the end."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class RangeTest:
         losses: of the batch before the step, in nats.
         smoothed: the losses, each averaged with its neighbours on both sides, so without a delay.
         steepest: the rate at which `smoothed` falls fastest over the logarithm of the rate.
-        blow_up: the last rate at which the loss keeps three quarters of its fall; infinite if it
-            did not explode.
+        blow_up: the last rate at which `smoothed` keeps three quarters of its fall; infinite if the
+            loss did not explode. The losses themselves explode later: the largest of them lift the
+            average of the steps before.
         suggestion: suggested peak, √(`steepest` · `blow_up`), or `steepest` if nothing exploded;
             two significant digits.
     """
@@ -85,7 +86,7 @@ def range_test(
 
     From `lowest` to `highest` the rate is multiplied by the same factor at each step. The losses
     are smoothed. The suggested rate is halfway, on the logarithmic scale, between the rate at which
-    they fall fastest (a safe rate) and the rate at which they blow up (not a safe one). It is a
+    they fall fastest (a safe rate) and the rate at which they rise again (not a safe one). It is a
     good peak for a schedule that falls again. If nothing explodes (the range is too low, or the
     pictures are so easy that no gradient is left), it is the safe rate.
 

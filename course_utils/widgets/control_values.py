@@ -38,7 +38,7 @@ def set_value(name: str, control: widgets.Widget, value: Any) -> None:
 
 
 def _add_step(control: widgets.SelectionSlider, value: Any) -> None:
-    """Give a slider over a few numbers a step for one more, in its place.
+    """Add a step for one more number to a slider over a few numbers, in its place.
 
     A slider over whole numbers gets whole numbers only; one with words in it gets them at its end.
     """
