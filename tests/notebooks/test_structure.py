@@ -101,6 +101,16 @@ def parsed(source: str) -> ast.Module:
     return ast.parse("" if source.lstrip().startswith(("%", "!")) else source)
 
 
+def runs_by_number(source: str) -> list[str]:
+    """Return where a cell takes a run of a panel by its number, such as `panel.runs[0]`."""
+    found = [node for node in ast.walk(parsed(source)) if isinstance(node, ast.Subscript)]
+    return [
+        ast.unparse(node)
+        for node in found
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "runs"
+    ]
+
+
 def must_show(source: str) -> bool:
     """Return whether a cell certainly shows something: it ends in a value, or prints."""
     body = parsed(source).body
@@ -196,6 +206,11 @@ def test_leaves_its_checks_to_us(path, notebook):
 def test_keeps_the_answers_to_its_exercises(notebook):
     found = overwritten(cell.source for cell in code_cells(notebook))
     assert not found, f"cells that overwrite the function of an exercise: {found}; rename there"
+
+
+def test_works_when_a_panel_was_cleared(notebook):
+    """The reader may have pressed Clear, so there may be no run."""
+    assert not [found for cell in code_cells(notebook) for found in runs_by_number(cell.source)]
 
 
 def test_was_executed_from_top_to_bottom(notebook):
@@ -298,6 +313,7 @@ def test_the_checks_above_can_fail():
     assert lines("a = 1\n\n# why\nb = 2\n") == 2
     assert must_show("a = 1\na") and must_show("print(1)\na = 2") and must_show("check('x', 1)")
     assert not must_show("a = 1") and not must_show("f(1)") and not must_show("a;")
+    assert runs_by_number("a = panel.runs[0].plan\nb = panel.runs") == ["panel.runs[0]"]
     assert place("00_start_here") == 0
     with pytest.raises(pytest.fail.Exception, match=r"06_new\.ipynb: add its name to COURSE"):
         place("06_new")
