@@ -37,6 +37,7 @@ EXPLAINING = {
     "02_2_first_cnn",
     "03_1_learning_rate",
     "04_2_feature_pyramids",
+    "03_2_one_click_convolution",
 }
 # Notebooks whose cells still have checks in them, which belong into tests/notebooks/checks.
 NOT_YET_MOVED = {
