@@ -17,6 +17,7 @@ __all__ = export_lazily(
         "masks": "has_masks mask_by_magnitude remove_masks require_no_masks sparsity",
         "pruning": "NothingToRemove plan_widths prune PruningReport",
         "quantization": "layer_errors quantize Quantized relative_error round_weights",
+        "recalibration": "recalibrate",
         "saturation": "saturating_product without_vnni",
         "sensitivity": "Cut Sensitivity sensitivity",
         "static_int8": "has_vnni onnx_int8 pt2e_int8",

@@ -50,6 +50,15 @@ def mask_by_magnitude(model: nn.Module, share: float, *, scope: str = "global") 
 
 def remove_masks(model: nn.Module) -> nn.Module:
     """Return a copy without masks: its masked weights are ordinary zeros, and can be trained."""
+    plain = copy_with_masks(model)
+    for layer in plain.modules():
+        for name, _ in _masks(layer):
+            torch_prune.remove(layer, name)
+    return plain
+
+
+def copy_with_masks(model: nn.Module) -> nn.Module:
+    """Return a copy with the same masks, if the network has any."""
     check_network(model)
     # torch cannot copy a masked layer: its weight is computed, not stored.
     memo: dict[int, Any] = {}
@@ -57,11 +66,7 @@ def remove_masks(model: nn.Module) -> nn.Module:
         for name, _ in _masks(layer):
             weight = getattr(layer, name)
             memo[id(weight)] = weight.detach().clone()
-    plain = copy.deepcopy(model, memo)
-    for layer in plain.modules():
-        for name, _ in _masks(layer):
-            torch_prune.remove(layer, name)
-    return plain
+    return copy.deepcopy(model, memo)
 
 
 def has_masks(model: nn.Module) -> bool:

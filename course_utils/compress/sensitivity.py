@@ -11,6 +11,7 @@ from torch import nn
 from course_utils.compress.criteria import Importance
 from course_utils.compress.masks import require_share
 from course_utils.compress.pruning import NothingToRemove, plan_widths, prepared
+from course_utils.compress.recalibration import recalibrate
 from course_utils.conv import narrow
 from course_utils.core import CourseError, whole_number
 from course_utils.data import Dataset
@@ -95,6 +96,7 @@ def sensitivity(
     divisible_by: int = 1,
     floor: int = 1,
     seed: int = 0,
+    recalibrate_on: int = 0,
 ) -> Sensitivity:
     """Measure the accuracy when each group of coupled layers alone loses a share of its channels.
 
@@ -105,9 +107,12 @@ def sensitivity(
         part: Of `data`: "validation", or "train". The test pictures are for the end.
         pictures: How many of them, the same number of each class; fewer if there are not so many.
         importance, divisible_by, floor, seed: As for `prune`.
+        recalibrate_on: How many training pictures `recalibrate` sees after each cut. With 0,
+            BatchNorm keeps the statistics of the whole network, which are wrong after the cut.
 
     Raises:
-        CourseError: If a share is not between 0 and 1, there are no pictures, or as `prune`.
+        CourseError: If a share is not between 0 and 1, there are no pictures, or as `prune` and
+            `recalibrate`.
     """
     shares = sorted(require_share(share) for share in shares)
     if not shares:
@@ -120,6 +125,8 @@ def sensitivity(
         raise CourseError(f"{data.title} has no {part} pictures to measure on.")
     few = few.few(min(whole_number("pictures", pictures, 1), len(few)), seed=seed)
     scale = {"mean": data.mean, "std": data.std}
+    count = min(whole_number("recalibrate_on", recalibrate_on, 0), len(data.train))
+    seen = data.normalise(data.train.few(count, seed=seed).images) if count else None
 
     def cuts() -> Iterator[Cut]:
         for group in groups:
@@ -131,6 +138,7 @@ def sensitivity(
                     continue
                 cut, untouched = narrow(model, widths, importance=known, example_input=example)
                 if not untouched:
+                    cut = cut if seen is None else recalibrate(cut, seen)
                     result = evaluate(cut, few, **scale)
                     counts = result.correct, result.total
                     yield Cut(group.name, group.layers, share, widths[group.name], *counts)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +143,7 @@ def compare_models(
     latency: bool = True,
     latency_batches: Sequence[int] = (1, 64),
     seconds: float = 0.5,
+    clock: Callable[[], float] | None = None,
 ) -> Comparison:
     """Measure several models on the same pictures; each runs in eval mode and does not change.
 
@@ -157,6 +158,7 @@ def compare_models(
         batch_size: pictures at a time for the accuracy.
         latency_batches: batch sizes for the latency; too few pictures are repeated.
         seconds: for each model and each of `latency_batches`; see `measure_latency`.
+        clock: as for `measure_latency`; `time.process_time` counts only the work of this process.
 
     Raises:
         CourseError: if there is no model or no picture, a setting is wrong, or a model does not fit
@@ -174,7 +176,8 @@ def compare_models(
         times: dict[str, dict[int, Latency]] = {name: {} for name in models}
         for count in latency_batches if latency else ():
             images = _pictures(data, part, count)
-            for name, taken in measure_latency(models, images, seconds=seconds).items():
+            timed = measure_latency(models, images, seconds=seconds, clock=clock)
+            for name, taken in timed.items():
                 times[name][count] = taken
     return Comparison({n: Measurements(**m, latency=times[n]) for n, m in measured.items()})
 

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 _WIDTH = 760
 
 
-def techniques(result: Comparison) -> f.Figure:
+def techniques(result: Comparison, *, accuracy: str = "accuracy") -> f.Figure:
     """Draw what `compare_models` measured, a row for each network, the original on top.
 
     The columns are accuracy (with its 95 % interval, if there were labels), multiply-adds and file
     size as parts of the first network's, and for each batch size how many times as fast as the
     first network each one is.
+
+    Args:
+        accuracy: The title of the first column, for example with the name of the pictures.
 
     Raises:
         CourseError: If there is only one network.
@@ -46,20 +49,20 @@ def techniques(result: Comparison) -> f.Figure:
     fig = f.Figure(_WIDTH, 74 + 28 * len(names))
     panels = fig.subplots(1, len(columns) + with_accuracy, sharey=True)
     if with_accuracy:
-        _accuracies(panels[0], result)
+        _accuracies(panels[0], accuracy, result)
     for axes, (title, values) in zip(panels[with_accuracy:], columns.items(), strict=True):
         _bars(axes, title, values)
     f.name_rows(panels[0], names)
     for axes in panels[1:]:
         axes.tick_params(axis="y", length=0, labelleft=False)
-    titles = ["accuracy"] * with_accuracy + list(columns)
+    titles = [accuracy] * with_accuracy + list(columns)
     titles = [title.replace("\n", " ") for title in titles]
     fig.alt = f"{listed(titles).capitalize()} of {listed(names)}."
     return fig
 
 
-def _accuracies(axes: f.Axes, result: Comparison) -> None:
-    f.style(axes, "accuracy", grid="")
+def _accuracies(axes: f.Axes, title: str, result: Comparison) -> None:
+    f.style(axes, title, grid="")
     axes.spines["bottom"].set_visible(False)
     axes.xaxis.set_visible(False)
     intervals = [one.interval() for one in result.models.values()]

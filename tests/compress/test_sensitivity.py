@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from course_utils.compress import prune, sensitivity
+from course_utils.compress import prune, recalibrate, sensitivity
 from course_utils.core import CourseError
 from course_utils.data import Dataset
 from course_utils.metrics import evaluate
@@ -30,6 +30,18 @@ def test_each_cut_is_the_accuracy_with_that_layer_pruned_alone():
     assert frame.loc["stem", "50%"] == round(100 * found.of("stem")[0].accuracy, 1)
 
 
+def test_each_cut_can_be_recalibrated():
+    model, scale = trained_resnet(), {"mean": DATA.mean, "std": DATA.std}
+    before = weights(model)
+    found = sensitivity(model, DATA, shares=[0.75], pictures=60, recalibrate_on=90)
+    assert same(before, weights(model)) and len(found.cuts) == 4
+    assert found.accuracy == evaluate(model, DATA.validation, **scale).accuracy
+    for cut in found.cuts:
+        pruned = prune(model, {cut.layer: 0.75}, data=DATA, divisible_by=1, floor=1)
+        pruned = recalibrate(pruned, DATA.normalise(DATA.train.few(90).images))
+        assert evaluate(pruned, DATA.validation, **scale).correct == cut.correct
+
+
 def test_what_cannot_get_narrower_has_no_cut():
     found = sensitivity(toy_resnet(), DATA, shares=[0.5], divisible_by=8, floor=8, pictures=9)
     assert found.layers == ("stage2.0.conv1", "stage2.0.conv2")
@@ -43,6 +55,8 @@ def test_what_cannot_get_narrower_has_no_cut():
         ({"shares": ()}, "shares is empty"),
         ({"part": "test"}, "part='test'"),
         ({"pictures": 0}, "pictures=0"),
+        ({"recalibrate_on": -1}, "recalibrate_on=-1"),
+        ({"recalibrate_on": 1}, "images has 1"),
         ({"importance": "l7"}, "importance='l7'"),
     ],
 )

@@ -137,6 +137,13 @@ def test_latency_of_the_batches_asked_for(data):
     assert "latency, batch 50" in result.as_frame().index
 
 
+def test_the_clock_is_the_one_asked_for(data):
+    ticks = iter(range(10_000))
+    options = {"latency_batches": (2,), "seconds": 0.0, "clock": lambda: float(next(ticks))}
+    result = compare(toy_model(), toy_model(), data, **options)
+    assert {one.latency[2].median for one in result.models.values()} == {1000.0}
+
+
 def test_models_and_random_numbers_stay_as_they_were(data):
     def draw_in_every_mode(*_):
         torch.rand(1)
