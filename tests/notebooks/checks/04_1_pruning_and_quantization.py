@@ -6,19 +6,36 @@ def check(notebook):
 
     hit, whole = notebook.hit, notebook.look(notebook.whole)
     assert sum(hit.values()) > 0.45 * 222_570 and min(hit.values()) > 0
-    found = notebook.accuracy
-    assert whole > 0.9 and found["half of all numbers"] < 0.2
-    assert max(found["half of the weights"], found["half of scales and biases"]) < 0.35
-    assert found["the smaller half of the weights"] > whole - 0.06
+    found = notebook.accuracies_of
+    assert max(found["half of all numbers"]) < 0.2 and len(found["half of all numbers"]) == 5
+    assert max(found["half of the weights"]) < 0.25
+    assert max(found["half of scales and biases"]) < 0.5
+    assert found["the smaller half of the weights"][0] > whole - 0.06 > 0.84
+    for name, dead in notebook.dead.items():
+        assert 0.75 < dead / int((notebook.norms[name].weight == 0).sum()) <= 1
+    assert 0.4 < sum(notebook.dead.values()) / 224 < 0.6
 
-    smallest, chance = (curve[1] for curve in list(notebook.mask_curves.values()))
-    assert smallest[2] > whole - 0.02 and smallest[5] < 0.7 and max(chance[2:]) < 0.5
+    curves = {name: curve[1] for name, curve in notebook.mask_curves.items()}
+    smallest, chance = curves["smallest first"], curves["at random"]
+    assert smallest[2] > whole - 0.02 and smallest[4] > 0.8 and smallest[6] < 0.3
+    assert max(chance[2:]) < 0.2
+    assert min(curves["smallest first, recalibrated"][:7]) > whole - 0.05
+    repaired = curves["at random, recalibrated"]
+    assert all(
+        0.2 < much - little < 0.65 for much, little in zip(repaired, chance[1:], strict=True)
+    )
+    assert repaired[1] < whole - 0.15 and repaired[2] < whole - 0.3
     ninety = notebook.ninety
     assert notebook.sparsity(ninety) > 0.89
-    assert notebook.before < 0.3 and 0.02 < whole - notebook.look(ninety) < 0.25
+    trained = notebook.look(ninety)
+    assert notebook.before < 0.3 and 0.1 < whole - trained < 0.16
+    assert trained > notebook.after_recalibration(notebook.smallest[-1]) + 0.1
 
     untrained = [half for _, half in notebook.quarter_and_half.values()]
     assert max(untrained) < 0.5
+    for (name, share), cut in notebook.as_cut.items():
+        repaired = (notebook.recalibrated[name, share] - cut) / (whole - cut)
+        assert (repaired > 0.6) if share == 0.25 else (0.3 < repaired < 0.65)
     tuned = notebook.look(notebook.tuned)
     assert tuned > whole - 0.06 and tuned > max(untrained) + 0.3
     half = sum(weights.numel() for weights in notebook.half.parameters())
@@ -27,11 +44,26 @@ def check(notebook):
     halves = {layer: notebook.found.of(layer)[1].accuracy for layer in notebook.found.layers}
     assert min(halves, key=halves.get) == "stem"
     assert max(halves, key=halves.get) == "stage3.0.conv2"
-    three, everywhere = (notebook.look(model) for model in notebook.two.values())
-    assert everywhere > three + 0.05
+    quarters = {layer: notebook.found.of(layer)[0].accuracy for layer in notebook.found.layers}
+    assert min(quarters, key=quarters.get) == "stage2.0.conv2"
+    again = {layer: notebook.again.of(layer) for layer in notebook.again.layers}
+    assert min(cuts[1].accuracy for cuts in again.values()) > whole - 0.05
+    order = sorted(again, key=lambda layer: again[layer][2].accuracy)
+    assert order.index("stage3.0.conv2") < 2
+    three, everywhere = (notebook.pairs[name] for name in notebook.two)
+    assert everywhere[0] > three[0] + 0.05 and everywhere[1] > three[1] + 0.01
+    check_experiment(notebook.frame)
     with torch.no_grad():
         assert notebook.narrow(notebook.pictures[:2]).shape == (2, 10)
     check_quantization(notebook)
+
+
+def check_experiment(frame):
+    one = frame.groupby("method").accuracy
+    lost = 0.915 - one.mean().drop("whole")
+    assert lost.min() > 0.001 and lost.max() < 0.012
+    assert 0.0075 < lost["random"] < 0.0085 and abs(0.915 - one.min()["random"] - 0.0155) < 1e-6
+    assert one.max()["l1 in two rounds"] < one.min()["l1"]
 
 
 def check_quantization(notebook):
@@ -70,6 +102,11 @@ def check_quantization(notebook):
     int8 = "ONNX Runtime int8, 7 bits"
     assert one["ONNX Runtime"] > one[int8] / one["ONNX Runtime"]
     assert many["ONNX Runtime"] < many[int8] / many["ONNX Runtime"]
+    measured = [one[int8], one["ONNX Runtime"], many[int8], many["ONNX Runtime"]]
+    assert [round(value, 1) for value in measured] == [4.7, 2.7, 3.4, 1.4]
+    assert 1 < one["pruned, PyTorch"] < 1.2 and 2.4 < many["pruned, PyTorch"] < 2.7
+    old = [quantization_speedups(batch, "AVX2")[int8] for batch in (1, 64)]
+    assert [round(value, 1) for value in old] == [5.3, 3.7]
     assert 0.3 < one["PT2E"] < 0.37 and 0.6 < many["PT2E"] < 0.7
     sizes = {name: cost for name, (cost, _) in notebook.charts["file, kB"].items()}
     assert 11.5 < sizes["PyTorch"] / sizes["pruned, ONNX Runtime int8, 7 bits"] < 12.5
