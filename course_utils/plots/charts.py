@@ -228,7 +228,8 @@ def lines(
 
 def of_title(title: str) -> str:
     """Return " of accuracy" for the title "Accuracy", "" for none."""
-    return f" of {title[0].lower()}{title[1:]}" if title else ""
+    first = title[:1].lower() if title[1:2].islower() else title[:1]  # "AP50" stays
+    return f" of {first}{title[1:]}" if title else ""
 
 
 def as_array(values: Any) -> np.ndarray:
