@@ -54,8 +54,8 @@ def _check_cross_correlate(answer: Answer) -> str:
         "torch.zeros, then fill it with two loops.",
         "(H - h) // stride + 1 windows fit below each other. Window (i, j) starts at row "
         "i * stride and column j * stride.",
-        "output[i, j] = (image[r : r + h, c : c + w] * kernel).sum() with r = i * stride and "
-        "c = j * stride",
+        "A window is image[top : top + h, left : left + w]. Multiply it by the kernel, number by "
+        "number, and add up.",
     ),
 )
 def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) -> torch.Tensor:
@@ -64,6 +64,7 @@ def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) 
     Each number of the output is the sum of the products of the kernel with one window of the
     picture. The window moves by `stride` pixels and stays inside the picture.
     """
+    # As many outputs as places where the window fits.
     height, width = kernel.shape
     rows = (image.shape[0] - height) // stride + 1
     columns = (image.shape[1] - width) // stride + 1
@@ -112,7 +113,7 @@ def _check_convolve(answer: Answer) -> str:
     hints=(
         "In ΣΣ F(m, n) · G(i − m, j − n) the kernel is read backwards. Along which axes?",
         "kernel.flip(0) reverses the rows, kernel.flip(1) the columns. Both are needed.",
-        "cross_correlate(image, kernel.flip(0, 1))",
+        "Give the flipped kernel to cross_correlate; flip takes several dimensions at once.",
     ),
 )
 def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torch.Tensor:
@@ -121,6 +122,7 @@ def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torc
     Use cross_correlate(image, kernel), which is given. Only places where the whole kernel fits
     count.
     """
+    # Reading the kernel backwards along both axes is the same as turning it by half a turn first.
     return cross_correlate(image, kernel.flip(0, 1))
 
 
@@ -212,7 +214,8 @@ def _check_output_size(answer: Answer) -> str:
         "Take stride 1 first: at how many places can a window of k pixels start in n + 2p pixels?",
         "With dilation d the window covers d · (k − 1) + 1 pixels. With stride s only every s-th "
         "start counts, beginning with the first one.",
-        "(n + 2 * p - d * (k - 1) - 1) // s + 1",
+        "How many steps of s pixels can the window take from its first place to its last one? Add "
+        "the first place itself.",
     ),
 )
 def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
@@ -220,7 +223,10 @@ def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
 
     n: side of the picture, k: side of the kernel, s: stride, p: padding on each side, d: dilation.
     """
-    return (n + 2 * p - d * (k - 1) - 1) // s + 1
+    # The kernel spans d · (k − 1) + 1 pixels. The last window starts where it still fits, so there
+    # is room for so many single steps behind the first window; every s-th of them counts.
+    room = n + 2 * p - (d * (k - 1) + 1)
+    return room // s + 1
 
 
 def _check_same_padding(answer: Answer) -> str:
@@ -246,7 +252,7 @@ def _check_same_padding(answer: Answer) -> str:
     hints=(
         "With stride 1 and without padding, how many pixels does the output lose?",
         "It loses d · (k − 1) pixels, half of them on each side.",
-        "d * (k - 1) // 2",
+        "Padding p adds 2p pixels, and they must make up for the loss.",
     ),
 )
 def same_padding(k: int, d: int = 1) -> int:
@@ -254,6 +260,7 @@ def same_padding(k: int, d: int = 1) -> int:
 
     k: side of the kernel, an odd number; d: dilation.
     """
+    # Without padding the output has d · (k − 1) pixels less; half of them are added on each side.
     return d * (k - 1) // 2
 
 
@@ -311,7 +318,7 @@ def _check_edge_kernel(kernel: Any) -> str:
         "part. Which signs do the columns need?",
         "Negative numbers on the left, positive ones on the right. If the sum of each row is 0, "
         "the output is 0 on constant areas and on horizontal edges.",
-        "Put -1, 0, 1 into every row.",
+        "One row with sum 0, from negative to positive, is enough; then use it for every row.",
     ),
 )
 def edge_kernel() -> list[list[float]]:
@@ -320,6 +327,8 @@ def edge_kernel() -> list[list[float]]:
     Applied as nn.Conv2d does (no flip), its output is positive where dark on the left meets bright
     on the right, 0 on constant areas, and 0 along horizontal edges.
     """
+    # Each row has the sum 0, so rows of one brightness give 0: flat areas and horizontal edges.
+    # Negative on the left, positive on the right: positive where it gets brighter to the right.
     return [
         [-1.0, 0.0, 1.0],
         [-2.0, 0.0, 2.0],
@@ -366,7 +375,7 @@ def _check_receptive_field(answer: Answer) -> str:
         "Use two numbers: the size (starts at 1) and the jump (starts at 1), the "
         "distance of two neighbours in input pixels. A stride multiplies the jump for all later "
         "layers.",
-        "For each layer: size += (k - 1) * jump, and after that jump *= s.",
+        "For each layer the size grows by k − 1 jumps; after that the stride changes the jump.",
     ),
 )
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
@@ -374,6 +383,8 @@ def receptive_field(kernels: list[int], strides: list[int]) -> int:
 
     kernels, strides: one number for each layer, the first layer first (pooling counts as a layer).
     """
+    # jump: how many input pixels lie between two neighbouring outputs. A kernel of k outputs spans
+    # k − 1 of these distances, and a stride makes the distances of all later layers longer.
     size, jump = 1, 1
     for k, s in zip(kernels, strides, strict=True):
         size += (k - 1) * jump

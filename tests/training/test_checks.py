@@ -33,7 +33,7 @@ IMAGES = DATA.train.images
         (dict, DATA, "not the class dict"),
         (lambda images: images, DATA, "not a function"),
         (toy_model(), IMAGES, "must be a Dataset .* not a Tensor"),
-        (toy_model(), DATA.train, "not a ImageSet"),
+        (toy_model(), DATA.train, "not an ImageSet"),
         (toy_model(), "fashion-mnist", r"give load_dataset\('fashion-mnist'\)"),
         (toy_model(), None, "not None"),
         (toy_model(), (IMAGES, DATA.train.labels), "not a tuple"),
