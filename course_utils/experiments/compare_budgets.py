@@ -2,7 +2,7 @@
 
     python -m course_utils.experiments.compare_budgets
 
-writes `assets/results/budgets.json`; that takes about 8 minutes on one core.
+writes `assets/results/budgets.json`; that takes about 10 minutes on one core.
 
 Each network is trained by the recipe of the first CNN on the same images, over five seeds. Its test
 images are then moved sideways; in training no image was moved.

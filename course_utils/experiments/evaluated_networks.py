@@ -23,6 +23,7 @@ from course_utils.training import Precision, fit
 
 NETWORKS = ("first_cnn", "plain", "narrow")
 SEEDS = (0, 1)
+COMMAND = command_of(__file__)
 
 
 def train_network(name: str, data: Dataset, seed: int, **changes: Any) -> SimpleCNN:
@@ -81,7 +82,7 @@ def main() -> None:
             records.append(record(name, data, seed, model))
             print(f"{name}, seed {seed}: {records[-1]['accuracy']:.1%}", flush=True)
     settings = {"data": data.name, "test_pictures": len(data.test), "epochs": 8}
-    save_results("evaluated_networks", records, command=command_of(__file__), settings=settings)
+    save_results("evaluated_networks", records, command=COMMAND, settings=settings)
 
 
 if __name__ == "__main__":

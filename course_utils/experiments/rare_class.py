@@ -22,6 +22,7 @@ from course_utils.training import Precision, WeightedCrossEntropy, balanced_weig
 RARE = "Shirt"
 STRENGTHS = (0.0, 0.5, 1.0)
 SEEDS = (0, 1, 2)
+COMMAND = command_of(__file__)
 _PICTURES, _SHARE, _EPOCHS = 3000, 0.1, 4
 
 
@@ -64,7 +65,7 @@ def main() -> None:
         "pictures": _PICTURES,
         "epochs": _EPOCHS,
     }
-    save_results("rare_class", records, command=command_of(__file__), settings=settings)
+    save_results("rare_class", records, command=COMMAND, settings=settings)
 
 
 if __name__ == "__main__":

@@ -22,5 +22,5 @@ def check(notebook):
 
     curves = {name: dict(zip(*points, strict=True)) for name, points in notebook.curves.items()}
     mlp, cnn, averaging = curves.values()
-    assert max(cnn[-4], cnn[4]) < 0.40 and max(mlp[-4], mlp[4]) < 0.25
+    assert max(cnn[-4], cnn[4]) < 0.40 and max(mlp[-4], mlp[4]) < 0.30
     assert min(averaging[-4], averaging[4]) > 0.75
