@@ -2,8 +2,10 @@
 
 
 def check(notebook):
-    changes = list(notebook.changes.values())
-    assert changes == sorted(changes, reverse=True) and min(changes) > 0.05
+    moved, another = zip(*notebook.changes.values(), strict=True)
+    assert list(moved) == sorted(moved, reverse=True) and min(moved) > 0.05
+    factors = [two / one for one, two in notebook.changes.values()]
+    assert factors == sorted(factors) and min(another) > min(moved)
 
     # One training of each, with one seed.
     few, cnn = (notebook.results[name] for name in ("MLP, parameters of the CNN", "CNN"))
