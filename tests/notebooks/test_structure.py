@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dis
 import re
-import symtable
+import types
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -128,18 +129,14 @@ def must_show(source: str) -> bool:
 
 def bound(source: str) -> set[str]:
     """Return the names that a cell binds, in whatever way: `=`, `def`, `for`, `del`, ..."""
-    tables = [
-        symtable.symtable("" if source.lstrip().startswith(("%", "!")) else source, "", "exec")
-    ]
-    names = set()
-    for table in tables:
-        tables += table.get_children()
-        names |= {
-            s.get_name()
-            for s in table.get_symbols()
-            if (s.is_assigned() or s.is_imported())
-            and (table.get_type() == "module" or s.is_declared_global())
-        }
+    module = compile(parsed(source), "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    codes, names = [module], set()
+    for code in codes:
+        codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+        kinds = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+        if code is module:
+            kinds |= {"STORE_NAME", "DELETE_NAME"}
+        names |= {step.argval for step in dis.get_instructions(code) if step.opname in kinds}
     return names
 
 
