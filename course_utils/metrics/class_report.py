@@ -190,8 +190,7 @@ def tally(true: np.ndarray, predicted: np.ndarray, counts: np.ndarray, classes: 
 def draw_counts(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Return the counts of bootstrap resamples, int64 (resamples, M), of counts (M,).
 
-    Drawing N pictures with replacement and counting them again is one draw of a multinomial
-    distribution, which is much faster.
+    Each resample draws as many pictures as there are, with replacement, and counts them again.
 
     Raises:
         CourseError: If `resamples` is below 100, or `seed` negative.
@@ -199,7 +198,10 @@ def draw_counts(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     whole_number("resamples", resamples, 100)
     whole_number("seed", seed, 0)
     generator = np.random.default_rng(seed)
-    return generator.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    # One picture after the other: NumPy's own multinomial returns other numbers in each version.
+    total, until = int(counts.sum()), counts.cumsum() / counts.sum()
+    drawn = (np.searchsorted(until, generator.random(total), "right") for _ in range(resamples))
+    return np.stack([np.bincount(cells, minlength=len(counts)) for cells in drawn])
 
 
 def _percent(one: Estimate) -> str:
