@@ -15,7 +15,7 @@ from course_utils.core import OutOfMemory, require_memory
 MOST_CHANNELS = 2**16
 """Of one layer; the widest layers of known networks have a quarter of that."""
 
-MOST_MULTIPLY_ADDS = 10**11
+MOST_MULTIPLY_ADDS = 10**12
 """Of one layer for its input: about half a minute on one thread."""
 
 

@@ -115,3 +115,15 @@ def test_one_layer(settings):
 def test_a_network_that_does_not_fit(make):
     with pytest.raises(OutOfMemory, match=r"weights needs about [\d.,]+ TB"):
         make()
+
+
+def test_the_work_of_the_widest_known_layers_is_not_too_much():
+    """RegNet-Y 128GF has a 1 × 1 layer of 7,392 channels, which may become 3 × 3."""
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(7392, 7392, 1, bias=False))
+    edited = edit_conv(model, "0", kernel_size=3, example_input=torch.empty(2, 7392, 12, 12))
+    assert edited[0].kernel_size == (3, 3)
+    with pytest.raises(OutOfMemory, match="billion multiply-adds"):
+        edit_conv(
+            model, "0", kernel_size=3, example_input=torch.empty(2, 7392, 96, 96, device="meta")
+        )
