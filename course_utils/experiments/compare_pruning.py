@@ -24,8 +24,9 @@ from tqdm.auto import tqdm
 
 from course_utils.compress import prune, prune_gradually
 from course_utils.core import CourseError
-from course_utils.data import Augment, Dataset, load_dataset
+from course_utils.data import Dataset, load_dataset
 from course_utils.experiments.results import Record, command_of, save_results
+from course_utils.experiments.small_resnet import small_resnet_recipe
 from course_utils.metrics import compare_models, evaluate
 from course_utils.models import load_pretrained
 from course_utils.training import Precision, fit, one_cycle
@@ -44,14 +45,10 @@ Cut = Callable[[nn.Module, Dataset, int], nn.Module]
 def fine_tuning(epochs: int = EPOCHS, seed: int = 0) -> dict[str, Any]:
     """Return arguments of `fit` for a pruned network: its recipe, with a smaller learning rate."""
     peak = 5e-3
-    return {
+    return small_resnet_recipe() | {
         "epochs": epochs,
-        "batch_size": 64,
-        "optimizer": partial(torch.optim.AdamW, weight_decay=0.05),
         "learning_rate": peak,
         "scheduler": partial(one_cycle, peak=peak),
-        "label_smoothing": 0.1,
-        "augment": Augment(flip=True, pad_crop=1),
         "seed": seed,
         "precision": Precision(threads=1),
         "device": "cpu",
