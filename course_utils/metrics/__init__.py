@@ -25,6 +25,7 @@ __all__ = export_lazily(
         ),
         "latency": "Latency measure_latency typical_ratio wait_for",
         "predict": "ClassProbability top_classes",
+        "robustness": "corrupt corruption_accuracies CORRUPTIONS STRENGTHS",
         "significance": (
             "McNemar mcnemar paired_bootstrap pictures_for_width pictures_to_compare "
             "seeds_to_compare"
