@@ -14,6 +14,7 @@ __all__ = export_lazily(
         "conv2d_lab": "conv2d_lab",
         "convolution_stepper.panel": "convolution_stepper",
         "detection_panel.panel": "detection_panel",
+        "drawing_panel.panel": "drawing_panel",
         "evaluation_panel.panel": "evaluation_panel",
         "improve_panel.panel": "improve_panel",
         "initialisation_panel": "initialisation_panel",

@@ -16,6 +16,7 @@ from course_utils import widgets as panels
 from course_utils.core.errors import CourseError
 from course_utils.models import load_pretrained
 from course_utils.widgets.background import WhenIdle
+from course_utils.widgets.drawing_panel.field import DrawingField
 from course_utils.widgets.kernel_playground.kernel_grid import KernelGrid
 from course_utils.widgets.panel import Panel
 from tests.notebooks.pictures import fault_of
@@ -41,6 +42,8 @@ def ends(control: widgets.Widget) -> list[Any]:
     """Return the values at the ends of a control's range; of a list, all."""
     if isinstance(control, KernelGrid):
         return [np.zeros((1, 1)), np.full((5, 5), -1e5)]
+    if isinstance(control, DrawingField):
+        return [np.full_like(control.value, shade) for shade in (0, 255)]
     if hasattr(control, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
         is_range = all(isinstance(value, (int, float)) for value in values)
@@ -157,7 +160,7 @@ def test_an_exception_after_a_click_is_shown(panel, monkeypatch, tmp_path):
     for button in buttons:
         panel.error = ""
         with monkeypatch.context() as patch:
-            for name in ("_say", "_history_or_none", "apply_nearest"):
+            for name in ("_say", "_history_or_none", "apply_nearest", "_start"):
                 if hasattr(panel, name):
                     patch.setattr(panel, name, Mock(side_effect=ZeroDivisionError("no")))
             if hasattr(panel, "running"):

@@ -29,7 +29,8 @@ class KernelGrid(widgets.GridBox):
         value: the rows of the kernel. Set it to show another kernel; it follows what is typed.
     """
 
-    value: Kernel = traitlets.Any()
+    # Any would take None without asking `_table`.
+    value: Kernel = traitlets.Instance(object, args=())
 
     def __init__(self, value: Any, guard: Callable[[Action], Action] = lambda action: action):
         self._guard = guard

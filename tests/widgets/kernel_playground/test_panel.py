@@ -117,6 +117,7 @@ def test_what_is_not_a_kernel_is_refused_in_words_and_changes_nothing(panel):
         np.full((3, 3), np.nan),
         np.full((3, 3), 1e9),
         np.eye(7),
+        None,
     ):
         with pytest.raises(CourseError, match=r"'kernel' cannot be .*(table|must)"):
             panel.set(kernel=kernel)
