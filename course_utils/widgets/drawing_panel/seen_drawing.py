@@ -1,4 +1,4 @@
-"""What a network sees in a drawing: the probability of each class, and its first layer's maps."""
+"""The answer of a network to a drawing: a probability for each class, and its first maps."""
 
 from __future__ import annotations
 
