@@ -10,6 +10,10 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "adversarial": (
+            "attack AttackLoss ATTACKS away_from check_epsilon climb fgsm pgd probabilities "
+            "sign_noise towards"
+        ),
         "calibration": "fit_temperature reliability Reliability",
         "class_report": "class_report ClassReport MEANS MEASURES",
         "compare": "compare_models",
@@ -25,7 +29,7 @@ __all__ = export_lazily(
         ),
         "latency": "Latency measure_latency typical_ratio wait_for",
         "predict": "ClassProbability top_classes",
-        "robustness": "corrupt corruption_accuracies CORRUPTIONS STRENGTHS",
+        "robustness": "attack_accuracies corrupt corruption_accuracies CORRUPTIONS STRENGTHS",
         "significance": (
             "McNemar mcnemar paired_bootstrap pictures_for_width pictures_to_compare "
             "seeds_to_compare"

@@ -1,7 +1,9 @@
-"""Robustness to corruptions: pictures with noise, blur, weak contrast and the like, five strengths.
+"""Robustness: the accuracy on corrupted pictures, and on pictures that were attacked.
 
+The corruptions are noise, blur, weak contrast and the like, each in five strengths, by
 Hendrycks and Dietterich 2019, "Benchmarking neural network robustness to common corruptions and
-perturbations". The strengths are those of their CIFAR-10-C, which is made for small pictures.
+perturbations". The strengths are those of their CIFAR-10-C, which is made for small pictures. The
+attacks are those of `course_utils.metrics.adversarial`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from torch import Tensor, nn
 
 from course_utils.core import CourseError, whole_number
 from course_utils.data import ImageSet
+from course_utils.metrics.adversarial import ATTACKS, attack, check_epsilon, probabilities
 from course_utils.metrics.evaluate import evaluate
+from course_utils.metrics.intervals import wilson_interval
 
 if TYPE_CHECKING:
     import pandas
@@ -122,11 +126,7 @@ def corruption_accuracies(
     """
     import pandas as pd
 
-    if not isinstance(image_set, ImageSet):
-        raise CourseError(
-            f"image_set must be labelled pictures, not a {type(image_set).__name__}: give an "
-            "ImageSet, such as data.test."
-        )
+    _check_set(image_set)
     levels = _listed("strengths", strengths, STRENGTHS)
     chosen = [(kind, one) for kind in _listed("kinds", kinds, CORRUPTIONS) for one in levels]
     for kind, strength in chosen:  # a wrong name is said before minutes of work
@@ -144,10 +144,74 @@ def corruption_accuracies(
     return pd.DataFrame(rows)
 
 
+def attack_accuracies(
+    model: nn.Module,
+    image_set: ImageSet,
+    epsilons: Sequence[float],
+    *,
+    mean: Tensor,
+    std: Tensor,
+    attacks: Sequence[str] = ATTACKS,
+    steps: int = 10,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> pandas.DataFrame:
+    """Return the accuracy of a network on attacked pictures, one row for each attack and each ε.
+
+    Args:
+        model, image_set, mean, std, batch_size: As for `evaluate`.
+        epsilons: Largest changes of a pixel, from 0 to 1, such as [0, 4/255, 8/255].
+        attacks: Of `ATTACKS`.
+        steps: Of PGD.
+        seed: Of the noise, and of the start of PGD.
+
+    Returns:
+        Columns: attack, epsilon, correct, total, accuracy, and low and high, the ends of Wilson's
+        95 % interval.
+
+    Raises:
+        OutOfMemory: If there is not enough memory.
+        CourseError: As `attack` and `evaluate` do, or if there is no attack or no ε.
+    """
+    import pandas as pd
+
+    _check_set(image_set)
+    sizes = _listed("epsilons", epsilons, ["0", "8/255"])
+    for epsilon in sizes:
+        check_epsilon(epsilon)
+    scale = {"mean": mean, "std": std}
+    settings = scale | {"steps": steps, "seed": seed}
+    rows = []
+    for kind in _listed("attacks", attacks, ATTACKS):
+        for epsilon in sizes:
+            correct = 0
+            for start in range(0, len(image_set), batch_size):
+                part = image_set.subset(range(start, min(start + batch_size, len(image_set))))
+                changed = attack(kind, model, part.images, part.labels, epsilon=epsilon, **settings)
+                shares = probabilities(model, changed, **scale)
+                correct += int((shares.argmax(1) == part.labels).sum())
+            found = {"correct": correct, "total": len(image_set)}
+            found["accuracy"] = correct / len(image_set)
+            found |= wilson_interval(correct, len(image_set))._asdict()
+            rows.append({"attack": kind, "epsilon": epsilon} | found)
+    return pd.DataFrame(rows)
+
+
+def _check_set(image_set: Any) -> None:
+    if not isinstance(image_set, ImageSet):
+        raise CourseError(
+            f"image_set must be labelled pictures, not a {type(image_set).__name__}: give an "
+            "ImageSet, such as data.test."
+        )
+    if not len(image_set):
+        raise CourseError("There is no picture to evaluate on: give a set with at least one.")
+
+
 def _listed(name: str, values: Any, known: Sequence[Any]) -> tuple[Any, ...]:
     found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
     if not found:
-        raise CourseError(f"{name}={values!r}: give a list, such as {list(known[:2])}.")
+        shown = ", ".join(map(str, known[:2]))
+        raise CourseError(f"{name}={values!r}: give a list, such as [{shown}].")
     return found
 
 

@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "adversarial_training": "AdversarialTraining",
         "class_weights": "balanced_weights WeightedCrossEntropy",
         "distillation": "Distillation distillation_loss soften",
         "fit": "fit",

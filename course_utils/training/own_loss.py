@@ -72,6 +72,11 @@ class LossModel:
         self._output = _as_float32(output)
         return self._output
 
+    @property
+    def network(self) -> nn.Module:
+        """The model itself: computes plainly, and is not counted as a call of the loss."""
+        return self._model
+
     def __getattr__(self, name: str) -> Any:
         if name == "_model":  # while it is copied it has no model yet
             raise AttributeError(name)
