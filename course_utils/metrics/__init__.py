@@ -28,6 +28,7 @@ __all__ = export_lazily(
             "bootstrap_interval Estimate Interval mean_interval median_interval wilson_interval"
         ),
         "latency": "Latency measure_latency typical_ratio wait_for",
+        "membership": "Membership membership_attack",
         "predict": "ClassProbability top_classes",
         "robustness": "attack_accuracies corrupt corruption_accuracies CORRUPTIONS STRENGTHS",
         "significance": (

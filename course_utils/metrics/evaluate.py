@@ -49,6 +49,11 @@ class Evaluation:
         """Softmax of the logits, float32 (N, classes)."""
         return self.logits.softmax(1)
 
+    @property
+    def losses(self) -> Tensor:
+        """Cross-entropy of each picture in nats, float32 (N,)."""
+        return F.cross_entropy(self.logits, self.labels, reduction="none")
+
     def interval(self, confidence: float = 0.95) -> Interval:
         """Return Wilson's interval for the accuracy, see `wilson_interval`."""
         return wilson_interval(self.correct, self.total, confidence)

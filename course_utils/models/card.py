@@ -49,6 +49,23 @@ class Card:
         Raises:
             CourseError: If it is not such a picture.
         """
+        from torchvision.transforms import functional
+
+        picture = self.pixels(picture, size)
+        return functional.normalize(picture, self.mean.tolist(), self.std.tolist())
+
+    def pixels(self, picture: Tensor, size: int | None = None) -> Tensor:
+        """Return a picture as `preprocess` does, but not yet normalised.
+
+        Args:
+            picture, size: As for `preprocess`.
+
+        Returns:
+            Float32 (..., C, size, size); from 0 to 1 if the picture is uint8.
+
+        Raises:
+            CourseError: If it is not such a picture.
+        """
         # Importing torchvision takes a second.
         from torchvision.transforms import InterpolationMode, functional
 
@@ -61,8 +78,7 @@ class Card:
         mode = InterpolationMode(self.interpolation)
         picture = functional.resize(picture, [resize], mode, antialias=True)
         picture = functional.center_crop(picture, [side, side])
-        picture = functional.convert_image_dtype(picture, torch.float32)
-        return functional.normalize(picture, self.mean.tolist(), self.std.tolist())
+        return functional.convert_image_dtype(picture, torch.float32)
 
     def _check(self, picture: Any) -> None:
         channels = len(self.mean)

@@ -10,6 +10,8 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "adversarial_panel.panel": "adversarial_panel",
+        "adversarial_panel.targeted": "targeted_panel",
         "channel_stepper.panel": "channel_stepper",
         "conv2d_lab": "conv2d_lab",
         "convolution_stepper.panel": "convolution_stepper",
