@@ -24,7 +24,12 @@ def _without_announcements(handler, page_config):
     return page_config | {"disabledExtensions": [*disabled, _ANNOUNCEMENTS]}
 
 
-c.ServerApp.tornado_settings = {"page_config_hook": _without_announcements}
+c.ServerApp.tornado_settings = {
+    "page_config_hook": _without_announcements,
+    # Photographs that a panel takes come in one message; 10 MB, the default, are three of them. A
+    # larger message ends the connection.
+    "websocket_max_message_size": 2**28,
+}
 
 # In a container the user is often root, and then JupyterLab does not start without this.
 c.ServerApp.allow_root = hasattr(os, "geteuid") and os.geteuid() == 0

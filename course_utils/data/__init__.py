@@ -12,7 +12,7 @@ __all__ = export_lazily(
     {
         "augment": "Augment",
         "boxes": "BoxSet load_boxes read_boxes write_boxes",
-        "folder": "labelled_pictures load_folder resized split_for_test",
+        "folder": "labelled_pictures load_folder read_pictures resized split_for_test",
         "garment": "like_fashion_mnist",
         "load": "cache_dir load_dataset",
         "npz": "read_npz write_npz",

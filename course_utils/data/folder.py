@@ -87,20 +87,49 @@ def labelled_pictures(files: Mapping[str, Iterable[Source]], *, size: int = 96) 
     files = {name: list(sources) for name, sources in files.items()}
     if lacking := [name for name, sources in files.items() if not sources]:
         raise DataError(f"There is no picture of {', '.join(lacking)}: give at least one.")
-    images, labels, broken = [], [], []
-    for label, sources in enumerate(files.values()):
-        for source in sources:
-            try:
-                images.append(square(load_photograph(source), size))
-                labels.append(label)
-            except CourseError as error:
-                broken.append(str(error))
+    found = {name: _read(sources, size) for name, sources in files.items()}
+    broken = [sentence for _, sentences in found.values() for sentence in sentences]
+    _require_read(broken, sum(map(len, files.values())))
+    images = [picture for pictures, _ in found.values() for picture in pictures]
+    labels = [label for label, (some, _) in enumerate(found.values()) for _ in some]
+    return ImageSet(torch.stack(images), torch.tensor(labels), tuple(files))
+
+
+def read_pictures(sources: Iterable[Source], *, size: int = 96) -> Tensor:
+    """Return pictures as uint8 (N, 3, size, size), read as in `load_folder`.
+
+    Args:
+        sources: Paths, or files that are open for reading bytes.
+
+    Raises:
+        DataError: If there is no picture, or files cannot be read. It names up to three of them.
+    """
+    whole_number("size", size, 1, error=DataError)
+    sources = list(sources)
+    if not sources:
+        raise DataError("There is no picture: give at least one.")
+    pictures, broken = _read(sources, size)
+    _require_read(broken, len(sources))
+    return torch.stack(pictures)
+
+
+def _read(sources: Iterable[Source], size: int) -> tuple[list[Tensor], list[str]]:
+    """Return the pictures that can be read, and a sentence for each other file."""
+    pictures, broken = [], []
+    for source in sources:
+        try:
+            pictures.append(square(load_photograph(source), size))
+        except CourseError as error:
+            broken.append(str(error))
+    return pictures, broken
+
+
+def _require_read(broken: list[str], count: int) -> None:
     if broken:
         raise DataError(
-            f"{len(broken)} of {len(images) + len(broken)} files cannot be used. "
+            f"{len(broken)} of {count} file{'s' * (count != 1)} cannot be used. "
             f"{' '.join(broken[:_NAMED])}{' ...' * (len(broken) > _NAMED)}"
         )
-    return ImageSet(torch.stack(images), torch.tensor(labels), tuple(files))
 
 
 def split_for_test(pictures: ImageSet, name: str, *, test: float, seed: int = 0) -> Dataset:

@@ -30,8 +30,8 @@ __all__ = export_lazily(
         "schedules": "one_cycle Schedule schedule_curve SCHEDULES SHAPES",
         "surface": "descend Descent",
         "transfer": (
-            "features fine_tune for_network frozen last_linear linear_head neighbours parts_of "
-            "with_head"
+            "cross_validated features fine_tune for_network frozen last_linear linear_head "
+            "neighbours parts_of with_head"
         ),
     },
 )

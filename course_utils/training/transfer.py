@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,13 +132,7 @@ def linear_head(
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    if found.dim() != 2 or len(found) != len(labels):
-        raise CourseError(
-            f"Features of shape {tuple(found.shape)} and {len(labels)} labels: there must be one "
-            "row of features for each label."
-        )
-    if not found.isfinite().all():
-        raise CourseError("The features have nan or infinite numbers: look at the network's.")
+    _require_rows(found, labels)
     there = labels.unique().tolist()
     classes = len(there) if classes is None else whole_number("classes", classes, 1)
     if len(there) < 2 or there != [*range(classes)]:
@@ -150,7 +145,10 @@ def linear_head(
         raise CourseError(f"strength={strength!r}: give a number above 0; 0.01 is usual here.")
     scaler = StandardScaler().fit(found.double().numpy())
     scaled = scaler.transform(found.double().numpy())
-    fitted = LogisticRegression(C=strength, max_iter=2000).fit(scaled, labels.numpy())
+    with warnings.catch_warnings():
+        # With one picture of each class it would ask whether the labels are measured values.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        fitted = LogisticRegression(C=strength, max_iter=2000).fit(scaled, labels.numpy())
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # of two classes scikit-learn has the score of the second one alone
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -160,6 +158,42 @@ def linear_head(
         layer.weight.copy_(torch.from_numpy(weight))
         layer.bias.copy_(torch.from_numpy(bias - weight @ scaler.mean_))
     return layer
+
+
+def cross_validated(found: Tensor, labels: Tensor, *, folds: int = 4, seed: int = 0) -> Tensor:
+    """Return the class of each picture, int64 (N,), by a `linear_head` that has not seen it.
+
+    The pictures of each class are dealt into `folds` parts. For each part a head learns from all
+    other parts. So every picture is a test picture once (cross-validation; Stone 1974,
+    "Cross-validatory choice and assessment of statistical predictions").
+
+    Args:
+        found: Of `features`, (N, features).
+        labels: int64 (N,); the classes are 0, 1, 2 ..., each with at least two pictures.
+        folds: At least 2; no more than the rarest class has pictures.
+        seed: Of the dealing.
+
+    Raises:
+        CourseError: If a class has too few pictures, or as in `linear_head`.
+    """
+    _require_rows(found, labels)
+    counts = torch.bincount(labels).tolist()
+    whole_number("folds", folds, 2)
+    if counts and min(counts) < folds:
+        label = counts.index(min(counts))
+        raise CourseError(
+            f"Class {label} has {counts[label]} picture{'s' * (counts[label] != 1)}, but {folds} "
+            "folds need at least as many: give more pictures, or make folds smaller."
+        )
+    generator = torch.Generator().manual_seed(whole_number("seed", seed, 0))
+    part, answers = torch.empty_like(labels), torch.empty_like(labels)
+    for label, count in enumerate(counts):
+        part[labels == label] = torch.randperm(count, generator=generator) % folds
+    with torch.no_grad():
+        for fold in range(folds):
+            head = linear_head(found[part != fold], labels[part != fold], len(counts))
+            answers[part == fold] = head(found[part == fold]).argmax(1)
+    return answers
 
 
 def last_linear(model: nn.Module) -> str:
@@ -318,6 +352,16 @@ def neighbours(query: Tensor, pool: Tensor, count: int = 5) -> Tensor:
         )
     whole_number("count", count, 1, len(pool))
     return (F.normalize(query) @ F.normalize(pool).T).topk(count, dim=1).indices
+
+
+def _require_rows(found: Tensor, labels: Tensor) -> None:
+    if found.dim() != 2 or len(found) != len(labels):
+        raise CourseError(
+            f"Features of shape {tuple(found.shape)} and {len(labels)} labels: there must be one "
+            "row of features for each label."
+        )
+    if not found.isfinite().all():
+        raise CourseError("The features have nan or infinite numbers: look at the network's.")
 
 
 def _fitting(images: Tensor, card: Card, size: int) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = export_lazily(
         "initialisation_panel": "initialisation_panel",
         "kernel_playground.panel": "kernel_playground",
         "one_click.panel": "one_click_lab",
+        "own_pictures_panel.panel": "own_pictures_panel",
         "pruning_panel.panel": "pruning_panel",
         "quantization_panel.panel": "quantization_panel",
         "regularisation_panel.panel": "regularisation_panel",

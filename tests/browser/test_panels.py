@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 
 from course_utils import widgets
 from tests.browser.lab import says, show_code
@@ -109,6 +112,34 @@ def test_a_layer_is_pruned_by_its_slider_and_all_by_one_click(lab):
     show_code(found, "prune(model, shares, example_input=example_input)")
     found.get_by_role("button", name="Reset").click()
     says(found, "All channels are there")
+
+
+def test_uploaded_pictures_become_a_classifier(lab):
+    found = panel(lab, "own_pictures_panel")
+
+    def upload(button, side, *colours):
+        files = []
+        for colour in colours:
+            file = io.BytesIO()
+            Image.new("RGB", (side, side), colour).save(file, "BMP")
+            files.append({"name": "a.bmp", "mimeType": "image/bmp", "buffer": file.getvalue()})
+        with lab.page.expect_file_chooser() as chooser:
+            found.get_by_role("button", name=button).press("Enter")
+        chooser.value.set_files(files)
+
+    upload("Add pictures", 40, "red")
+    found.get_by_role("alert").filter(has_text="write the name of their class").wait_for()
+    for name, side in (("red", 40), ("blue", 1500)):  # two of these are more than 10 MB
+        found.get_by_label("class").fill(name)
+        found.get_by_label("class").press("Enter")
+        upload("Add pictures", side, name, f"dark{name}")
+        found.get_by_text(f"{name} 2. Add more").wait_for()
+    found.get_by_role("button", name="Train").click()
+    says(found, "Your pictures: 4 pictures of 2 classes")
+    upload("Another new picture", 40, "blue")
+    says(found, "your a.bmp: blue")
+    found.get_by_role("button", name="Start over").click()
+    says(found, "Example, Emoji: 48 pictures")
 
 
 def test_nothing_was_wrong_in_the_browser(lab):

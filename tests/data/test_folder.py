@@ -7,7 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils.data import DataError, ImageSet, labelled_pictures, load_folder
+from course_utils.data import (
+    DataError,
+    ImageSet,
+    labelled_pictures,
+    load_folder,
+    read_pictures,
+)
 from course_utils.data.folder import split_for_test, square
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -154,3 +160,16 @@ def test_classes_without_pictures():
     ):
         with pytest.raises(DataError, match=words):
             labelled_pictures(files)
+
+
+def test_pictures_without_classes(pets):
+    paths = sorted(pets.glob("*/*.*"))
+    found = read_pictures(paths, size=16)
+    assert found.shape == (6, 3, 16, 16) and found.dtype == torch.uint8
+    (pets / "x.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1 of 2 files cannot be used.*x\.jpg"):
+        read_pictures([paths[0], pets / "x.jpg"])
+    with pytest.raises(DataError, match=r"1 of 1 file cannot"):
+        read_pictures([pets / "x.jpg"])
+    with pytest.raises(DataError, match="no picture"):
+        read_pictures([])

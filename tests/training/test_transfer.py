@@ -10,6 +10,7 @@ from course_utils.core import CourseError
 from course_utils.data import Dataset
 from course_utils.metrics import evaluate
 from course_utils.training import (
+    cross_validated,
     features,
     fine_tune,
     fit,
@@ -247,3 +248,34 @@ def test_a_layer_that_is_never_or_often_called():
 def test_toy_models_keep_working_as_teachers_of_features():
     found = features(toy_model(3), DATA.train.images, card=CARD, size=8)
     assert found.shape == (90, 96)
+
+
+def test_each_picture_is_judged_by_a_head_that_has_not_seen_it():
+    # Each picture has a feature of its own, which a head that had seen it would use.
+    labels = torch.arange(24) % 3
+    own = 50 * torch.eye(24)
+    wrong = (cross_validated(own, labels, folds=4) != labels).sum()
+    assert wrong > 8 and (linear_head(own, labels)(own).argmax(1) == labels).all()
+    telling = torch.cat([own, 50.0 * torch.nn.functional.one_hot(labels)], 1)
+    assert (cross_validated(telling, labels, folds=2) == labels).all()
+    same_seed, other = (cross_validated(own, labels, seed=seed) for seed in (0, 5))
+    assert torch.equal(same_seed, cross_validated(own, labels)) and not torch.equal(
+        same_seed, other
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "words"),
+    [
+        ([0, 0, 1], 2, "Class 1 has 1 picture, but 2 folds"),
+        ([0, 0, 2, 2], 2, "Class 1 has 0 pictures"),
+        ([0, 0, 1, 1], 3, "Class 0 has 2 pictures, but 3 folds"),
+        ([0, 0, 0], 2, "two or more classes"),
+        ([0, 0, 1, 1], 1, "folds"),
+        ([0, 0, 1, 1, 1], 2, "one row of features for each label"),
+    ],
+)
+def test_too_few_pictures_to_judge_each(labels, folds, words):
+    found = torch.randn(min(4, len(labels)), 6)
+    with pytest.raises(CourseError, match=words):
+        cross_validated(found, torch.tensor(labels), folds=folds)
