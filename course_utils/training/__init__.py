@@ -12,7 +12,7 @@ __all__ = export_lazily(
     {
         "adversarial_training": "AdversarialTraining",
         "class_weights": "balanced_weights WeightedCrossEntropy",
-        "distillation": "Distillation distillation_loss soften",
+        "distillation": "Distillation distillation_loss FeatureDistillation soften",
         "fit": "fit",
         "fit_detector": "fit_detector propose_all",
         "history": "Diverged History Step",

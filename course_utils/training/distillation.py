@@ -16,6 +16,7 @@ term about as large as at T = 1, because that of the divergence falls with 1 / T
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.core import CourseError, device_of, evaluation_mode, is_number
+from course_utils.core import CourseError, device_of, evaluation_mode, is_number, seeded
 
 
 def soften(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -114,13 +115,118 @@ class Distillation:
 
     def __call__(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch; `fit` calls it."""
-        student = model(images)
+        return self._answers(model(images), self._asked(images), labels)
+
+    def _asked(self, images: Tensor) -> Tensor:
+        """Return the teacher's logits for the student's pictures."""
         with torch.no_grad(), evaluation_mode(self.teacher):
             if device_of(self.teacher) != images.device:
                 self.teacher.to(images.device)
-            teacher = self.teacher(images if self.view is None else self.view(images))
+            return self.teacher(images if self.view is None else self.view(images))
+
+    def _answers(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         settings = {"temperature": self.temperature, "mix": self.mix}
         return distillation_loss(student, teacher, labels, **settings)
+
+
+class FeatureDistillation(Distillation):
+    """A loss with hints: the student also learns the maps inside the teacher.
+
+    Romero et al. 2015, "FitNets: hints for thin deep nets". A 1×1 convolution, the regressor, turns
+    the maps of a layer of the student into as many as a layer of the teacher has; the hint loss is
+    half the mean squared difference. The loss is
+
+        hint · hint loss + (1 − hint) · (loss of `Distillation`)
+
+    Romero et al. train with hint = 1 first and with 0 afterwards, so call `fit` twice for their
+    way. The regressor learns, too, so give its parameters to the optimizer:
+
+    >>> from course_utils.models import SimpleCNN, load_pretrained
+    >>> student, teacher = SimpleCNN(widths=(4, 8)), load_pretrained("first_cnn")
+    >>> hints = FeatureDistillation(teacher, student, ("conv2", "conv2"), torch.zeros(2, 1, 28, 28))
+    >>> optimizer = torch.optim.AdamW([*student.parameters(), *hints.regressor.parameters()])
+    >>> hints.regressor
+    Conv2d(8, 32, kernel_size=(1, 1), stride=(1, 1))
+
+    Args:
+        teacher, temperature, mix, view: As for `Distillation`.
+        student: The network that will be trained.
+        layers: Names of a layer of the student and of one of the teacher, as in
+            `named_modules()`. Each returns maps (N, C, H, W). The larger maps are averaged down to
+            the size of the smaller ones.
+        example_input: A few pictures as the student takes them.
+        hint: Share of the hint loss, from 0 to 1.
+        seed: Of the regressor's first weights.
+
+    Raises:
+        CourseError: If there is no such layer, it returns no maps, or a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        layers: tuple[str, str],
+        example_input: Tensor,
+        *,
+        hint: float = 0.5,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(teacher, **settings)
+        if not (is_number(hint) and 0 <= hint <= 1):
+            raise CourseError(
+                f"hint={hint!r}: give the share of the hints, from 0 (none) to 1 (hints alone)."
+            )
+        self.hint, self.layers = float(hint), layers
+        with torch.no_grad(), evaluation_mode(student):
+            (ours, theirs), _, _ = self._maps(student, example_input)
+        channels = ours.shape[1], theirs.shape[1]
+        self.regressor = seeded(lambda: nn.Conv2d(*channels, 1), seed).to(example_input.device)
+
+    def __call__(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a batch; `fit` calls it."""
+        maps, student, teacher = self._maps(model, images)
+        ours, theirs = _of_one_size(self.regressor(maps[0].float()), maps[1].float())
+        loss = self.hint * F.mse_loss(ours, theirs) / 2
+        if self.hint < 1:
+            loss = loss + (1 - self.hint) * self._answers(student, teacher, labels)
+        return loss
+
+    def _maps(self, model: Any, images: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return the maps of the two layers, and the logits of student and teacher."""
+        kept: dict[str, Any] = {}
+        with contextlib.ExitStack() as hooks:
+            networks = {"student": model, "teacher": self.teacher}
+            for (who, network), name in zip(networks.items(), self.layers, strict=True):
+                hooks.callback(_keep_output(network, name, who, kept).remove)
+            student, teacher = model(images), self._asked(images)
+        for who, name in zip(networks, self.layers, strict=True):
+            maps = kept.get(who)
+            if not isinstance(maps, Tensor) or maps.dim() != 4:
+                found = "was not called" if maps is None else "returns no maps (N, C, H, W)"
+                raise CourseError(
+                    f"The layer {name!r} of the {who} {found}: choose a convolution that it calls."
+                )
+        return [kept["student"], kept["teacher"].detach()], student, teacher
+
+
+def _keep_output(network: Any, name: str, who: str, kept: dict[str, Any]) -> Any:
+    """Let a layer leave what it returns in `kept`; return the handle that ends this."""
+    try:
+        layer = network.get_submodule(name)
+    except AttributeError as error:
+        names = [one for one, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
+        raise CourseError(
+            f"The {who} has no layer {name!r}; its convolutions are {', '.join(names) or 'none'}."
+        ) from error
+    return layer.register_forward_hook(lambda _layer, _inputs, output: kept.update({who: output}))
+
+
+def _of_one_size(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both maps, averaged down to the smaller height and the smaller width."""
+    size = tuple(map(min, ours.shape[2:], theirs.shape[2:]))
+    return F.adaptive_avg_pool2d(ours, size), F.adaptive_avg_pool2d(theirs, size)
 
 
 def _checked_temperature(temperature: Any) -> float:

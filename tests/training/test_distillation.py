@@ -5,10 +5,17 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from course_utils.core import CourseError
-from course_utils.training import Distillation, distillation_loss, soften
-from tests.toys import same, toy_model, weights
+from course_utils.training import (
+    Distillation,
+    FeatureDistillation,
+    distillation_loss,
+    fit,
+    soften,
+)
+from tests.toys import same, toy_data, toy_model, weights
 from tests.training.toy_fit import DATA, quick
 
 STUDENT = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
@@ -114,3 +121,66 @@ def test_a_loss_that_cannot_be_is_refused_where_it_is_made_and_in_fit():
     with pytest.raises(CourseError, match="teacher knows 5 classes and the student 3"):
         quick(student, epochs=1, loss=Distillation(wide))
     assert same(before, weights(student))
+
+
+def networks(width: int = 6, size: int = 8):
+    """A student, and a teacher with more and larger maps."""
+    torch.manual_seed(0)
+    student = nn.Sequential(nn.Conv2d(1, width, 3, stride=2, padding=1), nn.ReLU())
+    student += nn.Sequential(nn.Flatten(), nn.Linear(width * (size // 2) ** 2, 3))
+    teacher = nn.Sequential(nn.Conv2d(1, 10, 3, padding=1), nn.BatchNorm2d(10))
+    teacher += nn.Sequential(nn.Flatten(), nn.Linear(10 * size**2, 3))
+    return student, teacher.train()
+
+
+def test_hints_are_half_the_mean_squared_difference_of_the_maps():
+    student, teacher = networks()
+    images, labels = torch.randn(5, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1])
+    hints = FeatureDistillation(teacher, student, ("0", "1"), images, hint=0.25, mix=0.5)
+    with torch.no_grad():
+        maps = teacher.eval()[:2](images)
+        logits = teacher(images)
+        ours = hints.regressor(student[0](images))
+        answers = distillation_loss(student(images), logits, labels, mix=0.5)
+    wanted = ((ours - F.adaptive_avg_pool2d(maps, 4)) ** 2).mean() / 2
+    teacher.train()
+    before = weights(teacher)
+    loss = hints(student, images, labels)
+    assert loss.item() == pytest.approx(0.25 * wanted.item() + 0.75 * answers.item(), rel=1e-5)
+    loss.backward()
+    assert hints.regressor.weight.grad is not None and student[0].weight.grad is not None
+    assert all(one.grad is None for one in teacher.parameters())
+    assert same(before, weights(teacher)) and teacher.training
+    assert not student[0]._forward_hooks and not teacher[1]._forward_hooks
+
+
+def test_a_student_learns_the_maps_from_hints_alone():
+    data = toy_data()
+    student, teacher = networks()
+    example = data.normalise(data.train.images[:2])
+    hints = FeatureDistillation(teacher, student, ("0", "0"), example, hint=1)
+    batch = data.normalise(data.train.images), data.train.labels
+    optimizer = torch.optim.AdamW([*student.parameters(), *hints.regressor.parameters()], lr=0.01)
+    before, last = hints(student, *batch).item(), student[3].weight.clone()
+    quick = {"epochs": 30, "batch_size": 20, "precision": "float32", "progress": False}
+    fit(student, data, loss=hints, optimizer=optimizer, **quick)
+    assert hints(student, *batch).item() < before / 4
+    assert torch.equal(student[3].weight, last), "no gradient reaches the classifier"
+
+
+@pytest.mark.parametrize(
+    ("layers", "hint", "words"),
+    [
+        (("conv9", "0"), 0.5, "The student has no layer 'conv9'; its convolutions are 0"),
+        (("0", "x"), 0.5, "The teacher has no layer 'x'"),
+        (("3", "0"), 0.5, "layer '3' of the student returns no maps"),
+        (("0", "2"), 0.5, "layer '2' of the teacher returns no maps"),
+        (("0", "0"), 1.5, "hint=1.5"),
+        (("0", "0"), True, "hint=True"),
+    ],
+)
+def test_hints_that_cannot_be(layers, hint, words):
+    student, teacher = networks()
+    with pytest.raises(CourseError, match=words):
+        FeatureDistillation(teacher, student, layers, torch.zeros(2, 1, 8, 8), hint=hint)
+    assert not any(one._forward_hooks for one in (*student.modules(), *teacher.modules()))
