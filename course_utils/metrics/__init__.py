@@ -16,7 +16,7 @@ __all__ = export_lazily(
         ),
         "calibration": "fit_temperature reliability Reliability",
         "class_report": "class_report ClassReport MEANS MEASURES",
-        "compare": "compare_models",
+        "compare": "Comparison compare_models",
         "compatibility": "check_kinds check_model_fits NO_GRADIENT",
         "confusion": "confusion Confusion Mistake",
         "curves": "Curve Curves precision_recall_curves roc_curves",

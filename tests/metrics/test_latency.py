@@ -63,6 +63,28 @@ def test_the_first_pass_does_not_count(clock):
     assert measure_latency(models, IMAGES, rounds=3)["a"].milliseconds == pytest.approx((2, 2, 2))
 
 
+@pytest.mark.parametrize("others", [[], [0.02], [0.02, 0.0003]])
+def test_a_short_pass_is_timed_as_if_the_model_were_the_only_one(clock, others):
+    class Evicted(Slow):
+        """Its first two passes after a pass of another model take longer."""
+
+        def forward(self, images):
+            recent = [seconds for seconds, *_ in self.log[-2:]]
+            cold = sum(seconds != self.seconds for seconds in recent)
+            self.clock.now += 0.0004 * cold
+            return super().forward(images)
+
+    log = []
+    models = {"short": Evicted(clock, 0.0002, log)}
+    models |= {f"{k}": Slow(clock, seconds, log) for k, seconds in enumerate(others)}
+    taken = measure_latency(models, IMAGES, rounds=5, seconds=9)
+    assert taken["short"].milliseconds == pytest.approx((0.2,) * 5)
+    for k, seconds in enumerate(others):
+        assert taken[f"{k}"].milliseconds == pytest.approx((1000 * seconds,) * 5)
+        passes = [one[0] for one in log].count(seconds)
+        assert passes == 1 + 5 * (1 if seconds > 0.0015 else 1 + latency.UNTIMED)
+
+
 @pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 3), (0.05, 6), (60.0, 20)])
 def test_it_ends_in_time_but_not_before_three_rounds(clock, seconds, rounds):
     models = {"a": Slow(clock, 0.004), "b": Slow(clock, 0.016)}  # 20 ms a round, of 2 x seconds
