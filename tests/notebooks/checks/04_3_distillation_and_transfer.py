@@ -40,3 +40,8 @@ def check(notebook):
     assert n.moved["stem"] == n.moved["stage6"] == 0 < n.moved["stage7"] < 0.002
     assert abs(n.share["before"] - n.share["after"]) < 0.06 and 0.38 < n.share["before"] < 0.5
     assert n.mine_result.total == 20 and n.table.sum() == 20
+
+    assert next(iter(n.by_hand.result.probabilities)) == "mammals"
+    n.by_hand.set(photograph="cat")
+    name, share = next(iter(n.by_hand.result.probabilities.items()))
+    assert name != "mammals" and share > 0.5 and n.by_hand.error == ""
