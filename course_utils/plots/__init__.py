@@ -26,7 +26,7 @@ __all__ = export_lazily(
         "searches": "accuracy_and_cost best_so_far",
         "spreads": "distributions spreads",
         "techniques": "techniques",
-        "tradeoffs": "tradeoffs",
+        "tradeoffs": "front places tradeoffs",
         "training": "gaps layer_statistics learning_curves",
     },
     whole="canvas figure",

@@ -13,7 +13,10 @@ Point = tuple[float, tuple[float, float, float]]
 
 
 def tradeoffs(
-    charts: Mapping[str, Mapping[str, Point]], *, kinds: Mapping[str, str] | None = None
+    charts: Mapping[str, Mapping[str, Point]],
+    *,
+    kinds: Mapping[str, str] | None = None,
+    chosen: str = "",
 ) -> f.Figure:
     """Draw accuracy against one or several costs, in a chart each, side by side.
 
@@ -22,6 +25,7 @@ def tradeoffs(
     Args:
         charts: by the name and unit of a cost, which is on a log scale: points by name.
         kinds: a word for a point's name; points of one kind have one colour.
+        chosen: name of a point that has a ring.
 
     Raises:
         CourseError: nothing to draw, or a cost that is not positive.
@@ -44,7 +48,9 @@ def tradeoffs(
         for number, (name, (x, (middle, low, high))) in enumerate(points.items(), start=1):
             colour = colours.get(kinds.get(name, ""), f.BLUE)
             axes.plot((x, x), (low, high), color=colour, linewidth=1.4, alpha=0.6)
-            axes.plot(x, middle, "o", color=colour, ms=6)
+            axes.plot(x, middle, "o", color=colour, ms=6, gid=name)
+            if name == chosen:
+                axes.plot(x, middle, "o", ms=13, mfc="none", mec=f.INK, mew=1.6)
             place = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": f.SMALL}
             axes.annotate(f"{number}", (x, middle), color=f.darker(colour), **place)
         axes.margins(x=0.12)
@@ -55,6 +61,20 @@ def tradeoffs(
     f.legend_below(fig, 2)
     fig.alt = f"Accuracy, with intervals, against {listed(list(charts))}: {listed(names)}."
     return fig
+
+
+def places(figure: f.Figure) -> list[tuple[str, float, float]]:
+    """Return (name, x, y) of each point of `tradeoffs`, in pixels from the upper left corner.
+
+    The figure must have been drawn, because that fixes the place of its axes.
+    """
+    found, height = [], figure.get_figheight() * figure.dpi
+    for axes in figure.axes:
+        for line in axes.lines:
+            if name := line.get_gid():
+                x, y = axes.transData.transform(line.get_xydata()[0])
+                found.append((name, float(x), float(height - y)))
+    return found
 
 
 def front(points: Mapping[str, Point]) -> Sequence[tuple[float, float]]:

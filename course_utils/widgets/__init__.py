@@ -29,6 +29,7 @@ __all__ = export_lazily(
         "schedule_panel.panel": "schedule_panel",
         "silence_panel.panel": "silence_panel",
         "temperature_panel": "temperature_panel",
+        "tradeoff_panel": "tradeoff_panel",
         "training_panel.panel": "training_panel",
     },
 )

@@ -22,11 +22,11 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def new_file(network: str, ending: str = ".pt") -> Path:
+def new_file(network: str, ending: str = ".pt", mark: str = "_edited") -> Path:
     """Return a path in the current folder that nothing has: "first_cnn_edited.pt", or with _2."""
-    name = re.sub(r"\W+", "_", network)
+    name = re.sub(r"\W+", "_", network) + mark
     ends = chain([""], map("_{}".format, count(2)))
-    paths = (Path(f"{name}_edited{end}{ending}") for end in ends)
+    paths = (Path(f"{name}{end}{ending}") for end in ends)
     return next(path for path in paths if not os.path.lexists(path))
 
 

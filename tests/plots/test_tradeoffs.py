@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from course_utils.core import CourseError
 from course_utils.plots import tradeoffs
-from course_utils.plots.tradeoffs import front
+from course_utils.plots.tradeoffs import front, places
 
 POINTS = {
     "large": (8.0, (0.9, 0.88, 0.92)),
@@ -31,3 +35,18 @@ def test_a_chart_for_each_cost_with_all_points_and_intervals():
 def test_nothing_to_draw(charts):
     with pytest.raises(CourseError, match=r"nothing to draw|not positive"):
         tradeoffs(charts)
+
+
+@pytest.mark.parametrize("chosen", ["", "small"])
+def test_where_the_points_are(chosen):
+    figure = tradeoffs({"ms": POINTS, "kB": POINTS}, chosen=chosen)
+    png = figure.to_png()
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    found = places(figure)
+    assert [name for name, _, _ in found] == [*POINTS, *POINTS]
+    blue = np.array([1, 115, 178])
+    for name, x, y in found:
+        dot = pixels[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2].astype(int)
+        assert np.abs(dot - blue).max() < 40, name
+    rings = [line for axes in figure.axes for line in axes.lines if line.get_mfc() == "none"]
+    assert len(rings) == (2 if chosen else 0)
