@@ -18,7 +18,7 @@ from course_utils.core import CourseError, device_of, evaluation_mode, memory_in
 
 ROUNDS = 200
 FEWEST_ROUNDS = 3  # quartiles need three
-SHORT, UNTIMED = 1.5, 2
+SHORT, UNTIMED = 10.0, 2
 """A pass of fewer milliseconds comes after so many that do not count. The passes of other models
 leave their own code and data in the processor's caches: after one of PyTorch, ONNX Runtime needed
 half as long again for its first pass, and no longer for its third."""

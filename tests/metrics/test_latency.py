@@ -48,19 +48,20 @@ def test_median_and_quartiles():
 
 def test_milliseconds_of_each_model(clock):
     log = []
-    models = {"a": Slow(clock, 0.002, log), "b": Slow(clock, 0.004, log)}
+    models = {"a": Slow(clock, 0.02, log), "b": Slow(clock, 0.04, log)}
     taken = measure_latency(models, IMAGES, rounds=4, seconds=9)
-    assert taken["a"].milliseconds == pytest.approx((2,) * 4)
-    assert taken["b"].milliseconds == pytest.approx((4,) * 4)
+    assert taken["a"].milliseconds == pytest.approx((20,) * 4)
+    assert taken["b"].milliseconds == pytest.approx((40,) * 4)
     assert taken["a"].batch_size == 5
     # A round that does not count, then rounds in turning order, in eval mode, without gradients.
-    assert [seconds for seconds, *_ in log] == [0.002, 0.004, *[0.002, 0.004, 0.004, 0.002] * 2]
+    assert [seconds for seconds, *_ in log] == [0.02, 0.04, *[0.02, 0.04, 0.04, 0.02] * 2]
     assert all(rest == [False, False] for _, *rest in log)
 
 
 def test_the_first_pass_does_not_count(clock):
-    models = {"a": Slow(clock, 0.002, load=lambda now: 100 if now == 0 else 1)}
-    assert measure_latency(models, IMAGES, rounds=3)["a"].milliseconds == pytest.approx((2, 2, 2))
+    models = {"a": Slow(clock, 0.02, load=lambda now: 100 if now == 0 else 1)}
+    taken = measure_latency(models, IMAGES, rounds=3)
+    assert taken["a"].milliseconds == pytest.approx((20,) * 3)
 
 
 @pytest.mark.parametrize("others", [[], [0.02], [0.02, 0.0003]])
@@ -82,20 +83,20 @@ def test_a_short_pass_is_timed_as_if_the_model_were_the_only_one(clock, others):
     for k, seconds in enumerate(others):
         assert taken[f"{k}"].milliseconds == pytest.approx((1000 * seconds,) * 5)
         passes = [one[0] for one in log].count(seconds)
-        assert passes == 1 + 5 * (1 if seconds > 0.0015 else 1 + latency.UNTIMED)
+        assert passes == 1 + 5 * (1 if seconds > 0.01 else 1 + latency.UNTIMED)
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 3), (0.05, 6), (60.0, 20)])
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 3), (0.51, 6), (60.0, 20)])
 def test_it_ends_in_time_but_not_before_three_rounds(clock, seconds, rounds):
-    models = {"a": Slow(clock, 0.004), "b": Slow(clock, 0.016)}  # 20 ms a round, of 2 x seconds
+    models = {"a": Slow(clock, 0.04), "b": Slow(clock, 0.16)}  # 200 ms a round, of 2 x seconds
     taken = measure_latency(models, IMAGES, rounds=20, seconds=seconds)
     assert len(taken["a"].milliseconds) == len(taken["b"].milliseconds) == rounds
 
 
 def test_a_machine_that_grows_slower_leaves_the_ratio_alone(clock):
     models = {
-        name: Slow(clock, seconds, load=lambda now: 1.1 if now < 0.1 else 5.0)
-        for name, seconds in (("a", 0.002), ("b", 0.003))
+        name: Slow(clock, seconds, load=lambda now: 1.1 if now < 1 else 5.0)
+        for name, seconds in (("a", 0.02), ("b", 0.03))
     }
     taken = measure_latency(models, IMAGES, rounds=50, seconds=9)
     assert typical_ratio(taken["b"], taken["a"]) == pytest.approx(1.5)
