@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 _PLAIN = {int, float, complex, bool, str, bytes, type(None), slice, torch.dtype, torch.device}
 _PLAIN |= {FunctionType, BuiltinFunctionType, MethodType}
 _KEPT = (list, dict, set)
+TABLES = ("_parameters", "_buffers", "_modules")  # of each module
 EMPTY_TABLES = {dict, OrderedDict, set}  # kinds of table of which a new one is as good as a copy
 ATOMS = {int, float, complex, str, bytes, bool, type(None), type, FunctionType}
 ATOMS |= {torch.dtype, torch.device, torch.Size}
@@ -38,20 +39,28 @@ def tensors_in(value: Any) -> list[Tensor]:
     """Return the tensors in nested tuples, lists, dictionaries, and attributes of objects."""
     found: list[Tensor] = []
     seen: set[int] = set()
-    leaves = tree_leaves(value)[::-1]
-    while leaves:
-        leaf = leaves.pop()
-        if isinstance(leaf, Tensor):
-            found.append(leaf)
-        elif id(leaf) not in seen and (inner := _held(leaf)):
-            seen.add(id(leaf))
-            leaves += tree_leaves(inner)[::-1]
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif kind is tuple or kind is list:
+            waiting += value[::-1]
+        elif kind is dict:
+            waiting += list(value.values())[::-1]
+        elif kind not in _PLAIN:
+            inner = tree_leaves(value)  # of the other containers that PyTorch knows
+            if len(inner) == 1 and inner[0] is value:
+                inner = [] if id(value) in seen else _held(value)
+                seen.add(id(value))
+            waiting += inner[::-1]
     return found
 
 
 def _held(leaf: Any) -> list:
     """Return what an object holds that is not a list, tuple or dictionary: a dataclass, say."""
-    if type(leaf) in _PLAIN or isinstance(leaf, (type, nn.Module, ModuleType)):
+    if isinstance(leaf, (type, nn.Module, ModuleType)):
         return []
     if isinstance(leaf, Mapping):
         return list(leaf.values())
@@ -67,12 +76,31 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return copy.deepcopy(value, {id(tensor): change(tensor) for tensor in tensors_in(value)})
 
 
+def modules_by_name(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return what `model.named_modules()` yields, in a quarter of the time.
+
+    That is one generator inside the other, as deep as the modules are: each name passes them all.
+    """
+    found: list[tuple[str, nn.Module]] = []
+    seen: set[int] = set()
+    waiting = [("", model)]
+    while waiting:
+        name, module = waiting.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            found.append((name, module))
+            if module._modules:
+                start, last_first = f"{name}." if name else "", reversed(module._modules.items())
+                waiting += [(start + child, m) for child, m in last_first if m is not None]
+    return found
+
+
 def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of a model; each one once, under its first name."""
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for layer, module in model.named_modules():
+    for layer, module in modules_by_name(model):
         for table, found in ((module._parameters, parameters), (module._buffers, buffers)):
             for name, tensor in table.items():
                 if tensor is not None and id(tensor) not in seen:
@@ -138,7 +166,7 @@ def _copy_modules(model: nn.Module, memo: dict[int, Any]) -> None:
     Most of what a module holds are numbers and ten empty tables, which it copies one by one. Inner
     modules come first: what holds a module may look at it while it is copied.
     """
-    for module in list(model.modules())[::-1]:
+    for _, module in modules_by_name(model)[::-1]:
         if id(module) in memo or not _is_usual(type(module)):
             continue
         memo[id(module)] = new = type(module).__new__(type(module))
@@ -148,6 +176,10 @@ def _copy_modules(model: nn.Module, memo: dict[int, Any]) -> None:
                 state[name] = value
             elif type(value) in EMPTY_TABLES and not value:
                 state[name] = memo.setdefault(id(value), type(value)())
+            elif name in TABLES and type(value) is dict:
+                state[name] = memo[id(value)] = table = {}
+                for key, held in value.items():  # most of it is known
+                    table[key] = memo[id(held)] if id(held) in memo else copy.deepcopy(held, memo)
             else:
                 state[name] = copy.deepcopy(value, memo)
         new.__setstate__(state)
@@ -202,7 +234,7 @@ def foreign_hooks(model: nn.Module) -> list[tuple[dict[int, Any], int]]:
     model, its modules or their attributes. All others belong to somebody who watches the model, and
     who does not expect tensors without numbers.
     """
-    modules = list(model.modules())
+    modules = [module for _, module in modules_by_name(model)]
     tables = [t for m in modules for t in (m._forward_hooks, m._forward_pre_hooks) if t]
     owners = {id(v) for m in modules for v in (m, *vars(m).values())} if tables else set()
     every = ((table, number, hook) for table in tables for number, hook in table.items())

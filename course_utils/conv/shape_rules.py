@@ -38,6 +38,7 @@ _ARGUMENTS = {  # `inspect.signature` does not know those of compiled functions
 _ARGUMENTS |= dict.fromkeys(CONVOLUTIONS, "input weight bias stride padding dilation groups")
 _BACK = "input weight bias stride padding output_padding groups dilation"
 _ARGUMENTS |= dict.fromkeys(TRANSPOSED, _BACK)
+_NAMES = {func: tuple(names.split()) for func, names in _ARGUMENTS.items()}
 
 _OPERATIONS = {name + end for name in POINTWISE | {"add", "sub", "mul"} for end in ("", "_")}
 _OPERATIONS |= {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training"}
@@ -55,8 +56,7 @@ class OnlyShapes(TorchFunctionMode):
 
 def by_name(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
     """Return the arguments of a function that has weights, by their names."""
-    known = _ARGUMENTS.get(func)
-    names = known.split() if known else tuple(inspect.signature(func).parameters)
+    names = _NAMES.get(func) or inspect.signature(func).parameters
     return dict(zip(names, args, strict=False)) | kwargs
 
 
@@ -97,8 +97,8 @@ def quick_operation(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     if name.endswith("batch_norm") or name.endswith("no_training"):
         x, training = args[0], name == "native_batch_norm" and args[5]
         # The other outputs are those of training: mean and variance of the batch.
-        empty = (x.new_empty(0), x.new_empty(0)) if x.is_meta and not training else None
-        return empty and (empty_like(x), *empty)
+        known = x.is_meta and not training
+        return (empty_like(x), empty(x, 0), empty(x, 0)) if known else None
     in_place = name.endswith("_")
     name = name.rstrip("_")
     if name in POINTWISE:
@@ -106,9 +106,17 @@ def quick_operation(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     return _between_two(in_place, *args)
 
 
+def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return a tensor without numbers of another shape than one on the meta device.
+
+    It takes a fifth of the time of `like.new_empty(shape)`, which PyTorch runs in Python.
+    """
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
 def empty_like(x: Tensor) -> Tensor:
     """Return a tensor without numbers like one on the meta device."""
-    return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
+    return empty(x, x.shape) if x.is_contiguous() else torch.empty_like(x)
 
 
 def _plain(*tensors: Any) -> bool:
@@ -128,7 +136,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     fits = _plain(input, weight) and weight.ndim == 2 and input.shape[-1:] == weight.shape[1:]
     if not fits or not _is_bias(bias, weight):
         return None
-    return input.new_empty((*input.shape[:-1], weight.shape[0]))
+    return empty(input, (*input.shape[:-1], weight.shape[0]))
 
 
 def _convolution(
@@ -151,7 +159,7 @@ def _convolution(
     axes = zip(input.shape[2:], kernel, *window, strict=True)
     sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes]
     shape = (input.shape[0], rows, *sizes)
-    return input.new_empty(shape) if min(*shape, *weight.shape) > 0 else None
+    return empty(input, shape) if min(*shape, *weight.shape) > 0 else None
 
 
 def _batch_norm(
@@ -228,7 +236,7 @@ def _between_two(in_place: bool, *args: Any) -> Tensor | None:
             )
     if in_place:
         return _written(x) if x.shape == shape else None
-    return x.new_empty(shape)
+    return empty(x, shape)
 
 
 def _pooled(input: Tensor, output_size: Any) -> Tensor | None:
@@ -236,7 +244,7 @@ def _pooled(input: Tensor, output_size: Any) -> Tensor | None:
     fits = sizes is not None and _plain(input) and input.ndim == 4 and input.is_floating_point()
     if not fits or min(*sizes, *input.shape) < 1:
         return None
-    return input.new_empty((*input.shape[:2], *sizes))
+    return empty(input, (*input.shape[:2], *sizes))
 
 
 def _joined(tensors: Any = None, dim: Any = 0, **others: Any) -> Tensor | None:
@@ -250,4 +258,4 @@ def _joined(tensors: Any = None, dim: Any = 0, **others: Any) -> Tensor | None:
     if any(shape != shapes[0] for shape in shapes):
         return None
     shapes[0].insert(dim % ndim, sum(sizes))
-    return tensors[0].new_empty(shapes[0])
+    return empty(tensors[0], shapes[0])

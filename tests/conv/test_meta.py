@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections import UserDict, namedtuple
+from collections import OrderedDict, UserDict, namedtuple
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +12,15 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from course_utils.conv.meta import blank, copied, foreign_hooks, tensors_in, without_foreign_hooks
+from course_utils.conv.meta import (
+    blank,
+    copied,
+    foreign_hooks,
+    modules_by_name,
+    tensors_in,
+    without_foreign_hooks,
+)
+from course_utils.models import SimpleCNN
 
 X, Y = torch.zeros(2, 3), torch.ones(1)
 
@@ -37,6 +45,27 @@ class Circle:
 )
 def test_tensors_in_outputs_of_any_shape(value):
     assert [t.shape for t in tensors_in(value)] == [X.shape, Y.shape]
+
+
+def test_the_same_list_twice_has_its_tensors_twice():
+    both = UserDict(y=Y)
+    assert len(tensors_in([[X], [X], both])) == 3
+    assert len(tensors_in(([X], {"a": (X, [Y])}, OrderedDict(b=Y), OrderedDict(b=Y)))) == 5
+
+
+def with_shared_modules():
+    shared, model = nn.ReLU(), nn.Module()
+    model.first = nn.Sequential(shared, nn.Sequential(nn.Conv2d(1, 2, 3), shared))
+    model.register_module("nothing", None)
+    model.again, model.list = model.first[1], nn.ModuleList([nn.Identity(), shared])
+    model.list[0].circle = model  # a module may hold the one that it is in
+    return model
+
+
+@pytest.mark.parametrize("make", [with_shared_modules, nn.ReLU, lambda: SimpleCNN()])
+def test_modules_have_the_names_that_pytorch_says(make):
+    model = make()
+    assert modules_by_name(model) == list(model.named_modules())
 
 
 def test_things_without_tensors():

@@ -90,8 +90,12 @@ def _changed_axes(
     numbers = {ratio: number for number, ratio in enumerate(ratios[1:], start=1)}
     ratio_of = np.zeros(classes.max() + 1, dtype=np.int64)  # of each class, as a place in `ratios`
     ratio_of[list(copies)] = [numbers[ratio] for ratio in copies.values()]
+    counted: dict[int, np.ndarray] = {}  # of slots that several axes share
     for axis, labels in trace.axes.items():
-        times = np.bincount(ratio_of[classes[labels.numpy()].reshape(-1)], minlength=len(ratios))
+        times = counted.get(id(labels))
+        if times is None:
+            places = ratio_of[classes[labels.numpy()].reshape(-1)]
+            times = counted[id(labels)] = np.bincount(places, minlength=len(ratios))
         if not times[1:].any():
             continue
         pairs = zip(ratios, times.tolist(), strict=True)

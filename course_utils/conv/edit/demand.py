@@ -11,7 +11,6 @@ from course_utils.conv.affordable import LayerCosts, require_affordable, require
 from course_utils.conv.edit.draft import Draft
 from course_utils.conv.edit.settings import LayerEdit, simple
 from course_utils.conv.edit.trace import Axis
-from course_utils.conv.meta import tensors_by_name
 from course_utils.core import OutOfMemory, device_of, require_memory
 
 MOST_FEATURES = 2**20
@@ -82,15 +81,17 @@ def _other_weights(draft: Draft, weight: str, want: int, area: float, what: str)
     rows = trace.axis_classes(Axis(weight, 0))
     own = np.zeros(trace.classes.max() + 1, dtype=bool)
     own[rows] = True
-    sizes = {name: tensor.numel() for name, tensor in tensors_by_name(draft.model).items()}
-    before = {axis.parameter: sizes[axis.parameter] for axis in trace.axes}
+    before = {axis.parameter: trace.tensors[axis.parameter].numel() for axis in trace.axes}
     before.pop(weight, None)
     after: dict[str, float] = dict(before)
-    for axis in trace.axes:
+    changing: dict[int, float] = {}  # share of the slots, which several axes have in common
+    for axis, slots in trace.axes.items():
         if axis.parameter == weight:
             continue
         classes = trace.axis_classes(axis)
-        growth = 1 + own[classes].mean() * (want / rows.size - 1)
+        if id(slots) not in changing:
+            changing[id(slots)] = own[classes].mean()
+        growth = 1 + changing[id(slots)] * (want / rows.size - 1)
         growth *= area if axis in trace.grids else 1
         features = int(classes.size * growth)
         if features > max(MOST_FEATURES, classes.size):

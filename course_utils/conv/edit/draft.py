@@ -20,6 +20,7 @@ from course_utils.conv.meta import (
     copied,
     foreign_hooks,
     mapped,
+    modules_by_name,
     resized,
     tensors_by_name,
     without_foreign_hooks,
@@ -61,16 +62,16 @@ class Draft:
         if any(map(is_lazy, self._real.values())):
             raise EditError("A lazy layer has no weights yet: run the model once.")
 
-        def parameter(p: Tensor) -> Tensor:
-            return blank(p) if meta else p.detach().clone()
-
-        def buffer(b: Tensor) -> Tensor:
+        def draft_of(t: Tensor) -> Tensor:
+            if isinstance(t, nn.Parameter):
+                new = blank(t) if meta else t.detach().clone()
+                return nn.Parameter(new, t.requires_grad)
             # Tables of whole numbers (indices, counters) keep their numbers: code may look at them.
-            return blank(b) if meta and b.is_floating_point() else b.detach().clone()
+            return blank(t) if meta and t.is_floating_point() else t.detach().clone()
 
-        memo = {id(b): buffer(b) for b in original.buffers()}
         try:
-            self.model = copied(original, parameter, memo=memo)
+            memo = {id(t): draft_of(t) for t in self._real.values()}
+            self.model = copied(original, memo=memo)
         except Exception as error:
             raise EditError(f"The model cannot be copied: {error_line(error)}") from error
         self._muted = contextlib.ExitStack()
@@ -139,29 +140,31 @@ class Draft:
 
         The groups of convolutions with the weights `depthwise` follow their channels.
         """
-        for name, module in self.model.named_modules():
+        for name, module in modules_by_name(self.model):
             weight = getattr(module, "weight", None)
             shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
             match module:
                 case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
                     if f"{name}.weight".removeprefix(".") in depthwise:
                         each = module.out_channels // module.in_channels
-                        module.groups = module.in_channels = shape[0] // each
-                    module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
+                        _renumber(module, groups=shape[0] // each)
+                    inputs = shape[1] * module.groups
+                    _renumber(module, out_channels=shape[0], in_channels=inputs)
                 case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
-                    module.in_channels, module.out_channels = shape[0], shape[1] * module.groups
+                    outputs = shape[1] * module.groups
+                    _renumber(module, in_channels=shape[0], out_channels=outputs)
                 case nn.Linear():
-                    module.out_features, module.in_features = shape
+                    _renumber(module, out_features=shape[0], in_features=shape[1])
                 case nn.modules.batchnorm._NormBase():
                     vector = weight if shape else module.running_mean
                     if vector is not None:
-                        module.num_features = len(vector)
+                        _renumber(module, num_features=len(vector))
                 case nn.GroupNorm() if shape:
-                    module.num_channels = shape[0]
+                    _renumber(module, num_channels=shape[0])
                 case object(normalized_shape=(_,)) if len(shape) == 1:  # LayerNorm, and own ones
-                    module.normalized_shape = shape
+                    _renumber(module, normalized_shape=shape)
                 case nn.PReLU():
-                    module.num_parameters = shape[0]
+                    _renumber(module, num_parameters=shape[0])
 
     # Names
 
@@ -189,7 +192,9 @@ class Draft:
     def listed_name(self, name: str) -> str:
         """Return the name under which the model lists a parameter; a shared one has several."""
         tensor = self._tensor(name)
-        for layer, module in self.model.named_modules():
+        if listed := self.trace.name_of(tensor):
+            return listed
+        for layer, module in modules_by_name(self.model):
             for table in (module._parameters, module._buffers):
                 for attribute, t in table.items():
                     if t is tensor:
@@ -242,11 +247,18 @@ class Draft:
 
     def _swap(self, new: dict[int, Tensor]) -> None:
         """Put other tensors in the place of some, given by their ids."""
-        for module in self.model.modules():
+        for _, module in modules_by_name(self.model):
             for table in (module._parameters, module._buffers):
                 for name, tensor in table.items():
                     if tensor is not None and id(tensor) in new:
                         table[name] = new[id(tensor)]
+
+
+def _renumber(module: nn.Module, **numbers: Any) -> None:
+    """Set those of a layer's own numbers that change; to set one takes long."""
+    for name, number in numbers.items():
+        if getattr(module, name) != number:
+            setattr(module, name, number)
 
 
 def parameter_name(layer: str, attribute: str) -> str:

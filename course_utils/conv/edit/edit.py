@@ -21,9 +21,10 @@ from course_utils.conv.edit.settings import LayerEdit, at_least_one, require_par
 from course_utils.conv.edit.surgery import change_layer
 from course_utils.conv.edit.weights import Importance
 from course_utils.conv.example import as_example
-from course_utils.core import check_network, memory_in_words
+from course_utils.core import check_network, garbage_later, memory_in_words
 
 
+@garbage_later()
 @memory_in_words("give smaller numbers, or a smaller example_input")
 def edit_conv(
     model: nn.Module,

@@ -90,7 +90,7 @@ def _along_others(
 def _consume(trace: Trace, x: Tensor, weight: Tensor, labels: Tensor, groups: int) -> None:
     """Note that axis 1 of a weight sums over the channels of `x` that have these labels."""
     axis = Axis(trace.source_parameter(weight, 1), 1)
-    trace.bind(weight, 1, labels, groups)
+    trace.bind(weight, 1, labels.reshape(groups, -1))
     trace.consumers.add(axis)
     if hasattr(x, "_grid"):
         trace.grids[axis] = x._grid
@@ -106,7 +106,7 @@ def _produced(trace: Trace, weight: Tensor, groups: int) -> Tensor | None:
     axis = Axis(name, 0)
     rows = trace.produced(axis, weight.shape[0])
     if groups > 1:
-        trace.axes[axis] = rows.reshape(groups, -1)
+        trace.set_slots(axis, rows.reshape(groups, -1))
         trace.couple_widths(rows.reshape(groups, -1), 0)
     return rows
 
@@ -147,12 +147,13 @@ def _norm(trace: Trace, func: Callable, a: dict[str, Any]) -> Tensor:
     passing = trace.labels_along(x, dim) if x.ndim > 1 else None
     if passing is not None:
         groups = a["num_groups"] if func is F.group_norm else 1
+        slots = passing.reshape(groups, -1)
         if groups > 1:
-            trace.couple_widths(passing.reshape(groups, -1), 0)
+            trace.couple_widths(slots, 0)
         for part in _VECTORS:
             vector = a.get(part)
             if vector is not None and not _is_one_slope(trace, func, vector):
-                trace.bind(vector, 0, passing, groups)
+                trace.bind(vector, 0, slots)
                 if hasattr(x, "_grid"):
                     trace.grids[Axis(trace.source_parameter(vector, 0), 0)] = x._grid
                 if trace.before is not None and len(vector) != x.shape[dim]:

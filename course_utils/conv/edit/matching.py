@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -88,19 +88,28 @@ class Matching:
     old: Trace
     new: Trace
     continued: np.ndarray
+    _known: dict[tuple, Sources | None] = field(default_factory=dict, repr=False)
 
     def sources(self, axis: Axis) -> Sources | None:
         """Return where the slots of an axis take their numbers from; None if nothing changes."""
         if axis not in self.new.axes:
             raise CourseError(f"With the new channels, none would reach {axis.parameter} any more.")
-        old, new = self.old.axis_classes(axis), self.new.axis_classes(axis)
+        grids = self.old.grids.get(axis), self.new.grids.get(axis)
+        slots = id(self.old.axes[axis]), id(self.new.axes[axis]), *grids
+        if slots not in self._known:
+            classes = self.old.axis_classes(axis), self.new.axis_classes(axis)
+            self._known[slots] = self._sources(*classes, *grids)
+        return self._known[slots]
+
+    def _sources(
+        self, old: np.ndarray, new: np.ndarray, old_grid: Grid, new_grid: Grid
+    ) -> Sources | None:
         if old.shape == new.shape and (old == self.continued[new]).all():
             return None
         if len(old) != len(new):  # grouped in one trace only
             old, new = old.reshape(1, -1), new.reshape(1, -1)
-        grids = self.old.grids.get(axis), self.new.grids.get(axis)
         pairs = zip(old, self.continued[new], new, strict=True)
-        groups = [_group_sources(*group, *grids) for group in pairs]
+        groups = [_group_sources(*group, old_grid, new_grid) for group in pairs]
         slot, share = (np.stack(arrays) for arrays in zip(*groups, strict=True))
         return Sources(slot, share, old.shape[1])
 
@@ -136,7 +145,9 @@ def match(old: Trace, new: Trace, scores: np.ndarray) -> Matching:
     for signature, classes in after.items():
         if signature in before:
             there = before[signature]
-            continued[classes] = np.repeat(there, copy_counts(scores[there], len(classes)))
+            if len(there) != len(classes):
+                there = np.repeat(there, copy_counts(scores[there], len(classes)))
+            continued[classes] = there
     unmatched = _without_partner(after, before)
     if unmatched:
         for c, source in _by_producer(old, new, _without_partner(before, after), unmatched):
@@ -168,12 +179,15 @@ def _signatures(trace: Trace, numbers: dict[Axis, int]) -> np.ndarray:
     places = [(numbers.get(axis, len(numbers)), labels) for axis, labels in trace.axes.items()]
     places += enumerate((part[None] for part in trace.parts), start=len(numbers) + 1)
     codes = splitmix64(np.arange(len(numbers) + 1 + len(trace.parts), dtype=np.uint64))
-    for number, labels in places:  # each group of a grouped layer is a place of its own
-        here, several = classes[labels.numpy()], codes[number : number + 1]
-        if len(here) > 1:
-            others = several + np.arange(1, len(here), dtype=np.uint64)
-            several = np.concatenate([several, splitmix64(others)])
-        for group, one in zip(here, several, strict=True):
+    alike: dict[int, tuple[Tensor, list[int]]] = {}  # the places that have the same slots
+    for number, labels in places:
+        alike.setdefault(id(labels), (labels, []))[1].append(number)
+    for labels, numbers_of in alike.values():
+        here, several = classes[labels.numpy()], codes[numbers_of]
+        sums = [several.sum()]
+        for group in range(1, len(here)):  # each group of a grouped layer is a place of its own
+            sums.append(splitmix64(several + np.uint64(group)).sum())
+        for group, one in zip(here, sums, strict=True):
             signatures[group] += one  # NumPy adds it only once to a class that comes several times
     signatures[trace.fixed_classes(classes)] += np.uint64(1)  # these continue themselves
     return signatures

@@ -27,6 +27,7 @@ from course_utils.core import (
     CourseError,
     check_network,
     error_line,
+    garbage_later,
     is_out_of_memory,
     memory_in_words,
 )
@@ -66,6 +67,7 @@ class ChannelGroup:
 Want = tuple[ChannelGroup, int]
 
 
+@garbage_later()
 @memory_in_words("give a smaller example_input")
 def channel_groups(
     model: nn.Module, *, importance: Importance = "l1", example_input: Any = None
@@ -85,6 +87,7 @@ def channel_groups(
     return _groups(first_draft(model, example_input), importance)
 
 
+@garbage_later()
 @memory_in_words("give a smaller example_input")
 def narrow(
     model: nn.Module,

@@ -26,6 +26,7 @@ from course_utils.core import (
     check_network,
     device_of,
     error_line,
+    garbage_later,
     is_number,
     is_out_of_memory,
     memory_in_words,
@@ -36,6 +37,7 @@ ALL_LAYERS = "all layers"
 """The name in the report of an edit that scales the width."""
 
 
+@garbage_later()
 @memory_in_words("give a smaller multiplier, or a smaller example_input")
 def scale_width(
     model: nn.Module,

@@ -47,7 +47,8 @@ class Trace:
             arrives where only the number of pixels has changed, and depthwise layers stay so.
 
     Attributes:
-        axes: parameter axis -> labels in its slots, (groups, n).
+        axes: parameter axis -> labels in its slots, (groups, n). Axes with the same slots, such as
+            those of the four vectors of a BatchNorm, have the same tensor.
         grids: axis -> (H, W) of the maps that were flattened before they reached it.
         consumers: axes that are summed over, so the copies of a channel share its weight.
         spread: how often a single channel has met several.
@@ -69,6 +70,7 @@ class Trace:
         shuffle: the `nn.ChannelShuffle` that runs now.
         bare_widths: (such a normalisation or shuffle, the number of its channels).
         training_call: the arguments of the run in training mode, if it was needed and succeeded.
+        tensors: those of the model, under their names. Their shapes are those of the run.
     """
 
     def __init__(self, tensors: dict[str, Tensor], before: Trace | None = None):
@@ -95,8 +97,10 @@ class Trace:
         self.bare_widths: list[tuple[nn.Module, int]] = []
         self.training_call: Call | None = None
         self._names = {id(t): name for name, t in tensors.items()}
-        self._alive = list(tensors.values())  # an id is valid only while its tensor lives
+        self.tensors = tensors  # an id is valid only while its tensor lives
         self._parameter_labels: dict[str, tuple[Labels, ...]] = {}
+        self._slots: dict[tuple, Tensor] = {}
+        self._slot_classes: dict[int, np.ndarray] = {}
 
     def record(self) -> dict[str, Any]:
         """Return all that the trace has written down so far, which what follows does not change."""
@@ -137,7 +141,7 @@ class Trace:
     def produced(self, axis: Axis, n: int) -> Tensor:
         """Return the labels that a parameter axis produces; new ones at its first use."""
         if axis not in self.axes:
-            self.axes[axis] = torch.arange(self.label_count, self.label_count + n)[None]
+            self.set_slots(axis, torch.arange(self.label_count, self.label_count + n).unsqueeze(0))
             self.label_count += n
         return self.axes[axis].reshape(-1)
 
@@ -241,16 +245,25 @@ class Trace:
         else:
             self.fix(x for x in (a, b) if x is not None)
 
-    def bind(self, parameter: Tensor, dim: int, labels: Tensor, groups: int = 1) -> None:
-        """Note that channels with these labels, (n,), meet the axis `dim` of a parameter."""
+    def bind(self, parameter: Tensor, dim: int, slots: Tensor) -> None:
+        """Note that channels meet the axis `dim` of a parameter; `slots` has their labels.
+
+        They are (n,), or (groups, n).
+        """
         axis = Axis(self.source_parameter(parameter, dim), dim)
-        slots = labels.reshape(groups, -1)
+        if slots.ndim == 1:
+            slots = slots.unsqueeze(0)
         if not axis.parameter:
-            self.fix([labels])
-        elif axis not in self.axes or (groups > 1 and len(self.axes[axis]) == 1):
-            self.axes[axis] = slots
+            self.fix([slots])
+        elif axis not in self.axes or (len(slots) > 1 and len(self.axes[axis]) == 1):
+            self.set_slots(axis, slots)
         else:
             self.couple(self.axes[axis], slots)
+
+    def set_slots(self, axis: Axis, slots: Tensor) -> None:
+        """Note the labels in the slots of an axis, (groups, n)."""
+        place = (slots.data_ptr(), slots.shape, slots.stride())
+        self.axes[axis] = self._slots.setdefault(place, slots)
 
     # Reading the finished record
 
@@ -268,8 +281,11 @@ class Trace:
         return self._components(*map(np.concatenate, pairs))
 
     def axis_classes(self, axis: Axis) -> np.ndarray:
-        """Return the classes in the slots of a parameter axis, (groups, n)."""
-        return self.classes[self.axes[axis].numpy()]
+        """Return the classes in the slots of a parameter axis, (groups, n), to read only."""
+        slots = self.axes[axis]
+        if id(slots) not in self._slot_classes:
+            self._slot_classes[id(slots)] = self.classes[slots.numpy()]
+        return self._slot_classes[id(slots)]
 
     def fixed_classes(self, classes: np.ndarray) -> np.ndarray:
         """Return for every class whether it is fixed; `classes` is one of the two above."""

@@ -13,6 +13,7 @@ No rule knows the name of an architecture, or of a module.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -129,7 +130,7 @@ def _trace_training(trace: Trace, model: nn.Module, call: Call) -> None:
 def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> None:
     with private_run(model, training):
         for module in model.modules():  # these say when they begin to run
-            if isinstance(module, _NORMS) and not module.state_dict():
+            if isinstance(module, _NORMS) and not _has_numbers(module):
                 module.register_forward_pre_hook(lambda m, _: setattr(trace, "bare_norm", m))
             elif isinstance(module, nn.ChannelShuffle):
                 module.register_forward_pre_hook(lambda m, _: setattr(trace, "shuffle", m))
@@ -140,6 +141,10 @@ def _trace_run(trace: Trace, model: nn.Module, call: Call, training: bool) -> No
             trace.output_labels += [labels.vector for labels in trace.labels_of(output)]
             counted = getattr(output, "_counted", False) and output.ndim > 0
             trace.output_shapes.append((None, *output.shape[1:]) if counted else (*output.shape,))
+
+
+def _has_numbers(module: nn.Module) -> bool:
+    return any(True for _ in itertools.chain(module.parameters(), module.buffers()))
 
 
 def _note_counted(name: str, args: tuple, kwargs: dict, output: Any) -> None:

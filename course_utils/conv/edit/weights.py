@@ -13,7 +13,6 @@ from course_utils.conv.edit.draft import Draft
 from course_utils.conv.edit.labels import along
 from course_utils.conv.edit.matching import Matching, Sources
 from course_utils.conv.edit.trace import Axis
-from course_utils.conv.meta import tensors_by_name
 from course_utils.core import CourseError, kind_of
 
 Importance = str | Callable[..., Tensor]
@@ -90,7 +89,6 @@ def _layer_of(name: str) -> str:
 def move_weights(draft: Draft, matching: Matching) -> None:
     """Set the numbers of the draft's parameters: the old ones in their new places."""
     moved: dict[str, Tensor] = {}
-    sizes = {name: tensor.shape for name, tensor in tensors_by_name(draft.model).items()}
     for name in dict.fromkeys(axis.parameter for axis in matching.old.axes):
         values = old = draft.values(name)
         for axis in (Axis(name, dim) for dim in range(old.ndim)):
@@ -102,7 +100,8 @@ def move_weights(draft: Draft, matching: Matching) -> None:
             else:
                 rows = torch.from_numpy(sources.rows()).to(values.device)
                 values = values.index_select(axis.dim, rows)
-        if values is not old or sizes[name] != old.shape:  # a fixed slice has kept its size
+        now = matching.new.tensors[name].shape
+        if values is not old or now != old.shape:  # a fixed slice has kept its size
             moved[name] = values
     draft.set_values(moved)
 
