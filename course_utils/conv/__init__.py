@@ -27,6 +27,7 @@ __all__ = export_lazily(
         "blocks": "collapsed CollapsedGraph",
         "graph": "network_graph NetworkGraph Node",
         "example": "Call ways_to_call",
+        "factorise": "bottleneck separable",
         "impossible": "ImpossibleSetting nearest_settings",
         "kernels": "box_blur filter_image is_signed laplacian PRESETS sharpen sobel",
         "layer_table": "as_frame layer_table LayerRow list_convs",

@@ -38,7 +38,8 @@ def test_a_module_decides_itself_what_a_mode_is(training):
     model = nn.Sequential(nn.Conv2d(1, 2, 1), Frozen(2), nn.Sequential(nn.Dropout())).eval()
     before = model[1].calls
     with private_run(model, training):
-        assert [m.training for m in model.modules()] == [training, training, False, training, training]
+        modes = [m.training for m in model.modules()]
+        assert modes == [training, training, False, training, training]
         assert model[1].calls == before + 1
     assert model[1].calls == before and not any(m.training for m in model.modules())
 
