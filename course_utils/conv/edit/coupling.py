@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,25 @@ def scaled_widths(trace: Trace, ratios: dict[int, Fraction]) -> dict[Axis, int]:
             return changed
         problems.append(problem)
     raise EditError(problems[0])
+
+
+def streams(trace: Trace, produced: Sequence[np.ndarray]) -> np.ndarray:
+    """Return for each width class the number of its stream.
+
+    A stream is all that must change together if each layer is to change by one ratio. Layers that
+    share a class, because their outputs are added up, say, are in one stream.
+
+    Args:
+        produced: for each layer, the width classes of the channels that it produces.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    firsts = [np.full(len(classes), classes[0]) for classes in produced]
+    a, b = (np.concatenate([[0], *x]) for x in (firsts, produced))
+    count = trace.width_classes.max() + 1
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
 
 
 def copy_counts(scores: np.ndarray, places: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from course_utils.conv.edit.coupling import scaled_widths
+from course_utils.conv.edit.coupling import scaled_widths, streams
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.edit import unwrapped
 from course_utils.conv.edit.matching import match
@@ -146,7 +146,14 @@ def _groups(draft: Draft, importance: Importance) -> list[ChannelGroup]:
         if not fixed[own].all():
             rows[name], weights[name] = own[~fixed[own]], weight
     norms = _norms_after(draft, weights)
-    joined = _joined({name: frozenset(own.tolist()) for name, own in rows.items()})
+    stream_of = streams(trace, list(rows.values()))
+    together: dict[int, list[str]] = {}
+    for name, own in rows.items():
+        together.setdefault(stream_of[own[0]], []).append(name)
+    joined = {
+        tuple(layers): frozenset(np.flatnonzero(stream_of == number).tolist())
+        for number, layers in together.items()
+    }
     every = np.array([c for group in joined.values() for c in group], dtype=np.int64)
     scores = np.zeros(0)
     if len(every):
@@ -169,19 +176,6 @@ def _groups(draft: Draft, importance: Importance) -> list[ChannelGroup]:
 def _rows(classes: np.ndarray, trace: Trace, weight: str) -> np.ndarray:
     """Return the class of each row of a weight; `classes` is one of the trace's two."""
     return classes[trace.axes[Axis(weight, 0)].numpy().reshape(-1)]
-
-
-def _joined(classes: Mapping[str, frozenset[int]]) -> dict[tuple[str, ...], frozenset[int]]:
-    """Return layers -> all classes of theirs, of layers that share some."""
-    joined: dict[tuple[str, ...], frozenset[int]] = {}
-    for name, own in classes.items():
-        layers: tuple[str, ...] = ()
-        for others, theirs in list(joined.items()):
-            if theirs & own:
-                layers, own = layers + others, own | joined.pop(others)
-        joined[(*layers, name)] = own
-    order = {name: number for number, name in enumerate(classes)}
-    return dict(sorted(joined.items(), key=lambda item: order[item[0][0]]))
 
 
 def _steps(trace: Trace, groups: list[frozenset[int]], rows: list[int]) -> list[int]:

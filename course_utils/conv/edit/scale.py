@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from course_utils.conv.affordable import require_few_channels
-from course_utils.conv.edit.coupling import scaled_widths
+from course_utils.conv.edit.coupling import scaled_widths, streams
 from course_utils.conv.edit.draft import Draft, EditError, first_draft
 from course_utils.conv.edit.edit import unwrapped
 from course_utils.conv.edit.matching import match
@@ -83,10 +83,10 @@ def scale_width(
     model, _ = unwrapped(model)
     draft = first_draft(model, example_input)
     call = draft.call
-    streams = _streams(draft.trace, multiplier, divisor) if multiplier != 1 else []
-    if streams:
-        _require_affordable(draft, streams, f"The width × {multiplier:g}")
-        edited = _scaled(draft, streams, importance)
+    changing = _streams(draft.trace, multiplier, divisor) if multiplier != 1 else []
+    if changing:
+        _require_affordable(draft, changing, f"The width × {multiplier:g}")
+        edited = _scaled(draft, changing, importance)
     else:
         edited = draft.filled()
     if not return_report:
@@ -116,21 +116,13 @@ class _Stream:
 
 def _streams(trace: Trace, multiplier: float, divisor: int) -> list[_Stream]:
     """Return the channels that can change and that the multiplier changes."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     classes = trace.width_classes
     produced = {
         axis: np.unique(classes[labels.numpy()], return_counts=True)
         for axis, labels in trace.axes.items()
         if axis.parameter in trace.input_shapes and axis not in trace.consumers
     }
-    # All that one layer produces changes by one ratio.
-    firsts = [np.full(len(ids), ids[0]) for ids, _ in produced.values()]
-    a, b = (np.concatenate([[0], *x]) for x in (firsts, [ids for ids, _ in produced.values()]))
-    count = classes.max() + 1
-    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
-    stream_of = connected_components(graph, directed=False)[1]
+    stream_of = streams(trace, [ids for ids, _ in produced.values()])
     fixed = np.zeros(stream_of.max() + 1, dtype=bool)
     fixed[stream_of[trace.fixed_classes(classes)]] = True
 
@@ -140,12 +132,12 @@ def _streams(trace: Trace, multiplier: float, divisor: int) -> list[_Stream]:
         widths[number] = math.gcd(widths.get(number, 0), int(times.sum()))
     free = {number: width for number, width in widths.items() if not fixed[number]}
     steps = _steps(trace, classes, stream_of, free, divisor)
-    streams = []
+    found = []
     for number, width in free.items():
         want = _rounded(width, multiplier, steps[number])
         if want != width:
-            streams.append(_Stream(np.flatnonzero(stream_of == number), width, want))
-    return streams
+            found.append(_Stream(np.flatnonzero(stream_of == number), width, want))
+    return found
 
 
 def _steps(
@@ -185,7 +177,7 @@ def _rounded(width: int, multiplier: float, step: int) -> int:
     return min(new, width) if multiplier < 1 else max(new, width)
 
 
-def _require_affordable(draft: Draft, streams: Sequence[_Stream], what: str) -> None:
+def _require_affordable(draft: Draft, changing: Sequence[_Stream], what: str) -> None:
     """Raise an error if the weights need more memory than is free, or a layer is too wide.
 
     Raises:
@@ -193,7 +185,7 @@ def _require_affordable(draft: Draft, streams: Sequence[_Stream], what: str) -> 
     """
     trace = draft.trace
     ratio = np.ones(trace.width_classes.max() + 1)
-    for stream in streams:
+    for stream in changing:
         require_few_channels(what, stream.want, stream.width)
         ratio[stream.classes] = float(stream.ratio)
     sizes: dict[str, float] = {}
@@ -209,7 +201,7 @@ def _require_affordable(draft: Draft, streams: Sequence[_Stream], what: str) -> 
         require_memory(needed, what, "give a smaller multiplier", device_of(draft.original))
 
 
-def _scaled(draft: Draft, streams: list[_Stream], importance: Importance) -> nn.Module:
+def _scaled(draft: Draft, changing: list[_Stream], importance: Importance) -> nn.Module:
     """Return the network in which as many streams as possible have their new widths.
 
     Usually all have at once. If not, halves are tried, so that what cannot change is found.
@@ -219,7 +211,7 @@ def _scaled(draft: Draft, streams: list[_Stream], importance: Importance) -> nn.
     """
     chosen: list[_Stream] = []
     result, problem = None, ""
-    waiting = [streams]
+    waiting = [changing]
     while waiting:
         tried = waiting.pop()
         if result is not None or problem:  # the attempt before has changed its draft
@@ -242,14 +234,14 @@ def _scaled(draft: Draft, streams: list[_Stream], importance: Importance) -> nn.
     return result
 
 
-def _with_widths(draft: Draft, streams: list[_Stream], importance: Importance) -> nn.Module:
+def _with_widths(draft: Draft, changing: list[_Stream], importance: Importance) -> nn.Module:
     """Return the network of a draft, which has run, with the new widths of these streams.
 
     Raises:
         EditError: a layer would get no whole number of channels, or the network cannot follow.
     """
     old = draft.trace
-    ratios = {c: stream.ratio for stream in streams for c in stream.classes.tolist()}
+    ratios = {c: stream.ratio for stream in changing for c in stream.classes.tolist()}
     new_widths = scaled_widths(old, ratios)
     scores = class_scores(draft, np.unique(old.classes), importance)
     resize_axes(draft, new_widths)
@@ -261,7 +253,8 @@ def _with_widths(draft: Draft, streams: list[_Stream], importance: Importance) -
     }
     new = run_again(draft, rows)
     matching = match(old, new, scores)
-    if any(stream.want > stream.width for stream in streams) and not matching.keeps_every_channel():
+    grows = any(stream.want > stream.width for stream in changing)
+    if grows and not matching.keeps_every_channel():
         raise EditError("The network picks channels by fixed numbers, and would lose some.")
     move_weights(draft, matching)
     draft.set_sizes(new.depthwise)
