@@ -13,6 +13,7 @@ from course_utils.core import CourseError
 
 SAMPLE = "resnet18 densenet121 vgg11 mobilenet_v3_small shufflenet_v2_x0_5 vit_b_32"
 SAMPLE += " squeezenet1_1 efficientnet_b0 regnet_x_400mf mnasnet0_5 convnext_tiny alexnet swin_t"
+SAMPLE += " googlenet inception_v3 maxvit_t"  # all families of torchvision's classifiers
 
 
 class Network(nn.Module):
@@ -61,6 +62,7 @@ def behind_in_fx(model: nn.Module) -> tuple[dict[str, set[str]], set[str]]:
     return before, sources
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
 @pytest.mark.parametrize("name", SAMPLE.split())
 def test_edges_are_those_of_fx(name):
     with torch.device("cpu" if "regnet" in name else "meta"):  # a RegNet computes its widths
