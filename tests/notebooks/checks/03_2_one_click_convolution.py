@@ -10,6 +10,11 @@ def check(notebook):
 
 
 def the_network_that_can_see(n):
+    parameters = [sum(p.numel() for p in one.parameters()) for one in (n.lite0, n.first_lab.model)]
+    assert 1.9 < parameters[1] / parameters[0] < 2.1
+    assert sum(name.endswith("conv") for name in n.first_lab.report.touched) == 49
+    for network in (n.lite0, n.first_lab.model):
+        assert next(iter(n.see(network, n.load_photograph("rocket")))) == "matchstick"
     seen = n.see(n.lite0)
     assert list(seen)[:4] == ["Egyptian cat", "tiger cat", "tabby", "lynx"]
     assert len(n.conv.list_convs(n.lite0, n.example)) == 49
@@ -35,7 +40,7 @@ def nothing_is_lost(n):
     }
     assert len(n.stream.touched) == 12
     before = n.see(n.lite0)
-    for network in (n.edited, n.larger, n.wide, n.twice):
+    for network in (n.edited, n.larger, n.wide, n.first_lab.model):
         after = n.see(network)
         assert list(after) == list(before)
         assert all(abs(after[name] - before[name]) < 1e-5 for name in before)
