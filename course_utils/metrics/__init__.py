@@ -1,6 +1,6 @@
 """Measure a network: how good it is, how certain that number is, cost, and what it sees.
 
-Used by notebooks 01 to 05.2.
+Used by notebooks 01 to 05.3.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = export_lazily(
         "detection": ("average_precision box_iou COCO_IOU DetectionScores match match_all Matches"),
         "evaluate": "check_logits evaluate Evaluation",
         "grad_cam": "grad_cam",
+        "groups": "group_accuracies",
         "imbalance": "thinned",
         "intervals": (
             "bootstrap_interval Estimate Interval mean_interval median_interval wilson_interval"
