@@ -176,6 +176,7 @@ def attack_accuracies(
     import pandas as pd
 
     _check_set(image_set)
+    whole_number("batch_size", batch_size, 1)
     sizes = _listed("epsilons", epsilons, ["0", "8/255"])
     for epsilon in sizes:
         check_epsilon(epsilon)

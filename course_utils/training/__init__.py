@@ -1,6 +1,6 @@
 """Train a network: the loop, optimizers, schedules, initialisation, regularisation.
 
-Used by notebooks 02.2 to 05.2.
+Used by notebooks 02.2 to 05.3.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class AdversarialTraining:
             found = climb(
                 lambda given: network((given - shift) / scale),
                 pixels,
-                lambda logits: F.cross_entropy(logits.float(), labels, reduction="none"),
+                lambda logits: _losses(logits, labels),
                 self.epsilon,
                 self.steps,
                 min(2.5 / self.steps, 1.25) * self.epsilon,
@@ -108,3 +108,13 @@ class AdversarialTraining:
                 strict=False,
             )
         return ((found - shift) / scale).detach()
+
+
+def _losses(logits: Any, labels: Tensor) -> Tensor:
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(labels):
+        what = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise CourseError(
+            f"The model returns {what} for {len(labels)} pictures, but logits (N, classes) are "
+            "needed: adversarial training is for networks that classify."
+        )
+    return F.cross_entropy(logits.float(), labels, reduction="none")

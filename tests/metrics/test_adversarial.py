@@ -264,6 +264,7 @@ def test_bad_input_is_a_sentence(changes, word):
         (lambda: attack_accuracies(toy_model(), stripes(6), [0, 3], **SCALE), "8/255"),
         (lambda: attack_accuracies(toy_model(), stripes(6), 0.1, **SCALE), "give a list"),
         (lambda: attack_accuracies(toy_model(), IMAGES, [0.1], **SCALE), "ImageSet"),
+        (lambda: attack_accuracies(None, stripes(6), [1], batch_size=0, **SCALE), "batch_size"),
         (lambda: attack_accuracies(toy_model(), stripes(6).subset([]), [0.1], **SCALE), "no pict"),
     ],
 )

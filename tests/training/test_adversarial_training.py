@@ -98,3 +98,13 @@ def test_mean_and_std_of_other_pictures_are_a_sentence():
     loss = AdversarialTraining(0.1, torch.zeros(3), torch.ones(3))
     with pytest.raises(CourseError, match="3 and 3 values, but the pictures 1 channels"):
         quick(toy_model(), epochs=1, loss=loss)
+
+
+@pytest.mark.parametrize("output", [lambda x: [x], lambda x: x.mean((2, 3))[:, 0]])
+def test_a_network_that_does_not_classify_is_a_sentence(output):
+    class Other(torch.nn.Conv2d):
+        def forward(self, x):
+            return output(super().forward(x))
+
+    with pytest.raises(CourseError, match="that classify"):
+        AdversarialTraining(0.1, **SCALE)(Other(1, 3, 3), IMAGES, LABELS)
