@@ -7,8 +7,8 @@ trained, and for longer:
 1. two epochs: the network's own layers, the same layers narrower, wider and deeper, and then
    candidates chosen by TPE;
 2. six epochs: the best of the first round;
-3. thirty epochs, or as many as there is time for: the best of the second round, its best cheap one,
-   and the network's own layers, which show what good training alone can do.
+3. thirty epochs: the best of the second round, its best cheap one, and the network's own layers,
+   which show what good training alone can do; as many of them as the budget allows.
 
 Every training begins from the start, with its whole schedule: half a schedule says little about its
 result. For the same reason there are more epochs if the pictures are so few that two epochs would
@@ -63,6 +63,12 @@ from course_utils.training import (
     step_seconds,
 )
 
+BUDGET = 12
+"""Candidates of a search: nine in the first round, two in the second, and one that is trained long.
+
+On an ordinary processor these take a few minutes for the course's first network.
+"""
+
 MAX_FRUITLESS = 50
 """The first round ends after so many impossible or already known candidates in a row."""
 
@@ -77,11 +83,11 @@ class StoppedEarly(CourseError):
 def improve(
     model: nn.Module,
     data: Dataset,
-    budget: float | str | Budget = 120,
+    budget: int | str | Budget = BUDGET,
     *,
     space: Mapping[str, Values] | None = None,
     weights: str = "auto",
-    precision: str | Precision = "auto",
+    precision: str | Precision = "float32",
     seed: int = 0,
     stop: threading.Event | None = None,
     on_change: Callable[[Improvement], None] | None = None,
@@ -92,15 +98,19 @@ def improve(
         model: takes the pictures of `data`; the search works on copies of it.
         data: candidates learn from its training pictures and are compared on its validation
             pictures; the test pictures are never used.
-        budget: seconds, or a text such as "2 min" or "24 trials".
+        budget: a number of candidates, or a text: "12 candidates", "2 min", or "12 candidates, 2
+            min" for a limit in seconds besides. With seconds alone the rounds are planned by time,
+            so a faster machine tries more candidates and trains the last one for longer.
         space: what may vary; by default the layers' channels, kernel sizes and depths, and the
             training, see `space_for`.
         weights: "keep" what the network has learned, "fresh" to draw new weights (frozen layers
             keep theirs), or "auto": keep them if the network is much better than a guess, see
             `selection.has_learned`.
-        precision: as for `fit`; "auto" measures once, with the given network.
-        seed: of all random numbers. With a budget in trials and precision="float32" the same seed
-            leads to the same candidates and numbers.
+        precision: as for `fit`; "auto" measures once, with the given network, which is the
+            fastest: that may differ from machine to machine, and from run to run.
+        seed: of all random numbers. With a budget in candidates and precision="float32" the same
+            seed leads to the same search, however fast the machine is: the same candidates and
+            numbers, except that another processor may round differently.
         stop: when it is set, the search ends at once, with the best network so far.
         on_change: called with what has been found so far after each epoch and each candidate, in
             the thread of `improve`. An exception in it ends the search and is raised by `improve`.
@@ -119,7 +129,9 @@ def improve(
             before = "before the network itself was measured"
             if stop is not None and stop.is_set():
                 raise StoppedEarly(f"The search was stopped {before}.") from None
-            raise CourseError(f"The {limit} were over {before}: give it more time.") from None
+            raise CourseError(
+                f"The {limit.seconds:g} s were over {before}: give it more time."
+            ) from None
         search.run()
     return search.found
 
@@ -289,7 +301,7 @@ class _Search:
 
     def _on_built(self, model: nn.Module) -> None:
         """Measure a training step, and prune a candidate of the first round that is too slow."""
-        if self.round > 1 or self.rounds.budget.seconds is None:
+        if self.round > 1 or not self.rounds.by_time:
             return
         on_device = copy.deepcopy(model).to(self.device).train()
         step = step_seconds(on_device, self.batch, self.precision, between=self.limit.check)

@@ -53,13 +53,18 @@ class Rounds:
         return self.factor * EPOCHS[number]
 
     @property
+    def by_time(self) -> bool:
+        """Whether seconds divide the rounds: with a number of candidates they are only a limit."""
+        return self.budget.trials is None
+
+    @property
     def min_last_epochs(self) -> int:
         """The fewest epochs of a training in the last round."""
         return self.factor * MIN_LAST_EPOCHS
 
     def is_over(self, number: int, seconds: float, trials: int) -> bool:
         """Return whether the round's share of the budget is spent."""
-        unit = "trials" if self.budget.seconds is None else "seconds"
+        unit = "seconds" if self.by_time else "trials"
         return self.budget.used(seconds, trials) >= _SPENT_AT_END[unit][number]
 
     def epochs(
@@ -73,7 +78,7 @@ class Rounds:
             before: candidates that the round has trained already.
             second: the next candidate; the last round leaves it time if it needs little.
         """
-        if self.budget.seconds is None:
+        if not self.by_time:
             return self.usual_epochs(number)
         if number == 3:
             return self._last_epochs(one, self.budget.seconds - seconds, second)
@@ -91,7 +96,7 @@ class Rounds:
         return epochs if epochs >= self.min_last_epochs else 0
 
     def check_pace(self, first: Tried, first_step: float, step: float, steps: int) -> None:
-        """Prune a candidate that is too slow for the last round, if the budget is in seconds.
+        """Prune a candidate that is too slow for the last round, if seconds divide the rounds.
 
         A candidate that is not much slower than the first one, which has the network's own layers,
         is kept in any case.
@@ -103,7 +108,7 @@ class Rounds:
         Raises:
             optuna.TrialPruned: the last round has no time for `min_last_epochs` of its epochs.
         """
-        if self.budget.seconds is None:
+        if not self.by_time:
             return
         last_round = self._end(3) - self._end(2)
         epoch = first.seconds_per_epoch + steps * (step - first_step)

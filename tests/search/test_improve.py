@@ -124,7 +124,7 @@ def test_an_end_before_the_network_itself_is_measured_is_said(data):
     with pytest.raises(StoppedEarly, match="stopped before the network"):
         improve(toy_model(), data, stop=stop)
     with pytest.raises(CourseError, match=r"0\.0001 s .* more time") as error:
-        improve(toy_model(), data, 1e-4)
+        improve(toy_model(), data, "0.0001 s")
     assert not isinstance(error.value, StoppedEarly)
 
 
@@ -148,15 +148,37 @@ def clock(monkeypatch) -> Clock:
 
 
 def test_it_keeps_within_its_seconds(data, clock):
-    found = improve(toy_model(), data, 6.0, **EXACT)
+    found = improve(toy_model(), data, "6 s", **EXACT)
     assert clock.now < 6.1 and found.tried[-1].at <= 6.0
     assert {one.round for one in found.tried} == {1, 2, 3}
     assert not found.stopped
 
 
+def searched(found):
+    return [(one.params, one.accuracy, one.round) for one in found.tried]
+
+
+def test_on_a_slower_machine_the_same_seed_finds_the_same(data, clock, monkeypatch):
+    """And a limit in seconds only cuts it off."""
+    fast = improve(toy_model(), data, 12, seed=1)
+    clock.now = 0.0
+    monkeypatch.setattr(module, "step_seconds", lambda *_arguments, **_options: 1e6)
+    train = module.Objective._train
+
+    def slow(*arguments):
+        clock.now += 100.0
+        return train(*arguments)
+
+    monkeypatch.setattr(module.Objective, "_train", slow)
+    limited = improve(toy_model(), data, "12 candidates, 1000 s", seed=1)
+    assert searched(improve(toy_model(), data, 12, seed=1)) == searched(fast)
+    assert 1 < len(limited.tried) < 12 and searched(limited) == searched(fast)[: len(limited.tried)]
+    assert [one.round for one in fast.tried] == 9 * [1] + 2 * [2] + [3]
+
+
 def test_a_training_is_cut_off_at_the_end_of_the_seconds(clock):
     told, data = [], toy_data(6000)
-    found = improve(toy_model(), data, 0.5, on_change=lambda f: told.append(f.now), **EXACT)
+    found = improve(toy_model(), data, "0.5 s", on_change=lambda f: told.append(f.now), **EXACT)
     assert told == ["round 1, candidate 1", ""] and clock.now < 0.6
     assert found.best == found.start and not found.stopped
 
@@ -172,7 +194,7 @@ def test_a_slow_beginning_takes_the_time_of_the_first_round_but_not_its_first_ca
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(module, "evaluate", slow)
-    found = improve(toy_model(), data, 4.0, **EXACT)
+    found = improve(toy_model(), data, "4 s", **EXACT)
     assert [one.number for one in found.tried if one.round == 1] == [1]
 
 
@@ -241,7 +263,7 @@ def test_only_seconds_are_a_reason_to_give_up_what_is_slow(data, clock, monkeypa
 
     monkeypatch.setattr(module, "step_seconds", seconds)
     space = space_for(toy_model(), EXAMPLE, ("out_channels",))
-    found = improve(toy_model(), data, 3.0, space=space, **EXACT)
+    found = improve(toy_model(), data, "3 s", space=space, **EXACT)
     wide = [one for one in found.tried if one.params["0.out_channels"] > 6]
     assert wide and all("too long" in one.reason and one.accuracy is None for one in wide)
     assert all(one.accuracy for one in found.tried if one not in wide)

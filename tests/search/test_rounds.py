@@ -20,7 +20,7 @@ def paced(seconds: float) -> Tried:
 def test_a_round_ends_with_its_share_of_the_budget():
     for number, end in ((1, 7.5), (2, 12), (3, 30)):
         assert not ROUNDS.is_over(number, end - 0.1, 1000) and ROUNDS.is_over(number, end, 0)
-    trials = Rounds(Budget(trials=10))
+    trials = Rounds(Budget(trials=10, seconds=1))  # here the seconds are only a limit
     for number, end in ((1, 7), (2, 9), (3, 10)):
         assert not trials.is_over(number, 1000.0, end - 1) and trials.is_over(number, 0.0, end)
 
@@ -42,7 +42,9 @@ def test_the_last_round_trains_for_as_many_epochs_as_there_is_time_for():
     assert ROUNDS.epochs(3, paced(0.51), 19.5) == 20
     assert ROUNDS.epochs(3, paced(0.51), 20.0) == 0
     for number in (2, 3):  # a budget in trials leaves each of them all its epochs
-        assert Rounds(Budget(trials=3)).epochs(number, paced(1000.0), 0.0) == EPOCHS[number]
+        assert (
+            Rounds(Budget(trials=3, seconds=1)).epochs(number, paced(1000.0), 0.0) == EPOCHS[number]
+        )
 
 
 def test_a_candidate_that_is_too_slow_for_the_last_round_is_pruned():
@@ -50,7 +52,7 @@ def test_a_candidate_that_is_too_slow_for_the_last_round_is_pruned():
     ROUNDS.check_pace(paced(0.1), first_step=0.3, step=1.09, steps=1)
     with pytest.raises(optuna.TrialPruned, match=r"0\.9 s, too long for 20 of them in the 18 s"):
         ROUNDS.check_pace(paced(0.1), first_step=0.3, step=1.11, steps=1)
-    Rounds(Budget(trials=3)).check_pace(paced(0.1), first_step=0.3, step=100.0, steps=1)
+    Rounds(Budget(trials=3, seconds=1)).check_pace(paced(0.1), first_step=0.3, step=100.0, steps=1)
     # One that is not much slower than the network itself is kept in any case.
     with pytest.raises(optuna.TrialPruned, match="too long"):
         ROUNDS.check_pace(paced(0.9), first_step=0.3, step=0.46, steps=1)

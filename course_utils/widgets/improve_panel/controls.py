@@ -86,13 +86,13 @@ _RULES = f"""
 
 
 def build_controls(budget: Budget) -> dict[str, widgets.Widget]:
-    """Return all controls; `budget` is the first value of its slider, in seconds or trials."""
+    """Return all controls; `budget` is the first value of its slider, in candidates or seconds."""
     if budget.trials is None:
         seconds = max(1, round(budget.seconds))
         slider = int_slider("budget (s)", seconds, min(10, seconds), max(300, seconds), 10)
     else:
         count = budget.trials
-        slider = int_slider("budget (trials)", count, min(3, count), max(200, count))
+        slider = int_slider("candidates", count, min(3, count), max(60, count))
     epochs = [("its own", OWN), *((str(one), one) for one in _EPOCHS)]
     controls = {
         **{name: toggle(name, value) for name, value in VARIED.items()},

@@ -40,8 +40,8 @@ class ImprovePanel(RunsInBackground, Panel):
         model: the network to start from; it is not changed. Default: a `SimpleCNN` for the images,
             with random weights.
         data: with validation images. Default: Fashion-MNIST.
-        budget: of the search: seconds, or a text such as "24 trials".
-        precision: as for `fit`.
+        budget: of the search: a number of candidates, or a text, as for `improve`.
+        precision: as for `improve`.
         settings: first values of the controls: the settings that may vary (`out_channels`,
             `kernel_size`, `depth`, `stride`, `groups`, `dilation`, `training`: True or False),
             `seed`, `epochs`.
@@ -62,8 +62,8 @@ class ImprovePanel(RunsInBackground, Panel):
         model: nn.Module | None = None,
         data: Dataset | None = None,
         *,
-        budget: float | str | Budget = 60,
-        precision: str | Precision = "auto",
+        budget: int | str | Budget = 12,
+        precision: str | Precision = "float32",
         **settings: Any,
     ):
         # This imports Optuna now, so that the first click does not wait for it.
@@ -242,11 +242,11 @@ class ImprovePanel(RunsInBackground, Panel):
         return ones.get(self.controls["candidate"].value, found.best)
 
     def _view(self, found: Improvement | None) -> ImproveView:
-        seconds = self._budget_now.seconds or 1.0
+        planned = self._budget_now.trials or 0
         if found is None:
-            return ImproveView(seconds=seconds)
+            return ImproveView(planned=planned)
         front = tuple(found.pareto_front())
-        return ImproveView(found.start, tuple(found.tried), front, self._chosen(found), seconds)
+        return ImproveView(found.start, tuple(found.tried), front, self._chosen(found), planned)
 
     @property
     def _budget_now(self) -> Budget:

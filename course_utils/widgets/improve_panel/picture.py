@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -18,6 +19,8 @@ WIDTH, HEIGHT = 680, 344
 _TOP, _BOTTOM = 34, 88  # pixels above and below both charts
 _LEFT, _RIGHT = (60, 414), (452, 664)  # left and right ends of the two charts
 _LEAST_SPAN = 3.0  # least ratio of the two ends of the cost axis
+_LEAST_STRETCH = 0.2  # least height of the stretched accuracy axis
+_TICK_GAP = 22  # least pixels between two of its ticks
 _TYPICAL = (1e5, 1e7)  # ends of the cost axis before the search
 
 
@@ -29,7 +32,7 @@ class ImproveView:
     tried: tuple[Tried, ...] = ()  # the candidates so far, in order
     front: tuple[Tried, ...] = ()  # the Pareto front in accuracy and cost, cheapest first
     chosen: Tried | None = None  # the candidate with a ring
-    seconds: float = 1.0  # least end of the time axis
+    planned: int = 0  # candidates that the search will try; 0 if nobody knows
 
     @property
     def points(self) -> list[Tried]:
@@ -48,10 +51,11 @@ class Point:
 
 
 class Scale:
-    """The limits of the axes, chosen so that the good candidates do not overlap.
+    """The limits of the axes, chosen so that every candidate is on them and the good ones apart.
 
-    A network that has learned nothing would squeeze all others into one line at the top. So a
-    candidate far below the better half is drawn hollow at the lower edge. The limits are `costs` in
+    A network that has learned nothing is right on a tenth of the images, and on a plain axis it
+    would squeeze all others into one line at the top. So the accuracy has a stretched axis: half as
+    many errors are the same distance everywhere (see `stretched`). The limits are `costs` in
     multiply-adds, for a logarithmic axis, and `accuracies` as shares.
     """
 
@@ -60,34 +64,32 @@ class Scale:
         low, high = min(costs), max(costs)
         wider = max(1.0, _LEAST_SPAN * low / high) ** 0.5 * (high / low) ** 0.06
         self.costs = low / wider / 1.05, high * wider * 1.05
-        values = [one.accuracy for one in view.points] or [0.0, 1.0]
-        others = sorted(values[1:] or values)  # without the network as it was given
-        best, middle = max(values), others[(len(others) - 1) // 2]
-        floor = best - max(0.05, 3 * (best - middle))
-        least = min(value for value in values if value >= floor)
-        span = max(best - least, 0.02)
-        self.accuracies = max(0.0, best - 1.16 * span), best + 0.12 * span
-
-    def below(self, one: Tried) -> bool:
-        """Return True if a candidate is below the axis."""
-        return one.accuracy < self.accuracies[0]
-
-    def accuracy(self, one: Tried) -> float:
-        """Return the drawn accuracy: at the lower edge for a candidate below the axis."""
-        low, high = self.accuracies
-        return max(one.accuracy, low + 0.035 * (high - low))
+        values = [one.accuracy for one in view.points] or [0.1, 0.9]
+        low, high = stretched(min(values)), stretched(max(values))
+        span = max(high - low, _LEAST_STRETCH)
+        self.accuracies = plain(low - 0.06 * span), plain(low + 1.1 * span)
 
     def places(self, view: ImproveView) -> tuple[Point, ...]:
         """Return the points from left to right."""
         low, high = (math.log(cost) for cost in self.costs)
-        bottom, top = self.accuracies
+        bottom, top = (stretched(end) for end in self.accuracies)
         places = []
         for one in view.points:
             right = (math.log(cost(one)) - low) / (high - low)
-            up = (self.accuracy(one) - bottom) / (top - bottom)
+            up = (stretched(one.accuracy) - bottom) / (top - bottom)
             x = _LEFT[0] + (_LEFT[1] - _LEFT[0]) * right
             places.append(Point(one, x, HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * up))
         return tuple(sorted(places, key=lambda place: (place.x, place.one.number)))
+
+
+def stretched(accuracy: Any) -> Any:
+    """Return how often the share of errors was halved, at most nine times; numbers or arrays."""
+    return -np.log2(np.maximum(1.0 - np.asarray(accuracy), 2.0**-9))
+
+
+def plain(height: Any) -> Any:
+    """Return the accuracy of a height on the stretched axis; the inverse of `stretched`."""
+    return 1.0 - 2.0 ** -np.asarray(height)
 
 
 def cost(one: Tried) -> int:
@@ -107,27 +109,29 @@ def _figure(view: ImproveView) -> f.Figure:
         figure.add_axes((begin / WIDTH, _BOTTOM / HEIGHT, (end - begin) / WIDTH, height))
         for begin, end in (_LEFT, _RIGHT)
     )
-    f.style(left, "Validation accuracy", xlabel="multiply-adds of one picture", percent="y")
+    f.style(left, "Validation accuracy", xlabel="multiply-adds of one image")
     left.set_xscale("log")
     left.set_xlim(*scale.costs)
     ticks = _ticks(*scale.costs)
     left.set_xticks(ticks, [short(tick) for tick in ticks])
     left.set_xticks([], minor=True)
-    f.style(right, "Highest so far", xlabel="seconds", percent="y")
+    f.style(right, "Highest so far", xlabel="candidate", whole="x")
+    accuracies = _accuracy_ticks(*scale.accuracies)
     for axes in (left, right):
+        axes.set_yscale("function", functions=(stretched, plain))
         axes.set_ylim(*scale.accuracies)
+        axes.set_yticks(accuracies, [f"{100 * one:.4g} %" for one in accuracies])
     right.tick_params(labelleft=False)
-    last = max((one.at for one in view.tried), default=0.0)
-    right.set_xlim(0, max(view.seconds, 1.02 * last))
+    right.set_xlim(0, 1.02 * max(view.planned, len(view.tried), 1))
     if not view.points:
         left.set(xticks=[], yticks=[])
         right.set_yticks([])
         hint = "No candidate yet: press Improve"
         left.text(0.5, 0.5, hint, color=f.MUTED, ha="center", transform=left.transAxes)
         return figure
-    _draw_candidates(left, view, scale)
-    _draw_best(right, view, scale)
-    _draw_legend(figure, view, scale)
+    _draw_candidates(left, view)
+    _draw_best(right, view)
+    _draw_legend(figure, view)
     return figure
 
 
@@ -144,42 +148,38 @@ _RING = {
 }
 
 
-def _draw_candidates(axes: Axes, view: ImproveView, scale: Scale) -> None:
-    front = [one for one in view.front if not scale.below(one)]
-    values = [one.accuracy for one in front]
-    axes.plot([cost(one) for one in front], values, color=f.RULE, linewidth=2.2, zorder=2)
+def _draw_candidates(axes: Axes, view: ImproveView) -> None:
+    values = [one.accuracy for one in view.front]
+    axes.plot([cost(one) for one in view.front], values, color=f.RULE, linewidth=2.2, zorder=2)
     for number, mark in _MARKS.items():
-        for below in (False, True):
-            ones = [o for o in view.points if o.round == number and scale.below(o) == below]
-            axes.plot(
-                [cost(one) for one in ones],
-                [scale.accuracy(one) for one in ones],
-                linestyle="",
-                markerfacecolor=f.PAPER if below else mark["color"],
-                markeredgecolor=mark["color"] if below else f.PAPER,
-                markeredgewidth=1.4 if below else 0.7,
-                zorder=3.5 if number == 0 else 3,  # a single mark that others would hide
-                **mark,
-            )
+        ones = [one for one in view.points if one.round == number]
+        axes.plot(
+            [cost(one) for one in ones],
+            [one.accuracy for one in ones],
+            linestyle="",
+            markeredgecolor=f.PAPER,
+            markeredgewidth=0.7,
+            zorder=3.5 if number == 0 else 3,  # a single mark that others would hide
+            **mark,
+        )
     if view.chosen is not None and view.chosen.accuracy is not None:
-        axes.plot(cost(view.chosen), scale.accuracy(view.chosen), **_RING)
+        axes.plot(cost(view.chosen), view.chosen.accuracy, **_RING)
 
 
-def _draw_best(axes: Axes, view: ImproveView, scale: Scale) -> None:
+def _draw_best(axes: Axes, view: ImproveView) -> None:
     best = [view.start]  # the candidates that were the best so far
     for one in view.points[1:]:
         if one.accuracy > best[-1].accuracy:
             best.append(one)
-    times = [one.at for one in best] + [max(one.at for one in (*view.tried, view.start))]
+    numbers = [one.number for one in best] + [len(view.tried)]
     values = [one.accuracy for one in best]
-    axes.plot(times, [*values, values[-1]], drawstyle="steps-post", color=f.MUTED, linewidth=1.8)
+    axes.plot(numbers, [*values, values[-1]], drawstyle="steps-post", color=f.MUTED, linewidth=1.8)
+    edge = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
     for one in best:
-        if not scale.below(one):
-            edge = {"markeredgecolor": f.PAPER, "markeredgewidth": 0.7, "clip_on": False}
-            axes.plot(one.at, one.accuracy, linestyle="", zorder=3, **edge, **_MARKS[one.round])
+        axes.plot(one.number, one.accuracy, linestyle="", zorder=3, **edge, **_MARKS[one.round])
 
 
-def _draw_legend(figure: f.Figure, view: ImproveView, scale: Scale) -> None:
+def _draw_legend(figure: f.Figure, view: ImproveView) -> None:
     names = ("as given", "round 1", "round 2", "round 3")
     entries = [
         Line2D([], [], linestyle="", markeredgecolor=f.PAPER, label=name, **mark)
@@ -189,9 +189,6 @@ def _draw_legend(figure: f.Figure, view: ImproveView, scale: Scale) -> None:
     if view.chosen is not None:
         label = f"chosen: no. {view.chosen.number}"
         entries.append(Line2D([], [], label=label, **(_RING | {"ms": 11})))
-    if any(scale.below(one) for one in view.points):
-        hollow = {"marker": "o", "ms": 7, "linestyle": "", "markerfacecolor": f.PAPER}
-        entries.append(Line2D([], [], markeredgecolor=f.MUTED, label="off the scale", **hollow))
     text = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.INK}
     gaps = {"handlelength": 1.4, "handletextpad": 0.3, "columnspacing": 0.9}
     figure.legend(handles=entries, loc="lower center", ncols=len(entries), **text, **gaps)
@@ -203,6 +200,18 @@ def short(count: float) -> str:
         if count >= 0.9995 * size:
             return f"{count / size:.3g}{unit}"
     return f"{count:.3g}"
+
+
+def _accuracy_ticks(low: float, high: float) -> list[float]:
+    """Return round shares between the two, at least `_TICK_GAP` apart on the stretched axis."""
+    bottom, top = stretched(low), stretched(high)
+    gap = (top - bottom) * _TICK_GAP / (HEIGHT - _TOP - _BOTTOM)
+    ticks: list[float] = []
+    for step in (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
+        for tick in step * np.arange(math.ceil(low / step), math.floor(high / step) + 1):
+            if all(abs(stretched(tick) - stretched(other)) >= gap for other in ticks):
+                ticks.append(round(float(tick), 4))
+    return sorted(ticks)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -48,7 +48,7 @@ def _at(one: Tried) -> str:
 def search_code(varied: Sequence[str], budget: Budget, seed: int) -> str:
     """Return Python code of the search, for a notebook that has `model` and `data`."""
     layers = tuple(name for name in varied if name != TRAINING)
-    amount = f'"{budget}"' if budget.trials else f"{budget.seconds:g}"
+    amount = f'"{budget}"' if budget.seconds is not None else budget.trials
     return f"""import torch
 
 from course_utils.search import improve, space_for

@@ -14,13 +14,17 @@ def points(*numbers: int) -> list[Point]:
     return [Point(one, WIDTH / 2, HEIGHT / 4) for one in ones]
 
 
-def test_all_settings_may_vary_and_the_budget_is_in_seconds_or_in_trials():
+def test_all_settings_may_vary_and_the_budget_is_in_candidates_or_in_seconds():
     assert set(controls.VARIED) == {*LAYER_SETTINGS, controls.TRAINING}
-    seconds = build_controls(Budget.of(45))["budget"]
-    trials = build_controls(Budget.of("12 trials"))["budget"]
-    assert (seconds.description, seconds.value) == ("budget (s)", 45)
-    assert (trials.description, trials.value) == ("budget (trials)", 12)
-    assert build_controls(Budget.of(900))["budget"].max >= 900
+    for budget, name, value in (
+        ("45 s", "budget (s)", 45),
+        (12, "candidates", 12),
+        ("12 trials, 45 s", "candidates", 12),
+    ):
+        slider = build_controls(Budget.of(budget))["budget"]
+        assert (slider.description, slider.value) == (name, value)
+    for budget in ("900 s", 900):
+        assert build_controls(Budget.of(budget))["budget"].max >= 900
 
 
 def test_buttons_stand_on_the_points_and_have_names():

@@ -161,16 +161,18 @@ def test_a_network_without_convolutions_can_be_trained_better(make):
 
 
 def test_a_budget_of_nothing_is_answered_in_words(make):
-    panel = make(budget=60)
-    panel.set(budget=0)
-    panel.improve(wait=True)
-    assert "budget=0" in panel.error
+    for budget in (60, "60 s"):
+        panel = make(budget=budget)
+        panel.set(budget=0)
+        panel.improve(wait=True)
+        assert "budget='0 " in panel.error and "from 1 up" in panel.error
     with pytest.raises(CourseError, match="budget='soon'"):
         make(budget="soon")
 
 
 def test_the_committed_text_has_no_measured_number(panel, request):
-    name = "Improve panel: may vary: out_channels, kernel_size, depth, training; budget 6 trials; "
+    name = "Improve panel: may vary: out_channels, kernel_size, depth, training; "
+    name += "budget 6 candidates; "
     assert panel._repr_mimebundle_()["text/plain"] == name + "no search yet"
     bundle = request.getfixturevalue("done")._repr_mimebundle_()
     assert bundle["text/plain"] == name + "every candidate is a point"
@@ -180,6 +182,6 @@ def test_the_committed_text_has_no_measured_number(panel, request):
 def test_the_default_is_the_articles_network():
     panel = improve_panel()
     assert isinstance(panel.model, SimpleCNN) and len(panel.data.train) == 9000
-    assert panel.settings["budget"] == 60 and panel.error == ""
+    assert panel.settings["budget"] == 12 and panel.error == ""
     again = improve_panel()
     assert torch.equal(panel.model.conv1.weight, again.model.conv1.weight)

@@ -21,33 +21,45 @@ SOME = (tried(1, 0.8), tried(2, 0.85, 400_000, 2), tried(3, None, None), tried(4
 
 def view(*ones: Tried, start: Tried = START, chosen: Tried | None = None) -> ImproveView:
     ordered = sorted((o for o in ones if o.accuracy is not None), key=lambda o: o.multiply_adds)
-    return ImproveView(start, ones, tuple(ordered), chosen or start, 60)
+    return ImproveView(start, ones, tuple(ordered), chosen or start, 12)
 
 
 @pytest.mark.parametrize("shown", [view(), view(*SOME), view(*SOME, chosen=SOME[2])])
 def test_the_places_are_where_the_points_are_drawn(shown):
     axes, scale = picture._figure(shown).axes[0], Scale(shown)
     for place in scale.places(shown):
-        x, y = axes.transData.transform((place.one.multiply_adds, scale.accuracy(place.one)))
+        x, y = axes.transData.transform((place.one.multiply_adds, place.one.accuracy))
         assert (place.x, place.y) == pytest.approx((x, HEIGHT - y), abs=0.01)
         assert 0 < place.x < WIDTH and 0 < place.y < HEIGHT
 
 
 def test_a_network_that_has_learned_nothing_does_not_squeeze_the_others():
-    scale = Scale(view(*SOME))
-    assert [place.one.number for place in scale.places(view(*SOME))] == [2, 0, 1, 4]
-    assert scale.below(START) and not any(scale.below(o) for o in SOME if o.accuracy is not None)
-    low, high = scale.accuracies
-    assert low > 0.5 and low < scale.accuracy(START) < low + 0.1 * (high - low)
+    places = {place.one.number: place.y for place in Scale(view(*SOME)).places(view(*SOME))}
+    assert list(places) == [2, 0, 1, 4]
+    assert places[0] > places[1] + 80, "it is drawn where it is: far below"
+    assert places[1] > places[2] + 20 and places[2] > places[4] + 25
 
 
 @pytest.mark.parametrize(
-    ("start", "accuracies"), [(0.7, (0.6, 0.9)), (0.1, (0.1, 0.1, 0.1, 0.1, 0.1, 0.55))]
+    "accuracies", [(0.7, 0.6, 0.9), (0.1, 0.1, 0.1, 0.55), (0.88, 0.9), (0.0, 1.0), (0.5, 0.5), ()]
 )
-def test_a_candidate_far_ahead_does_not_push_the_others_off_the_scale(start, accuracies):
-    ones = (tried(n, accuracy) for n, accuracy in enumerate(accuracies, 1))
-    shown = view(*ones, start=tried(0, start, round=0))
-    assert not any(Scale(shown).below(one) for one in shown.points)
+def test_every_point_is_on_the_axis_and_round_numbers_beside_it(accuracies):
+    shown = view(*(tried(n, accuracy) for n, accuracy in enumerate(accuracies, 1)))
+    low, high = Scale(shown).accuracies
+    assert all(low < one.accuracy < high or one.accuracy in (0, 1) for one in shown.points)
+    for axes in picture._figure(shown).axes:
+        assert axes.get_ylim() == pytest.approx((low, high))
+    ticks = picture._accuracy_ticks(low, high)
+    assert 2 <= len(ticks) <= 10 and all(low <= tick <= high for tick in ticks)
+    heights = [float(picture.stretched(tick)) for tick in ticks]
+    assert heights == sorted(heights) and len(set(heights)) == len(heights)
+
+
+def test_the_highest_so_far_counts_candidates_not_seconds():
+    shown = view(*SOME)
+    steps = picture._figure(shown).axes[1]
+    assert steps.get_xlabel() == "candidate" and 12 < steps.get_xlim()[1] < 13
+    assert list(steps.lines[0].get_xdata()) == [0, 1, 2, 4, 4]
 
 
 @pytest.mark.parametrize(

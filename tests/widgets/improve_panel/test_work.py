@@ -19,11 +19,11 @@ def test_the_settings_reach_the_search(make, monkeypatch):
 
     monkeypatch.setattr(search, "improve", improve)
     model = toy_model()
-    panel = make(model, budget=60, seed=4)
+    panel = make(model, budget="60 trials, 2 min", seed=4)
     panel.set(budget=1, epochs=3)
     panel.improve(wait=True)
     ((given, data, budget, arguments),) = calls
-    assert given is model and data is panel.data and budget == "1 s"
+    assert given is model and data is panel.data and budget == "1 candidate, 120 s"
     assert (arguments["seed"], arguments["precision"]) == (4, "float32")
     assert panel.status == "Stopped before anything was found."
     assert panel.error == "" and panel.result is None and panel.network is None
