@@ -127,9 +127,9 @@ def build(
     original = model
     for layer, wanted in settings.edits.items():
         now = simple_settings(model.get_submodule(layer))
-        changes = {name: value for name, value in wanted.items() if now[name] != simple(value)}
-        if changes:
-            model = edit_conv(model, layer, example_input=example_input, **changes)
+        if any(now[name] != simple(value) for name, value in wanted.items()):
+            # All settings, also those that stay: a padding that is not named follows the kernel.
+            model = edit_conv(model, layer, example_input=example_input, **wanted)
     for layer, depth in settings.depths.items():
         model = deepen(model, layer, depth)
     if model is original:

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
-from course_utils.conv import EditError, edit_conv
+from course_utils.conv import EditError, edit_conv, simple
 from course_utils.core import CourseError
 from course_utils.search.space import LAYER_SETTINGS, SearchSpace, Values
 
@@ -60,9 +60,10 @@ def space_for(
 ) -> SearchSpace:
     """Return a space around any network; the network's own values are in it.
 
-    A layer gets half to twice its channels, kernels two smaller to two larger, stride 1 or 2,
-    dilation 1 or 2, groups that divide its channels on both sides, and one or two convolutions in
-    its place. If the network has many layers, `MOST_LAYERS` of them are taken, evenly spread.
+    A layer gets half to twice its channels, kernels two smaller to two larger, stride 1 or 2, its
+    own padding, one more or none, dilation 1 or 2, groups that divide its channels on both sides,
+    and one or two convolutions in its place. If padding may not vary, it follows the kernel size,
+    so that the maps keep their size. If the network has many layers, `MOST_LAYERS` of them are taken, evenly spread.
     Depthwise layers are left out because they follow the layers before them; the channels of the
     output stay.
 
@@ -115,6 +116,9 @@ def _possible_values(conv: nn.Conv2d, channel_step: int) -> dict[str, Values]:
         values["kernel_size"] = range(max(1, height - 2), height + 3, 2)
     if conv.stride[0] == conv.stride[1]:
         values["stride"] = sorted({1, 2, conv.stride[0]})
+    padding = simple(conv.padding)
+    if isinstance(padding, int):
+        values["padding"] = sorted({0, padding, padding + 1})
     if conv.dilation[0] == conv.dilation[1] and max(conv.kernel_size) > 1:
         values["dilation"] = sorted({1, 2, conv.dilation[0]})
     dividing = [g for g in (1, 2, 4) if conv.in_channels % g == channels % g == 0]

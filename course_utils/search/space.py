@@ -36,7 +36,9 @@ from torch import nn
 from course_utils.core import CourseError, error_line
 from course_utils.search.candidate import ARTICLE, CHOICES
 
-LAYER_SETTINGS = ("out_channels", "kernel_size", "stride", "dilation", "groups", "depth")
+LAYER_SETTINGS = (
+    *("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "depth"),
+)
 """Settings of a layer that can be searched; `depth` is the number of convolutions in its place."""
 
 TRAINING_SETTINGS = tuple(ARTICLE)

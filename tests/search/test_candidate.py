@@ -33,6 +33,16 @@ def test_layers_are_as_asked_and_the_rest_follows(model):
     assert built(PICTURES).shape == (2, 10)
 
 
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize(("kernel_size", "stride"), [(3, 1), (3, 2), (5, 1), (1, 2)])
+def test_a_padding_that_is_named_does_not_follow_the_kernel(model, kernel_size, stride, padding):
+    """Also where it is the padding that the layer has already."""
+    params = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    built = build(model, {f"conv1.{name}": value for name, value in params.items()}, PICTURES)
+    simple = {name: getattr(built.conv1, name)[0] for name in params}
+    assert simple == params and built(PICTURES).shape == (2, 10)
+
+
 def test_kept_weights_are_kept_and_fresh_ones_are_not(model):
     own, before, state = {"conv1.kernel_size": 3}, weights(model), torch.get_rng_state()
     kept = build(model, own, PICTURES)

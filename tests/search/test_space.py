@@ -126,10 +126,20 @@ def test_what_a_space_contains(name, values, inside, outside):
 def test_a_networks_own_values_are_in_its_space():
     space = space_for(SimpleCNN(), torch.zeros(1, 1, 28, 28), LAYER_SETTINGS)
     own = {"out_channels": 16, "kernel_size": 3, "stride": 1, "dilation": 1, "depth": 1}
+    own |= {"padding": 1}
     for setting, value in own.items():
         assert space.contains(f"conv1.{setting}", value), setting
     assert "conv1.groups" not in space  # one input channel cannot be divided
     assert list(space["conv2.groups"].choices) == [1, 2, 4]
+
+
+def test_a_layer_may_lose_its_padding_or_get_more():
+    layers = [nn.Conv2d(1, 2, 3, padding=p) for p in (0, 1, "same", (1, 2))]
+    example = torch.zeros(1, 1, 9, 9)
+    for conv, wanted in zip(layers, ((0, 1), (0, 1, 2), None, None), strict=True):
+        space = space_for(nn.Sequential(conv), example, ("padding",))
+        found = space.get("0.padding")
+        assert (found and found.choices) == wanted
 
 
 def test_output_channels_and_depthwise_layers_are_left_alone():

@@ -19,6 +19,7 @@ VARIED = {
     "kernel_size": True,
     "depth": True,
     "stride": False,
+    "padding": False,
     "groups": False,
     "dilation": False,
     "training": True,
