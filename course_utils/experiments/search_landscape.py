@@ -17,7 +17,6 @@ from dataclasses import replace
 import torch
 from tqdm.auto import tqdm
 
-from course_utils.core import seeded
 from course_utils.data import Dataset, load_dataset
 from course_utils.experiments.results import Record, command_of, save_results
 from course_utils.models import SimpleCNN
@@ -42,7 +41,7 @@ def compare(
     example = torch.zeros(2, *data.image_shape)
     for seed in seeds:
         few = replace(data, train=data.train.few(min(IMAGES, len(data.train)), seed=seed))
-        article = seeded(SimpleCNN, seed)
+        article = SimpleCNN.for_data(data, seed=seed)
         for width in widths:
             for rate in rates:
                 point = {"conv1.out_channels": width, "learning_rate": rate}

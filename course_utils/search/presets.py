@@ -63,9 +63,10 @@ def space_for(
     A layer gets half to twice its channels, kernels two smaller to two larger, stride 1 or 2, its
     own padding, one more or none, dilation 1 or 2, groups that divide its channels on both sides,
     and one or two convolutions in its place. If padding may not vary, it follows the kernel size,
-    so that the maps keep their size. If the network has many layers, `MOST_LAYERS` of them are taken, evenly spread.
-    Depthwise layers are left out because they follow the layers before them; the channels of the
-    output stay.
+    so that the maps keep their size.
+
+    If the network has many layers, `MOST_LAYERS` of them are taken, evenly spread. Depthwise layers
+    are left out because they follow the layers before them; the channels of the output stay.
 
     Args:
         example_input: a batch (N, C, H, W); only its shape counts.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -61,7 +62,11 @@ def create_study(
                 ) from None
             return study
         study.set_user_attr(_PLAN, plan.to_json())
-        points = plan.space.grid(plan.trials) if plan.method == "grid" else [{}] * plan.trials
+        points = [{}] * plan.trials
+        if plan.method == "grid":
+            points = plan.space.grid(plan.trials)
+            # In the grid's own order the first third has only the lowest value of the first name.
+            random.Random(plan.seed).shuffle(points)
         for position, point in enumerate(points):
             study.enqueue_trial(point, user_attrs={QUEUE_POSITION: position})
         study.set_user_attr(_READY, True)

@@ -41,6 +41,11 @@ def test_the_articles_settings_are_one_candidate():
     assert records[0]["conv1.out_channels"] == 16 and records[0]["learning_rate"] is None
 
 
+def test_the_middle_of_the_space_is_one_candidate():
+    (record,), _ = experiment.run_search(experiment.MIDDLE, seed=1)
+    assert 0.003 < record["learning_rate"] < 0.0033 and record["conv1.kernel_size"] == 3
+
+
 def test_the_same_seed_gives_the_same_numbers():
     first, again = (experiment.run_search("Bayesian (TPE)", seed=2) for _ in range(2))
     assert first == again

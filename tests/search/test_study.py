@@ -19,6 +19,7 @@ from course_utils.core.errors import CourseError
 from course_utils.search import Objective, Plan, SearchSpace, work
 from course_utils.search.methods import FOR_TWO_OBJECTIVES, METHODS, PRUNERS
 from course_utils.search.objective import REASON
+from course_utils.search.presets import first_cnn_space
 from course_utils.search.study import create_study, quiet
 from tests.search.queue import complete, positions
 from tests.toys import toy_data, toy_model
@@ -211,3 +212,19 @@ def test_a_search_in_a_thread_leaves_the_filters_of_warnings_to_others(plan, dat
         thread.join()
         with pytest.raises(UserWarning, match="mine"):
             warnings.warn("mine", stacklevel=1)
+
+
+@pytest.mark.parametrize("trials", [1, 6, 24])
+def test_a_grid_is_visited_in_a_shuffled_order(trials):
+    """In its own order a search that ends early would know only the lowest learning rates."""
+    space = first_cnn_space()
+
+    def queued(seed):
+        study = create_study(Plan(space, method="grid", trials=trials, seed=seed))
+        return [trial.system_attrs["fixed_params"] for trial in study.get_trials(deepcopy=False)]
+
+    orders = [queued(seed) for seed in range(4)]
+    grid = space.grid(trials)
+    assert all(sorted(order, key=grid.index) == grid for order in orders)
+    assert queued(2) == orders[2]
+    assert trials < 6 or len([order for order in orders if order != grid]) >= 3
