@@ -1,4 +1,4 @@
-"""Exercises of notebook 03_3: a grid, a log scale, successive halving, the Pareto front."""
+"""Exercises of notebook 03_3: search loops, a grid, a log scale, halving, the Pareto front."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import Any
 import torch
 
 from course_utils.exercises import answers
-from course_utils.exercises.answers import Answer, Wrong, one_line, shown
+from course_utils.exercises.answers import Answer, Wrong, shown
 from course_utils.exercises.base import exercise
+from course_utils.exercises.search_checks import (
+    check_evolve,
+    check_halving,
+    check_random_search,
+    counted,
+)
 
 
 def _as_list(got: Any, where: str, wanted: str) -> list:
@@ -20,9 +26,34 @@ def _as_list(got: Any, where: str, wanted: str) -> list:
     return list(got)
 
 
-def _counted(count: int, what: str) -> str:
-    """Return a number with its noun: '1 epoch', '2 epochs'."""
-    return f"{shown(count)} {what}{'' if count == 1 else 's'}"
+@exercise(
+    "03_3.random_search",
+    check=check_random_search,
+    hints=(
+        "Remember two things while you loop: the best candidate so far, and its accuracy. What are "
+        "they before the first trial?",
+        "In each trial draw one candidate, score it once, and keep the number in a variable. Then "
+        "ask two questions in this order: has it a score at all, and is it better?",
+        "Before the first score there is nothing to compare with, and None cannot be compared with "
+        "a number: so a candidate is also kept when the best accuracy is still None.",
+    ),
+)
+def random_search(draw: object, score: object, trials: int) -> tuple[dict | None, float | None]:
+    """Try `trials` random candidates; return the best one and its accuracy, as a pair.
+
+    draw() returns a new candidate. score(candidate) trains it and returns its accuracy, or None if
+    it is impossible, which uses up a trial as well. Of equally good candidates the first one wins.
+    If all are impossible, return (None, None).
+    """
+    best, highest = None, None
+    for _ in range(trials):
+        candidate = draw()
+        accuracy = score(candidate)  # once: this is the expensive line
+        # `is not None`, because an accuracy of 0 is a result, too. A later candidate that is only
+        # equally good changes nothing, so ">" and not ">=".
+        if accuracy is not None and (highest is None or accuracy > highest):
+            best, highest = candidate, accuracy
+    return best, highest
 
 
 def _check_grid(answer: Answer) -> str:
@@ -44,7 +75,7 @@ def _check_grid(answer: Answer) -> str:
         if len(got) != len(want):
             because = " (a name without values allows no combination)" if not want else ""
             raise Wrong(
-                f"{where}: your result has {_counted(len(got), 'point')}, it should have "
+                f"{where}: your result has {counted(len(got), 'point')}, it should have "
                 f"{len(want)}{because}"
             )
         missing = [point for point in want if point not in got]
@@ -59,8 +90,10 @@ def _check_grid(answer: Answer) -> str:
     hints=(
         "Begin with a list of one empty dict, [{}]. For each name, replace every dict in the list "
         "by several dicts, one for each value of the name.",
-        "itertools.product(*values.values()) yields all combinations of the values.",
-        "[dict(zip(values, point)) for point in itertools.product(*values.values())]",
+        "Or let the standard library do it: itertools.product(a, b) yields every pair of a value "
+        "of a and a value of b. It takes any number of lists: product(*lists).",
+        "The lists are values.values(). Each combination that product yields has one value for "
+        "each name, in the order of the names: zip joins the two.",
     ),
 )
 def grid(values: dict[str, list]) -> list[dict]:
@@ -71,6 +104,8 @@ def grid(values: dict[str, list]) -> list[dict]:
     """
     import itertools
 
+    # product(*lists) yields one tuple for each combination. Without a value for one of the names it
+    # yields none, which is right: then no candidate can be complete.
     return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
 
@@ -143,143 +178,55 @@ def _check_log_uniform(answer: Answer) -> str:
         "The logarithm of the number should be uniform, not the number itself.",
         "torch.rand(count, generator=generator) is uniform between 0 and 1: scale it to the "
         "range from log(low) to log(high), then take exp.",
-        "low * (high / low) ** torch.rand(count, generator=generator)",
+        "exp(log(low) + u · (log(high) − log(low))) can be written without a logarithm: what is it "
+        "for u = 0, for u = 1, and for u = 1/2?",
     ),
 )
 def log_uniform(low: float, high: float, count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw `count` numbers between low and high whose logarithms are uniform; shape (count,)."""
+    # log(low) + u * (log(high) - log(low)) is uniform if u is. Its exponential is low at u = 0,
+    # high at u = 1, and sqrt(low * high) in the middle: equal factors get equal shares.
     return low * (high / low) ** torch.rand(count, generator=generator)
 
 
-_MOST_CALLS = 1000
+@exercise(
+    "03_3.evolve",
+    check=check_evolve,
+    hints=(
+        "The loop is that of the random search, except for where a candidate comes from. What is "
+        "the best candidate before the first mutant, and what does it cost to know its accuracy?",
+        "The start is the first trial, so there are trials − 1 mutants. Each is a mutant of the "
+        "best candidate at that moment: not of the start, and not of the last mutant.",
+        "An equally good mutant replaces its parent, an impossible one never does: which of the "
+        "two questions must be asked first?",
+    ),
+)
+def evolve(start: dict, mutate: object, score: object, trials: int) -> tuple[dict, float]:
+    """Improve a candidate by small random changes; return the best one and its accuracy.
 
-
-class _Endless(BaseException):
-    """Ends an answer that never stops scoring. Its own `except Exception` does not catch this."""
-
-
-def _in_words(calls: list[tuple[str, Any]]) -> str:
-    """Return calls in words: 'early, bad with 2'; if epochs differ, 'early with 2, bad with 4'."""
-    if not calls:
-        return "none"
-    last = calls[-1][1]
-    if all(epochs == last for _, epochs in calls):
-        return f"{', '.join(str(candidate) for candidate, _ in calls)} with {one_line(last, 40)}"
-    return ", ".join(f"{candidate} with {one_line(epochs, 40)}" for candidate, epochs in calls)
-
-
-def _next_round(calls: list[tuple[str, Any]], size: int) -> tuple[list, list]:
-    """Return the calls of the next round, which should have `size` calls, and the calls after it.
-
-    Further calls with the same epochs belong to the round, until a candidate is scored again: that
-    is the next round of an answer which does not raise the epochs.
+    mutate(candidate) returns a copy with a small random change. The first trial is `start`, which
+    is possible. Each further trial is a mutant of the best candidate so far, and replaces it if it
+    is at least as accurate. score(candidate) returns the accuracy, or None if it is impossible.
     """
-    end = min(size, len(calls))
-    while 0 < end < len(calls):
-        (candidate, epochs), (before, epochs_before) = calls[end], calls[end - 1]
-        back = candidate != before and candidate in [c for c, _ in calls[:end]]
-        if epochs != epochs_before or back:
-            break
-        end += 1
-    return calls[:end], calls[end:]
-
-
-def _compare_rounds(
-    calls: list[tuple[str, Any]], rounds: list[list[tuple[str, int]]], winner: str, where: str
-) -> None:
-    """Compare calls with those that each round should make, in any order within the round."""
-    for i, want in enumerate(rounds, start=1):
-        got, calls = _next_round(calls, len(want))
-        if len(got) != len(want) or not all(call in got for call in want):
-            names = ", ".join(candidate for candidate, _ in want)
-            raise Wrong(
-                f"{where}: round {i} should score {names} with {_counted(want[0][1], 'epoch')}; "
-                f"you scored {_in_words(got)}"
-            )
-    if calls:
-        left = f"after round {len(rounds)} only {winner} is left" if rounds else "there is only one"
-        got, _ = _next_round(calls, 1)
-        raise Wrong(f"{where}: {left}, which is not scored; you scored {_in_words(got)}")
-
-
-_CANDIDATES = ("late", "steady", "early", "fair", "poor", "bad", "worse", "worst")
-_FINAL = dict(zip(_CANDIDATES, (0.9, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05), strict=True))
-
-
-def _score(candidate: str, epochs: int) -> float:
-    """Return an accuracy: at first, `late` is worse and `early` better than at the end."""
-    if candidate == "late":
-        return _FINAL[candidate] if epochs >= 8 else 0.15
-    return 0.7 if candidate == "early" and epochs < 4 else _FINAL[candidate]
-
-
-def _run_halving(
-    answer: Answer, candidates: list[str], epochs: int, factor: int, where: str
-) -> tuple[Any, list[tuple[str, Any]]]:
-    """Return the winner that the answer found, and its calls of score."""
-    calls: list[tuple[str, Any]] = []
-
-    def score(candidate: str, epochs: int) -> float:
-        calls.append((candidate, epochs))
-        if len(calls) >= _MOST_CALLS:
-            raise _Endless
-        return _score(candidate, epochs)
-
-    try:
-        got = answer(list(candidates), score, epochs, factor, where=f"{where}:", copy=False)
-    except Wrong:
-        if len(calls) < _MOST_CALLS:
-            raise
-    if len(calls) >= _MOST_CALLS:
-        raise Wrong(f"{where}: score was called {_MOST_CALLS:,} times: does your loop end?")
-    return got, calls
-
-
-def _halving_rounds(
-    left: list[str], epochs: int, factor: int
-) -> tuple[str, list[list[tuple[str, int]]]]:
-    """Return the winner of successive halving, and the calls of score in each round."""
-    rounds = []
-    while len(left) > 1:
-        rounds.append([(candidate, epochs) for candidate in left])
-        ranked = sorted(left, key=lambda c: _score(c, epochs), reverse=True)
-        left = ranked[: max(1, len(left) // factor)]
-        epochs *= factor
-    return left[0], rounds
-
-
-def _check_halving(answer: Answer) -> str:
-    eight = ["fair", "bad", "late", "early", "poor", "steady", "worst", "worse"]
-    cases = [
-        (["early", "steady", "bad", "worse"], 1, 2, "four candidates, halved twice"),
-        (["worst", "bad", "late", "early", "steady", "worse"], 1, 3, "six, a third of them kept"),
-        (["bad", "steady", "early"], 2, 2, "three candidates, an odd number"),
-        (["worse", "bad"], 1, 4, "fewer candidates than the factor"),
-        (["late"], 1, 2, "a single candidate"),
-        (eight, 2, 2, "three rounds, and the best of the first falls behind"),
-    ]
-    for candidates, epochs, factor, what in cases:
-        where = (
-            f"{what} ({_counted(len(candidates), 'candidate')}, "
-            f"{_counted(epochs, 'epoch')} first, factor {factor})"
-        )
-        got, calls = _run_halving(answer, candidates, epochs, factor, where)
-        winner, rounds = _halving_rounds(candidates, epochs, factor)
-        _compare_rounds(calls, rounds, winner, where)
-        if got != winner:
-            raise answers.wrong_kind(got, f"the winner, {winner!r}", f"{where}:")
-    return "The price: a candidate that starts slowly is lost (Jamieson and Talwalkar 2016)."
+    best, highest = start, score(start)
+    for _ in range(trials - 1):
+        mutant = mutate(best)
+        accuracy = score(mutant)
+        # ">=", so that the search can move on among candidates that are equally good.
+        if accuracy is not None and accuracy >= highest:
+            best, highest = mutant, accuracy
+    return best, highest
 
 
 @exercise(
     "03_3.halving",
-    check=_check_halving,
+    check=check_halving,
     hints=(
         "Write a loop that runs while there is more than one candidate: score each of them, sort, "
         "keep the best, multiply the epochs.",
         "Of n candidates keep max(1, n // factor). A single candidate needs no score.",
-        "ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True); "
-        "candidates = ranked[: max(1, len(ranked) // factor)]; epochs *= factor",
+        "sorted(candidates, key=..., reverse=True) calls the key once for each candidate, so the "
+        "key may train it. A slice of the sorted list is what is left.",
     ),
 )
 def halving(candidates: list, score: object, epochs: int, factor: int) -> object:
@@ -290,6 +237,8 @@ def halving(candidates: list, score: object, epochs: int, factor: int) -> object
     and multiplies the epochs by `factor`. It ends when one is left. A single candidate is not
     scored.
     """
+    # With n candidates and the factor 2, a round costs n * epochs: each of the later rounds costs
+    # the same, because half as many candidates are trained for twice as long.
     while len(candidates) > 1:
         ranked = sorted(candidates, key=lambda c: score(c, epochs), reverse=True)
         candidates = ranked[: max(1, len(ranked) // factor)]
@@ -349,8 +298,8 @@ def _check_front(answer: Answer) -> str:
         "Sort by cost, and points of equal cost by accuracy, the best first. Then loop over them.",
         "A point on the front is more accurate than all cheaper points. So remember the best "
         "accuracy so far.",
-        "for pair in sorted(points, key=lambda p: (p[0], -p[1])): keep it if it is more accurate "
-        "than the last one kept",
+        "The points that you keep get more and more accurate. So the best accuracy so far is that "
+        "of the last point kept, and the first point is always kept.",
     ),
 )
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -359,6 +308,8 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     One point beats another if it costs no more and is no less accurate, and is better in one of
     the two. Return equal points only once.
     """
+    # All points before this one in the sorted list are no more expensive. So it is beaten exactly
+    # if one of them is at least as accurate.
     kept = []
     for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
         if not kept or accuracy > kept[-1][1]:

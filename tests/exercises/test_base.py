@@ -29,7 +29,7 @@ EXERCISES = {
     "02_3": "he_std initialise l1_penalty decay_groups mean_std random_flip",
     "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
     "03_2": "followers grow_kernel widen separable_cost slim",
-    "03_3": "grid log_uniform halving front",
+    "03_3": "random_search grid log_uniform evolve halving front",
     "04_1": (
         "kept_channels remove_channels taylor_scores scale_and_zero_point round_channels "
         "round_with_gradient"

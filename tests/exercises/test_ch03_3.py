@@ -64,6 +64,102 @@ def test_log_uniform(solved, rejected, line):
     assert said.endswith("between 0.0001 and 0.1"), "these are not logarithms"
 
 
+def by_max(draw, score, trials):
+    """A right answer that keeps all results."""
+    tried = [(candidate, score(candidate)) for candidate in (draw() for _ in range(trials))]
+    done = [pair for pair in tried if pair[1] is not None]
+    return max(done, key=lambda pair: pair[1]) if done else [None, None]
+
+
+def keeps(better, first=None, again=False):
+    """A random search that keeps a candidate if `better(accuracy, highest)`."""
+
+    def answer(draw, score, trials):
+        best, highest = None, first
+        for _ in range(trials):
+            candidate = draw()
+            accuracy = score(candidate)
+            if better(accuracy, highest):
+                best, highest = candidate, score(candidate) if again else accuracy
+        return best, highest
+
+    return answer
+
+
+def is_better(accuracy, highest):
+    return accuracy is not None and (highest is None or accuracy > highest)
+
+
+def until_all_have_results(draw, score, trials):
+    results = []
+    while len(results) < trials:
+        candidate = draw()
+        if (accuracy := score(candidate)) is not None:
+            results.append((candidate, accuracy))
+    return max(results, key=lambda pair: pair[1])
+
+
+def test_random_search(solved, rejected):
+    solved("03_3.random_search", by_max, keeps(is_better))
+    rejected(
+        "03_3.random_search",
+        (keeps(lambda a, h: a is not None and (h is None or a >= h)), "two are equally good"),
+        (keeps(lambda a, h: a is not None and a > h, first=0), "an accuracy of 0 is a result"),
+        (keeps(lambda a, h: a and (h is None or a > h)), "an accuracy of 0 is a result"),
+        (keeps(lambda a, h: h is None or a > h), "impossible: random_search raised TypeError"),
+        (keeps(lambda a, h: a is not None), "four candidates: (A 0.5, B 0.8, C 0.6, D 0.7)"),
+        (keeps(is_better, again=True), "more than 4 times (A, A, B, B, C)"),
+        (until_all_have_results, "count the impossible ones as trials"),
+        (lambda d, s, n: by_max(d, s, n)[0], "a pair (candidate, accuracy)"),
+        (lambda d, s, n: by_max(d, s, n)[::-1], "it should be ({'name': 'B'}, 0.8)"),
+        (lambda d, s, n: by_max(d, s, n - 1), "each once; scored: A, B, C"),
+        (lambda d, s, n: s(d), "is not a candidate"),
+    )
+
+
+def evolving(keep=lambda accuracy, highest: accuracy >= highest, parent=lambda best, *_: best):
+    """A right answer, or one that keeps other mutants or takes another parent."""
+
+    def answer(start, mutate, score, trials):
+        best, highest, last = start, score(start), start
+        for _ in range(trials - 1):
+            last = mutate(parent(best, start, last))
+            accuracy = score(last)
+            if accuracy is not None and keep(accuracy, highest):
+                best, highest = last, accuracy
+        return best, highest
+
+    return answer
+
+
+def evolve_one_more(start, mutate, score, trials):
+    return evolving()(start, mutate, score, trials + 1)
+
+
+def evolve_without_the_start(start, mutate, score, trials):
+    best, highest = start, 0.0
+    for _ in range(trials):
+        mutant = mutate(best)
+        if ((accuracy := score(mutant)) or -1) >= highest:
+            best, highest = mutant, accuracy
+    return best, highest
+
+
+def test_evolve(solved, rejected):
+    solved("03_3.evolve", evolving(), lambda *arguments: list(evolving()(*arguments)))
+    rejected(
+        "03_3.evolve",
+        (evolving(keep=lambda a, h: a > h), "the parents should be A, B; yours: A, A"),
+        (evolving(keep=lambda a, h: True), "two mutants are worse"),
+        (evolving(parent=lambda best, start, last: start), "A, B; yours: A, A"),
+        (evolving(parent=lambda best, start, last: last), "two mutants are worse"),
+        (lambda s, m, score, n: (s, score(s)), "each mutant is better: the parents should be A, B"),
+        (evolve_one_more, "more than 3 times (A, B, C, D)"),
+        (evolve_without_the_start, "A, B, C should be scored"),
+        (lambda s, m, score, n: evolving()(s, m, score, n)[1], "a pair"),
+    )
+
+
 def halving(candidates, score, epochs, factor):
     """A right answer; the score of the epochs as a float, by name."""
     if len(candidates) == 1:
