@@ -23,7 +23,7 @@ __all__ = export_lazily(
         "graph_layout": "Edge GraphLayout lay_out",
         "pictures": "feature_maps filters images picture_row",
         "rates": "descents losses_and_rates range_tests",
-        "searches": "accuracy_and_cost best_so_far",
+        "searches": "accuracy_and_cost best_so_far search_maps",
         "spreads": "distributions spreads",
         "techniques": "techniques",
         "tradeoffs": "front places tradeoffs",

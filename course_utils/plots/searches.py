@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from course_utils.core import CourseError
 from course_utils.plots import figure as f
-from course_utils.plots.charts import listed
+from course_utils.plots.charts import as_array, listed
 
 if TYPE_CHECKING:
     from course_utils.metrics import Estimate
@@ -121,3 +123,71 @@ def accuracy_and_cost(
         + (f" {below} below {floor:.0%} are not shown." if below else "")
     )
     return fig
+
+
+def search_maps(
+    accuracies: Any,
+    ends: tuple[Sequence[float], Sequence[float]],
+    paths: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    names: tuple[str, str] = ("learning rate", "kernels in conv1"),
+    floor: float = 0.6,
+    first: int = 0,
+) -> f.Figure:
+    """Draw what searches tried, each on its own copy of a map of accuracies.
+
+    Args:
+        accuracies: (rows, columns), nan for none.
+        ends: the values of the columns and those of the rows, both drawn on a logarithmic scale.
+        paths: (value on the x axis, value on the y axis) of each candidate, by the search's name.
+        names: of the two axes.
+        floor: accuracies up to this one are white.
+        first: this many candidates of each search, its first ones, are drawn hollow.
+
+    Raises:
+        CourseError: no search, values that do not fit the map, or a map of one row or column.
+    """
+    table = as_array(accuracies).astype(float)
+    if table.shape != (len(ends[1]), len(ends[0])) or min(table.shape) < 2 or not paths:
+        raise CourseError(
+            f"The map has the shape {table.shape}, and the axes have {len(ends[1])} rows and "
+            f"{len(ends[0])} columns; there are {len(paths)} searches to draw."
+        )
+    columns = min(3, len(paths))
+    rows = -(-len(paths) // columns)
+    fig = f.Figure(700 if columns > 1 else 420, 62 + 195 * rows)
+    panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for axes in list(panels)[len(paths) :]:
+        axes.set_visible(False)
+    mesh = None
+    for number, (name, path) in enumerate(paths.items()):
+        axes = fig.axes[number]
+        lowest = number + columns >= len(paths)
+        f.style(axes, name, xlabel=names[0] if lowest else "", log="xy", grid="")
+        colours = {"cmap": f.positive_map(), "vmin": floor, "vmax": float(np.nanmax(table))}
+        mesh = axes.pcolormesh(_edges(ends[0]), _edges(ends[1]), table, **colours)
+        axes.set_yticks(ends[1], [f"{value:g}" for value in ends[1]])
+        axes.tick_params(labelbottom=lowest)
+        if not number % columns:
+            axes.set_ylabel(names[1], fontsize=f.TEXT, color=f.MUTED)
+        for some, face in ((path[:first], f.PAPER), (path[first:], f.INK)):
+            if some:
+                look = {"facecolors": face, "edgecolors": f.INK, "linewidths": 1.2, "s": 34}
+                axes.scatter(*zip(*some, strict=True), zorder=3, clip_on=False, **look)
+    bar = fig.colorbar(mesh, ax=fig.axes[: len(paths)], fraction=0.03, pad=0.02, extend="min")
+    bar.ax.tick_params(labelsize=f.SMALL, labelcolor=f.MUTED, color=f.RULE)
+    bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    bar.outline.set_visible(False)
+    fig.alt = (
+        f"Maps of the accuracy by {names[0]} and {names[1]}, with the candidates of: "
+        f"{listed([f'{name} ({len(path)})' for name, path in paths.items()])}."
+        + (f" The first {first} of each are hollow." if first else "")
+    )
+    return fig
+
+
+def _edges(centres: Sequence[float]) -> np.ndarray:
+    """Return the borders between values, in the middle on a logarithmic scale, and both ends."""
+    logs = np.log(np.asarray(centres, dtype=float))
+    between = (logs[1:] + logs[:-1]) / 2
+    return np.exp([2 * logs[0] - between[0], *between, 2 * logs[-1] - between[-1]])

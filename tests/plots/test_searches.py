@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from course_utils import plots
+from course_utils.core import CourseError
 from course_utils.metrics import Estimate
 
 CURVES = {
@@ -39,3 +43,28 @@ def test_what_lies_below_the_floor_is_counted_and_left_out():
     assert [text.get_text() for text in axes.texts] == ["2 below 70%: not shown"]
     assert "2 below 70% are not shown" in figure.alt
     assert not plots.accuracy_and_cost(points).axes[0].texts
+
+
+def test_a_map_shows_where_each_search_looked():
+    ends, table = ([0.001, 0.01, 0.1], [4, 8]), [[0.5, 0.8, np.nan], [0.7, 0.9, 0.1]]
+    paths = {"grid": [(0.001, 4), (0.1, 8)], "random": [(0.002, 7)], "none": []}
+    figure = plots.search_maps(table, ends, paths, first=1)
+    maps = figure.axes[:3]
+    assert [axes.get_title(loc="left") for axes in maps] == list(paths)
+    drawn = [[tuple(some.get_offsets()[0]) for some in axes.collections[1:]] for axes in maps]
+    assert drawn == [[(0.001, 4), (0.1, 8)], [(0.002, 7)], []]
+    mesh = maps[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (0.6, 0.9)
+    corners = mesh.get_coordinates()
+    assert corners[0, 1, 0] == pytest.approx(0.001 * 10**0.5), "in the middle on a log scale"
+    assert corners[0, 0, 1] == pytest.approx(4 / 2**0.5)
+    assert "grid (2), random (1) and none (0)" in figure.alt and "first 1" in figure.alt
+    assert figure.to_png() and plots.search_maps(table, ends, {"grid": []}).to_png()
+
+
+@pytest.mark.parametrize(
+    ("table", "paths"), [([[0.5, 0.6]], {"a": []}), ([[0.5], [0.6]], {"a": []}), ([[0.5]], {})]
+)
+def test_a_map_that_does_not_fit_its_axes_is_refused(table, paths):
+    with pytest.raises(CourseError, match="The map has the shape"):
+        plots.search_maps(table, ([0.1], [1]), paths)
