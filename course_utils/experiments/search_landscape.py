@@ -2,11 +2,12 @@
 
     python -m course_utils.experiments.search_landscape
 
-writes `assets/results/search_landscape.json`; that takes about 4 minutes on one core.
+writes `assets/results/search_landscape.json`; that takes about a minute on one core.
 
 Every combination of ten learning rates and five numbers of kernels in conv1 is trained for three
-epochs of 3,000 images of Fashion-MNIST, with five seeds, as the article trains (Adam, a constant
-rate). With the table a search needs no training, so it can be repeated a thousand times.
+epochs of 3,000 images of Fashion-MNIST, as the article trains (Adam, a constant rate). With the
+table a search needs no training, so it can be repeated a thousand times. One seed is enough: the
+table is a place to search in, and not a measurement of networks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from course_utils.training import Diverged, Precision, fit
 
 NAME = "search_landscape"
 COMMAND = command_of(__file__)
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0,)
 EPOCHS, IMAGES = 3, 3000
 RATES = tuple(float(f"{10 ** (-4 + third / 3):.3g}") for third in range(10))
 WIDTHS = (2, 4, 8, 16, 32)

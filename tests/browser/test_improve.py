@@ -14,7 +14,7 @@ from course_utils.widgets import improve_panel
 
 data = load_dataset("fashion-mnist")
 data = replace(data, train=data.train.few(500))
-panel = improve_panel(SimpleCNN(widths=(4, 8)), data, precision="float32")
+panel = improve_panel(SimpleCNN(widths=(4, 8)), data, budget=60)
 panel"""
 
 

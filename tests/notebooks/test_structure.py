@@ -39,12 +39,12 @@ EXPLAINING = {
     "02_2_first_cnn",
     "03_1_learning_rate",
     "03_2_one_click_convolution",
+    "03_3_search",
     "04_2_feature_pyramids",
 }
 # Notebooks whose cells still have checks in them, which belong into tests/notebooks/checks.
 NOT_YET_MOVED = {
     "02_3_initialisation_and_regularisation",
-    "03_3_search",
 }
 MAX_LINES = 15
 MAX_BYTES = 1_500_000

@@ -208,6 +208,8 @@ def _accuracy_ticks(low: float, high: float) -> list[float]:
     gap = (top - bottom) * _TICK_GAP / (HEIGHT - _TOP - _BOTTOM)
     ticks: list[float] = []
     for step in (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
+        if len(ticks) >= 5:
+            break
         for tick in step * np.arange(math.ceil(low / step), math.floor(high / step) + 1):
             if all(abs(stretched(tick) - stretched(other)) >= gap for other in ticks):
                 ticks.append(round(float(tick), 4))
