@@ -142,7 +142,7 @@ _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Loop:
-    """Gives out candidates named A, B, C, ..., and scores each of them once, as planned."""
+    """Candidates named A, B, C, ..., and the planned score of each, asked for once."""
 
     def __init__(self, scores: Scores, where: str) -> None:
         self.scores, self.where = scores, where

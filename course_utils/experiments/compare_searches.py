@@ -9,7 +9,8 @@ Every method gets 72 epochs of 3,000 pictures of Fashion-MNIST: 24 candidates of
 more candidates if a pruner ends some of them early. All methods search the same space around
 `SimpleCNN`, use the same five seeds, and compare candidates on the validation pictures. When a
 search has ended, its best network is measured once on the test pictures. The grid is visited in a
-shuffled order; Optuna's CMA-ES begins in the middle of the space, and the others at random.
+shuffled order. The others begin with random candidates, Optuna's CMA-ES with one: it draws the
+next ones around the middle of the space.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "evolutionary (CMA-ES)": {"method": "cmaes"},
     "TPE with halving": {"method": "tpe", "pruner": "halving", "trials": 3 * TRIALS},
     "NSGA-II, two objectives": {"method": "nsga2", "objectives": ("accuracy", "multiply_adds")},
-    # Not searches but baselines of one candidate each: a grid of one point is the middle of the
-    # space, where CMA-ES begins, too; and the article's network, trained as in the article.
+    # Not searches but controls of one candidate each: a grid of one point is the middle of the
+    # space; the other one is the article's network, trained as in the article.
     MIDDLE: {"method": "grid", "trials": 1},
     ARTICLES: {"space": SearchSpace({"conv1.out_channels": [16]}), "trials": 1},
 }

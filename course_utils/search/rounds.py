@@ -54,7 +54,7 @@ class Rounds:
 
     @property
     def by_time(self) -> bool:
-        """Whether seconds divide the rounds: with a number of candidates they are only a limit."""
+        """True if seconds divide the rounds; with a number of candidates they are only a limit."""
         return self.budget.trials is None
 
     @property

@@ -85,6 +85,10 @@ def a_fair_comparison(n):
     for name in n.shown[1:]:
         difference = n.mean_interval(100 * (n.tests[name] - n.tests["random"]))
         assert difference.low < 0 < difference.high
+    middle = n.tests["the middle of the space"]
+    below = n.mean_interval(100 * (middle - n.tests["random"]))
+    assert below.low < 0 < below.high and below.middle > -1
+    assert n.mean_interval(100 * (middle - n.tests["the article's settings"])).low > 2
     lost = n.mean_interval(100 * (n.tests["the article's settings"] - n.tests["random"]))
     assert -4.7 < lost.middle < -3.5 and lost.high < -2
 
@@ -144,8 +148,11 @@ def what_it_gains(n):
     assert 1.3 < gain("improve", "article, best epoch").middle < 1.9
     assert 0.5 < gain("improve", "recipe of 02_2").middle < 1
     left = gain("improve", "same layers")
-    assert left.low < 0 < left.high and abs(left.middle) < 0.4
+    assert -0.1 < left.low < 0 < left.high and 0.4 < left.middle < 0.7
+    assert gain("same layers", "article").middle > 0.6 * gain("improve", "article").middle
     assert gain("same layers", "article, best epoch").low > 0
+    cheap = gain("improve, cheap", "same layers")
+    assert cheap.low < 0 < cheap.high and cheap.middle < 0
     share = n.cost["improve"] / n.cost["article"]
     assert share.between(2.5, 4.6).all()
     half = n.cost["improve, cheap"] / n.cost["article"] < 0.51
