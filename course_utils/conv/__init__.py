@@ -14,6 +14,7 @@ __all__ = export_lazily(
             "conv2d_multiply_adds conv2d_parameters conv2d_shape output_size pool2d_shape "
             "same_padding size_formula"
         ),
+        "effective_field": "effective_receptive_field EffectiveField",
         "edit.adapter": "AdaptedConv2d",
         "edit.coupling": "channel_table",
         "edit.deepen": "deepen ResidualConv2d",

@@ -17,7 +17,7 @@ __all__ = export_lazily(
         "canvas": "ACCENT ACCENT_2 BLACK Canvas CLASS_COLOURS WHITE",
         "charts": "bars before_and_after heatmap lines",
         "detections": "detections",
-        "diagrams": "receptive_field_diagram",
+        "diagrams": "effective_fields receptive_field_diagram",
         "evaluation": "class_curves confusion_matrix reliability_diagram",
         "figure": "Figure SMALL",
         "graph_layout": "Edge GraphLayout lay_out",

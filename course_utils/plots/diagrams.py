@@ -1,14 +1,18 @@
-"""Drawings of how a network is built."""
+"""Drawings of how a network is built, and of how far its layers see."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from course_utils.core import CourseError
 from course_utils.plots import figure as f
+from course_utils.plots.charts import as_array
+
+if TYPE_CHECKING:
+    from course_utils.conv import EffectiveField
 
 
 def receptive_field_diagram(layers: Sequence[Any]) -> f.Figure:
@@ -112,3 +116,54 @@ def _step(layer: Any) -> tuple[str, int, int, int] | None:
     extras = [f"stride {stride}"] * (stride > 1) + [f"dilation {dilation}"] * (dilation > 1)
     name = f"{'×'.join(map(str, shape))} {kind}"
     return "\n".join(filter(None, [name, ", ".join(extras)])), kernel, stride, dilation
+
+
+def effective_fields(fields: Sequence[EffectiveField], titles: Sequence[str]) -> f.Figure:
+    """Draw where the influence on each layer's middle output comes from, as heat maps.
+
+    A grey square shows the theoretical receptive field, as far as it lies in the image; an orange
+    one is the smallest square that holds half of the influence. The colours follow the square root
+    of the influence, or only the middle would be seen.
+
+    Args:
+        fields: one to four, from `course_utils.conv.effective_receptive_field`.
+        titles: a text above each.
+
+    Raises:
+        CourseError: no field, more than four, or titles that do not fit.
+    """
+    if not 1 <= len(fields) <= 4 or len(titles) != len(fields):
+        raise CourseError(
+            f"Give one to four fields and a title for each, not {len(fields)} fields and"
+            f" {len(titles)} titles."
+        )
+    between, width = 16, 640
+    room = min((width - 2 * f.MARGIN - between * (len(fields) - 1)) / len(fields), 260)
+    sheet = f.Sheet(width, room + 20 + 44)
+    top = sheet.top + 20
+    for k, (field, title) in enumerate(zip(fields, titles, strict=True)):
+        heat = np.sqrt(as_array(field.heat))
+        height, breadth = heat.shape
+        zoom = room / max(heat.shape)
+        x = f.MARGIN + k * (room + between)
+        sheet.picture(heat, x, top, breadth * zoom, height * zoom, cmap=f.positive_map())
+        sheet.text(x + breadth * zoom / 2, top - 6, title)
+        half = field.side_holding(0.5)
+        middle = *(round(at) - half // 2 for at in field.centre), half, half
+        for (up, left, tall, wide), colour in ((field.window, f.MUTED), (middle, f.ORANGE)):
+            ends = max(up, 0), max(left, 0), min(up + tall, height), min(left + wide, breadth)
+            y0, x0, y1, x1 = (end * zoom for end in ends)
+            look = {"facecolor": "none", "edgecolor": colour, "linewidth": 1.4}
+            sheet.axes.add_patch(f.Rectangle((x + x0, top + y0), x1 - x0, y1 - y0, **look))
+    for k, (colour, text) in enumerate(
+        ((f.MUTED, "theoretical receptive field"), (f.ORANGE, "holds half of the influence"))
+    ):
+        x = f.MARGIN + 240 * k
+        sheet.rectangle(x, top + room + 16, 11, 11, edge=colour)
+        at = {"ha": "left", "va": "center", "color": f.INK}
+        sheet.text(x + 18, top + room + 22, text, **at)
+    sheet.figure.alt = (
+        f"Heat map{'s' * (len(fields) != 1)} of the influence of each pixel on the middle output,"
+        f" with the theoretical receptive field as a square: {', '.join(titles)}."
+    )
+    return sheet.figure

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from course_utils.core import CourseError
+from course_utils.core import CourseError, whole_number
 from course_utils.plots import figure as f
 from course_utils.plots.charts import as_array
 
@@ -31,7 +31,7 @@ class ImageSetLike(Protocol):
     classes: Sequence[str]
 
 
-def filters(weight: Any, *, title: str = "") -> f.Figure:
+def filters(weight: Any, titles: Sequence[str] | None = None, *, title: str = "") -> f.Figure:
     """Draw the kernels of a convolution, all on one symmetric colour scale.
 
     At most 64 kernels, in whole groups, are drawn; the title says what was left out.
@@ -40,9 +40,10 @@ def filters(weight: Any, *, title: str = "") -> f.Figure:
         weight: (C_out, C_in / groups, kernel height, kernel width), or a layer with such a weight.
             With one input channel the filters fill a grid; with more, the input channels of one
             output channel stand side by side as one group.
+        titles: one text for each picture that is drawn.
 
     Raises:
-        CourseError: the weight is not four-dimensional.
+        CourseError: the weight is not four-dimensional, or titles that do not fit.
     """
     values = as_array(getattr(weight, "weight", weight)).astype(float)
     if values.ndim != 4 or 0 in values.shape:
@@ -53,6 +54,7 @@ def filters(weight: Any, *, title: str = "") -> f.Figure:
     columns = min(inputs, 16)
     rows = min(out, 64 // columns)
     shown = values[:rows, :columns].reshape(-1, h, w)
+    _require_titles(titles, len(shown))
     parts = f"the first {rows} of {out} filters"
     if inputs > 1:
         parts = f"{rows} of {out} filters, {columns} of {inputs} input channels"
@@ -63,7 +65,7 @@ def filters(weight: Any, *, title: str = "") -> f.Figure:
         f"{f' for each of {inputs} input channels' if inputs > 1 else ''}:"
         " blue negative, white zero, orange-red positive."
     )
-    return _grid(shown, None, heading, alt, _limit(values), group=columns)
+    return _grid(shown, titles, heading, alt, _limit(values), group=columns)
 
 
 def feature_maps(maps: Any, titles: Sequence[str] | None = None, *, columns: int = 8) -> f.Figure:
@@ -86,8 +88,7 @@ def feature_maps(maps: Any, titles: Sequence[str] | None = None, *, columns: int
     c, h, w = values.shape
     signed = bool((values < 0).any())
     meaning = "blue negative, white zero, orange-red positive" if signed else "white is zero"
-    if titles is not None and len(titles) != c:
-        raise CourseError(f"{len(titles)} titles do not fit {c} pictures.")
+    _require_titles(titles, c)
     alt = f"{c} feature map{'s' * (c != 1)} of {h}×{w}: {meaning}."
     return _grid(values, titles, "", alt, _limit(values), signed=signed, columns=columns)
 
@@ -198,7 +199,9 @@ def images(
     return sheet.figure
 
 
-def picture_row(pictures: Sequence[Any], titles: Sequence[str] | None = None) -> f.Figure:
+def picture_row(
+    pictures: Sequence[Any], titles: Sequence[str] | None = None, *, columns: int | None = None
+) -> f.Figure:
     """Draw a few pictures side by side.
 
     Args:
@@ -206,17 +209,19 @@ def picture_row(pictures: Sequence[Any], titles: Sequence[str] | None = None) ->
             (0 to 255), other numbers in grey from 0 to their maximum, or, where some are negative,
             from blue through white to vermilion.
         titles: a text above each.
+        columns: pictures in a row. Default: all of them.
 
     Raises:
-        CourseError: no picture, a picture of another shape, or titles that do not fit.
+        CourseError: no picture, a picture of another shape, titles that do not fit, or no column.
     """
     shown = [_as_picture(p) for p in pictures]
     if not shown:
         raise CourseError("There is nothing to draw: pass at least one picture.")
-    if titles is not None and len(titles) != len(shown):
-        raise CourseError(f"{len(titles)} titles do not fit {len(shown)} pictures.")
+    _require_titles(titles, len(shown))
+    columns = len(shown) if columns is None else whole_number("columns", columns, 1)
+    columns = min(columns, len(shown))
     between = 14
-    room = min((WIDTH - 2 * f.MARGIN - between * (len(shown) - 1)) / len(shown), 260)
+    room = min((WIDTH - 2 * f.MARGIN - between * (columns - 1)) / columns, 260)
     scales = [room / max(p.shape[:2]) for p in shown]
     scales = [math.floor(s) if 1 <= s < 6 else s for s in scales]  # large squares may differ by 1
     sizes = [
@@ -224,10 +229,13 @@ def picture_row(pictures: Sequence[Any], titles: Sequence[str] | None = None) ->
     ]
     tallest = max(h for _, h in sizes)
     head = 4 + LINE * max((t.count("\n") + 1 for t in titles), default=0) if titles else 0
-    sheet = f.Sheet(WIDTH, head + tallest + f.MARGIN)
-    x: float = f.MARGIN
+    rows = -(-len(shown) // columns)
+    sheet = f.Sheet(WIDTH, rows * (head + tallest + f.MARGIN))
+    x, top = float(f.MARGIN), sheet.top
     for k, (values, (w, h)) in enumerate(zip(shown, sizes, strict=True)):
-        y = sheet.top + head + (tallest - h) / 2
+        if k and k % columns == 0:
+            x, top = float(f.MARGIN), top + head + tallest + f.MARGIN
+        y = top + head + (tallest - h) / 2
         photograph = values.dtype == np.uint8
         signed = not photograph and bool((values < 0).any())
         limit = 255.0 if photograph else _limit(values)
@@ -240,10 +248,16 @@ def picture_row(pictures: Sequence[Any], titles: Sequence[str] | None = None) ->
             va = "bottom" if "\n" in titles[k] else "baseline"
             sheet.text(x + w / 2, y - 5, titles[k], va=va)
         x += w + between
-    count = f"{len(shown)} picture{'s' * (len(shown) != 1)} in a row"
+    several = f"{rows} rows" if rows > 1 else "a row"
+    count = f"{len(shown)} picture{'s' * (len(shown) != 1)} in {several}"
     names = f": {', '.join(t.replace(chr(10), ' ') for t in titles)}" if titles else ""
     sheet.figure.alt = f"{count}{names}."
     return sheet.figure
+
+
+def _require_titles(titles: Sequence[str] | None, count: int) -> None:
+    if titles is not None and len(titles) != count:
+        raise CourseError(f"{len(titles)} titles do not fit {count} pictures.")
 
 
 def _as_picture(values: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils import metrics, plots
+from course_utils import conv, metrics, plots
 from course_utils.plots import canvas
 from course_utils.training import History, SignalSpread
 
@@ -162,6 +162,7 @@ SAMPLES = {
     "layers, one": lambda: plots.layer_statistics(spread(depth=1)),
     "layers, tiny": lambda: plots.layer_statistics(spread(forward=[1e-45] * 12)),
     "filters": lambda: plots.filters(random(16, 1, 3, 3), title="conv1"),
+    "filters, titles": lambda: plots.filters(random(16, 1, 3, 3), list(map(str, range(16)))),
     "filters, RGB": lambda: plots.filters(nn.Conv2d(3, 8, 3)),
     "filters, many": lambda: plots.filters(random(64, 32, 3, 3)),
     "filters, one zero": lambda: plots.filters(torch.zeros(1, 1, 3, 3)),
@@ -181,6 +182,7 @@ SAMPLES = {
     "row": lambda: plots.picture_row(
         [image_set().images[0], SOBEL, random(26, 26)], ["photograph", "kernel", "of\nboth"]
     ),
+    "row, columns": lambda: plots.picture_row(random(5, 8, 8), list("abcde"), columns=3),
     "row, one": lambda: plots.picture_row([np.arange(12.0).reshape(3, 4)]),
     "row, RGB": lambda: plots.picture_row([random(3, 8, 8).relu(), np.zeros((8, 9, 3), np.uint8)]),
     "bars": lambda: plots.bars(
@@ -218,6 +220,9 @@ SAMPLES = {
     ),
     "lines, none": lambda: plots.lines({}),
     "lines, one point": lambda: plots.lines({"a": ([1], [0.5]), "b": ([], [])}, percent="y"),
+    "effective fields": lambda: plots.effective_fields(
+        [conv.effective_receptive_field(STACK, "0", random(1, 3, 40, 50))] * 3, list("abc")
+    ),
     "field": lambda: plots.receptive_field_diagram([3, (3, 2), (3, 1, 4)]),
     "field, modules": lambda: plots.receptive_field_diagram(STACK),
     "field, 1×1": lambda: plots.receptive_field_diagram([nn.Conv2d(3, 8, 1)]),

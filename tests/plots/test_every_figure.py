@@ -142,7 +142,10 @@ REFUSALS = {
     "1 titles do not fit 2": [
         lambda: plots.feature_maps(torch.zeros(2, 4, 4), ["a"]),
         lambda: plots.picture_row(torch.zeros(2, 4, 4), ["a"]),
+        lambda: plots.filters(torch.zeros(2, 1, 3, 3), ["a"]),
     ],
+    "columns=0": [lambda: plots.picture_row(torch.zeros(2, 4, 4), columns=0)],
+    "a title for each, not 0 fields": [lambda: plots.effective_fields([], [])],
     "3 pictures: choose among 0 to 2": [
         lambda: plots.images(image_set(3), [3]),
         lambda: plots.images(image_set(3), []),
