@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 BLACK, INK, WHITE, ACCENT, ACCENT_2 = 0, 20, 126, 254, 255
 ZERO, _HALF = 190, 63
 HAIRLINE = 88  # a light grey
+_FRAME = 76  # a grey that is seen beside white and beside every colour
 
 CLASS_COLOURS = ("#0173b2", "#de8f05", "#000000", "#d55e00", "#029e73", "#cc78bc")
 """The colours of boxes by class, as PIL and Matplotlib read them; after the sixth they repeat."""
@@ -111,6 +112,47 @@ def tile(
         sheet[k // columns, :height, k % columns, :width] = one
     sheet = sheet.reshape(rows * (height + gap), columns * (width + gap))
     return sheet[: -gap or None, : -gap or None]
+
+
+NUMBER_SIZE, _FOOT = 11, 15
+"""Of the letters below a numbered tile; the height of their line."""
+
+
+def numbered_places(
+    count: int, shape: tuple[int, int], box: tuple[int, int], gap: int = 6
+) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Return the size of tiles in a grid with a number below each, and the places of all.
+
+    Args:
+        shape: (height, width) of a tile before it is enlarged by a whole factor, or made smaller.
+        box: (width, height) of the grid in pixels, at most.
+        gap: pixels between tiles; a frame of one pixel around each lies in it.
+
+    Returns:
+        (height, width) of a tile, and the (left, top) of each, from the corner of the box.
+    """
+
+    def room(columns: int) -> tuple[float, float]:
+        rows = -(-count // columns)
+        width = (box[0] - gap * (columns - 1)) / columns
+        return (box[1] - gap * (rows - 1)) / rows - _FOOT, width
+
+    def zoom(columns: int) -> float:
+        return min(free / side for free, side in zip(room(columns), shape, strict=True))
+
+    columns = max(range(1, count + 1), key=zoom)
+    scale = int(zoom(columns)) if zoom(columns) >= 1 else zoom(columns)
+    height, width = (max(1, int(side * scale)) for side in shape)
+    across, down = width + gap, height + gap + _FOOT
+    return (height, width), [(k % columns * across, k // columns * down) for k in range(count)]
+
+
+def resized(indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return one tile (H, W), uint8, enlarged by whole factors or averaged down to `size`."""
+    if size[0] >= len(indices):
+        factors = [new // old for new, old in zip(size, indices.shape, strict=True)]
+        return indices.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
+    return np.asarray(Image.fromarray(indices).resize(size[::-1], Image.Resampling.BOX))
 
 
 def tile_colours(pictures: np.ndarray, box: tuple[int, int], gap: int = 2) -> Image.Image:
@@ -241,6 +283,23 @@ class Canvas:
                 if text:
                     x, y = left + (j + 0.5) * width + 0.5, top + (i + 0.5) * height + 0.5
                     self.centred(text, x, y, size, ink=ink_on(int(grounds[i, j])))
+
+    def numbered(
+        self, indices: np.ndarray, left: int, top: int, box: tuple[int, int]
+    ) -> list[tuple[int, int]]:
+        """Paste tiles, uint8 (K, H, W), each in a frame with its number below, from 0.
+
+        Returns:
+            The (left, top) of each tile, in the size of `numbered_places`.
+        """
+        (height, width), places = numbered_places(len(indices), indices.shape[1:], box)
+        found = [(left + x, top + y) for x, y in places]
+        for k, (one, (x, y)) in enumerate(zip(indices, found, strict=True)):
+            self.fill(x - 1, y - 1, width + 2, height + 2, _FRAME)
+            self.paste(resized(one, (height, width)), x, y)
+            if width >= text_width(str(k), NUMBER_SIZE):
+                self.centred(str(k), x + width / 2, y + height + _FOOT / 2 + 1, NUMBER_SIZE)
+        return found
 
     def to_png(self) -> bytes:
         """Return the picture as PNG bytes."""

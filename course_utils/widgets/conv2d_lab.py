@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from course_utils.conv import (
@@ -25,14 +26,16 @@ from course_utils.widgets.panel import Panel, choice, choice_slider, int_slider,
 
 _PHOTOGRAPH = "photograph, 3 channels"
 _PADDINGS = [("valid", "valid"), *((str(n), n) for n in range(11)), ("same", "same")]
-# 16 maps of 28 × 28 pixels fit four times enlarged: 4 · 28 · 4 pixels and three gaps.
-_WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 668, 506, 204, 26, 8
+# 16 maps of 28 × 28 pixels fit four times enlarged, with frames, gaps and numbers.
+_WIDTH, _HEIGHT, _LEFT, _TOP, _EDGE = 684, 586, 204, 27, 8
 
 
 def draw(
     result: ConvResult, colours: Callable[[Tensor], np.ndarray] = first_layer.stretched_colours
 ) -> bytes:
     """Draw input and kernels on the left, feature maps on the right, as a PNG.
+
+    Kernel k makes map k: both have their number below.
 
     With three input channels, input and kernels are drawn in colour; `colours` makes those of the
     input.
@@ -51,16 +54,14 @@ def draw(
     if slices > 1:
         shown = "in colour; grey is 0" if in_colour else f"shown: the first of {slices} slices"
         sheet.text(shown, _EDGE, y + 18, 11)
-    y += 38 if slices > 1 else 22
-    box = column, _HEIGHT - y - _EDGE
-    if not in_colour:
-        kernels = canvas.signed_indices(result.weight[:, 0].numpy())
-        sheet.paste(canvas.tile(kernels, box), _EDGE, y)
+    y += 39 if slices > 1 else 23
+    box = column, _HEIGHT - y - 24
+    places = sheet.numbered(canvas.signed_indices(result.weight[:, 0].numpy()), _EDGE, y, box)
 
     sheet.text("feature maps " + " × ".join(map(str, result.shape)), _LEFT, 4)
     maps = result.maps.numpy()
     room = _WIDTH - _LEFT - _EDGE, _HEIGHT - _TOP - 24
-    sheet.paste(canvas.tile(canvas.signed_indices(maps), room), _LEFT, _TOP)
+    sheet.numbered(canvas.signed_indices(maps), _LEFT, _TOP, room)
     largest = float(np.abs(maps).max(initial=0.0))
     legend = f"blue negative, white 0, red positive; largest |value| {largest:.2f}"
     sheet.text(legend, _LEFT, _HEIGHT - 20, 11)
@@ -69,7 +70,9 @@ def draw(
     picture = canvas.coloured(sheet.pixels)
     picture.paste(canvas.tile_colours(colours(result.input)[None], (column, column)), (_EDGE, _TOP))
     kernels = first_layer.kernel_colours(result.weight)
-    picture.paste(canvas.tile_colours(kernels, box), (_EDGE, y))
+    size, _ = canvas.numbered_places(len(kernels), kernels.shape[1:3], box)
+    for kernel, place in zip(kernels, places, strict=True):
+        picture.paste(Image.fromarray(kernel).resize(size[::-1], Image.Resampling.NEAREST), place)
     return canvas.to_png(picture)
 
 
@@ -97,6 +100,7 @@ class Conv2dLab(Panel):
             `python -m course_utils.experiments.first_cnn`) that takes this input, and for the
             photograph the first layer of EfficientNet-Lite0, if its weights are installed.
         index: number of the first test picture.
+        show_formula: whether the line below the picture has the formula of the output's size.
         settings: first values of the controls, e.g. `kernel_size=5`.
 
     Raises:
@@ -111,15 +115,17 @@ class Conv2dLab(Panel):
         *,
         layer: nn.Conv2d | None = None,
         index: int = 0,
+        show_formula: bool = True,
         **settings: Any,
     ):
+        self._show_formula = show_formula
         image = None if image is None else _checked(image)
         self._sources = _sources(image, layer)
         self._lite0 = layer is None and first_layer.is_offered()
         channels = 1 if image is None else len(image)
         controls = {
             "source": choice("input", list(self._sources)),
-            "index": int_slider("picture", index, 0, 99),
+            "index": int_slider("image", index, 0, 99),
             "trained": toggle("trained kernels", False),
             "initialisation": choice("initialisation", list(INITIALISATIONS)),
             "in_channels": int_slider("in_channels", channels, 1, max(16, channels)),
@@ -154,9 +160,10 @@ class Conv2dLab(Panel):
         by = ""
         if self.controls["source"].value == _PHOTOGRAPH and self._lite0:
             by = f" in {first_layer.NAME}"
+        formula = f": {result.formula}" if self._show_formula else ""
         kept = f"; {result.trained_kernels_kept} of {len(result.weight)} kernels as trained{by}"
         return (
-            f"output {shape}: {result.formula}; {result.parameters:,} parameters; "
+            f"output {shape}{formula}; {result.parameters:,} parameters; "
             f"{result.multiply_adds:,} multiply-adds; receptive field {field} × {field}"
             f"{kept if self.controls['trained'].value else ''}"
         )

@@ -137,3 +137,21 @@ def test_a_frame_has_the_given_bounds():
     expected[6:18, 5:15] = canvas.ACCENT_2
     expected[8:16, 7:13] = canvas.WHITE
     assert (sheet.pixels == expected).all()
+
+
+@pytest.mark.parametrize(
+    "count, shape", [(16, (28, 28)), (32, (56, 56)), (1, (1, 1)), (7, (3, 40))]
+)
+def test_numbered_tiles_lie_in_their_box_and_apart(count, shape):
+    box = 300, 260
+    size, places = canvas.numbered_places(count, shape, box)
+    assert len(set(places)) == count
+    assert all(x + size[1] <= box[0] and y + size[0] + 11 <= box[1] for x, y in places)
+    whole = min(size) >= min(shape)
+    assert not whole or size[0] * shape[1] == size[1] * shape[0]
+    for one in range(count):
+        for other in range(one):
+            across, down = (abs(a - b) for a, b in zip(places[one], places[other], strict=True))
+            assert across >= size[1] + 6 or down >= size[0] + 6
+    tile = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    assert canvas.resized(tile, size).shape == size

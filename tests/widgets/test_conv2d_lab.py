@@ -198,6 +198,34 @@ def test_the_picture_has_the_size_of_its_place_and_its_maps_are_whole_pixels(pan
     assert (shown[lab._TOP : lab._TOP + 112, lab._LEFT : lab._LEFT + 112] == first).all()
 
 
+@pytest.mark.parametrize("source, kernels", [(GREY, 16), (COLOUR, 32), (MAPS, 3)])
+def test_a_kernel_and_its_map_have_the_same_number(panel, source, kernels):
+    with written() as texts:
+        panel.set(source=source, out_channels=kernels)
+    sides = {True: [], False: []}
+    for words, left, *_ in texts:
+        if words.isdigit():
+            sides[left < lab._LEFT].append(int(words))
+    assert sides[True] == sides[False] == [*range(kernels)]
+
+
+def test_maps_are_told_apart_where_they_are_white(panel):
+    """White is also 0: a map of zeros still has its frame, and 4 white pixels beside it."""
+    panel.set(initialisation="zeros", bias=False)
+    shown = pixels(panel.shown_picture)
+    row = (shown[lab._TOP + 5, lab._LEFT - 1 :] == 255).all(-1).tolist()
+    assert (
+        row[0] is False
+        and row[1:113] == [True] * 112
+        and row[113:119] == [False, *[True] * 4, False]
+    )
+
+
+def test_a_lab_without_the_formula():
+    panel = conv2d_lab(show_formula=False)
+    assert panel.summary.startswith("output 16 × 28 × 28; 160 parameters")
+
+
 @pytest.mark.parametrize("values", [{"in_channels": 16, "out_channels": 32}, {"kernel_size": 11}])
 def test_no_letter_is_cut_or_covered(panel, values):
     with written() as texts:

@@ -1,4 +1,4 @@
-"""The convolution stepper: a small picture, a kernel, one window at a time, every number shown."""
+"""The convolution stepper: a small image, a kernel, one window at a time, every number shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from course_utils.conv import (
     laplacian,
     nearest_settings,
     sharpen,
-    size_formula,
     sobel,
     window_rules,
 )
@@ -78,34 +77,33 @@ def view(
         sizes = tuple(image.shape)
         nearest = nearest_settings(lambda s: window_rules(sizes, s), settings, ("kernel_size",))
         raise ImpossibleSetting(error.sentence, error.formula, error.filled, nearest) from None
-    formula = size_formula(tuple(image.shape), tuple(kernel.shape), **window)
     turned = SlidingSteps(image, kernel, **window, mode="convolution")
-    return View(steps, turned, min(max(position, 0), len(steps) - 1), formula)
+    return View(steps, turned, min(max(position, 0), len(steps) - 1))
 
 
 class ConvolutionStepper(Panel):
-    """A window that slides over a small picture, with its products and their sum in numbers.
+    """A window that slides over a small image, with its products and their sum in numbers.
 
     Args:
-        image: your own picture, (H, W), at most 8 × 8; anything that `torch.as_tensor` takes.
+        image: your own image, (H, W), at most 8 × 8; anything that `torch.as_tensor` takes.
         kernel: your own kernel, (k_h, k_w), at most 5 × 5.
         settings: first values of the controls, e.g. `padding=1`.
 
     Raises:
-        CourseError: a picture or a kernel that is not a table or too large, or an unknown control.
+        CourseError: an image or a kernel that is not a table or too large, or an unknown control.
     """
 
     def __init__(self, image: Any = None, kernel: Any = None, **settings: Any):
         self._images, self._kernels = dict(IMAGES), dict(KERNELS)
         if image is not None:
-            own_image = _table("picture", image, LARGEST_PICTURE)
-            self._images = {"your picture": lambda: own_image, **IMAGES}
+            own_image = _table("image", image, LARGEST_PICTURE)
+            self._images = {"your image": lambda: own_image, **IMAGES}
         if kernel is not None:
             own_kernel = _table("kernel", kernel, LARGEST_KERNEL)
             self._kernels = {"your kernel": lambda: own_kernel, **KERNELS}
         self._loaded: dict[str, Tensor] = {}
         controls = {
-            "image": choice("picture", list(self._images)),
+            "image": choice("image", list(self._images)),
             "kernel": choice("kernel", list(self._kernels)),
             "stride": int_slider("stride", 1, 1, 3),
             "padding": int_slider("padding", 0, 0, 2),
@@ -142,19 +140,22 @@ class ConvolutionStepper(Panel):
         last = len(result.correlation) - 1
         return (
             f"window {result.position} of 0…{last} (row {step.row}, column {step.col}): "
-            f"cross-correlation = {sum_text(terms[:_TERMS_IN_WORDS])}{more} "
+            f"kernel as it lies: {sum_text(terms[:_TERMS_IN_WORDS])}{more} "
             f"= {decimal_text(step.sum)}; "
-            f"true convolution (kernel turned) = {decimal_text(flipped.sum)}; "
+            f"kernel turned by 180°: {decimal_text(flipped.sum)}; "
             f"output {rows} × {columns}"
         )
 
     def code(self, result: View) -> str:
-        steps, step, settings = result.correlation, result.step, self.settings
-        defaults = {"stride": 1, "padding": 0, "dilation": 1}
-        changed = [name for name, default in defaults.items() if settings[name] != default]
-        arguments = "".join(f", {name}={settings[name]}" for name in changed)
-        call = f"F.conv2d(image[None, None], kernel[None, None]{arguments})"
-        return f"{call}[0, 0, {step.row}, {step.col}]  # {steps.output[step.row, step.col]:g}"
+        """Return the sum of one window in code, as a learner would write it with loops."""
+        steps, step = result.correlation, result.step
+        pad = self.settings["padding"]
+        name = f"torch.nn.functional.pad(image, ({pad},) * 4)" if pad else "image"
+        places = []
+        for at, spacing in zip((step.rows, step.cols), steps.dilation, strict=True):
+            by = f":{spacing}" if spacing > 1 else ""
+            places.append(f"{at[0]}:{at[-1] + 1}{by}")
+        return f"({name}[{', '.join(places)}] * kernel).sum()  # {step.sum:g}"
 
 
 def _table(name: str, values: Any, largest: int) -> Tensor:

@@ -28,13 +28,11 @@ class View:
     Attributes:
         correlation, convolution: all steps of each.
         position: of the window, counted row by row from 0.
-        formula: of the output's size.
     """
 
     correlation: SlidingSteps
     convolution: SlidingSteps
     position: int
-    formula: str
 
     @property
     def step(self) -> WindowStep:
@@ -46,12 +44,12 @@ class View:
 
 
 def draw(view: View) -> bytes:
-    """Draw the padded picture with the window; on its right a row for each operation."""
+    """Draw the padded image with the window; on its right a row for each operation."""
     sheet = Canvas(WIDTH, HEIGHT)
     cells = _cell_sizes(view)
     block = max(view.correlation.padded.shape[1] * cells[0], _NARROWEST)
     right = _LEFT + block + _GAP + 10
-    _draw_picture(sheet, view, cells[0], block)
+    _draw_picture(sheet, view, cells[0])
     rows = ((view.correlation, view.step), (view.convolution, view.flipped))
     for k, (title, (steps, step)) in enumerate(zip(_titles(view), rows, strict=True)):
         _draw_row(sheet, title, steps, step, bool(k), (right, k * _ROW), cells)
@@ -61,15 +59,14 @@ def draw(view: View) -> bytes:
 
 def _titles(view: View) -> tuple[str, str]:
     alike = view.step.kernel.equal(view.flipped.kernel)
-    kernel = f"kernel {'looks the same turned' if alike else 'turned by 180°'}"
-    return "cross-correlation ⋆ : what nn.Conv2d computes", f"true convolution ∗ : {kernel}"
+    return "kernel as it lies", f"kernel turned by 180°{', looks the same' * alike}"
 
 
 def _cell_sizes(view: View) -> tuple[int, ...]:
     """Return the largest cells with which everything fits."""
     rows, columns = view.correlation.padded.shape
     taps, (out_rows, out_columns) = view.step.kernel.shape, view.correlation.output.shape
-    legend = 12 + 3 * 19 + 6 + 16 * (2 + len(_lines(view.formula.split(" "), _NARROWEST, _SMALL)))
+    legend = 12 + 4 * 19 + 14
     title = max(canvas.text_width(text, 13, bold=True) for text in _titles(view))
     share = 1.0
     while True:
@@ -96,12 +93,12 @@ def _product_height(cell: int) -> int:
     return cell - 6 if cell >= _TWO_LINES else max(20, cell - 4)
 
 
-def _draw_picture(sheet: Canvas, view: View, cell: int, block: int) -> None:
+def _draw_picture(sheet: Canvas, view: View, cell: int) -> None:
     steps, step = view.correlation, view.step
     (above, _), (before, _) = steps.padding
     height, width = steps.image.shape
     rows, columns = steps.padded.shape
-    sheet.text(f"picture {height} × {width}", _LEFT, 4, 13, bold=True)
+    sheet.text(f"image {height} × {width}", _LEFT, 4, 13, bold=True)
 
     values = steps.padded.numpy()
     grounds = canvas.grey_indices(values, *_grey_range(steps.image))
@@ -120,7 +117,7 @@ def _draw_picture(sheet: Canvas, view: View, cell: int, block: int) -> None:
 
     spread = max(steps.dilation) > 1 and step.kernel.numel() > 1
     _draw_window(sheet, step, spread, cell)
-    _draw_legend(sheet, view, spread, not inside.all(), _TOP + rows * cell + 12, block)
+    _draw_legend(sheet, spread, not inside.all(), _TOP + rows * cell + 12)
 
 
 def _draw_window(sheet: Canvas, step: WindowStep, spread: bool, cell: int) -> None:
@@ -136,8 +133,8 @@ def _draw_window(sheet: Canvas, step: WindowStep, spread: bool, cell: int) -> No
         sheet.frame(x - 2, y - 2, span[0] * cell + 5, span[1] * cell + 5, thickness=4)
 
 
-def _draw_legend(sheet: Canvas, view: View, spread: bool, padded: bool, y: int, width: int) -> None:
-    """Explain the marks below the picture, and write the formula of the output's size."""
+def _draw_legend(sheet: Canvas, spread: bool, padded: bool, y: int) -> None:
+    """Explain the marks below the image."""
     sheet.frame(_LEFT, y, 14, 14, thickness=3)
     sheet.text("window" + (", reads the ringed pixels" if spread else ""), _LEFT + 20, y, 12)
     if padded:
@@ -153,10 +150,6 @@ def _draw_legend(sheet: Canvas, view: View, spread: bool, padded: bool, y: int, 
     scale = canvas.signed_indices(np.array([-1.0, 1.0]), 1.5)
     sheet.fill(_LEFT, y + 1, 7, 13, int(scale[0]))
     sheet.fill(_LEFT + 7, y + 1, 7, 13, int(scale[1]))
-    y += 6
-    for line in ["output size:", *_lines(view.formula.split(" "), width, _SMALL)]:
-        y += 16
-        sheet.text(line, _LEFT, y, _SMALL)
 
 
 def _draw_row(

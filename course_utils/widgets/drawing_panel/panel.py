@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from course_utils.core import CourseError, check_network
-from course_utils.data import Dataset, like_fashion_mnist, load_dataset, load_photograph
+from course_utils.data import Dataset, like_fashion_mnist, load_dataset
 from course_utils.models import load_pretrained
 from course_utils.widgets.drawing_panel.field import DrawingField
 from course_utils.widgets.drawing_panel.picture import WIDTH, draw
 from course_utils.widgets.drawing_panel.seen_drawing import SeenDrawing, see_drawing
 from course_utils.widgets.panel import Panel, choice
+from course_utils.widgets.photograph_upload import photograph_upload
 
 BLANK = "a blank page"
 
@@ -50,10 +50,9 @@ class DrawingPanel(Panel):
                 f"shape {channels} × {height} × {width}."
             )
         self._field = DrawingField(height)
-        self._upload = widgets.FileUpload(
-            accept="image/*", description="a photograph", tooltip="of a garment, plain background"
+        self._upload = photograph_upload(
+            self._take_photograph, self._shown, tooltip="of a garment, plain background"
         )
-        self._upload.observe(lambda _: self._shown(self._take_photograph)(), names="value")
         start = choice("start from", [BLANK, *self._data.classes])
         controls = {"drawing": self._field, "start": start}
         self._adapt_to(start, self._start)
@@ -100,16 +99,10 @@ class DrawingPanel(Panel):
         with self._one_refresh():
             self._start(self.controls["start"].value)
 
-    def _take_photograph(self) -> None:
-        if not self._upload.value:
-            return
-        [file] = self._upload.value
-        self._upload.value = ()  # or the same file could not be taken again
-        opened = io.BytesIO(bytes(file["content"]))
-        opened.name = file["name"]
-        photograph = like_fashion_mnist(load_photograph(opened), self._data.image_shape[1])
+    def _take_photograph(self, _name: str, photograph: Tensor) -> None:
+        drawing = like_fashion_mnist(photograph, self._data.image_shape[1])
         with self._one_refresh():
-            self._field.value = photograph.numpy()
+            self._field.value = drawing.numpy()
 
 
 def drawing_panel(

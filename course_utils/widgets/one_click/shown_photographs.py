@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,18 @@ class Photographs:
     def label(self, index: int) -> str:
         """Return the name of a photograph."""
         return self.names[index]
+
+    def joined(self, name: str, photograph: Tensor) -> Photographs:
+        """Return these photographs and one of the reader's, (3, H, W), as the last one.
+
+        Its name gets a number if there is one of this name.
+        """
+        names = (name, *(f"{name} ({count})" for count in range(2, len(self) + 2)))
+        new = copy.copy(self)
+        new.names = (*self.names, next(one for one in names if one not in self.names))
+        image = self.card.preprocess(photograph, self.shape[1])
+        new.images = torch.cat([self.images, image[None]])
+        return new
 
     def credit(self, index: int) -> str:
         """Return who made a photograph of the course; "" for the reader's own."""

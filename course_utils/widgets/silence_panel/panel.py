@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
-from torch import nn
+from torch import Tensor, nn
 
 from course_utils.conv import ORDERS
 from course_utils.core import CourseError, one_thread
@@ -19,6 +19,7 @@ from course_utils.widgets.one_click.measured_network import MeasuredNetwork
 from course_utils.widgets.one_click.networks import networks
 from course_utils.widgets.overlay import overlay
 from course_utils.widgets.panel import LABEL_WIDTH, Panel, choice, int_slider
+from course_utils.widgets.photograph_upload import photograph_upload
 from course_utils.widgets.silence_panel.picture import WIDTH, draw, height_of, spots, summary
 from course_utils.widgets.silence_panel.silenced import Choice, KernelSilencer, Silenced
 
@@ -30,7 +31,8 @@ class SilencePanel(Panel):
 
     The slider takes kernels away in the chosen order; a click on a map, or the list "by hand",
     switches a single one off and on. The curve shows the probability of the first class for every
-    number of kernels that the slider can take; it appears while nothing is moved.
+    number of kernels that the slider can take; it appears while nothing is moved. If the panel
+    shows photographs, a button takes one of the reader's.
 
     The panel never changes the network: `model` is a copy with the silent kernels.
 
@@ -67,6 +69,7 @@ class SilencePanel(Panel):
         data = load_dataset("fashion-mnist") if data is None else data
         shown = {"card": card, "photographs": photographs, "side": picture_size}
         network = MeasuredNetwork.shown(self._choice.make(), data, **shown)
+        self._classes = classes
         self._silencer = KernelSilencer(network, classes)
         self._curve = WhenIdle(self._complete_curve, on_error=self.refresh, patience=0.1)
         self._worker: threading.Thread | None = None
@@ -77,7 +80,7 @@ class SilencePanel(Panel):
             pictures = [(f"{k}: {label}", k) for label, k in pictures]
         self.controls = {
             "layer": choice("layer", list(network.convs)),
-            "picture": choice("picture", pictures),
+            "picture": choice("image", pictures),
             "order": choice("order", list(ORDERS)),
             "take_away": int_slider("take away", 0, 0, 32),
             "by_hand": widgets.SelectMultiple(
@@ -92,7 +95,11 @@ class SilencePanel(Panel):
         self._lay_over_picture(self._buttons)
         self._code_button = code_toggle(self._code)
         left = self.children[1].children[0]
-        left.children += (self._code_button,)
+        self._upload = photograph_upload(
+            self._take_photograph, self._shown, "your photograph", "of an animal or a thing"
+        )
+        own = (self._upload,) if held_out.data is None else ()
+        left.children += (*own, self._code_button)
 
     @property
     def model(self) -> nn.Module:
@@ -159,6 +166,17 @@ class SilencePanel(Panel):
         self.controls["by_hand"].options = [(f"kernel {k}", k) for k in range(kernels)]
         self.controls["take_away"].value = 0
         self.controls["take_away"].max = kernels
+
+    def _take_photograph(self, name: str, photograph: Tensor) -> None:
+        """Show a photograph of the reader's, as the last one of the list."""
+        network = self._silencer.network
+        held_out = network.held_out.joined(f"{name} (yours)", photograph)
+        more = MeasuredNetwork(network.model, held_out, network.card)
+        self._silencer = KernelSilencer(more, self._classes)
+        control, last = self.controls["picture"], len(held_out) - 1
+        with self._one_refresh():
+            control.options = [*control.options, (held_out.label(last), last)]
+            control.value = last
 
     def _complete_curve(self, outdated: Callable[[], bool]) -> None:
         self._worker = threading.current_thread()

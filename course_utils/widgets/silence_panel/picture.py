@@ -76,7 +76,7 @@ def words(result: Silenced, measured: bool = True) -> str:
 def summary(result: Silenced, measured: bool = True) -> str:
     """Return the result in a line; without `measured` it has no percentages."""
     label = result.network.held_out.label(result.choice.index)
-    return f"{heading(result)}; picture {label!r}: {words(result, measured)}."
+    return f"{heading(result)}; image {label!r}: {words(result, measured)}."
 
 
 def draw(result: Silenced) -> bytes:
@@ -99,7 +99,7 @@ def draw(result: Silenced) -> bytes:
 def _photograph(sheet: canvas.Canvas, result: Silenced) -> Image.Image | None:
     """Draw the picture in grey, or return it if it has colours; write its name."""
     held_out, index = result.network.held_out, result.choice.index
-    sheet.text("picture", _EDGE, _TOP - 18, 12, bold=True)
+    sheet.text("image", _EDGE, _TOP - 18, 12, bold=True)
     sheet.text(fitting(held_out.label(index), _SIDE, 11), _EDGE, _TOP + _SIDE + 6, 11)
     if held_out.data is None:
         for k, line in enumerate(textwrap.wrap(held_out.credit(index), 22)):

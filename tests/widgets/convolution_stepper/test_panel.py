@@ -59,11 +59,11 @@ def test_both_operations_agree_with_pytorch(panel, kernel):
 def test_the_summary_spells_out_the_sum():
     panel = convolution_stepper([[1, 2], [3, 4]], [[2, -1]], position=1)
     assert panel.summary == (
-        "window 1 of 0…1 (row 1, column 0): cross-correlation = 3·2 + 4·(−1) = 2; "
-        "true convolution (kernel turned) = 5; output 2 × 1"
+        "window 1 of 0…1 (row 1, column 0): kernel as it lies: 3·2 + 4·(−1) = 2; "
+        "kernel turned by 180°: 5; output 2 × 1"
     )
     panel.set(image="impulse", kernel="5 × 5 arrow", position=4)
-    assert "+ … (16 more) = 2; true convolution (kernel turned) = 2" in panel.summary
+    assert "+ … (16 more) = 2; kernel turned by 180°: 2" in panel.summary
 
 
 def test_the_position_follows_the_number_of_windows(panel):
@@ -173,9 +173,22 @@ def test_the_code_line_returns_the_same_number(panel):
     ):
         panel.set(**values)
         step, code = panel.result.step, panel.code(panel.result)
-        scope = {"F": F, "image": panel.result.correlation.image, "kernel": step.kernel}
+        scope = {"torch": torch, "image": panel.result.correlation.image, "kernel": step.kernel}
         assert eval(code, scope).item() == pytest.approx(step.sum)
         assert code.endswith(f"# {step.sum:g}")
+
+
+def test_no_row_says_yet_which_one_a_layer_computes(panel):
+    """Notebook 02_1 lets the reader find out first, and also ask for the formula."""
+    with written() as texts:
+        panel.set(padding=2, stride=2)
+    words = " ".join([panel.summary, panel.shown_code, *(text for text, *_ in texts)])
+    assert "kernel as it lies" in words and "kernel turned by 180°" in words
+    assert not any(word in words for word in ("onv2d", "correlation", "onvolution", "⌊"))
+    panel.set(kernel="mean (box blur)")
+    with written() as texts:
+        panel.refresh()
+    assert "kernel turned by 180°, looks the same" in {text for text, *_ in texts}
 
 
 def test_an_impulse_shows_the_kernel_turned_by_correlation_and_upright_by_convolution(panel):
@@ -187,7 +200,7 @@ def test_an_impulse_shows_the_kernel_turned_by_correlation_and_upright_by_convol
 
 def test_what_the_panel_cannot_show_is_refused_in_words():
     for words, image in {
-        "picture of at most 8 × 8 numbers, not 9 × 9": torch.zeros(9, 9),
+        "image of at most 8 × 8 numbers, not 9 × 9": torch.zeros(9, 9),
         "not 1 × 7 × 7": torch.zeros(1, 7, 7),
         "not a single number": 3,
         "must be a table of numbers": [[1, 2], [3]],
@@ -201,7 +214,7 @@ def test_what_the_panel_cannot_show_is_refused_in_words():
 
 def test_an_own_picture_stays_beside_the_presets():
     panel = convolution_stepper(np.eye(3), torch.ones(2, 2, requires_grad=True))
-    assert panel.settings["image"] == "your picture" and panel.settings["kernel"] == "your kernel"
+    assert panel.settings["image"] == "your image" and panel.settings["kernel"] == "your kernel"
     assert panel.result.step.sum == 2
     panel.set(image="diagonal", kernel="1 to 9")
     assert panel.exception is None

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import base64
-import io
-from datetime import datetime
 
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from course_utils.widgets import drawing_panel
 from course_utils.widgets.drawing_panel.field import DrawingField
 from course_utils.widgets.drawing_panel.panel import BLANK
 from course_utils.widgets.drawing_panel.seen_drawing import see_drawing
+from tests.widgets.messages import upload
 
 
 @pytest.fixture
@@ -28,23 +27,6 @@ def panel():
 def paint(field: DrawingField, picture: np.ndarray) -> None:
     """Do what the page does when somebody draws."""
     field._text.value = base64.b64encode(picture.tobytes()).decode()
-
-
-def upload(panel, picture: Image.Image | bytes, name: str = "shirt.png") -> None:
-    buffer = io.BytesIO()
-    content = picture
-    if not isinstance(picture, bytes):
-        picture.save(buffer, "PNG")
-        content = buffer.getvalue()
-    panel._upload.value = (
-        {
-            "name": name,
-            "content": memoryview(content),
-            "type": "",
-            "size": 1,
-            "last_modified": datetime.now(),
-        },
-    )
 
 
 def test_a_test_picture_is_seen_as_the_network_sees_it(panel):
