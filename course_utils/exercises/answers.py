@@ -204,12 +204,29 @@ def alike(got: Tensor, want: Tensor) -> bool:
 
 
 def compare_number(got: Any, want: float | int, where: str, because: str = "") -> None:
-    """Compare a result with the right number; `because` is shown in brackets if it is wrong."""
+    """Compare a result with the right number; `because` is shown in brackets if it is wrong.
+
+    Where the right number is an int, a float of the same value is wrong: `nn.Conv2d` and
+    `nn.Linear` refuse it as a setting.
+    """
+    _compare_value(got, want, where, because)
+    _require_int(got, want, where)
+
+
+def _compare_value(got: Any, want: float | int, where: str, because: str = "") -> None:
     read = number(got, where)
     if not same(read, want):
         raise Wrong(
             f"{where} your result is {shown(read)}, it should be {shown(want)}"
             f"{in_brackets(because)}"
+        )
+
+
+def _require_int(got: Any, want: float | int, where: str) -> None:
+    if isinstance(want, int) and isinstance(number(got), float):
+        raise Wrong(
+            f"{where} your result is {shown(want)}, but as a float: return an int, because layers "
+            "take no float as a setting (/ always returns a float, // of two ints an int)"
         )
 
 
@@ -232,12 +249,15 @@ def compare_numbers(
 
     `described` has the arguments in words: 'size {}, kernel {}'.
     """
+    results = []
     for case in cases:
         where = f"for {described.format(*case.arguments)}"
         if case.what:
             where = f"{case.what}: {where}"
-        got = answer(*case.arguments, where=where)
-        compare_number(got, reference(*case.arguments), where, case.because)
+        results.append((answer(*case.arguments, where=where), reference(*case.arguments), where))
+        _compare_value(*results[-1], case.because)
+    for result in results:  # a wrong number is said first
+        _require_int(*result)
 
 
 def compare_tensors(got: Any, want: Tensor, where: str, because: str = "") -> None:

@@ -31,7 +31,7 @@ def _check_first_slider(settings: Any) -> str:
             )
         numbers = value if isinstance(value, (tuple, list)) else (value,)
         if any(isinstance(number, int) and number > _LARGEST for number in numbers):
-            raise Wrong(f"{key} {one_line(value, 40)} is far larger than the picture, 28 × 28")
+            raise Wrong(f"{key} {one_line(value, 40)} is far larger than the image, 28 × 28")
     if "kernel_size" not in settings:
         raise Wrong("kernel_size is missing: nn.Conv2d has no default for it")
     given = ", ".join(f"{key} {one_line(repr(value), 40)}" for key, value in settings.items())
@@ -47,7 +47,13 @@ def _check_first_slider(settings: Any) -> str:
         else:
             why = "that is too small: a smaller stride or more padding makes it larger"
         raise Wrong(f"with {given}, 28 × 28 becomes {height} × {width}, not 14 × 14; {why}")
-    return f"With {given}, 28 × 28 becomes 14 × 14. There are other solutions: try to find one."
+    said = f"With {given}, 28 × 28 becomes 14 × 14."
+    if settings.get("stride", 1) in (1, (1, 1), [1, 1]):
+        return (
+            f"{said} But by cutting away the border, not by halving: each number of the map now "
+            "sees more than half of the image. Why would nobody do this? Try a stride, too."
+        )
+    return f"{said} There are other solutions: try to find one."
 
 
 @exercise(
@@ -63,7 +69,7 @@ def _check_first_slider(settings: Any) -> str:
     ),
 )
 def first_slider() -> dict[str, int]:
-    """Find settings of nn.Conv2d that turn a 28 × 28 picture into a 14 × 14 one.
+    """Find settings of nn.Conv2d that turn a 28 × 28 image into a 14 × 14 one.
 
     Find them with the panel, then write them as a dict. {"kernel_size": 5, "stride": 1} is one that
     does not work (24 × 24). You may use kernel_size, stride and padding.

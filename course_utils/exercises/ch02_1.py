@@ -21,21 +21,27 @@ def _check_cross_correlate(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(11)
     sizes = [
         ((5, 5), (3, 3), 1, "the simplest case"),
-        ((5, 8), (3, 3), 1, "a picture that is not square"),
+        ((5, 8), (3, 3), 1, "an image that is not square"),
         ((6, 7), (2, 4), 1, "a kernel that is not square"),
-        ((4, 3), (4, 3), 1, "a kernel as large as the picture"),
+        ((4, 3), (4, 3), 1, "a kernel as large as the image"),
         ((7, 7), (3, 3), 2, "stride 2"),
         ((8, 9), (3, 2), 2, "stride 2 with a last window that does not fit"),
         ((11, 10), (3, 3), 3, "stride 3"),
         ((6, 6), (1, 1), 2, "kernel 1 × 1 with stride 2"),
     ]
-    for picture_size, kernel_size, stride, what in sizes:
-        image = torch.randn(picture_size, generator=generator)
+    for image_size, kernel_size, stride, what in sizes:
+        image = torch.randn(image_size, generator=generator)
         kernel = torch.randn(kernel_size, generator=generator)
-        where = f"{what}: for a picture {picture_size}, a kernel {kernel_size} and stride {stride}"
+        where = f"{what}: for an image {image_size}, a kernel {kernel_size} and stride {stride}"
         got = answer(image, kernel, stride, where=where)
         want = _correlated(image, kernel, stride)
         because, read = "", answers.tensor(got, where)
+        if read.dim() < 2 and read.numel() == want.numel():
+            raise Wrong(
+                f"{where}: your result has the shape {tuple(read.shape)}, it should have "
+                f"{tuple(want.shape)}: an output of one row or one number is a table, too, and "
+                "squeeze() would take its axes away"
+            )
         if answers.alike(read, _correlated(image, kernel.flip(0, 1), stride)):
             because = "the kernel was flipped, which is true convolution"
         elif stride > 1 and answers.alike(
@@ -59,10 +65,10 @@ def _check_cross_correlate(answer: Answer) -> str:
     ),
 )
 def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) -> torch.Tensor:
-    """Compute the cross-correlation of a picture (H, W) with a kernel (h, w), without padding.
+    """Compute the cross-correlation of an image (H, W) with a kernel (h, w), without padding.
 
     Each number of the output is the sum of the products of the kernel with one window of the
-    picture. The window moves by `stride` pixels and stays inside the picture.
+    image. The window moves by `stride` pixels and stays inside the image.
     """
     # As many outputs as places where the window fits.
     height, width = kernel.shape
@@ -75,55 +81,6 @@ def cross_correlate(image: torch.Tensor, kernel: torch.Tensor, stride: int = 1) 
             window = image[top : top + height, left : left + width]
             output[i, j] = (window * kernel).sum()
     return output
-
-
-def _check_convolve(answer: Answer) -> str:
-    generator = torch.Generator().manual_seed(12)
-    for picture_size, kernel_size, what in [
-        ((5, 5), (3, 3), "a square kernel"),
-        ((6, 9), (3, 3), "a picture that is not square"),
-        ((6, 8), (1, 3), "a kernel of one row"),
-        ((6, 8), (3, 1), "a kernel of one column"),
-        ((7, 8), (2, 4), "a kernel that is not square"),
-    ]:
-        image = torch.randn(picture_size, generator=generator)
-        kernel = torch.randn(kernel_size, generator=generator)
-        where = f"{what}: for a picture {picture_size} and a kernel {kernel_size}"
-        got = answer(image, kernel, _correlated, where=where)
-        read = answers.tensor(got, where)
-        mistakes = [
-            (kernel, "the kernel was not flipped at all: this is the cross-correlation"),
-            (kernel.flip(0), "only the rows were flipped: flip the columns as well"),
-            (kernel.flip(1), "only the columns were flipped: flip the rows as well"),
-            (kernel.T, "the kernel was transposed: flip it instead"),
-            (torch.rot90(kernel), "the kernel was rotated by 90°: rotate it by 180°"),
-            (torch.rot90(kernel, -1), "the kernel was rotated by 90°: rotate it by 180°"),
-        ]
-        want = _correlated(image, kernel.flip(0, 1))
-        for used, because in mistakes:
-            if answers.alike(read, _correlated(image, used)) and not answers.alike(read, want):
-                raise Wrong(f"{where} {because}")
-        answers.compare_tensors(got, want, where)
-    return "Both axes flipped: that is F∗G. A network learns its kernel, so PyTorch skips the flip."
-
-
-@exercise(
-    "02_1.convolve",
-    check=_check_convolve,
-    hints=(
-        "In ΣΣ F(m, n) · G(i − m, j − n) the kernel is read backwards. Along which axes?",
-        "kernel.flip(0) reverses the rows, kernel.flip(1) the columns. Both are needed.",
-        "Give the flipped kernel to cross_correlate; flip takes several dimensions at once.",
-    ),
-)
-def convolve(image: torch.Tensor, kernel: torch.Tensor, cross_correlate) -> torch.Tensor:
-    """Compute the true convolution of a picture (H, W) with a kernel (h, w).
-
-    Use cross_correlate(image, kernel), which is given. Only places where the whole kernel fits
-    count.
-    """
-    # Reading the kernel backwards along both axes is the same as turning it by half a turn first.
-    return cross_correlate(image, kernel.flip(0, 1))
 
 
 def _check_output_map(answer: Answer) -> str:
@@ -191,7 +148,7 @@ def _check_output_size(answer: Answer) -> str:
         Case((28, 3, 2, 0, 1), "stride 2 on an even size", "only whole windows count: round down"),
         Case((28, 5, 1, 2, 1), "padding", "p pixels are added on both sides"),
         Case((28, 4, 1, 0, 1), "an even kernel"),
-        Case((7, 7, 1, 0, 1), "a kernel as large as the picture", "one window fits"),
+        Case((7, 7, 1, 0, 1), "a kernel as large as the image", "one window fits"),
         Case((28, 3, 1, 0, 2), "dilation 2", "the kernel then covers d · (k − 1) + 1 = 5 pixels"),
         Case((29, 3, 3, 1, 2), "stride, padding and dilation at once"),
     ]
@@ -221,7 +178,7 @@ def _check_output_size(answer: Answer) -> str:
 def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
     """Compute the side of a convolution's output in pixels.
 
-    n: side of the picture, k: side of the kernel, s: stride, p: padding on each side, d: dilation.
+    n: side of the image, k: side of the kernel, s: stride, p: padding on each side, d: dilation.
     """
     # The kernel spans d · (k − 1) + 1 pixels. The last window starts where it still fits, so there
     # is room for so many single steps behind the first window; every s-th of them counts.
@@ -229,42 +186,11 @@ def output_size(n: int, k: int, s: int = 1, p: int = 0, d: int = 1) -> int:
     return room // s + 1
 
 
-def _check_same_padding(answer: Answer) -> str:
-    cases = [
-        Case((3, 1), "kernel 3", "one pixel is lost on each side"),
-        Case((1, 1), "kernel 1", "no pixel is lost at the border"),
-        Case((7, 1), "kernel 7", "three pixels are lost on each side"),
-        Case((3, 2), "dilation 2", "the kernel covers d · (k − 1) + 1 = 5 pixels"),
-        Case((5, 3), "dilation 3", "the kernel covers d · (k − 1) + 1 = 13 pixels"),
-        Case((1, 4), "kernel 1 with dilation", "one pixel has no gaps"),
-    ]
-    cases += [Case((k, d)) for k in (9, 11, 13) for d in (1, 2, 5)]
-    # Measured with PyTorch: half of what is lost without padding.
-    answers.compare_numbers(
-        answer, cases, lambda k, d: (64 - _size(64, k, 1, 0, d)) // 2, "kernel {} and dilation {}"
-    )
-    return "This is the padding that padding='same' chooses."
+def _outputs(rows: list[list[float]], kernel: Tensor) -> Tensor:
+    return _correlated(torch.tensor(rows, dtype=torch.float64), kernel)
 
 
-@exercise(
-    "02_1.same_padding",
-    check=_check_same_padding,
-    hints=(
-        "With stride 1 and without padding, how many pixels does the output lose?",
-        "It loses d · (k − 1) pixels, half of them on each side.",
-        "Padding p adds 2p pixels, and they must make up for the loss.",
-    ),
-)
-def same_padding(k: int, d: int = 1) -> int:
-    """Compute the padding on each side with which a convolution of stride 1 keeps the size.
-
-    k: side of the kernel, an odd number; d: dilation.
-    """
-    # Without padding the output has d · (k − 1) pixels less; half of them are added on each side.
-    return d * (k - 1) // 2
-
-
-def _check_edge_kernel(kernel: Any) -> str:
+def _check_line_kernel(kernel: Any) -> str:
     if callable(kernel) and not isinstance(kernel, Tensor):
         raise answers.wrong_kind(kernel, "the kernel itself")
     wanted = "3 rows of 3 numbers"
@@ -274,65 +200,68 @@ def _check_edge_kernel(kernel: Any) -> str:
     if read.shape != (3, 3):
         raise answers.wrong_kind(kernel, wanted)
     if not bool(read.any()):
-        raise Wrong("a kernel of zeros finds nothing: its output on a dark→bright edge is 0")
-    flat = _correlated(torch.ones(3, 3).double(), read).item()
+        raise Wrong("a kernel of zeros finds nothing: its output is 0 everywhere")
+    flat = _outputs([[1] * 3] * 3, read).item()
     if abs(flat) > 1e-5:
         raise Wrong(
             f"on an area that is 1 everywhere its output is {shown(flat)}, it should be 0: "
             "the sum of its nine numbers must be 0"
         )
-    step = torch.zeros(3, 6).double()
-    step[:, 3:] = 1
-    vertical = _correlated(step, read)
-    for picture, what in [(step.T, "dark above, bright below"), (1 - step.T, "bright above")]:
-        horizontal = _correlated(picture.contiguous(), read)
-        worst = horizontal.flatten()[horizontal.abs().argmax()].item()
+    line = _outputs([[0] * 3, [0] * 3, [1] * 3, [0] * 3, [0] * 3], read)[:, 0]
+    above, on, below = line.tolist()
+    for row, what in [([0, 0, 0, 1, 1, 1], "edge"), ([0, 0, 1, 0, 0], "line")]:
+        upright = _outputs([row] * 3, read).flatten()
+        worst = upright[upright.abs().argmax()].item()
         if abs(worst) > 1e-5:
-            turned = vertical.abs().max() < 1e-5
+            turned = max(abs(one) for one in (above, on, below)) <= 1e-5
             raise Wrong(
-                f"on a horizontal edge ({what}) its output is {shown(worst)}, it should be 0"
-                f"{' (transposed, your kernel would be right)' if turned else ''}"
+                f"on a vertical {what} its output is {shown(worst)}, it should be 0: each column "
+                f"must add up to 0{' (transposed, your kernel may be right)' if turned else ''}"
             )
-    lowest, highest = vertical.min().item(), vertical.max().item()
-    if max(abs(lowest), highest) <= 1e-5:
-        raise Wrong("on a vertical edge its output is 0: all its columns have the same sum")
-    if highest <= 1e-5:
+    if on <= 1e-5:
+        why = "" if on < -1e-5 else ": its middle row adds up to 0"
         raise Wrong(
-            f"on a vertical edge, dark left and bright right, its output is {shown(lowest)}, it "
-            "should be positive (nn.Conv2d does not flip the kernel)"
+            f"where its middle row lies on a bright line its output is {shown(on)}, it should be "
+            f"positive{why}"
         )
-    if lowest < -1e-5:
+    if abs(above - below) > 1e-5:
         raise Wrong(
-            f"around one dark→bright edge its output is {shown(highest)} and {shown(lowest)}, it "
-            "should not be negative"
+            f"its output is {shown(above)} directly above a bright line and {shown(below)} below "
+            "it: they should be equal, or it finds edges as well as lines"
         )
-    return f"Its output is {shown(highest)} on a dark→bright edge, and 0 on constant areas."
+    return (
+        f"Its output is {shown(on)} on a line and {shown(above)} beside it. Now type your numbers "
+        "into the kernel playground, and look at the whiskers."
+    )
 
 
 @exercise(
-    "02_1.edge_kernel",
-    check=_check_edge_kernel,
+    "02_1.line_kernel",
+    check=_check_line_kernel,
     is_value=True,
     hints=(
-        "The output should be large where the right part of the window is brighter than the left "
-        "part. Which signs do the columns need?",
-        "Negative numbers on the left, positive ones on the right. If the sum of each row is 0, "
-        "the output is 0 on constant areas and on horizontal edges.",
-        "One row with sum 0, from negative to positive, is enough; then use it for every row.",
+        "The output should be large where the middle row is brighter than the rows above and below "
+        "it. Which signs do the rows need?",
+        "If each column adds up to 0, the output is 0 on constant areas and wherever the image "
+        "changes only from left to right.",
+        "One column is enough: the middle number against its two neighbours, which count equally. "
+        "You may then use this column three times.",
     ),
 )
-def edge_kernel() -> list[list[float]]:
-    """Write a 3 × 3 kernel that finds vertical edges, as three rows of three numbers.
+def line_kernel() -> list[list[float]]:
+    """Write a 3 × 3 kernel that finds thin, bright, horizontal lines, as three rows of numbers.
 
-    Applied as nn.Conv2d does (no flip), its output is positive where dark on the left meets bright
-    on the right, 0 on constant areas, and 0 along horizontal edges.
+    Applied as nn.Conv2d does (no flip), its output is positive where the middle row lies on a line
+    one pixel thick, and equally negative directly above and below the line. It is 0 on constant
+    areas, and 0 where the image changes only from left to right.
     """
-    # Each row has the sum 0, so rows of one brightness give 0: flat areas and horizontal edges.
-    # Negative on the left, positive on the right: positive where it gets brighter to the right.
+    # Each column has the sum 0: what does not change from top to bottom becomes 0. Above and below
+    # the line have the same weight, so one edge alone is not preferred. Three equal columns add
+    # their results up: a line is long, while noise is not.
     return [
-        [-1.0, 0.0, 1.0],
-        [-2.0, 0.0, 2.0],
-        [-1.0, 0.0, 1.0],
+        [-1.0, -1.0, -1.0],
+        [2.0, 2.0, 2.0],
+        [-1.0, -1.0, -1.0],
     ]
 
 

@@ -22,9 +22,7 @@ from course_utils.exercises.base import exercise
 EXERCISES = {
     "00": "first_slider",
     "01": "parameters dense_parameters_same_output gradient equivariance same_budget",
-    "02_1": (
-        "cross_correlate convolve output_map output_size same_padding edge_kernel receptive_field"
-    ),
+    "02_1": ("cross_correlate output_map output_size line_kernel receptive_field"),
     "02_2": "flat_features build_cnn training_step accuracy evaluate_whole",
     "02_3": "he_std initialise l1_penalty decay_groups mean_std random_flip",
     "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
@@ -293,7 +291,8 @@ def test_solution_of_a_value_is_an_assignment(capsys):
     assert capsys.readouterr().out == (
         'first_slider = {"kernel_size": 3, "stride": 2, "padding": 1}\n'
     )
-    solution("02_1.edge_kernel")
+    solution("02_1.line_kernel")
     assert capsys.readouterr().out == (
-        "edge_kernel = [\n    [-1.0, 0.0, 1.0],\n    [-2.0, 0.0, 2.0],\n    [-1.0, 0.0, 1.0],\n]\n"
+        "line_kernel = [\n    [-1.0, -1.0, -1.0],\n    [2.0, 2.0, 2.0],\n"
+        "    [-1.0, -1.0, -1.0],\n]\n"
     )

@@ -29,3 +29,6 @@ def test_first_slider(solved, rejected, line):
     )
     said = line("00.first_slider", {"kernel_size": ..., "stride": 2})
     assert said.startswith("… not solved yet: kernel_size has no value")
+    for cutting in ({"kernel_size": 15}, {"kernel_size": (15, 15), "stride": (1, 1)}):
+        assert "Why would nobody do this?" in line("00.first_slider", cutting)
+    assert "nobody" not in line("00.first_slider", {"kernel_size": 2, "stride": 2})

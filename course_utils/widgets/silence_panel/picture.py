@@ -76,7 +76,7 @@ def words(result: Silenced, measured: bool = True) -> str:
 def summary(result: Silenced, measured: bool = True) -> str:
     """Return the result in a line; without `measured` it has no percentages."""
     label = result.network.held_out.label(result.choice.index)
-    return f"{heading(result)}; image {label!r}: {words(result, measured)}."
+    return f"{heading(result)}; picture {label!r}: {words(result, measured)}."
 
 
 def draw(result: Silenced) -> bytes:

@@ -55,11 +55,11 @@ def test_the_slider_takes_kernels_away_and_the_curve_says_when_it_is_lost(make):
     panel = make()
     kept = weights(panel.result.network.model)
     assert panel.error == "" and panel.result.silent == ()
-    assert "0: all 6 kernels are on; image 'cat': " in panel.summary
+    assert "0: all 6 kernels are on; picture 'cat': " in panel.summary
     panel.set(take_away=2)
     order, watched = panel.result.order, panel.result.before[0]
     assert panel.result.silent == tuple(sorted(order[:2]))
-    assert "2 of 6 kernels are silent, the 2 smallest; image" in panel.summary
+    assert "2 of 6 kernels are silent, the 2 smallest; picture" in panel.summary
     assert panel.wait(60) and panel.result.complete
     for count in range(7):
         share = expected(panel, order[:count])[watched.index]
@@ -218,11 +218,11 @@ def test_a_photograph_of_the_reader_is_shown_as_the_last_one(make):
     for number, name in enumerate(("Minka (yours)", "Minka (yours) (2)")):
         upload(panel, picture, "Minka.png")
         assert panel.error == "" and panel.settings["picture"] == count + number
-        assert f"image {name!r}" in panel.summary
+        assert f"picture {name!r}" in panel.summary
     held_out = panel.result.network.held_out
     assert len(held_out) == count + 2 and held_out.credit(count) == ""
     panel.set(take_away=1, picture=0)
-    assert panel.error == "" and "image 'cat'" in panel.summary
+    assert panel.error == "" and "picture 'cat'" in panel.summary
     upload(panel, b"no image", "notes.txt")
     assert "notes.txt is not a picture" in panel.error
 
