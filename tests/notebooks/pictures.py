@@ -65,7 +65,10 @@ def compact(cells: Iterable[Any]) -> None:
                 if picture.mode in ("RGB", "RGBA"):
                     white = Image.new("RGBA", picture.size, "white")
                     opaque = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-                    reduced, buffer = opaque.quantize(256, dither=Image.Dither.NONE), io.BytesIO()
+                    # The default, MEDIANCUT, follows the frequent colours: it would turn a colour
+                    # bar beside a large photograph into a few steps.
+                    method, buffer = Image.Quantize.MAXCOVERAGE, io.BytesIO()
+                    reduced = opaque.quantize(256, method, dither=Image.Dither.NONE)
                     reduced.save(buffer, "PNG", optimize=True)
                     output["data"][PNG] = base64.b64encode(buffer.getvalue()).decode()
 

@@ -135,3 +135,15 @@ def test_compact_reduces_large_pictures_in_colour_once(mode, side):
     assert Image.open(io.BytesIO(after)).size == (side, side)
     pictures.compact(cells)
     assert base64.b64decode(cells[0].outputs[0].data["image/png"]) == after
+
+
+def test_compact_keeps_the_colours_of_a_small_bar_beside_a_large_picture():
+    noise = np.random.default_rng(0).integers(0, 60, (400, 400, 3), dtype=np.uint8) + 120
+    noise[:9, :180] = np.linspace((0, 80, 150), (255, 255, 255), 180)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    cells = [new_code_cell("f()", outputs=[shown(buffer.getvalue())])]
+    pictures.compact(cells)
+    png = base64.b64decode(cells[0].outputs[0].data["image/png"])
+    bar = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[4, :180]
+    assert np.abs(bar - noise[4, :180]).max() < 24 and len(np.unique(bar, axis=0)) > 20
