@@ -21,7 +21,7 @@ from course_utils.conv import (
     network_graph,
 )
 from course_utils.core import CourseError, evaluation_mode, shape_text
-from course_utils.data import Dataset
+from course_utils.data import Dataset, load_dataset
 from course_utils.metrics import ClassProbability, grad_cam
 from course_utils.models import Card, card_of
 from course_utils.widgets.one_click.held_out import HeldOutImages, as_input, find_input_shape
@@ -33,6 +33,7 @@ from course_utils.widgets.one_click.shown_photographs import (
 )
 from course_utils.widgets.seen import most_probable
 
+_FASHION_CLASSES = 10
 _BATCH = 64  # images: all maps of a small network fit in the cache, twice as fast as 256
 
 
@@ -77,7 +78,7 @@ class MeasuredNetwork:
     def shown(
         cls,
         model: nn.Module,
-        data: Dataset,
+        data: Dataset | None,
         *,
         card: Card | None = None,
         photographs: Any = None,
@@ -88,6 +89,7 @@ class MeasuredNetwork:
         It is shown photographs if it has a card with other classes than the data.
 
         Args:
+            data: None for Fashion-MNIST, which is read only if the network is shown it.
             card: of the network. Default: the one with which `load_pretrained` made it.
             photographs, side: as in `load_photographs` and `side_for`.
 
@@ -95,7 +97,8 @@ class MeasuredNetwork:
             CourseError: the network takes neither, or a photograph cannot be used.
         """
         card = card or card_of(model)
-        if not shows_photographs(card, len(data.classes)):
+        if not shows_photographs(card, _FASHION_CLASSES if data is None else len(data.classes)):
+            data = load_dataset("fashion-mnist") if data is None else data
             return cls.for_data(model, data, card)
         pictures = load_photographs(photographs)
         return cls(model, Photographs(pictures, card, side_for(model, card, side)), card)

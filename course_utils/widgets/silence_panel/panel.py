@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from course_utils.conv import ORDERS
 from course_utils.core import CourseError, one_thread
-from course_utils.data import Dataset, load_dataset
+from course_utils.data import Dataset
 from course_utils.models import Card
 from course_utils.widgets.background import WhenIdle
 from course_utils.widgets.controls import code_toggle
@@ -66,7 +66,6 @@ class SilencePanel(Panel):
         offered = networks(model)
         name = "efficientnet_lite0" if "efficientnet_lite0" in offered else "first_cnn"
         self._choice = next(iter(offered.values())) if model is not None else offered[name]
-        data = load_dataset("fashion-mnist") if data is None else data
         shown = {"card": card, "photographs": photographs, "side": picture_size}
         network = MeasuredNetwork.shown(self._choice.make(), data, **shown)
         self._classes = classes

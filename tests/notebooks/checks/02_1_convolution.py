@@ -19,7 +19,9 @@ def check(notebook):
 
     trained = notebook.trained
     sums = trained.sum((1, 2))
-    assert int((sums.abs() < 0.1).sum()) == 6 and sums.argmax() == 15 and (trained[15] > 0).sum() == 7
+    assert (
+        int((sums.abs() < 0.1).sum()) == 6 and sums.argmax() == 15 and (trained[15] > 0).sum() == 7
+    )
     rows, columns = torch.meshgrid(torch.arange(3), torch.arange(3), indexing="ij")
     upper_left, lower_right = rows + columns < 2, rows + columns > 2
     assert trained[8][upper_left].min() > 0 > trained[8][lower_right].max()

@@ -12,6 +12,7 @@ from torch import nn
 from course_utils.conv import ORDERS
 from course_utils.core import CourseError, seeded
 from course_utils.widgets import silence_panel
+from course_utils.widgets.one_click import measured_network
 from course_utils.widgets.silence_panel.picture import MOST, WIDTH
 from course_utils.widgets.silence_panel.silenced import POINTS, counts_of
 from tests.plots.samples import written
@@ -232,3 +233,15 @@ def test_only_a_panel_of_photographs_has_a_button_for_them(make):
         return panel._upload in panel.children[1].children[0].children
 
     assert shown(make()) and not shown(make(toy_model(norm=True), card=None))
+
+
+def test_labelled_data_is_read_only_if_it_is_shown(monkeypatch):
+    """Reading Fashion-MNIST takes a third of the time until the first panel of the course."""
+
+    def read(name: str):
+        raise CourseError(f"read {name}")
+
+    monkeypatch.setattr(measured_network, "load_dataset", read)
+    assert silence_panel(seeded(colours, 0), card=toy_card()).error == ""
+    with pytest.raises(CourseError, match="read fashion-mnist"):
+        silence_panel(toy_model(norm=True))
