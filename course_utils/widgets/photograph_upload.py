@@ -1,4 +1,4 @@
-"""A button with which a reader gives a panel a photograph of their own."""
+"""A button that loads a photograph of the reader into a panel."""
 
 from __future__ import annotations
 
