@@ -29,8 +29,8 @@ class PruningPanel(RunsInBackground, Panel):
 
     There is a slider for each group of coupled layers, named after its first layer. It stops only
     at shares that `prune` can remove. The picture compares accuracy and cost with those of the
-    whole network, and has a curve for each group: the accuracy when it alone is cut. The curves
-    appear while nothing is moved.
+    whole network, and has a curve for each group: the accuracy when it alone is cut. Each cut
+    network is recalibrated before it is measured. The curves appear while nothing is moved.
 
     "Half the cost" sets equal shares that halve the multiply-adds. Fine-tune trains a copy of the
     pruned network in the background, and its accuracy stands beside the one before. The network
@@ -43,6 +43,8 @@ class PruningPanel(RunsInBackground, Panel):
             rounded as `prune` does.
         pictures: how many validation pictures, the same number of each class.
         divisible_by, floor: as for `prune`.
+        recalibrate_on: training pictures with which BatchNorm's statistics are computed again after
+            each cut; 0 for none.
         fine_tune: arguments of `fit`. Default: a schedule of one cycle that rises to 0.004.
         settings: first value of the control `epochs`.
 
@@ -65,6 +67,7 @@ class PruningPanel(RunsInBackground, Panel):
         pictures: int = 500,
         divisible_by: int = 8,
         floor: int = 8,
+        recalibrate_on: int = 300,
         fine_tune: Mapping[str, Any] | None = None,
         **settings: Any,
     ):
@@ -72,7 +75,8 @@ class PruningPanel(RunsInBackground, Panel):
         model = load_pretrained(_NETWORK) if model is None else model
         self.data = load_dataset("fashion-mnist") if data is None else data
         rounding = {"divisible_by": divisible_by, "floor": floor}
-        self._pruner = LayerPruner(model, self.data, pictures=pictures, **rounding)
+        counts = {"pictures": pictures, "recalibrate_on": recalibrate_on}
+        self._pruner = LayerPruner(model, self.data, **counts, **rounding)
         for name in _OWN:
             if name in (fine_tune or {}):
                 raise CourseError(f"The panel itself passes {name}= to fit: leave it out.")
@@ -210,14 +214,20 @@ class PruningPanel(RunsInBackground, Panel):
         rounding = self._pruner.rounding.items()
         more = "".join(f", {name}={value}" for name, value in rounding if value != 8)
         lines += ["}", f"pruned = prune(model, shares, example_input=example_input{more})"]
-        if tuned:
+        count = self._pruner.recalibrate_on
+        if count or tuned:
             if not own_data:
                 imports.insert(3, "from course_utils.data import load_dataset")
+            load = "# data: the pictures that you gave the panel"
+            lines.append(load if own_data else 'data = load_dataset("fashion-mnist")')
+        if count:
+            imports[2] += ", recalibrate"
+            images = f"data.normalise(data.train.few({count}).images)"
+            lines.append(f"pruned = recalibrate(pruned, {images})")
+        if tuned:
             imports.append(
                 "from course_utils.training import fit" + ", one_cycle" * (given is None)
             )
-            load = "# data: the pictures that you gave the panel"
-            lines.append(load if own_data else 'data = load_dataset("fashion-mnist")')
             stopped = "" if tuned.complete else "  # the panel's was stopped early"
             lines += ["fit(", "    pruned,", "    data,", f"    epochs={tuned.epochs},{stopped}"]
             if given is None:

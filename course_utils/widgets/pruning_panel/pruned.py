@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from course_utils.compress import (
     NothingToRemove,
     multiply_adds,
     plan_widths,
     prune,
+    recalibrate,
     require_no_masks,
     share_for_cost,
 )
@@ -113,6 +115,8 @@ class LayerPruner:
         data: The validation pictures are used.
         pictures: How many of them, the same number of each class; fewer if there are not so many.
         divisible_by, floor: As for `prune`.
+        recalibrate_on: Training pictures with which BatchNorm's statistics are computed again after
+            a cut (see `recalibrate`); 0 for none. A network without BatchNorm needs none.
 
     Raises:
         CourseError: If there are no validation pictures, model and data do not fit together, the
@@ -127,6 +131,7 @@ class LayerPruner:
         pictures: int = 500,
         divisible_by: int = 8,
         floor: int = 8,
+        recalibrate_on: int = 300,
     ):
         check_network(model)
         self.model, _ = unwrapped(model)
@@ -138,6 +143,12 @@ class LayerPruner:
             min(whole_number("pictures", pictures, 1), len(data.validation)), seed=0
         )
         self.data, self.rounding = data, {"divisible_by": divisible_by, "floor": floor}
+        count = min(whole_number("recalibrate_on", recalibrate_on, 0), len(data.train))
+        norms = (m for m in self.model.modules() if isinstance(m, _BatchNorm))
+        has_statistics = any(norm.running_mean is not None for norm in norms)
+        self.recalibrate_on = count if has_statistics and count > 1 else 0
+        """Training pictures that are really used; 0 if nothing is recalibrated."""
+        self._statistics_of = data.normalise(data.train.few(max(count, 1)).images)
         self.example = data.normalise(data.train.images[:1]).to(device_of(self.model))
         groups = channel_groups(self.model, example_input=self.example)
         plan_widths(groups, 0.99, **self.rounding)  # raises if no layer can lose channels
@@ -173,7 +184,7 @@ class LayerPruner:
             return self.rounded(share_for_cost(self.model, cost, **settings))
 
     def network(self, shares: Shares) -> nn.Module:
-        """Return the pruned network; a copy, or the network itself if no share is above 0.
+        """Return the pruned network, recalibrated; or the network itself if no share is above 0.
 
         Raises:
             CourseError: If a layer cannot shrink. `nearest` of the error sets its share to 0.
@@ -192,7 +203,7 @@ class LayerPruner:
             refused = CourseError(next(iter(problems.values())))
             refused.nearest = dict.fromkeys(problems, 0.0)
             raise refused
-        return network
+        return recalibrate(network, self._statistics_of) if self.recalibrate_on else network
 
     def pruned(self, shares: Shares, tuned: Tuned | None = None) -> Pruned:
         """Return what these shares, one for each group with a slider, do to the network."""

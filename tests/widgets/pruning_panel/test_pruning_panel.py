@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils.compress import mask_by_magnitude, multiply_adds, prune
+from course_utils.compress import mask_by_magnitude, multiply_adds, prune, recalibrate
 from course_utils.core import CourseError, seeded
 from course_utils.metrics import evaluate
 from course_utils.widgets import pruning_panel
@@ -16,6 +16,7 @@ from course_utils.widgets.pruning_panel.picture import WIDTH, height_of
 from tests.toys import same, toy_data, toy_model, weights
 
 DATA = toy_data()
+DATA_EXAMPLE = DATA.normalise(DATA.train.images[:1])
 PATIENCE = 120  # seconds, of which a busy machine needs a few
 
 
@@ -86,6 +87,7 @@ def test_it_shows_the_network_that_prune_makes(make, model):
     panel.set(**{first: 0.5, second: panel._pruner.options[second][1]})
     result = panel.result
     pruned = prune(whole, result.removed, example_input=example)
+    assert panel._pruner.recalibrate_on == 0, "these networks have no BatchNorm"
     assert panel.error == "" and same(weights(pruned), weights(panel.model))
     assert result.now.accuracy == accuracy_of(panel, pruned)
     assert result.whole.accuracy == accuracy_of(panel, whole)
@@ -94,6 +96,29 @@ def test_it_shows_the_network_that_prune_makes(make, model):
     for layer, width in result.left.items():
         assert pruned.get_submodule(layer).out_channels == width
     assert same(before, weights(whole))
+
+
+@pytest.mark.parametrize("count", [0, 20, 10_000])
+def test_a_network_with_batch_norm_is_recalibrated_after_a_cut(make, count):
+    norm = nn.BatchNorm2d(16)
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 16, 3), norm, *chain(16)[1:]), 0)
+    settings = {"fine_tune": {"precision": "float32"}, "epochs": 1, "recalibrate_on": count}
+    panel = make(model, **settings)
+    panel.set(**{"0": 0.5})
+    kept, cut = min(count, len(DATA.train)), prune(model, {"0": 0.5}, example_input=DATA_EXAMPLE)
+    if count:
+        cut = recalibrate(cut, DATA.normalise(DATA.train.few(kept).images))
+    assert same(weights(cut), weights(panel.model)) and panel._pruner.recalibrate_on == kept
+    assert panel.result.now.accuracy == accuracy_of(panel, cut)
+    for tune in (False, True):
+        if tune:
+            panel.fine_tune(wait=True)
+        names = {"model": model, "data": DATA}
+        names["fine_tune"] = panel._fine_tune | {"progress": False}
+        exec(panel.shown_code, names)
+        assert same(weights(names["pruned"]), weights(panel.model))
+    assert panel.wait_for_curves(PATIENCE)
+    assert panel.result.curves["0"][0.5] == panel.result.now.accuracy
 
 
 def test_a_slider_stops_only_where_prune_does_and_stands_for_its_group(make):
