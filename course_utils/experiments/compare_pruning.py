@@ -7,14 +7,18 @@ torch-pruning, for comparison: `pip install "course-utils[benchmark]"`.
 
 Every method leaves the same number of channels in each layer, and is trained for the same number of
 epochs; only which channels stay is different. The test pictures are used once, at the end.
+
+`python -m course_utils.experiments.compare_pruning speed` measures only the times again. They
+depend on the numbers of channels and not on the weights, so nothing is trained for it.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -26,9 +30,9 @@ from tqdm.auto import tqdm
 from course_utils.compress import prune, prune_gradually
 from course_utils.core import CourseError
 from course_utils.data import Dataset, load_dataset
-from course_utils.experiments.results import Record, command_of, save_results
+from course_utils.experiments.results import Record, command_of, load_results, save_results
 from course_utils.experiments.small_resnet import small_resnet_recipe
-from course_utils.metrics import compare_models, evaluate
+from course_utils.metrics import Comparison, compare_models, evaluate
 from course_utils.models import load_pretrained
 from course_utils.training import Precision, fit, one_cycle
 
@@ -115,25 +119,48 @@ def compare(model: nn.Module, data: Dataset, seeds: tuple[int, ...] = SEEDS) -> 
                 "accuracy": one.accuracy,
                 "parameters": one.parameters,
                 "multiply_adds": one.multiply_adds,
-                **{f"speedup_{n}": round(1 / measured.latency_ratio(name, n), 2) for n in (1, 64)},
+                **_speedups(measured, name),
             }
+
+
+def with_new_times(records: Iterable[Record], model: nn.Module, data: Dataset) -> Iterator[Record]:
+    """Yield stored records with times of networks of the same widths, measured again."""
+    by_seed: dict[Any, list[Record]] = {}
+    for record in records:
+        by_seed.setdefault(record["seed"], []).append(record)
+    for some in by_seed.values():
+        names = [record["method"] for record in some if record["method"] != "whole"]
+        models = {"whole": model} | {name: prune(model, SHARE) for name in names}
+        measured = compare_models(models, data, clock=time.process_time)
+        for record in some:
+            yield record | _speedups(measured, record["method"])
+
+
+def _speedups(measured: Comparison, name: str) -> Record:
+    return {f"speedup_{n}": round(1 / measured.latency_ratio(name, n), 2) for n in (1, 64)}
 
 
 def _accuracy(model: nn.Module, data: Dataset) -> float:
     return evaluate(model, data.test, mean=data.mean, std=data.std).accuracy
 
 
-def main() -> None:
-    """Run all trainings and write the results."""
+def main(*arguments: str) -> None:
+    """Run all trainings and write the results; with "speed", only the times are new."""
     torch.set_num_threads(1)
     data, model = load_dataset("fashion-mnist"), load_pretrained("small_resnet")
     count = len(SEEDS) * (len(methods()) + 2)
-    records = list(tqdm(compare(model, data), total=count, desc=NAME, unit="network"))
+    if arguments == ("speed",):
+        stored = load_results(NAME)
+        found = with_new_times(stored.records, model, data)
+        versions = {"torch-pruning": stored.made_with["torch-pruning"]}
+    else:
+        found = compare(model, data)
+        versions = {"torch-pruning": version("torch-pruning")}
+    records = list(tqdm(found, total=count, desc=NAME, unit="network"))
     settings = {"share": SHARE, "epochs": EPOCHS, "rounds": ROUNDS, "data": data.name}
-    versions = {"torch-pruning": version("torch-pruning")}
     path = save_results(NAME, records, command=COMMAND, settings=settings, made_with=versions)
     print(f"{len(records)} networks in {path}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -23,6 +23,19 @@ def test_every_method_is_measured_with_every_seed(monkeypatch):
     assert all(0 <= r["accuracy"] <= 1 for r in records)
 
 
+def test_only_the_times_are_measured_again():
+    stored = [
+        {"method": name, "seed": seed, "accuracy": 0.9, "speedup_1": 77.0, "speedup_64": 77.0}
+        for seed in (3, 4)
+        for name in ("l1", "whole")
+    ]
+    records = list(module.with_new_times(stored, toy_resnet((16, 16)), DATA))
+    keys = ("method", "seed", "accuracy")
+    assert [[r[key] for key in keys] for r in records] == [[r[key] for key in keys] for r in stored]
+    assert all(0 < r["speedup_1"] < 77 and r["speedup_64"] < 77 for r in records)
+    assert records[1]["speedup_64"] == 1
+
+
 def test_half_of_the_channels_stays_with_each_criterion():
     for cut in [cut for name, cut in module.methods().items() if name != module.OTHER]:
         assert widths_of(cut(toy_resnet((16, 32)), DATA, 0)) == [8, 8, 8, 16, 16, 16]
