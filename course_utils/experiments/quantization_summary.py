@@ -1,4 +1,4 @@
-"""Read the stored results of `compare_quantization`: accuracies, speed-ups, accuracy and cost."""
+"""Read what `compare_quantization` and `compare_distilled` stored: accuracies, speed-ups, costs."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ def quantization_tradeoffs(
 ) -> tuple[dict[str, dict[str, Point]], dict[str, str]]:
     """Return what `plots.tradeoffs` draws: accuracy against time and file size, and kinds of names.
 
+    With "small_resnet" the students of `compare_distilled` are there, too, in int8.
+
     An accuracy is the mean over the seeds, with Wilson's interval for the test pictures.
     """
     speedups = quantization_speedups(64, network=network)
@@ -66,4 +68,14 @@ def quantization_tradeoffs(
             charts[time][name] = 1 / speedups[name], accuracy
             charts[size][name] = float(part.bytes.median()) / 1000, accuracy
             kinds[name] = comparison
+    if network == "small_resnet":
+        frame = load_results("distilled").frame()
+        for (name, bits), part in frame[frame.setting < 32].groupby(["network", "setting"]):
+            name = f"{name}, ONNX Runtime{_BITS[bits]}"
+            total = int(part.total.iloc[0])
+            interval = wilson_interval(round(part.correct.mean()), total)
+            accuracy = float(part.correct.mean()) / total, interval.low, interval.high
+            charts[time][name] = 1 / float(part.speedup_64.median()), accuracy
+            charts[size][name] = float(part.bytes.median()) / 1000, accuracy
+            kinds[name] = "distilled"
     return charts, kinds
