@@ -53,6 +53,7 @@ def check(notebook):
     three, everywhere = (notebook.pairs[name] for name in notebook.two)
     assert everywhere[0] > three[0] + 0.05 and everywhere[1] > three[1] + 0.01
     check_experiment(notebook.frame)
+    check_panel(notebook.by_slider)
     with torch.no_grad():
         assert notebook.narrow(notebook.pictures[:2]).shape == (2, 10)
     check_quantization(notebook)
@@ -65,9 +66,40 @@ def check_experiment(frame):
     assert 0.0075 < lost["random"] < 0.0085 and abs(0.915 - one.min()["random"] - 0.0155) < 1e-6
     assert one.max()["l1 in two rounds"] < one.min()["l1"]
 
+    narrow = frame.drop("whole")
+    assert 1.4 < narrow.speedup_1.median() < 1.6 and 2.6 < narrow.speedup_64.median() < 2.8
+
+
+def check_panel(panel):
+    assert panel.wait_for_curves(120)
+    saved = {}
+    for layer, curve in panel.result.curves.items():
+        share = max(share for share, accuracy in curve.items() if accuracy > 0.85)
+        panel.cut({layer: share})
+        saved[layer] = 1 - panel.result.cost
+    assert max(saved, key=saved.get) == "stage1.0.conv1" and 0.25 < max(saved.values()) < 0.35
+    panel.cut({})
+
+
+def check_profile(profile):
+    times, parts = profile["times as fast"], profile["parts"]
+    for name in ("ONNX Runtime", "ONNX Runtime int8, 7 bits"):
+        assert times[f"{name}, repeated"] > times[f"{name}, in turns"]
+    assert 3.5 < times["ONNX Runtime int8, 7 bits, in turns"] < 4.5
+    assert round(times["ONNX Runtime int8, 7 bits, repeated"], 1) == 6.9
+    assert round(times["ONNX Runtime, repeated"], 1) == 3.8
+    assert 0.4 < parts["convolutions"] < 0.5 and 0.05 < parts["to codes and back"] < 0.065
+    assert 0.28 < parts["between operations"] < 0.4 and 0.75 < profile["call", "bound"] < 0.85
+
 
 def check_quantization(notebook):
     from course_utils.experiments import quantization_accuracies, quantization_speedups
+
+    check_profile(notebook.profile)
+    panel = notebook.by_click
+    sizes = {name: one.kilobytes for name, one in panel.result.networks.items()}
+    assert panel.error == "" and len(sizes) == 7
+    assert sizes["whole"] > 10 * sizes["half, ONNX int8"]
 
     live = notebook.accuracies
     assert max(live.values()) - min(live.values()) < 0.025
