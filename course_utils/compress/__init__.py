@@ -1,6 +1,6 @@
 """Make a trained network smaller and faster: pruning, quantization, export.
 
-Used by notebook 04.1.
+Used by notebooks 04.1 and 05.3.
 """
 
 from __future__ import annotations

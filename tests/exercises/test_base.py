@@ -35,6 +35,7 @@ EXERCISES = {
     "04_2": "top_down sides iou nms precision_recall",
     "04_3": "soften distillation_loss freeze part_rates confusion nearest",
     "05_2": "precision_recall macro_f1 auc calibration_error mcnemar diagnosis",
+    "05_3": "fgsm_step nearest_allowed worst_group advantage remedies",
 }
 NAMES = [f"{chapter}.{title}" for chapter, titles in EXERCISES.items() for title in titles.split()]
 FUNCTIONS = [name for name in NAMES if not find(name).is_value]

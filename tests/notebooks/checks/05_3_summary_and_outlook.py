@@ -1,0 +1,45 @@
+"""The bands behind the prose of notebook 05_3."""
+
+
+def check(n):
+    scale = n.scale
+
+    accuracies = {}
+    for name, model in n.networks.items():
+        kinds = ["brightness", "contrast", "blur", "jpeg"]
+        found = n.metrics.corruption_accuracies(model, n.few, **scale, kinds=kinds, strengths=[5])
+        accuracies[name] = found.set_index("kind").accuracy
+    simple, better = accuracies["first_cnn"], accuracies["small_resnet"]
+    for kind in ("brightness", "contrast"):
+        assert better[kind] < 0.3 and better[kind] < simple[kind] - 0.2
+    assert min(simple["jpeg"], better["jpeg"], better["blur"]) > 0.85 and simple["blur"] > 0.77
+    for kind in ("brightness", "contrast"):
+        was, now = n.pairs[kind]
+        assert was < 0.4 and now > 0.89
+    assert abs(n.pairs["noise"][0] - n.pairs["noise"][1]) < 0.02
+
+    first = n.networks["first_cnn"]
+    for changed, low, high in ((n.noisy, 0.875, 0.925), (n.attacked, 0.575, 0.625)):
+        answers = n.metrics.probabilities(first, changed, **scale).argmax(1)
+        assert low < (answers == n.few.labels).double().mean() < high
+    own = [f"made for {name}, shown to {name}" for name in n.networks]
+    assert all(n.shares[name] < 0.15 for name in own)
+    others = [share for name, share in n.shares.items() if name not in own]
+    assert all(0.6 < share < 0.85 for share in others)
+    n.panel.set(attack="pgd", level=16)
+    for name in n.networks:
+        n.panel.set(network=name)
+        sixteen, most = n.panel.result.curves["pgd"][-2:]
+        assert sixteen < 0.15 and most < 0.02
+
+    likely = {name: n.card.classes[one.argmax()] for name, one in n.seen.items()}
+    assert list(likely.values()) == ["Egyptian cat", "tiger cat", "lynx", "toaster"]
+    assert n.seen["towards a toaster"].max() > 0.9
+
+    groups = n.by_light.accuracy
+    assert 0.12 < 1 - groups["brightest quarter"] < 0.14 and 0.05 < 1 - groups.iloc[-1] < 0.07
+    ends = n.by_light.loc[["brightest quarter", "darkest quarter"]]
+    assert ends.high.iloc[0] < ends.low.iloc[1]
+    assert n.by_class.index[0] == "Shirt" and n.by_class.high.iloc[0] < n.by_class.accuracy.iloc[1]
+    within = n.metrics.group_accuracies(n.right, n.halves).accuracy
+    assert abs(within.iloc[0] - within.iloc[1]) < 0.008
