@@ -36,5 +36,6 @@ __all__ = export_lazily(
             "McNemar mcnemar paired_bootstrap pictures_for_width pictures_to_compare "
             "seeds_to_compare"
         ),
+        "views": "AveragedViews",
     },
 )

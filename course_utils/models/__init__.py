@@ -20,5 +20,6 @@ __all__ = export_lazily(
         "pretrained": "card_of load_pretrained pretrained_card save_pretrained",
         "residual": "ResidualBlock SmallResNet",
         "simple": "AveragingCNN DenseBaseline SimpleCNN",
+        "staged": "StagedCNN whitening_kernels",
     },
 )

@@ -4,8 +4,10 @@
 trained kernels at once. `python -m course_utils.experiments.first_cnn` trains it again.
 `load_pretrained("small_resnet")` returns the residual network of chapter 4, which
 `python -m course_utils.experiments.small_resnet` trains again.
+`load_pretrained("ladder_first")` and `("ladder_top")` return the first and the top network of the
+case study, which `python -m course_utils.experiments.ladder --seeds 0 --ship` trains again.
 `load_pretrained("efficientnet_lite0")` returns a network that knows the 1,000 classes of ImageNet.
-All three work without a network connection.
+All five work without a network connection.
 """
 
 from __future__ import annotations
@@ -29,8 +31,15 @@ from course_utils.models.card import Card, CourseCard
 from course_utils.models.imagenet import LITE0, TIMM
 from course_utils.models.residual import SmallResNet
 from course_utils.models.simple import SimpleCNN
+from course_utils.models.staged import StagedCNN
 
-_CLASSES = {"first_cnn": SimpleCNN, "small_resnet": SmallResNet}
+_CLASSES = {
+    "first_cnn": SimpleCNN,
+    "small_resnet": SmallResNet,
+    "ladder_first": StagedCNN,
+    "ladder_top": StagedCNN,
+}
+_COMMANDS = dict.fromkeys(("ladder_first", "ladder_top"), "ladder --seeds 0 --ship")
 NAMES = tuple(_CLASSES)
 """Names of the networks that the course trained."""
 
@@ -48,9 +57,10 @@ def load_pretrained(name: str = "first_cnn", *, weights: str | None = None) -> n
     """Return a trained network, in eval mode, on the CPU; each call makes a new one.
 
     Args:
-        name: "first_cnn" or "small_resnet" (of the course), "efficientnet_lite0" (installed with
-            it), a name of torchvision such as "resnet50", or "timm/" and a name of timm. The
-            weights of the last two are downloaded once, and then come from their cache.
+        name: "first_cnn", "small_resnet", "ladder_first" or "ladder_top" (of the course),
+            "efficientnet_lite0" (installed with it), a name of torchvision such as "resnet50", or
+            "timm/" and a name of timm. The weights of the last two are downloaded once, and then
+            come from their cache.
         weights: Which weights of torchvision, such as "IMAGENET1K_V1"; None for the best.
 
     Raises:
@@ -163,5 +173,5 @@ def _read(name: str) -> dict[str, Any]:
 def _remedy(name: str) -> str:
     return (
         "install the course again, or train the network again with "
-        f"python -m course_utils.experiments.{name}"
+        f"python -m course_utils.experiments.{_COMMANDS.get(name, name)}"
     )

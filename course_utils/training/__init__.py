@@ -11,6 +11,8 @@ __all__ = export_lazily(
     __name__,
     {
         "adversarial_training": "AdversarialTraining",
+        "averaging": "AveragedWeights",
+        "best_epoch": "BestEpoch",
         "class_weights": "balanced_weights WeightedCrossEntropy",
         "distillation": "Distillation distillation_loss FeatureDistillation soften",
         "fit": "fit",
