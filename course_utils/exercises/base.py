@@ -30,7 +30,7 @@ from course_utils.exercises.answers import Answer, Unsolved, Wrong, error_senten
 # One module each: ch00.py, ch01.py, ...
 CHAPTERS = (
     *("00", "01", "02_1", "02_2", "02_3", "03_1", "03_2", "03_3"),
-    *("04_1", "04_2", "04_3", "05_2", "05_3"),
+    *("04_1", "04_2", "04_3", "05_1", "05_2", "05_3"),
 )
 
 Check = Callable[[Any], str]

@@ -1,6 +1,6 @@
 """Experiments that take minutes: one command each; notebooks show their stored results.
 
-Used by notebooks 01, 03.1, 03.3, 04.1, 04.2, 05.2 and 05.3.
+Used by notebooks 01, 03.1, 03.3, 04.1, 04.2 and 05.1 to 05.3.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ __all__ = export_lazily(
     {
         "first_cnn": "first_cnn_recipe",
         "five_trainings": "five_trainings",
+        "ladder.climb": "climb Climbed Machine",
+        "ladder.ladder_file": "Ladder load_ladder Row",
+        "ladder.rungs": "Plan PLANS Rung rung_named rungs_of",
         "quantization_summary": (
             "quantization_accuracies quantization_speedups quantization_tradeoffs"
         ),

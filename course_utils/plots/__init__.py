@@ -21,6 +21,7 @@ __all__ = export_lazily(
         "evaluation": "class_curves confusion_matrix reliability_diagram",
         "figure": "Figure SMALL",
         "graph_layout": "Edge GraphLayout lay_out",
+        "ladder_rows": "ladder_rows",
         "pictures": "feature_maps filters images picture_row",
         "rates": "descents losses_and_rates range_tests",
         "searches": "accuracy_and_cost best_so_far search_maps",

@@ -21,6 +21,7 @@ __all__ = export_lazily(
         "improve_panel.panel": "improve_panel",
         "initialisation_panel": "initialisation_panel",
         "kernel_playground.panel": "kernel_playground",
+        "ladder_panel": "ladder_panel",
         "one_click.panel": "one_click_lab",
         "own_pictures_panel.panel": "own_pictures_panel",
         "pruning_panel.panel": "pruning_panel",

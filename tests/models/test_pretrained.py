@@ -35,7 +35,9 @@ def test_a_new_model_every_time_and_no_random_numbers():
 def test_unknown_missing_and_damaged(tmp_path, monkeypatch):
     for wrong in ("resnet", "fcn_resnet50", "", None, 3, ["first_cnn"]):
         for function in (load_pretrained, pretrained_card):
-            with pytest.raises(CourseError, match="take 'first_cnn', 'small_resnet', 'ladder_first', "):
+            with pytest.raises(
+                CourseError, match="take 'first_cnn', 'small_resnet', 'ladder_first', "
+            ):
                 function(wrong)
     with pytest.raises(CourseError, match="did you mean 'efficientnet_lite0'"):
         load_pretrained("EfficientNet_Lite0")

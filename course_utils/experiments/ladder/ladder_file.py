@@ -158,6 +158,13 @@ class Ladder:
         """Return for which pictures a rung was right, bool (seeds, pictures)."""
         return np.stack([unpack_right(row.right, row.total) for row in self.of(name)])
 
+    def chart(self) -> dict[str, tuple[Estimate, list[float]]]:
+        """Return what `plots.ladder_rows` draws: the mean of each rung, and its seeds."""
+        return {
+            name: (self.accuracy(name), [row.accuracy for row in self.of(name)])
+            for name in self.names
+        }
+
     def gain(self, name: str, over: str) -> Estimate:
         """Return how much better a rung is than another one, with a 95 % interval.
 

@@ -78,7 +78,7 @@ class Plan:
 
     data: str
     first_epochs: int = 2
-    epochs: int = 12
+    epochs: int = 8
     batch_size: int = 64
     sgd_batch_size: int = 64
     validation: float = 0.1
