@@ -19,13 +19,14 @@ import pytest
 import torch
 
 from course_utils.core import CourseError
-from course_utils.data import Dataset
+from course_utils.data import Dataset, load_dataset
 from course_utils.experiments.ladder import __main__ as command
 from course_utils.experiments.ladder import climb as climbing
 from course_utils.experiments.ladder import ladder_file, rungs, shipped
 from course_utils.experiments.ladder.climb import Machine, climb, trained
 from course_utils.experiments.ladder.ladder_file import load_ladder, pack_right, unpack_right
 from course_utils.experiments.ladder.rungs import PLANS, Plan, build, rung_named, rungs_of
+from course_utils.metrics import AveragedViews, evaluate
 from course_utils.models import load_pretrained, pretrained, pretrained_card
 from course_utils.training import AveragedWeights, Precision
 from tests.toys import same, toy_data, weights
@@ -88,6 +89,15 @@ def test_the_seed_draws_the_first_weights(name):
 def test_the_article_normalises_with_a_half():
     half = rungs.prepared(tiny_data(), rungs_of(TINY)[0])
     assert half.normalise(half.test.images).abs().max() <= 1 and half.mean.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_class_without_a_picture_in_a_part_is_named(part, tmp_path):
+    data = tiny_data()
+    kept = getattr(data, part).labels != 1
+    data = replace(data, **{part: getattr(data, part).subset(kept)})
+    with pytest.raises(CourseError, match=f"no {part} picture of the class 'right'"):
+        climb(rungs_of(TINY)[1], TINY, 0, tmp_path, CPU, data=data)
 
 
 def test_an_unknown_rung():
@@ -353,3 +363,43 @@ def test_a_killed_process_goes_on_and_trains_no_rung_twice(tiny, tmp_path, capsy
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0], done.stderr
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "whole")
     assert max(Counter(said).values()) == 1
+
+
+# What is committed
+
+
+@pytest.mark.parametrize("data", ladder_file.FILES)
+def test_the_committed_results_are_those_of_this_ladder(data):
+    ladder = load_ladder(data)
+    names = [rung.name for rung in rungs_of(PLANS[data])]
+    assert ladder.settings["recipe"] == ladder_file.recipe_of(rungs_of(PLANS[data]))
+    assert [name for name in names if name in ladder.names] == ladder.names
+    for row in ladder.rows:
+        right = unpack_right(row.right, row.total)
+        assert right.sum() == row.correct and names[row.rung - 1] == row.name
+    gain = ladder.gain(ladder.names[-1], ladder.names[0])
+    assert gain.low > 0.03
+
+
+def test_the_committed_ladder_of_the_shipped_pictures_is_whole():
+    ladder = load_ladder("fashion_mnist_small")
+    assert ladder.names == [rung.name for rung in rungs_of(PLANS["fashion_mnist_small"])]
+    assert len(ladder.rows) == len(ladder.names) * len(ladder.seeds) and len(ladder.seeds) >= 2
+    for seed in ladder.seeds:
+        assert sum(row.seconds for row in ladder.rows if row.seed == seed) < 15 * 60
+    files = [ladder_file.FOLDER / f"{name}.json" for name in ladder_file.FILES.values()]
+    assert sum(file.stat().st_size for file in files) < 40_000
+
+
+@pytest.mark.parametrize(("name", "rung"), [("ladder_first", 0), ("ladder_top", -1)])
+def test_the_shipped_networks_are_those_of_the_results(name, rung):
+    rung = rungs_of(PLANS["fashion_mnist_small"])[rung]
+    row = next(r for r in load_ladder("fashion_mnist_small").of(rung.name) if r.seed == 0)
+    network, data = load_pretrained(name), load_dataset("fashion-mnist", validation=rung.validation)
+    data = rungs.prepared(data, rung)
+    shown = AveragedViews(network, rung.mirror, rung.shift) if rung.mirror else network
+    found = evaluate(shown, data.test.subset(range(300)), mean=data.mean, std=data.std)
+    # Other processors round differently: a picture or two may be on the border.
+    assert (found.right.numpy() != unpack_right(row.right, row.total)[:300]).sum() <= 2
+    card = pretrained_card(name)
+    assert torch.equal(card.mean, data.mean) and abs(card.accuracy - row.accuracy) < 0.01

@@ -172,7 +172,8 @@ def climb(
     device = torch.device(machine.device)
     with machine.precision.with_threads(), _memory_of(rung):
         shown.to(device)
-        test = evaluate(shown, data.test, mean=data.mean, std=data.std)
+        size = min(256, 4 * rung.fit["batch_size"])
+        test = evaluate(shown, data.test, mean=data.mean, std=data.std, batch_size=size)
         shown.to("cpu").eval()
     found = (state[name] for name in ("epochs", "best_epoch", "seconds"))
     return Climbed(rung, shown, data, test, *found)
@@ -303,7 +304,7 @@ def _memory_of(rung: Rung) -> Any:
     try:
         yield
     except OutOfMemory as error:
-        size = rung.fit.get("batch_size", 64)
+        size = rung.fit["batch_size"]
         raise OutOfMemory(
             f"The rung {rung.name!r} needs more memory than this device has with steps of {size} "
             f"pictures: start again with --batch-size {max(1, size // 2)}. That is another recipe, "

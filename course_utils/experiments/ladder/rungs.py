@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from course_utils.core import CourseError, seeded
-from course_utils.data import Augment, Dataset, load_dataset
+from course_utils.data import Augment, DataError, Dataset, load_dataset
 from course_utils.models import StagedCNN, whitening_kernels
 from course_utils.training import AveragedWeights, initialise, one_cycle
 
@@ -204,7 +204,20 @@ def rung_data(rung: Rung, plan: Plan) -> Dataset:
 
 
 def prepared(data: Dataset, rung: Rung) -> Dataset:
-    """Return `data` with the normalisation of a rung."""
+    """Return `data` with the normalisation of a rung.
+
+    Raises:
+        DataError: If a class has no picture in a part, unless the whole validation part is empty.
+    """
+    for name in ("train", "validation", "test"):
+        part = getattr(data, name)
+        counts = part.labels.bincount(minlength=len(data.classes)).tolist()
+        absent = [repr(one) for one, count in zip(data.classes, counts, strict=True) if not count]
+        if absent and (len(part) or name != "validation"):
+            raise DataError(
+                f"{data.title} has no {name} picture of the class {', '.join(absent)}: split so "
+                "that each part has every class, or leave the class out."
+            )
     if rung.standardise:
         return data
     half = torch.full((data.image_shape[0],), 0.5)
