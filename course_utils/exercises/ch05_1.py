@@ -1,4 +1,4 @@
-"""Exercises of notebook 05_1: normalisation, statistics, mirroring, a split, averaged weights."""
+"""Exercises of notebook 05_1: normalisation, a split, a leak, averaged weights, views."""
 
 from __future__ import annotations
 
@@ -46,90 +46,87 @@ def normalised_range(mean: float, std: float) -> tuple[float, float]:
     return (0 - mean) / std, (1 - mean) / std
 
 
-def _check_channel_statistics(answer: Answer) -> str:
-    ramp = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).to(torch.uint8)
-    cases = [(ramp, "two pictures of three channels")]
-    for seed, shape in enumerate([(6, 1, 8, 8), (5, 3, 6, 4), (1, 2, 5, 5)]):
-        images = torch.randint(0, 256, shape, generator=_generator(seed)).to(torch.uint8)
-        cases.append((images // (1 + torch.arange(shape[1]).view(1, -1, 1, 1)).byte(), "random"))
-    for images, what in cases:
-        where = f"{what}: for pictures of shape {tuple(images.shape)}:"
-        got = answer(images, where=where)
-        if not isinstance(got, (tuple, list)) or len(got) != 2:
-            raise answers.wrong_kind(got, "two tensors, means and deviations", where)
-        pixels = images.double() / 255
-        wanted = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3), correction=0)
-        for value, want, name in zip(got, wanted, ("means", "deviations"), strict=True):
-            read = answers.tensor(value, f"{where} the {name}:", tuple(want.shape))
-            if torch.allclose(read, want * 255, rtol=1e-3):
-                raise Wrong(f"{where} the {name} are those of pixels from 0 to 255: divide by 255")
-            if not torch.allclose(read, want, rtol=2e-2, atol=1e-6):
-                shown = ", ".join(f"{v:.4f}" for v in want.tolist())
-                raise Wrong(
-                    f"{where} the {name} should be {shown}: take them over all pictures and all "
-                    "places, separately for each channel"
-                )
-    return "data.train.mean_std() returns the same; it is what data.normalise uses."
-
-
-@exercise(
-    "05_1.channel_statistics",
-    check=_check_channel_statistics,
-    hints=(
-        "Whole numbers have no mean in PyTorch: make floats of them first.",
-        "images.float() / 255 has pixels from 0 to 1. Which of its four axes should remain?",
-        "mean(dim=(0, 2, 3)) leaves the axis of the channels; std takes the same dim.",
-    ),
-)
-def channel_statistics(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the mean and the standard deviation of each channel.
-
-    images: uint8 (N, C, H, W). Both results are (C,), for pixels between 0 and 1.
-    """
-    pixels = images.float() / 255
-    return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3))
-
-
-def _check_mirrored(answer: Answer) -> str:
-    for seed, shape in enumerate([(2, 1, 2, 3), (5, 3, 4, 4), (4, 1, 3, 5), (3, 1, 4, 4)]):
-        images = torch.randint(0, 256, shape, generator=_generator(seed)).to(torch.uint8)
-        coins = torch.arange(shape[0]) % 2 == 0 if seed < 3 else torch.zeros(3, dtype=torch.bool)
-        where = f"for {shape[0]} pictures and the coins {coins.tolist()}:"
-        before = images.clone()
-        got = answers.tensor(answer(images, coins, where=where, copy=False), where, shape)
-        if not torch.equal(images, before):
-            raise Wrong(f"{where} your function changes the pictures that it was given: copy first")
-        want = torch.where(coins.view(-1, 1, 1, 1), images.flip(3), images).double()
+def _check_leaked(answer: Answer) -> str:
+    for seed, shape in enumerate([(6, 1, 4, 4), (8, 3, 3, 5), (1, 1, 2, 2), (5, 1, 4, 4)]):
+        train = torch.randint(0, 256, shape, generator=_generator(seed)).to(torch.uint8)
+        test = torch.randint(0, 256, (4, *shape[1:]), generator=_generator(50 + seed)).byte()
+        want = torch.tensor([False, True, False, seed != 2])
+        test[1], test[3] = train[-1], train[0] if seed != 2 else test[3]
+        test[2] = train[0]
+        test[2, 0, 0, 0] ^= 1  # all pixels but one
+        where = f"for {len(train)} training and 4 test pictures of {tuple(shape[1:])}:"
+        got = answers.tensor(answer(train, test, where=where), where, (4,)).bool()
         if torch.equal(got, want):
             continue
-        upside = torch.where(coins.view(-1, 1, 1, 1), images.flip(2), images).double()
-        swapped = torch.where(coins.view(-1, 1, 1, 1), images, images.flip(3)).double()
-        for wrong, why in (
-            (upside, "they stand on their heads: mirror left and right, the last axis"),
-            (swapped, "the others are mirrored: True means mirror"),
-            (images.flip(3).double(), "all are mirrored, also those whose coin is False"),
-        ):
-            if torch.equal(got, wrong):
-                raise Wrong(f"{where} {why}")
-        raise Wrong(f"{where} the pictures are not right: flip(3) mirrors a batch")
-    return "Augment(flip=True) does this with new coins in every epoch."
+        for place in (got != want).nonzero()[:, 0].tolist():
+            found = "is also a training picture" if want[place] else "is not in the training part"
+            because = " (one pixel differs from the nearest)" if place == 2 else ""
+            raise Wrong(f"{where} test picture {place} {found}{because}, and yours says otherwise")
+    return "Run this on every data set that you get: a picture in both parts is an answer known."
 
 
 @exercise(
-    "05_1.mirrored",
-    check=_check_mirrored,
+    "05_1.leaked",
+    check=_check_leaked,
     hints=(
-        "images.flip(3) is the whole batch, mirrored left and right.",
-        "Choose between two batches: torch.where(condition, a, b).",
-        "The condition needs four axes, so that it fits the pictures: coins[:, None, None, None].",
+        "Two pictures are equal if all their pixels are. Comparing each with each also works.",
+        "(train == test[0]) compares all training pictures with one test picture, pixel by pixel.",
+        "flatten(1).all(1) says for which pictures all pixels agree; any() says whether for one.",
     ),
 )
-def mirrored(images: torch.Tensor, coins: torch.Tensor) -> torch.Tensor:
-    """Mirror, left and right, the pictures whose coin is True.
+def leaked(train: torch.Tensor, test: torch.Tensor) -> torch.Tensor:
+    """Find the test pictures that are also training pictures, equal in every pixel.
 
-    images: (N, C, H, W). coins: bool (N,). Return new pictures; do not change the old ones.
+    train, test: uint8 (N, C, H, W) and (M, C, H, W). Return bool (M,).
     """
-    return torch.where(coins[:, None, None, None], images.flip(3), images)
+    return torch.stack([(train == picture).flatten(1).all(1).any() for picture in test])
+
+
+def _check_mean_of_views(answer: Answer) -> str:
+    class Placed(torch.nn.Module):
+        """Its answer depends on the place of each pixel."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            places = torch.arange(x[0, 0].numel()).square().view(x.shape[2:])
+            return torch.stack([(x.relu() * places).sum((1, 2, 3)), x.mean((1, 2, 3)) ** 2], 1)
+
+    for seed, shape in enumerate([(1, 1, 3, 4), (3, 3, 4, 4), (2, 1, 3, 6)]):
+        images = torch.randn(shape, generator=_generator(seed))
+        model = Placed()
+        where = f"for {shape[0]} pictures of {tuple(shape[1:])}:"
+        got = answers.tensor(answer(model, images, where=where), where, (shape[0], 2))
+        views = model(images), model(images.flip(3))
+        want = ((views[0] + views[1]) / 2).double()
+        for wrong, why in (
+            ((views[0] + views[1]).double(), "this is the sum of both answers: take the mean"),
+            (views[0].double(), "this is the answer for the pictures alone"),
+            (views[1].double(), "this is the answer for the mirror images alone"),
+            (
+                model((images + images.flip(3)) / 2).double(),
+                "mean of the answers, not of the views",
+            ),
+        ):
+            if torch.allclose(got, wrong, atol=1e-5) and not torch.allclose(want, wrong, atol=1e-5):
+                raise Wrong(f"{where} {why}")
+        answers.compare_tensors(got, want, where.removesuffix(":"))
+    return 'AveragedViews is a network that does this; the rung "views" uses it.'
+
+
+@exercise(
+    "05_1.mean_of_views",
+    check=_check_mean_of_views,
+    hints=(
+        "images.flip(3) is the whole batch, mirrored left and right.",
+        "The network answers twice: once for each view.",
+        "Add both answers and divide by 2.",
+    ),
+)
+def mean_of_views(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Compute the mean of the network's answers for the pictures and for their mirror images.
+
+    images: (N, C, H, W). The model is in eval mode and returns logits (N, classes).
+    """
+    return (model(images) + model(images.flip(3))) / 2
 
 
 def _check_stratified_split(answer: Answer) -> str:

@@ -34,6 +34,7 @@ EXERCISES = {
     ),
     "04_2": "top_down sides iou nms precision_recall",
     "04_3": "soften distillation_loss freeze part_rates confusion nearest",
+    "05_1": "normalised_range leaked mean_of_views stratified_split averaged",
     "05_2": "precision_recall macro_f1 auc calibration_error mcnemar diagnosis",
     "05_3": "fgsm_step nearest_allowed worst_group advantage remedies",
 }

@@ -16,38 +16,34 @@ def test_normalised_range(solved, rejected):
     )
 
 
-def test_channel_statistics(solved, rejected):
-    def by_rows(images):
-        rows = images.transpose(0, 1).flatten(1).double() / 255
-        return rows.mean(1), rows.std(1, correction=0)
+def test_leaked(solved, rejected):
+    def by_bytes(train, test):
+        known = {picture.numpy().tobytes() for picture in train}
+        return [picture.numpy().tobytes() in known for picture in test]
 
-    solved("05_1.channel_statistics", by_rows)
+    solved("05_1.leaked", by_bytes, lambda a, b: torch.tensor(by_bytes(a, b)).int())
     rejected(
-        "05_1.channel_statistics",
-        (lambda x: (by_rows(x)[0] * 255, by_rows(x)[1] * 255), "divide by 255"),
-        (lambda x: (x.float() / 255).std_mean()[::-1], "shape"),
-        (lambda x: (by_rows(x)[0], by_rows(x)[1] ** 2), "the deviations should be"),
-        (lambda x: by_rows(x)[0], "two tensors"),
+        "05_1.leaked",
+        (lambda a, b: [False] * len(b), "test picture 1 is also a training picture"),
+        (lambda a, b: [True] * len(b), "test picture 0 is not in the training part"),
+        (lambda a, b: [(a == x).float().mean((1, 2, 3)).max() > 0.8 for x in b], "one pixel"),
+        (lambda a, b: by_bytes(a, b)[:1], "shape"),
     )
 
 
-def test_mirrored(solved, rejected):
-    def one_by_one(images, coins):
-        pairs = zip(images, coins, strict=True)
-        return torch.stack([image.flip(2) if coin else image for image, coin in pairs])
-
-    def in_place(images, coins):
-        images[coins] = images[coins].flip(3)
-        return images
-
-    solved("05_1.mirrored", one_by_one)
+def test_mean_of_views(solved, rejected):
+    solved(
+        "05_1.mean_of_views",
+        lambda m, x: m(torch.cat([x, x.flip(3)])).chunk(2)[0] / 2 + m(x.flip(3)) / 2,
+    )
     rejected(
-        "05_1.mirrored",
-        (in_place, "copy first"),
-        (lambda x, c: one_by_one(x, ~c), "True means mirror"),
-        (lambda x, c: x.flip(3), "all are mirrored"),
-        (lambda x, c: torch.where(c[:, None, None, None], x.flip(2), x), "on their heads"),
-        (lambda x, c: x, "not right"),
+        "05_1.mean_of_views",
+        (lambda m, x: m(x) + m(x.flip(3)), "take the mean"),
+        (lambda m, x: m(x), "pictures alone"),
+        (lambda m, x: m(x.flip(3)), "mirror images alone"),
+        (lambda m, x: m((x + x.flip(3)) / 2), "not of the views"),
+        (lambda m, x: (m(x) + m(x.flip(2))) / 2, "should be"),
+        (lambda m, x: m(x)[0], "shape"),
     )
 
 
