@@ -6,3 +6,5 @@
 """
 
 from __future__ import annotations
+
+COMMAND = f"python -m {__name__}"

@@ -3,7 +3,7 @@
     python -m course_utils.experiments.ladder --data fashion_mnist_small --seeds 0 1 2
 
 writes `assets/results/ladder.json`, with `--data cifar10` `ladder_cifar10.json`. On one core the
-first takes about ten minutes for each seed, and CIFAR-10 about an hour. Stop it whenever you like,
+first takes about seven minutes for each seed, CIFAR-10 one to two hours. Stop it whenever you like,
 even by a power cut: the same command goes on after the last finished epoch.
 """
 
@@ -19,13 +19,12 @@ import torch
 
 from course_utils.core import CourseError, check_writable, whole_number
 from course_utils.data import DataError, cache_dir, load_dataset
+from course_utils.experiments.ladder import COMMAND
 from course_utils.experiments.ladder.climb import Machine, climb
 from course_utils.experiments.ladder.ladder_file import LadderFile, Row, settings_of
 from course_utils.experiments.ladder.rungs import PLANS, Plan, rung_named, rungs_of
 from course_utils.experiments.ladder.shipped import ship
 from course_utils.experiments.results import FOLDER
-
-COMMAND = "python -m course_utils.experiments.ladder"
 
 
 def run(
