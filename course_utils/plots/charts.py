@@ -177,6 +177,7 @@ def lines(
     steps: bool = False,
     dashed: str | Sequence[str] = (),
     names_at: Mapping[str, tuple[float, float]] | None = None,
+    marks: Mapping[str, float] | None = None,
     alt: str | None = None,
 ) -> f.Figure:
     """Draw lines with their names at their right ends.
@@ -189,6 +190,7 @@ def lines(
         steps: whether each y holds until the next x.
         dashed: names of lines to draw dashed, so that one does not hide another.
         names_at: (x, y) where a name begins, for lines that end in the same place.
+        marks: x of grey vertical lines by name.
         alt: replaces the text made from the names.
 
     Raises:
@@ -218,6 +220,10 @@ def lines(
             ends.append((float(y[good[-1]]), name, colour))
     axes.set_ylim(*axes.get_ylim())
     axes.margins(x=0.02)
+    for name, x in (marks or {}).items():
+        axes.axvline(x, color=f.RULE, linewidth=1.2, zorder=0)
+        at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate(name, (x, 0), (4, 4), color=f.MUTED, fontsize=f.SMALL, **at)
     if len(series) > 1:
         f.label_ends(axes, ends)
     quantity = " against ".join(part for part in (ylabel, xlabel) if part)

@@ -17,70 +17,62 @@ if TYPE_CHECKING:
 
 def descents(
     paths: Mapping[str, Descent],
-    losses: Mapping[str, Sequence[float]] | None = None,
     *,
-    rates: Mapping[str, tuple[float, ...]] | None = None,
+    reach: tuple[float, float] = (4.6, 1.9),
+    losses: tuple[float, float] = (1e-8, 1e3),
 ) -> f.Figure:
-    """Draw paths over the contour lines of a valley, side by side; below, losses of a real network.
+    """Draw paths over the contour lines of a valley, and beside each its loss by step (log scale).
 
-    A path that leaves the picture ends there. The losses share one axis, which ends at
-    twice the first loss, so that a loss that explodes does not flatten the others.
+    Both parameters have the same scale, so a step of plain gradient descent is perpendicular to the
+    contour line where it starts. A path that leaves the map ends there.
 
     Args:
-        paths: by name, from left to right; all over the same surface.
-        losses: loss of each step by the same names; None for paths only.
-        rates: learning rates (of the path, of the network) by the same names, for the headings.
+        paths: by name, the first one on top.
+        reach: ends of the map along the flat and the steep parameter.
+        losses: ends of the axes of the losses.
 
     Raises:
-        CourseError: nothing to draw, or losses or rates by other names.
+        CourseError: nothing to draw.
     """
     if not paths:
         raise CourseError("There is nothing to draw: pass at least one path.")
-    for what, given in (("losses", losses), ("rates", rates)):
-        if given is not None and list(given) != list(paths):
-            raise CourseError(
-                f"The paths are called {', '.join(paths)}, the {what} {', '.join(given)}: use the "
-                "same names in the same order for both."
-            )
-    rows = 1 if losses is None else 2
-    fig = f.Figure(700, 60 + (170 if rates is None else 180) * rows)
-    panels = fig.subplots(rows, len(paths), sharey="row", squeeze=False)
-    far, high = 4.6, 1.9  # ends of the picture along the flat and the steep parameter
+    # The places are fixed, because Matplotlib's layout takes longer than all the drawing.
+    far, high = reach
+    top, bottom, width = 30, 40, 386
+    height = round(width * high / far)
+    row = top + height + 18
+    fig = f.Figure(640, row * len(paths) + bottom - 18, layout="none")
     a, b = np.meshgrid(np.linspace(-far, far, 121), np.linspace(-high, high, 81))
-    for axes, (name, walk), colour in zip(
-        panels[0], paths.items(), f.colours(len(paths)), strict=True
+    for number, ((name, walk), colour) in enumerate(
+        zip(paths.items(), f.colours(len(paths)), strict=True)
     ):
-        f.style(axes, _heading(name, rates, 0), xlabel="flat parameter", grid="")
+        places = ((62, width), (506, 114))
+        lower = fig.bbox.height - row * number - top - height
+        valley, loss = (
+            fig.add_axes((x / 640, lower / fig.bbox.height, wide / 640, height / fig.bbox.height))
+            for x, wide in places
+        )
+        last = number == len(paths) - 1
+        f.style(valley, name, xlabel="flat parameter a" if last else "", grid="")
         flat, steep = walk.curvatures
         heights = (flat * a**2 + steep * b**2) / 2
-        axes.contour(a, b, heights, levels=8, colors=f.RULE, linewidths=0.7)
+        valley.contour(a, b, heights, levels=8, colors=f.RULE, linewidths=0.7)
         x, y = np.array(walk.path).T
         outside = np.flatnonzero((abs(x) > far) | (abs(y) > high))
         x, y = (values[: outside[0] + 1] if len(outside) else values for values in (x, y))
-        axes.plot(x, y, color=colour, linewidth=1.5, marker="o", ms=2.8)
-        axes.plot(0, 0, marker="+", color=f.INK, ms=9, mew=1.5)
-        axes.set_xlim(-far, far)
-        axes.set_ylim(-high, high)
-    panels[0][0].set_ylabel("steep parameter", fontsize=f.TEXT, color=f.MUTED)
-    if losses is not None:
-        top = 2 * max(next(iter(values)) for values in losses.values())
-        for axes, (name, values), colour in zip(
-            panels[1], losses.items(), f.colours(len(paths)), strict=True
-        ):
-            f.style(axes, _heading(name, rates, 1) if rates else "", xlabel="step", whole="x")
-            steps = np.arange(1, len(values) + 1)
-            axes.plot(steps, np.minimum(finite(values), top), color=colour, linewidth=1.2)
-            axes.set_ylim(0, top)
-        panels[1][0].set_ylabel("loss of the network", fontsize=f.TEXT, color=f.MUTED)
-    below = "" if losses is None else " Below, the loss of a network by step for the same."
+        valley.plot(x, y, color=colour, linewidth=1, marker="o", ms=3)
+        valley.plot(0, 0, marker="+", color=f.INK, ms=10, mew=1.5)
+        valley.set(xlim=(-far, far), ylim=(-high, high))
+        valley.set_ylabel("steep parameter b", fontsize=f.TEXT, color=f.MUTED)
+        f.style(loss, "Loss", xlabel="step" if last else "", log="y", whole="x")
+        loss.plot(np.clip(walk.losses, losses[0] / 10, 10 * losses[1]), color=colour, linewidth=1.6)
+        loss.set(xlim=(0, max(1, len(walk.losses) - 1)), ylim=losses)
+        loss.xaxis.get_major_locator().set_params(nbins=4)
     fig.alt = (
-        f"Paths of an optimizer over the contour lines of a valley: {listed(list(paths))}.{below}"
+        f"Paths of an optimizer over the contour lines of a valley, and the loss by step: "
+        f"{listed(list(paths))}."
     )
     return fig
-
-
-def _heading(name: str, rates: Mapping[str, tuple[float, ...]] | None, which: int) -> str:
-    return name if rates is None else f"{name}: rate {f.plain_number(rates[name][which])}"
 
 
 def range_tests(
@@ -122,8 +114,7 @@ def range_tests(
         axes.legend(loc="lower left", frameon=False, fontsize=f.TEXT, labelcolor=f.INK)
     of = f" of {listed(list(named))}" if len(named) > 1 else ""
     fig.alt = (
-        f"Range test{of}: loss against learning rate on a log scale; it is flat, falls, and blows "
-        "up, and a dot marks the proposed rate."
+        f"Range test{of}: loss against learning rate on a log scale; a dot marks the proposed rate."
     )
     return fig
 

@@ -17,7 +17,7 @@ import torch
 from torch.optim import Optimizer
 
 from course_utils.core import CourseError, is_number, whole_number
-from course_utils.training.optimizers import make_optimizer
+from course_utils.training.optimizers import SchedulerFactory, build_scheduler, make_optimizer
 
 CURVATURES = (1.0, 20.0)
 START = (-4.0, 1.0)
@@ -39,23 +39,42 @@ class Descent:
 
 
 def descend(
-    optimizer: Callable[..., Optimizer], learning_rate: float, *, steps: int = 30
+    optimizer: Callable[..., Optimizer],
+    learning_rate: float,
+    *,
+    steps: int = 30,
+    curvatures: tuple[float, float] = CURVATURES,
+    noise: float = 0.0,
+    scheduler: SchedulerFactory | None = None,
+    seed: int = 0,
 ) -> Descent:
-    """Return the path of a real optimizer down the valley; nothing is random.
+    """Return the path of a real optimizer down the valley.
 
     Args:
         optimizer: a class or function that takes a list of parameters and `lr`.
         steps: the path ends before a number overflows, perhaps after fewer.
+        curvatures: λ₁ and λ₂, positive.
+        noise: standard deviation of the random number that is added to each slope before each
+            step, as the gradient of a batch differs from that of all pictures.
+        scheduler: a `Schedule`, or any function of an optimizer and the number of steps.
+        seed: of the noise.
 
     Raises:
-        CourseError: a rate that is not positive, no step, or an optimizer that cannot be made.
+        CourseError: a rate or a curvature that is not positive, a negative noise, no step, or an
+            optimizer or a schedule that cannot be made.
     """
-    if not (is_number(learning_rate) and 0 < learning_rate < math.inf):
-        raise CourseError(f"learning_rate={learning_rate}: it has to be a positive number.")
+    numbers = {"learning_rate": learning_rate, "λ₁": curvatures[0], "λ₂": curvatures[1]}
+    for name, value in numbers.items():
+        if not (is_number(value) and 0 < value < math.inf):
+            raise CourseError(f"{name}={value}: it has to be a positive number.")
+    if not (is_number(noise) and 0 <= noise < math.inf):
+        raise CourseError(f"noise={noise}: it is a standard deviation, so give 0 or more.")
     whole_number("steps", steps, 1)
     place = torch.tensor(START, dtype=torch.float64, requires_grad=True)
-    scale = torch.tensor(CURVATURES, dtype=torch.float64)
+    scale = torch.tensor(curvatures, dtype=torch.float64)
+    draw = torch.Generator().manual_seed(seed)
     walker = make_optimizer(optimizer, [place], lr=learning_rate)
+    rates = build_scheduler(walker, scheduler, steps)
     path, losses = [], []
     with torch.enable_grad():
         for step in range(steps + 1):
@@ -67,5 +86,9 @@ def descend(
             if step < steps:
                 walker.zero_grad()
                 loss.backward()
+                if noise:
+                    place.grad += noise * torch.randn(2, generator=draw, dtype=torch.float64)
                 walker.step()
-    return Descent(path, losses)
+                if rates is not None:
+                    rates.step()
+    return Descent(path, losses, tuple(curvatures))

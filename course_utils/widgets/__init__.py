@@ -32,5 +32,6 @@ __all__ = export_lazily(
         "temperature_panel": "temperature_panel",
         "tradeoff_panel": "tradeoff_panel",
         "training_panel.panel": "training_panel",
+        "valley_panel": "valley_panel",
     },
 )

@@ -45,6 +45,12 @@ def test_lines_as_steps_dashed_and_named_where_asked():
     assert {t.get_text(): t.xy for t in axes.texts}["a"][0] == 1, "in shares of the axes"
 
 
+def test_marks_of_lines_are_vertical_lines_with_their_names():
+    axes = plots.lines({"a": ([1, 2], [3, 4])}, marks={"proposal": 1.5}).axes[0]
+    assert list(axes.lines[1].get_xdata()) == [1.5, 1.5]
+    assert [text.get_text() for text in axes.texts] == ["proposal"]
+
+
 def test_log_axes_of_lines_have_plain_numbers():
     axes = plots.lines({"a": ([1, 2], [1e-5, 1e5])}, log="y").axes[0]
     write = axes.yaxis.get_major_formatter()

@@ -96,7 +96,7 @@ def test_unknown_figures_are_attribute_errors():
     assert all(hasattr(plots, name) for name in plots.__all__)
 
 
-SERIES, WALK, TEST = {"a": ([0, 1], [1, 2]), "b": ([], [])}, {"a": None}, {"Adam": None}
+SERIES, TEST = {"a": ([0, 1], [1, 2]), "b": ([], [])}, {"Adam": None}
 REFUSALS = {
     "nothing to draw": [
         lambda: plots.bars({}),
@@ -135,8 +135,6 @@ REFUSALS = {
         lambda: plots.lines(SERIES, names_at={"c": (0, 1)}),
     ],
     "no line called 'SGD', but 'Adam'": [lambda: plots.range_tests(TEST, dashed="SGD")],
-    "the losses b: use the same names": [lambda: plots.descents(WALK, {"b": [1.0]})],
-    "the rates b: use the same names": [lambda: plots.descents(WALK, rates={"b": (1, 1)})],
     r"\(C_out, C_in, height, width\)": [lambda: plots.filters(torch.zeros(3, 3))],
     r"\(C, H, W\)": [lambda: plots.feature_maps(torch.zeros(2, 3, 4, 4))],
     "1 titles do not fit 2": [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from course_utils import plots
@@ -10,30 +11,26 @@ from course_utils.training import History, RangeTest, descend
 WALKS = {str(rate): descend(torch.optim.SGD, rate) for rate in (0.003, 0.08, 1e9)}
 
 
-def test_paths_alone_and_with_losses():
-    alone = plots.descents(WALKS)
-    assert len(alone.axes) == 3 and "0.003, 0.08 and 1000000000.0" in alone.alt
-    both = plots.descents(WALKS, {name: [2.0, math.nan, 1e30] for name in WALKS})
-    assert len(both.axes) == 6
-    assert both.alt.endswith("Below, the loss of a network by step for the same.")
-    assert both.axes[3].get_ylim() == (0, 4)
-    assert len(both.to_png()) > 1000
+def test_each_path_has_its_map_and_its_losses():
+    figure = plots.descents(WALKS)
+    assert len(figure.axes) == 6 and "0.003, 0.08 and 1000000000.0" in figure.alt
+    maps, losses = figure.axes[::2], figure.axes[1::2]
+    assert [axes.get_title(loc="left") for axes in maps] == list(WALKS)
+    for axes in maps:  # so that a step is perpendicular to the contour line
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        box = axes.get_window_extent()
+        assert (right - left) / (high - low) == pytest.approx(box.width / box.height, rel=0.01)
+    assert all(axes.get_yscale() == "log" and axes.get_ylim() == (1e-8, 1e3) for axes in losses)
+    assert len(figure.to_png()) > 1000
+    near = plots.descents({"a": WALKS["0.08"]}, reach=(2.0, 1.0), losses=(1e-3, 10.0))
+    assert near.axes[0].get_xlim() == (-2, 2) and near.axes[1].get_ylim() == (1e-3, 10)
 
 
 def test_a_path_ends_where_it_leaves_the_picture():
     walks = {"high": descend(torch.optim.SGD, 0.105), "right": WALKS["0.08"]}
-    high, right = (axes.lines[0].get_ydata() for axes in plots.descents(walks).axes)
+    high, right = (axes.lines[0].get_ydata() for axes in plots.descents(walks).axes[::2])
     assert len(right) == 31
     assert abs(high[-1]) > 1.9 >= max(abs(high[:-1])), "the last step leads out of it"
-
-
-def test_rates_stand_in_the_headings():
-    rates = {"0.003": (0.003, 1e-5), "0.08": (0.08, 10.0), "1000000000.0": (1e9, 0.1)}
-    losses = {name: [2.0, 1.0] for name in WALKS}
-    both = plots.descents(WALKS, losses, rates=rates).axes
-    headings = [axes.get_title(loc="left") for axes in both]
-    assert headings[:2] == ["0.003: rate 0.003", "0.08: rate 0.08"]
-    assert headings[3:] == ["0.003: rate 0.00001", "0.08: rate 10", "1000000000.0: rate 0.1"]
 
 
 def made(blow_up: float) -> RangeTest:
