@@ -1,16 +1,14 @@
-"""Exercises of notebook 03_1: the learning rate of a step, schedules, the order of the calls."""
+"""Exercises of notebook 03_1: the limit of the learning rate, Adam, schedules."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from course_utils.exercises import answers
-from course_utils.exercises.answers import Answer, Case, Unsolved, Wrong, shown
+from course_utils.exercises.answers import Answer, Case, Wrong, shown
 from course_utils.exercises.base import exercise
 
 
@@ -23,7 +21,7 @@ def _check_largest_rate(answer: Answer) -> str:
         Case(([1e-3, 4.0, 250.0],), "three parameters", "the steepest direction decides"),
     ]
     answers.compare_numbers(answer, cases, lambda c: 2 / max(c), "curvatures {}")
-    return "Above it, the steps in the steepest direction grow; those in flat directions are slow."
+    return "Now test it in the panel: which limit do the curvatures 10 and 40 have?"
 
 
 @exercise(
@@ -49,45 +47,63 @@ def largest_rate(curvatures: list[float]) -> float:
     return 2 / max(curvatures)
 
 
-def _check_step_rate(answer: Answer) -> str:
-    level = "level until 30 epochs are over: 0 to 29"
-    cases = [
-        Case((0, 0.1, 30, 0.1), "the first epoch"),
-        Case((29, 0.1, 30, 0.1), "the last epoch before the drop", level),
-        Case((30, 0.1, 30, 0.1), "the first epoch after the drop", "30 epochs are over"),
-        Case((7, 0.1, 30, 0.1), "a short training", "StepLR(30) never drops in 8 epochs"),
-        Case((89, 0.1, 30, 0.1), "two drops", "each drop multiplies once more"),
-        Case((3, 0.4, 1, 0.5), "a drop after every epoch"),
-        Case((12, 2.0, 4, 1.0), "gamma 1"),
-    ]
+def _reference_adam(gradients: list[float], rate: float) -> list[float]:
+    m = v = 0.0
+    changes = []
+    for t, g in enumerate(gradients, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        changes.append(-rate * (m / (1 - 0.9**t)) / math.sqrt(v / (1 - 0.999**t)))
+    return changes
 
-    answers.compare_numbers(
-        answer,
-        cases,
-        lambda e, rate, size, gamma: rate * gamma ** (e // size),
-        "epoch {}, rate {:g}, step_size {}, gamma {:g}",
-    )
-    return "With step_size = 30, the first 30 epochs have one constant rate."
+
+def _check_adam_changes(answer: Answer) -> str:
+    for gradients, rate, why in (
+        ([2.0], 0.1, "after one step, the corrected m is g and the corrected v is g²"),
+        ([3.0, 3.0, 3.0], 0.1, "while the gradient stays the same, each change is −rate"),
+        ([-1000.0, -1000.0], 0.01, "the sign of the gradient counts, its size does not"),
+        ([1.0, -1.0, 1.0, -1.0], 0.1, "m shrinks when the signs change, v does not"),
+        ([0.5, 2.0, -1.0, 4.0, 0.1], 0.001, "t counts from 1"),
+    ):
+        where = f"for gradients {gradients}, rate {rate:g}"
+        got = answer(gradients, rate, where=where)
+        want = torch.tensor(_reference_adam(gradients, rate))
+        read = answers.tensor(got, where, (len(gradients),))
+        for step, (mine, right) in enumerate(zip(read.tolist(), want.tolist(), strict=True), 1):
+            if not math.isclose(mine, right, rel_tol=1e-4, abs_tol=1e-9):
+                raise Wrong(
+                    f"{where} the change of step {step} is {shown(mine)}, it should be "
+                    f"{shown(right)}{answers.in_brackets(why)}"
+                )
+    return "torch.optim.Adam computes the same; it also adds eps = 10⁻⁸, against a division by 0."
 
 
 @exercise(
-    "03_1.step_rate",
-    check=_check_step_rate,
+    "03_1.adam_changes",
+    check=_check_adam_changes,
     hints=(
-        "How many times has the rate been multiplied by gamma after `epoch` epochs?",
-        "Once for each step_size that is over. With 30: 0 times in epoch 29, once in epoch 30, "
-        "twice in epoch 60. Which of Python's divisions counts like this?",
-        "Integer division counts the drops. A rate that is multiplied by gamma that many times is "
-        "the first rate times a power of gamma.",
+        "Begin with m = 0 and v = 0, and make a loop over the gradients that counts t from 1.",
+        "In the loop: new m, new v, both corrected, one change. Which of the four must the next "
+        "step still know?",
+        "Only m and v are kept, without the correction. With one gradient of 2: m = 0.2, corrected "
+        "2; v = 0.004, corrected 4; so the change is −rate · 2 / √4.",
     ),
 )
-def step_rate(epoch: int, learning_rate: float, step_size: int, gamma: float) -> float:
-    """Compute the learning rate of an epoch, counted from 0, under StepLR(step_size, gamma)."""
-    # After `step_size` epochs comes the first drop, after twice as many the second: the number of
-    # drops so far is how many whole step_sizes fit into the epochs that are over. The first epoch
-    # has the number 0, so `epoch` is also the number of epochs that are over.
-    drops = epoch // step_size
-    return learning_rate * gamma**drops
+def adam_changes(gradients: list[float], rate: float) -> list[float]:
+    """Compute by how much Adam changes one parameter at each step, with β₁ = 0.9 and β₂ = 0.999.
+
+    gradients: of the parameter at each step, the first one not 0. Both averages begin at 0.
+    """
+    m = v = 0.0
+    changes = []
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        # After t steps the weights of the past gradients add up to 1 - 0.9**t only, because m began
+        # at 0: dividing by this sum makes an average of it. The corrected values are not kept, or
+        # the next step would correct them again.
+        mean, square = m / (1 - 0.9**t), v / (1 - 0.999**t)
+        changes.append(-rate * mean / square**0.5)
+    return changes
 
 
 def _check_fitted_drops(answer: Answer) -> str:
@@ -150,189 +166,56 @@ def fitted_drops(epochs: int) -> tuple[int, float]:
     return step_size, 0.1
 
 
-_BATCHES, _EPOCHS = 3, 4
-
-
-def _check_train_epochs(answer: Answer) -> str:
-    torch.manual_seed(3)
-    model = nn.Linear(5, 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    batches = [(torch.randn(8, 5), torch.randint(0, 2, (8,))) for _ in range(_BATCHES)]
-    loss = nn.CrossEntropyLoss()
-    before = [p.detach().clone() for p in model.parameters()]
-    want = _by_hand(before, batches, loss)
-    scheduler = _Recording(optimizer)
-    where = f"for {_EPOCHS} epochs of {_BATCHES} batches"
-    answer.run(model, batches, loss, optimizer, scheduler, _EPOCHS, where=where, copy=False)
-    _check_calls(scheduler, where)
-    got = [p.detach() for p in model.parameters()]
-    if _close(got, before):
-        raise Wrong(
-            f"{where} no weight changed: is backward() called on the loss of this model, and "
-            "zero_grad() not between it and optimizer.step()?"
-        )
-    if not _close(got, want):
-        raise Wrong(
-            f"{where} the calls are in order, but the weights are wrong: does "
-            "optimizer.zero_grad() clear the old gradients before each backward(), and does every "
-            "epoch use the batches in their order, with the loss unchanged?"
-        )
-    return "First the optimizer, once for each batch; then the scheduler, once for each epoch."
-
-
-def _check_calls(calls: _Recording, where: str) -> None:
-    """Check that the steps of the optimizer and the scheduler come in the right order."""
-    if not calls.made:
-        raise Unsolved("train_epochs calls neither optimizer.step() nor scheduler.step() so far")
-    steps, drops = calls.made.count("o"), calls.made.count("s")
-    if not steps:
-        raise Wrong(f"{where} optimizer.step() is never called, so no weight changes")
-    if calls.made.startswith("s"):
-        raise Wrong(
-            f"{where} scheduler.step() comes before the first optimizer.step(): the first rate of "
-            "the schedule is never used (torch warns about this)"
-        )
-    if steps != _BATCHES * _EPOCHS:
-        raise Wrong(
-            f"{where} optimizer.step() was called {steps} times, it should be "
-            f"{_BATCHES * _EPOCHS}: once for each batch"
-        )
-    if drops == steps:
-        raise Wrong(
-            f"{where} scheduler.step() was called after every batch; this schedule counts "
-            "epochs, so the rate falls far too fast"
-        )
-    if drops != _EPOCHS:
-        raise Wrong(f"{where} scheduler.step() was called {drops} times, it should be {_EPOCHS}")
-    if calls.made != ("o" * _BATCHES + "s") * _EPOCHS:
-        raise Wrong(f"{where} scheduler.step() belongs after the batches of each epoch")
-    if calls.with_argument:
-        raise Wrong(
-            f"{where} scheduler.step() takes no argument here; only ReduceLROnPlateau needs the "
-            "loss"
-        )
-
-
-def _by_hand(weights: list[Tensor], batches: list[Any], loss: nn.Module) -> list[Tensor]:
-    """Train by gradient descent with rates 0.5, 0.25, 0.125, ..., without torch.optim."""
-    weights = [w.clone().requires_grad_() for w in weights]
-    for epoch in range(_EPOCHS):
-        for inputs, labels in batches:
-            value = loss(nn.functional.linear(inputs, *weights), labels)
-            gradients = torch.autograd.grad(value, weights)
-            with torch.no_grad():
-                for weight, gradient in zip(weights, gradients, strict=True):
-                    weight -= 0.5 * 0.5**epoch * gradient
-    return [w.detach() for w in weights]
-
-
-def _close(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(some, others, strict=True))
-
-
-class _Recording(torch.optim.lr_scheduler.ExponentialLR):
-    """Halves the rate; records the steps of the optimizer ("o") and its own ("s"), in `made`.
-
-    `with_argument` is True if step() got an argument. An epoch number does not count: older
-    versions of torch asked for it.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.made, self.with_argument = "", False
-        super().__init__(optimizer, 0.5)
-        self.made = ""  # without the step that a scheduler makes itself when it is created
-        optimizer.register_step_post_hook(lambda *_: self._record("o"))
-
-    def _record(self, letter: str) -> None:
-        self.made += letter
-
-    def step(self, *arguments: Any, **named: Any) -> None:
-        self._record("s")
-        given = [v for v in (*arguments, *named.values()) if v is not None]
-        if not all(isinstance(value, int) for value in given):
-            self.with_argument, given = True, []
-        super().step(*given)
-
-
-@exercise(
-    "03_1.train_epochs",
-    check=_check_train_epochs,
-    hints=(
-        "Two loops: the outer one over epochs, the inner one over the batches of the list.",
-        "In the inner loop: clear the gradients, compute the loss, backward(), optimizer.step().",
-        "The scheduler counts epochs. When is an epoch over: inside the inner loop, or after it?",
-    ),
-)
-def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs) -> None:
-    """Train the model, in place, with a scheduler whose step() is called once for each epoch.
-
-    batches: a list of pairs (inputs, labels); every epoch uses all of them in their order.
-    loss_function: called with (outputs, labels), such as nn.CrossEntropyLoss().
-    """
-    for _ in range(epochs):
-        for inputs, labels in batches:
-            optimizer.zero_grad()  # backward() adds to the old gradients
-            loss_function(model(inputs), labels).backward()
-            optimizer.step()  # uses the rate of this epoch
-        # The epoch is over: now the next rate. Before the first optimizer.step() it would skip the
-        # first rate of the schedule, and after every batch it would count batches as epochs.
-        scheduler.step()
-
-
-def _reference_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
+def _reference_cosine(step: int, steps: int, warmup: int, low: float) -> float:
     if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+        return low + (1 - low) * step / warmup
+    half = (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+    return low + (1 - low) * half
 
 
 def _check_warmup_cosine(answer: Answer) -> str:
-    last = "the cosine ends at step `steps`, one after the last"
+    last = "the cosine would reach `low` at step `steps`, one after the last"
     cases = [
-        Case((0, 100, 10, 0.1), "the first step", "the rise is (step + 1) / warmup of the peak"),
-        Case((4, 100, 10, 0.1), "within the rise"),
-        Case((9, 100, 10, 0.1), "the last step of the rise", "it reaches the peak"),
-        Case((10, 100, 10, 0.1), "the first step after the rise", "the cosine begins at the peak"),
-        Case((99, 100, 10, 0.1), "the last step", last),
-        Case((55, 100, 10, 0.1), "halfway down", "s = (step − warmup) / (steps − warmup)"),
-        Case((0, 50, 0, 0.3), "no warm-up", "then the cosine begins at once"),
-        Case((25, 50, 0, 0.3), "no warm-up, halfway"),
-        Case((7, 9, 3, 2.0), "another peak"),
-        Case((0, 2, 1, 1.0), "a rise of one step"),
+        Case((0, 100, 10, 0.01), "the first step", "the rise begins at `low`"),
+        Case((5, 100, 10, 0.01), "halfway up", "halfway between `low` and 1"),
+        Case((9, 100, 10, 0.01), "the last step of the rise", "it reaches 1 one step later"),
+        Case((10, 100, 10, 0.01), "the first step after the rise", "the cosine begins at 1"),
+        Case((99, 100, 10, 0.01), "the last step", last),
+        Case((55, 100, 10, 0.01), "halfway down", "s = (step − warmup) / (steps − warmup)"),
+        Case((0, 50, 0, 0.01), "no warm-up", "then the cosine begins at once"),
+        Case((25, 50, 0, 0.2), "no warm-up, halfway"),
+        Case((7, 9, 3, 0.0), "down to 0"),
+        Case((0, 2, 1, 0.5), "a rise of one step"),
     ]
 
-    answers.compare_numbers(
-        answer, cases, _reference_cosine, "step {} of {}, warm-up {}, peak {:g}"
-    )
-    return (
-        "In torch: SequentialLR of LinearLR(start_factor=1/warmup, total_iters=warmup - 1) and "
-        "CosineAnnealingLR(steps - warmup), with milestones=[warmup]."
-    )
+    answers.compare_numbers(answer, cases, _reference_cosine, "step {} of {}, warm-up {}, low {:g}")
+    return "This is the course's Schedule('cosine', warmup=...), and it is SequentialLR in PyTorch."
 
 
 @exercise(
     "03_1.warmup_cosine",
     check=_check_warmup_cosine,
     hints=(
-        "Two pieces: a straight line while step < warmup, and half a cosine after it.",
+        "Two pieces: a straight line from low to 1 while step < warmup, half a cosine after it.",
         "For the second piece, count: how many steps were made since the rise, and how many are "
         "there from the end of the rise to the end of the training? Their quotient is s.",
-        "With 100 steps and a rise of 10, step 10 must have s = 0 and step 55 must have s = 0.5. "
-        "`import math` has cos and pi. If warmup is 0, is anything divided by it?",
+        "With 100 steps and a rise of 10, step 10 must have s = 0 and step 55 must have s = 0.5. A "
+        "piece that falls from 1 to 0 becomes one from 1 to low: multiply it, then add something. "
+        "If warmup is 0, is anything divided by it?",
     ),
 )
-def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Compute the learning rate of a step, 0 to steps − 1: a linear rise, then half a cosine to 0.
+def warmup_cosine(step: int, steps: int, warmup: int, low: float) -> float:
+    """Compute the share of the peak at a step, 0 to steps − 1: a linear rise, then half a cosine.
 
-    While step < warmup it is peak · (step + 1) / warmup; warmup = 0 means no rise.
-    After the rise it is peak · (1 + cos(π s)) / 2, with s = (steps made since the rise) / (all
-    steps after the rise): 0 at the first of them, and 1 only at step `steps`, one after the last.
+    The rise goes from `low` at step 0 to 1 at step `warmup`; warmup = 0 means no rise. The cosine
+    goes from 1 at step `warmup` to `low` at step `steps`, one after the last.
     """
     import math
 
-    # + 1, because a step at the rate 0 would be wasted. With warmup = 0 this is never reached.
+    # With warmup = 0 this is never reached, so nothing is divided by 0.
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return low + (1 - low) * step / warmup
     # 0 just after the rise, and 1 when all steps are over, whatever the length of the rise.
     share = (step - warmup) / (steps - warmup)
     # The cosine falls from 1 to -1 on the way from 0 to pi. Adding 1 and halving makes it 1 to 0.
-    return peak * (1 + math.cos(math.pi * share)) / 2
+    return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2

@@ -25,7 +25,7 @@ EXERCISES = {
     "02_1": ("cross_correlate output_map output_size line_kernel receptive_field"),
     "02_2": "flat_features build_cnn training_step accuracy evaluate_whole",
     "02_3": "he_std initialise l1_penalty decay_groups mean_std random_flip",
-    "03_1": "largest_rate step_rate fitted_drops train_epochs warmup_cosine",
+    "03_1": "largest_rate adam_changes fitted_drops warmup_cosine",
     "03_2": "followers grow_kernel widen separable_cost slim",
     "03_3": "random_search grid log_uniform evolve halving front",
     "04_1": (

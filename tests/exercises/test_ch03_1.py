@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from course_utils.training.schedules import schedule_curve
+from course_utils.training.schedules import Schedule, schedule_curve
 
 
 def test_largest_rate(solved, rejected):
@@ -26,20 +26,38 @@ def test_largest_rate(solved, rejected):
     )
 
 
-def test_step_rate(solved, rejected):
-    def by_loop(epoch, learning_rate, step_size, gamma):
-        for past in range(1, epoch + 1):
-            learning_rate *= 1 if past % step_size else gamma
-        return learning_rate
+def adam(gradients, rate, keep=lambda raw, corrected: raw, begin=1, power=0.5):
+    """The right answer, with one mistake if an argument says so."""
+    m = v = 0.0
+    changes = []
+    for t, g in enumerate(gradients, begin):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        mean, square = m / (1 - 0.9 ** max(t, 1)), v / (1 - 0.999 ** max(t, 1))
+        changes.append(-rate * mean / square**power)
+        m, v = keep(m, mean), keep(v, square)
+    return changes
 
-    solved("03_1.step_rate", by_loop)
+
+def by_torch(gradients, rate):
+    weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer, places = torch.optim.Adam([weight], lr=rate), [0.0]
+    for gradient in gradients:
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+        places.append(weight.item())
+    return torch.tensor(places).diff()
+
+
+def test_adam_changes(solved, rejected):
+    solved("03_1.adam_changes", adam, by_torch)
     rejected(
-        "03_1.step_rate",
-        (lambda e, r, s, g: r * g ** (e / s), "(level until 30 epochs are over: 0 to 29)"),
-        (lambda e, r, s, g: r * g ** ((e + 1) // s), "before the drop: for epoch 29"),
-        (lambda e, r, s, g: r * g ** (e > s), "the first epoch after the drop"),
-        (lambda e, r, s, g: r * (g if e >= s else 1), "two drops"),
-        (lambda e, r, s, g: g ** (e // s), "the first epoch: for epoch 0, rate 0.1"),
+        "03_1.adam_changes",
+        (lambda g, rate: [-x for x in adam(g, rate)], "step 1 is 0.1, it should be -0.1"),
+        (lambda g, rate: adam(g, rate, keep=lambda _, corrected: corrected), "step 2"),
+        (lambda g, rate: adam(g, rate, begin=0), "step 2"),
+        (lambda g, rate: adam(g, rate, power=1), "(after one step, the corrected m is g"),
+        (lambda g, rate: [-rate if x > 0 else rate for x in g], "m shrinks when the signs change"),
+        (lambda g, rate: adam(g, rate)[-1:], "has the shape (1,), it should have (3,)"),
     )
 
 
@@ -64,108 +82,36 @@ def test_fitted_drops(solved, rejected):
     )
 
 
-def loop(order: str, every: str = "s", clear: bool = True):
-    """A loop whose calls come in `order` for each batch and `every` after each epoch."""
-
-    def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs):
-        calls = {"o": optimizer.step, "s": scheduler.step}
-        for _ in range(epochs):
-            for inputs, labels in batches:
-                if clear:
-                    optimizer.zero_grad()
-                loss_function(model(inputs), labels).backward()
-                for letter in order:
-                    calls[letter]()
-            for letter in every:
-                calls[letter]()
-
-    return train_epochs
-
-
-def batch_by_batch(before_step=lambda model: None, backward=True, factor=1, order=1, told=None):
-    """The right loop with one mistake; `told` returns the scheduler's arguments."""
-
-    def train_epochs(model, batches, loss_function, optimizer, scheduler, epochs):
-        for epoch in range(epochs):
-            for inputs, labels in batches[::order]:
-                optimizer.zero_grad()
-                loss = factor * loss_function(model(inputs), labels)
-                if backward:
-                    loss.backward()
-                before_step(model)
-                optimizer.step()
-            scheduler.step(**told(epoch, loss) if told else {})
-
-    return train_epochs
-
-
-def test_train_epochs(solved, rejected):
-    def one_loop(model, batches, loss_function, optimizer, scheduler, epochs):
-        for number in range(1, epochs * len(batches) + 1):
-            inputs, labels = batches[(number - 1) % len(batches)]
-            loss_function(model(inputs), labels).backward()
-            optimizer.step()
-            model.zero_grad()
-            if number % len(batches) == 0:
-                scheduler.step()
-
-    # torch still accepts the number of the epoch, with a warning.
-    solved("03_1.train_epochs", one_loop, batch_by_batch(told=lambda e, loss: {"epoch": e + 1}))
-    rejected(
-        "03_1.train_epochs",
-        (loop("so", ""), "before the first optimizer.step()"),
-        (loop("os", ""), "after every batch"),
-        (loop("o", ""), "called 0 times, it should be 4"),
-        (loop("", "os"), "called 4 times, it should be 12"),
-        (loop("", "s"), "optimizer.step() is never called"),
-        (loop("o", "s", clear=False), "zero_grad()"),
-        (batch_by_batch(order=-1), "the batches in their order"),
-        (batch_by_batch(factor=2), "with the loss unchanged"),
-        (batch_by_batch(backward=False), "no weight changed"),
-        (batch_by_batch(lambda model: model.zero_grad()), "zero_grad() not between"),
-        (batch_by_batch(told=lambda e, loss: {"epoch": loss.item()}), "takes no argument"),
-        (batch_by_batch(told=lambda e, loss: {"metrics": loss}), "takes no argument"),
-        (lambda *a: loop("o")(*a[:5], 1), "optimizer.step() was called 3 times"),
-    )
-
-
-def cosine(step, steps, warmup, peak):
+def cosine(step, steps, warmup, low):
     if warmup and step < warmup:
-        return (step + 1) * peak / warmup
-    return peak * math.cos(math.pi / 2 * (step - warmup) / (steps - warmup)) ** 2
+        return step / warmup * (1 - low) + low
+    return low + (1 - low) * math.cos(math.pi / 2 * (step - warmup) / (steps - warmup)) ** 2
 
 
-def after_the_rise(rate):
-    """An answer with the right rise, and then `rate` of (step, steps, warmup, peak)."""
-    return lambda t, n, w, p: cosine(t, n, w, p) if t < w else rate(t, n, w, p)
+def after_the_rise(share):
+    """An answer with the right rise, and then `share` of (step, steps, warmup, low)."""
+    return lambda t, n, w, low: cosine(t, n, w, low) if t < w else share(t, n, w, low)
 
 
 def test_warmup_cosine(solved, rejected):
     solved("03_1.warmup_cosine", cosine, lambda *a: torch.tensor(cosine(*a)))
     rejected(
         "03_1.warmup_cosine",
-        (lambda t, n, w, p: cosine(t, n, 0, p), "the first step: for step 0 of 100"),
-        (lambda t, n, w, p: cosine(t, n, w, 1.0), "the first step"),
-        (lambda t, n, w, p: p * t / w if t < w else cosine(t, n, w, p), "(step + 1) / warmup"),
-        (after_the_rise(lambda t, n, w, p: cosine(t, n, 0, p)), "the first step after the rise"),
-        (after_the_rise(lambda t, n, w, p: cosine(t, n - 1, w, p)), "step 99 of 100"),
-        (lambda t, n, w, p: cosine(t, n, w, p) if t != 55 else p / 3, "halfway down"),
-        (lambda t, n, w, p: cosine(t, n, w, p) if t / w else p / w, "no warm-up"),
-        (lambda t, n, w, p: None if t == 99 else cosine(t, n, w, p), "returns nothing"),
+        (lambda t, n, w, low: cosine(t, n, 0, low), "the first step: for step 0 of 100"),
+        (lambda t, n, w, low: cosine(t, n, w, 0.0), "the first step"),
+        (lambda t, n, w, low: (t + 1) / w if t < w else 1, "(the rise begins at `low`)"),
+        (after_the_rise(lambda t, n, w, low: cosine(t, n, 0, low)), "first step after the rise"),
+        (after_the_rise(lambda t, n, w, low: cosine(t, n - 1, w, low)), "step 99 of 100"),
+        (after_the_rise(lambda t, n, w, low: cosine(t, n, w, 0.0)), "step 99 of 100"),
+        (lambda t, n, w, low: cosine(t, n, w, low) if t != 55 else 0.3, "halfway down"),
+        (lambda t, n, w, low: cosine(t, n, w, low) if w else low, "no warm-up: for step 0 of 50"),
+        (lambda t, n, w, low: None if t == 99 else cosine(t, n, w, low), "returns nothing"),
     )
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(100, 10), (9, 3), (20, 1)])
-def test_warmup_cosine_is_the_one_of_torch_that_its_last_line_names(line, steps, warmup):
-    named = line("03_1.warmup_cosine", cosine)
-    assert "LinearLR(start_factor=1/warmup, total_iters=warmup - 1)" in named
-    assert "CosineAnnealingLR(steps - warmup)" in named and "milestones=[warmup]" in named
-
-    def by_torch(optimizer, steps):
-        schedules = torch.optim.lr_scheduler
-        rise = schedules.LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1)
-        fall = schedules.CosineAnnealingLR(optimizer, steps - warmup)
-        return schedules.SequentialLR(optimizer, [rise, fall], milestones=[warmup])
-
-    by_hand = [cosine(step, steps, warmup, 0.1) for step in range(steps)]
-    assert schedule_curve(by_torch, steps, peak=0.1) == pytest.approx(by_hand)
+@pytest.mark.parametrize(("steps", "warmup"), [(100, 10), (30, 3), (20, 0)])
+def test_warmup_cosine_is_the_courses_own_schedule(line, steps, warmup):
+    assert "Schedule('cosine', warmup=...)" in line("03_1.warmup_cosine", cosine)
+    by_hand = [0.1 * cosine(step, steps, warmup, 0.01) for step in range(steps)]
+    named = Schedule("cosine", warmup=warmup / steps)
+    assert schedule_curve(named, steps, peak=0.1) == pytest.approx(by_hand)
