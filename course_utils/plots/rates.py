@@ -38,7 +38,7 @@ def descents(
         raise CourseError("There is nothing to draw: pass at least one path.")
     # The places are fixed, because Matplotlib's layout takes longer than all the drawing.
     far, high = reach
-    top, bottom, width = 30, 40, 386
+    top, bottom, width = 30, 48, 386
     height = round(width * high / far)
     row = top + height + 18
     fig = f.Figure(640, row * len(paths) + bottom - 18, layout="none")

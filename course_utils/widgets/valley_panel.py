@@ -71,12 +71,13 @@ class ValleyPanel(Panel):
         return plots.descents({result.label: result.descent}).to_png(compress_level=1)
 
     def describe(self, result: Walk) -> str:
-        first, last = (_short(result.descent.losses[k]) for k in (0, -1))
+        losses = result.descent.losses
+        last = "less than 0.0001" if losses[-1] < 1e-4 else _short(losses[-1])
         a, b = (_short(value) for value in result.descent.path[-1])
         steps = len(result.descent.path) - 1
         return (
             f"{result.label[0].upper()}{result.label[1:]}. After {steps} steps: a = {a}, b = {b}; "
-            f"the loss went from {first} to {last}."
+            f"the loss went from {_short(losses[0])} to {last}."
         )
 
     def code(self, result: Walk) -> str:

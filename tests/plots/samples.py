@@ -16,7 +16,7 @@ from torch import nn
 
 from course_utils import conv, metrics, plots
 from course_utils.plots import canvas
-from course_utils.training import History, SignalSpread
+from course_utils.training import History, SignalSpread, descend
 
 
 def history(epochs: int, shift: float = 0.0, first_bad: int = 10**6) -> History:
@@ -219,6 +219,11 @@ SAMPLES = {
         {"loss": (np.logspace(-5, 0, 9), [1, 2, math.nan, 3, 4, 5, 0, -1, math.inf])}, log="xy"
     ),
     "lines, none": lambda: plots.lines({}),
+    "lines, marks": lambda: plots.lines({"a": ([1, 9], [1, 2])}, log="x", marks={"best": 3.0}),
+    "valley": lambda: plots.descents({"rate 0.08": descend(torch.optim.SGD, 0.08)}),
+    "valley, several": lambda: plots.descents(
+        {f"rate {rate}": descend(torch.optim.SGD, rate) for rate in (0.01, 0.1, 1e9)}
+    ),
     "lines, one point": lambda: plots.lines({"a": ([1], [0.5]), "b": ([], [])}, percent="y"),
     "effective fields": lambda: plots.effective_fields(
         [conv.effective_receptive_field(STACK, "0", random(1, 3, 40, 50))] * 3, list("abc")

@@ -26,6 +26,7 @@ def test_it_shows_the_path_of_torchs_own_optimizer(panel):
     panel.set(rate=0.13, momentum=0.4)
     assert panel.shown_picture != before and "Rate 0.13, momentum 0.4, steep" in panel.summary
     assert panel.result.descent == descend(partial(torch.optim.SGD, momentum=0.4), 0.13)
+    assert panel.summary.endswith("a = −0.00016, b = 0; the loss went from 18 to less than 0.0001.")
     panel.set(momentum=0)
     assert "b = about 10⁶; the loss went from 18 to about 10¹³." in panel.summary
 
