@@ -15,6 +15,10 @@ def check(notebook):
     assert set(other.values()) <= cats
     panel.set(by_hand=[], take_away=12)
     assert panel.result.after[0].name in cats and 18 in panel.result.silent
+    panel.set(take_away=10)
+    share = {seen.name: seen.probability for seen in panel.result.after}
+    assert share.get("Egyptian cat", 0) < 0.05 and share["tiger cat"] + share["tabby"] > 0.97
+    panel.set(take_away=12)
     others = [k for k in panel.result.silent if k != 18]
     panel.set(by_hand=others, take_away=0)
     assert panel.result.after[0].name in cats, "also with kernel 18"
