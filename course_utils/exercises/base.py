@@ -16,6 +16,7 @@ import difflib
 import importlib
 import inspect
 import io
+import os
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
@@ -102,6 +103,8 @@ class Exercise:
         return source, ast.parse(source).body[0]
 
 
+_OFF = "The worked solutions are switched off here (COURSE_SOLUTIONS): ask your teacher."
+
 _exercises: dict[str, Exercise] = {}
 _hints_given: dict[str, int] = {}
 
@@ -187,18 +190,28 @@ def hint(name: str) -> None:
     given = _hints_given.get(name, 0)
     _hints_given[name] = (given + 1) % (len(hints) + 1)
     if given == len(hints):
-        print(f'That was the last hint. solution("{name}") prints a worked solution.')
+        more = f'solution("{name}") prints a worked solution.' if _solutions_are_on() else _OFF
+        print(f"That was the last hint. {more}")
     else:
         print(f"Hint {given + 1} of {len(hints)}: {hints[given]}")
 
 
 def solution(name: str) -> None:
-    """Print the source of the worked solution.
+    """Print the source of the worked solution, unless `COURSE_SOLUTIONS=off` switches them off.
 
     Raises:
         CourseError: there is no such exercise.
     """
-    print(find(name).solution, end="")
+    found = find(name)
+    print(found.solution if _solutions_are_on() else f"{_OFF}\n", end="")
+
+
+def _solutions_are_on() -> bool:
+    """Return whether the environment lets solutions be seen; a class may begin without them.
+
+    The package is open to be read, so this keeps nobody from looking who wants to.
+    """
+    return os.environ.get("COURSE_SOLUTIONS", "").strip().lower() not in ("off", "0", "no", "false")
 
 
 def verdict(exercise: Exercise, answer: Any) -> str:

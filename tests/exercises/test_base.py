@@ -256,6 +256,21 @@ def test_hints_come_one_by_one_and_start_again(capsys):
     assert f'solution("{name}")' in end and again == said[0]
 
 
+@pytest.mark.parametrize(("value", "shown"), [("off", False), (" OFF", False), ("on", True)])
+def test_a_teacher_can_switch_the_solutions_off(capsys, monkeypatch, value, shown):
+    monkeypatch.setenv("COURSE_SOLUTIONS", value)
+    name = "02_1.same_padding"
+    solution(name)
+    said = capsys.readouterr().out
+    assert ("def same_padding" in said) == shown and ("ask your teacher" in said) != shown
+    for _ in range(len(find(name).hints) + 1):
+        hint(name)
+    end = capsys.readouterr().out.splitlines()[-1]
+    assert end.startswith("That was the last hint. ") and (f'solution("{name}")' in end) == shown
+    with pytest.raises(CourseError, match="no exercise called"):
+        solution("02_1.nothing")
+
+
 def test_an_unknown_name_offers_close_ones():
     for given, meant in (
         ("02_1.output_sise", "02_1.output_size"),
