@@ -181,6 +181,8 @@ def _check_training_step(answer: Answer) -> str:
         where = f"{what} (SGD, learning rate {rate}):"
         returned = answer.run(model, optimizer, images, labels, where=where)
         moved = _vector(model.parameters()) - before
+        if not model.training:
+            raise Wrong(f"{where} the network was in train mode, and is in eval mode afterwards")
         if answers.is_missing(returned) and not bool(moved.any()):
             raise Unsolved("training_step moves no parameter and returns nothing so far")
         _check_movement(moved, gradient, old_gradient, rate, where)

@@ -66,7 +66,15 @@ def check_parameter_count(model: nn.Module) -> None:
 
 
 def check_blocks(model: nn.Module, pictures: Tensor) -> None:
-    """Check that ReLU and max pooling follow each convolution, and a linear layer comes last."""
+    """Check that ReLU and max pooling follow each convolution, and nothing the linear layer.
+
+    The network must compute the same in both modes, so dropout is found as well.
+    """
+    for training in (False, True):
+        _check_blocks(model.train(training), pictures)
+
+
+def _check_blocks(model: nn.Module, pictures: Tensor) -> None:
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     ran: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # layer -> (input, output), in running order
 
@@ -74,8 +82,7 @@ def check_blocks(model: nn.Module, pictures: Tensor) -> None:
         ran[layer] = (inputs[0].detach(), output.detach())
 
     handles = [layer.register_forward_hook(remember) for layer in layers]
-    model.eval()
-    model(pictures)
+    returned = model(pictures).detach()
     for handle in handles:
         handle.remove()
     kinds = ["Conv2d" if isinstance(layer, nn.Conv2d) else "Linear" for layer in ran]
@@ -84,6 +91,10 @@ def check_blocks(model: nn.Module, pictures: Tensor) -> None:
             f"the layers run as {' → '.join(kinds)}, they should run as Conv2d → Conv2d → Linear"
         )
     names = ("first convolution", "second convolution", "linear layer")
+    mode = " in train mode" if model.training else ""
+    first, second, last = ran
+    if not torch.equal(ran[first][0], pictures):
+        raise Wrong(f"the images are changed{mode} before they reach the first convolution")
     named = zip(names, ran.values(), strict=True)
     for (name, (_, output)), (following, (arrived, _)) in itertools.pairwise(named):
         if arrived.numel() == output.numel():
@@ -100,9 +111,22 @@ def check_blocks(model: nn.Module, pictures: Tensor) -> None:
             pooled.flatten(1).sort().values, arrived.flatten(1).sort().values, atol=1e-5
         ):
             raise Wrong(
-                f"what reaches the {following} is not the {name}'s output after ReLU and "
+                f"what reaches the {following}{mode} is not the {name}'s output after ReLU and "
                 "nn.MaxPool2d(2)"
             )
+    for name, layer in zip(names, (first, second), strict=False):
+        arrived, output = ran[layer]
+        want = nn.functional.conv2d(arrived, layer.weight, layer.bias, padding=1)
+        if output.shape != want.shape or not torch.allclose(output, want, atol=1e-4):
+            raise Wrong(
+                f"the {name} is not nn.Conv2d(..., kernel_size=3, padding=1) with its other "
+                "arguments as they are"
+            )
+    if not torch.allclose(returned, ran[last][1], atol=1e-6):
+        raise Wrong(
+            f"what the network returns{mode} is not the output of the linear layer: leave out what "
+            "follows it, because the loss takes the logits"
+        )
 
 
 def check_gradients(model: nn.Module, pictures: Tensor) -> None:

@@ -64,6 +64,9 @@ def test_training_step(solved, rejected, line):
         optimizer.step()
         return loss
 
+    def in_eval_mode(model, optimizer, images, labels):
+        return step("zlbs")(model.eval(), optimizer, images, labels)
+
     solved("02_2.training_step", by_hand, step("zlbs", give=float))
     rejected(
         "02_2.training_step",
@@ -74,6 +77,7 @@ def test_training_step(solved, rejected, line):
         (step("zlbs", lambda a, b: -F.cross_entropy(a, b)), "the parameters moved uphill, -1 time"),
         (step("zlbs", lambda a, b: F.cross_entropy(a.softmax(1), b)), "not along the gradient"),
         (last_layer_frozen, "not along the gradient"),
+        (in_eval_mode, "is in eval mode afterwards"),
         (step("zlbs", give=lambda loss: loss), "return loss.item()"),
         (step("zlbs", give=lambda loss: 2 * loss.item()), "is 2.274, it should be 1.137"),
         (loss_afterwards, "before the step"),

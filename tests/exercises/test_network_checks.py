@@ -32,8 +32,7 @@ class Lazy(Network):
 
     def features(self, x):
         x = F.relu(F.max_pool2d(self.conv1(x), 2))
-        x = F.relu_(F.max_pool2d(self.conv2(x), 2))
-        return F.dropout(x, 0.1, training=self.training)
+        return F.relu_(F.max_pool2d(self.conv2(x), 2))
 
 
 class LosesTheBatch(Network):
@@ -75,6 +74,22 @@ class StrideInsteadOfPooling(Network):
         return F.relu(self.conv2(F.relu(self.conv1(x))))
 
 
+class Dropout(Network):
+    def features(self, x):
+        return F.dropout(super().features(x), 0.1, training=self.training)
+
+
+class Circular(Network):
+    def __init__(self):
+        super().__init__()
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1, padding_mode="circular")
+
+
+class Brighter(Network):
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
 class NoSecondReLU(Network):
     def features(self, x):
         return F.max_pool2d(self.conv2(F.max_pool2d(F.relu(self.conv1(x)), 2)), 2)
@@ -100,6 +115,12 @@ def test_build_cnn(solved, rejected, line):
         (layers(nn.Softmax(dim=1)), "the sum of each output row is 1"),
         (layers(nn.LogSoftmax(dim=1)), "the output went through log_softmax"),
         (layers(nn.ReLU()), "no output is negative"),
+        (layers(nn.Tanh()), "is not the output of the linear layer: leave out what follows it"),
+        (layers(nn.LeakyReLU()), "is not the output of the linear layer"),
+        (layers(nn.Dropout(0.1)), "what the network returns in train mode is not"),
+        (Dropout, "what reaches the linear layer in train mode is not"),
+        (Circular, "the second convolution is not nn.Conv2d(..., kernel_size=3, padding=1)"),
+        (Brighter, "the images are changed before they reach the first convolution"),
         (layers(first=nn.Identity), "ReLU after the first"),
         (NoSecondReLU, "ReLU after the second"),
         (layers(pool=nn.AvgPool2d), "is not the first convolution's output"),
