@@ -178,6 +178,7 @@ def lines(
     dashed: str | Sequence[str] = (),
     names_at: Mapping[str, tuple[float, float]] | None = None,
     marks: Mapping[str, float] | None = None,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     alt: str | None = None,
 ) -> f.Figure:
     """Draw lines with their names at their right ends.
@@ -191,13 +192,14 @@ def lines(
         dashed: names of lines to draw dashed, so that one does not hide another.
         names_at: (x, y) where a name begins, for lines that end in the same place.
         marks: x of grey vertical lines by name.
+        bands: (low, high) by name, for each x of this line: an interval, drawn pale around it.
         alt: replaces the text made from the names.
 
     Raises:
-        CourseError: x and y of different lengths, or a name that no line has.
+        CourseError: x, y and bands of different lengths, or a name that no line has.
     """
-    names_at, dashed = names_at or {}, chosen_names(series, dashed)
-    chosen_names(series, list(names_at))
+    names_at, bands, dashed = names_at or {}, bands or {}, chosen_names(series, dashed)
+    chosen_names(series, [*names_at, *bands])
     fig = f.Figure(height=320)
     axes = f.style(fig.subplots(), ylabel, xlabel=xlabel, log=log, percent=percent)
     f.plain_numbers(axes, log)
@@ -212,6 +214,13 @@ def lines(
         look = {"linestyle": "--" if name in dashed else "-", "linewidth": 1.8, "color": colour}
         look |= {"drawstyle": "steps-post" if steps else "default"}
         axes.plot(x, y, marker="o" if markers or len(x) == 1 else None, ms=4, **look)
+        if name in bands:
+            low, high = map(finite, bands[name])
+            if not len(low) == len(high) == len(x):
+                raise CourseError(
+                    f"The band of {name!r} has {len(low)} and {len(high)} values, not {len(x)}."
+                )
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         good = np.flatnonzero(np.isfinite(y))
         if name in names_at:
             at, ink = names_at[name], f.darker(colour)

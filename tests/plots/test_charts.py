@@ -3,8 +3,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
 
 from course_utils import plots
+from course_utils.core import CourseError
 from tests.plots.samples import texts_in
 
 
@@ -49,6 +52,18 @@ def test_marks_of_lines_are_vertical_lines_with_their_names():
     axes = plots.lines({"a": ([1, 2], [3, 4])}, marks={"proposal": 1.5}).axes[0]
     assert list(axes.lines[1].get_xdata()) == [1.5, 1.5]
     assert [text.get_text() for text in axes.texts] == ["proposal"]
+
+
+def test_a_band_lies_around_its_line_and_has_its_colour():
+    series = {"a": ([1, 2, 3], [1, 2, 1]), "b": ([1, 2, 3], [4, 4, 4])}
+    axes = plots.lines(series, bands={"b": ([3, 3, 3], [5, 5.5, 5])}).axes[0]
+    [band] = axes.collections
+    ends = band.get_paths()[0].get_extents()
+    assert (ends.ymin, ends.ymax) == (3, 5.5)
+    assert band.get_facecolor()[0, :3] == pytest.approx(to_rgb(axes.lines[1].get_color()))
+    for wrong in ({"c": ([1] * 3, [2] * 3)}, {"a": ([1, 2], [1, 2, 3])}):
+        with pytest.raises(CourseError, match=r"'(c|a)'"):
+            plots.lines(series, bands=wrong)
 
 
 def test_log_axes_of_lines_have_plain_numbers():
