@@ -26,6 +26,15 @@ def test_frozen_kernels_stay_and_others_move():
         assert still == (record["variation"] == "conv1 frozen")
 
 
+def test_a_linear_classifier_is_the_dense_layer_alone():
+    data = toy_data(90)
+    variations = {"linear classifier": module.VARIATIONS["linear classifier"]}
+    [run] = module.compare(data, variations, seeds=(0,), epochs=1)
+    assert run[0]["variation"] == "linear classifier" and run[0]["kernels_alike"] is None
+    [layer] = [m for m in module.linear_classifier(data, 0).modules() if hasattr(m, "weight")]
+    assert layer.out_features == len(data.classes)
+
+
 def test_the_committed_file_is_of_this_experiment():
     frame = load_results(module.NAME).frame()
     runs = frame.groupby(["variation", "seed"])["epoch"].apply(list)

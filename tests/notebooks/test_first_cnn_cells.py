@@ -8,13 +8,14 @@ import nbformat
 import pytest
 
 from course_utils.data import load_dataset
+from course_utils.experiments import load_results
 from course_utils.widgets import training_panel
 from tests.notebooks.refresh import NOTEBOOKS
 from tests.toys import same, weights
 
 NOTEBOOK = nbformat.read(NOTEBOOKS / "02_2_first_cnn.ipynb", as_version=4)
 CELLS = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"]
-OPENS = next(i for i, cell in enumerate(CELLS) if "training_panel()" in cell)
+OPENS = next(i for i, cell in enumerate(CELLS) if "= training_panel(" in cell)
 # The lab of EfficientNet-Lite0 does not depend on the panel, and costs a second.
 AFTER = [cell for cell in CELLS[OPENS + 1 :] if "photograph" not in cell]
 
@@ -61,7 +62,8 @@ def test_cells_after_the_panel_run_whatever_was_done_with_it(leave, own, data, m
     monkeypatch.setattr(panel, "picture", lambda view: b"")
     names = {}
     exec(CELLS[0], names)
-    names |= {"panel": panel, "data": data}
+    stored = load_results("first_cnn_variations").frame()
+    names |= {"panel": panel, "data": data, "stored": stored}
     try:
         leave(panel)
         for cell in AFTER:

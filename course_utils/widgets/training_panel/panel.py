@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -52,6 +53,8 @@ class TrainingPanel(RunsInBackground, Panel):
         data: pictures to learn from. Default: Fashion-MNIST.
         goal: accuracy on the test pictures to reach, in [0, 1]. Default: none, or 0.88 if model and
             data are the default.
+        reference: a name, and validation accuracies after each epoch of another training, which the
+            chart shows as a broken line. Default: none.
         arguments: of `fit`; an argument with a control becomes the control's first value.
             `optimizer` and `scheduler` may also be names from the panel's lists.
 
@@ -71,8 +74,11 @@ class TrainingPanel(RunsInBackground, Panel):
         data: Dataset | None = None,
         *,
         goal: float | None = None,
+        reference: tuple[str, Sequence[float]] | None = None,
         **arguments: Any,
     ):
+        name, accuracies = reference or ("", ())
+        self._reference = (name, tuple(accuracies)) if reference else None
         if model is None and data is None and goal is None:
             goal = 0.88
         self.data = load_dataset("fashion-mnist") if data is None else data
@@ -188,6 +194,7 @@ class TrainingPanel(RunsInBackground, Panel):
             train_accuracy=tuple(history.train_accuracy[:done]),
             validation_accuracy=validation if len(self.data.validation) else (),
             layer=self._layer,
+            reference=self._reference,
         )
 
     def picture(self, result: TrainingView) -> bytes:

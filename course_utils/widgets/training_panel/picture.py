@@ -49,6 +49,7 @@ class TrainingView:
         epoch: numbers of the epochs, at whose ends the accuracies were measured.
         train_accuracy, validation_accuracy: shares; the second may be empty.
         layer: the first layer, or None if it cannot be shown.
+        reference: another training's name and validation accuracies after each epoch, or None.
     """
 
     epochs: int
@@ -58,6 +59,7 @@ class TrainingView:
     train_accuracy: tuple[float, ...] = ()
     validation_accuracy: tuple[float, ...] = ()
     layer: FirstLayer | None = None
+    reference: tuple[str, tuple[float, ...]] | None = None
 
 
 def first_layer(model: nn.Module) -> tuple[str, nn.Module] | None:
@@ -92,7 +94,7 @@ def maps_of(layer: nn.Module, image: Tensor) -> Tensor | None:
 def draw(view: TrainingView) -> bytes:
     """Draw the picture as a PNG, 660 pixels wide."""
     layer = view.layer
-    height = _CHARTS if layer is None else 470 if layer.maps is None else 490
+    height = _CHARTS if layer is None else 470 if layer.maps is None else 560
     sheet = Image.new("RGB", (WIDTH, height), "white")
     sheet.paste(_curves(view).to_image(), (0, 0))
     if layer is not None:
@@ -118,16 +120,22 @@ def _curves(view: TrainingView) -> f.Figure:
     left.plot(view.positions[::stride], losses[::stride], **look)
     left.set_ylim(0, max(top * 1.05, 1e-3))
 
-    both = [*view.train_accuracy, *view.validation_accuracy]
+    name, other = view.reference or ("", ())
+    both = [*view.train_accuracy, *view.validation_accuracy, *other]
     low = math.floor(10 * min(both, default=0.5) - 0.5) / 10
     low = min(max(low, 0.0), 0.9)
     right.set_ylim(low, 1 + 0.025 * (1 - low))  # room for a dot at 100 %
     look = {"linewidth": 1.8, "marker": "o", "ms": 5 if view.epochs <= 20 else 3}
-    for name, values, colour in (
+    for kind, values, colour in (
         ("training", view.train_accuracy, f.ORANGE),
         ("validation", view.validation_accuracy, f.BLUE),
     ):
-        right.plot(view.epoch[: len(values)], values, color=colour, label=name, zorder=3, **look)
+        right.plot(view.epoch[: len(values)], values, color=colour, label=kind, zorder=3, **look)
+    if other:
+        look = {"color": f.MUTED, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+        [line] = right.plot(range(1, len(other) + 1), other, **look)
+        text = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.MUTED}
+        right.add_artist(right.legend([line], [name], loc="lower right", **text))
     place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.98), "ncols": 2}
     look = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.MUTED}
     right.legend(handlelength=1.5, columnspacing=1.2, **place, **look)
@@ -137,7 +145,7 @@ def _curves(view: TrainingView) -> f.Figure:
 
 
 def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
-    box = (270, 66) if layer.maps is not None else (310, 180)
+    box = (310, 136) if layer.maps is not None else (310, 180)
     limit = max(float(kernels.abs().max()) for kernels in (layer.start, layer.now))
     for left, title, kernels in (
         (_LEFT, f"{layer.name} at the start", layer.start),
@@ -152,8 +160,8 @@ def _draw_layer(sheet: Image.Image, layer: FirstLayer) -> None:
         sheet.paste(tiles, (left, _TILES))
     if layer.maps is None or layer.image is None:
         return
-    top = _TILES + 98
-    canvas.heading(sheet, "A picture, and its feature maps from these kernels", _LEFT, top - 24)
+    top = _TILES + 168
+    canvas.heading(sheet, "An image, and its feature maps from these kernels", _LEFT, top - 24)
     if len(layer.image) == 3:
         shown = _tiled_colours(layer.image[None], (112, 112))
     else:

@@ -28,7 +28,11 @@ def layer(kernels: torch.Tensor, **values: object) -> FirstLayer:
 
 def test_each_number_is_seen():
     changes = {"epochs": 9, "losses": (2.3, 1.5, 0.5), "positions": (0.5, 1.0, 1.6)}
-    changes |= {"train_accuracy": (0.55,), "layer": layer(torch.rand(4, 1, 3, 3))}
+    changes |= {
+        "reference": ("other", (0.5, 0.7)),
+        "train_accuracy": (0.55,),
+        "layer": layer(torch.rand(4, 1, 3, 3)),
+    }
     plain = draw(VIEW)
     for name, value in changes.items():
         assert draw(dataclasses.replace(VIEW, **{name: value})) != plain, name
@@ -53,6 +57,8 @@ def test_the_extremes_give_a_picture():
         {"losses": (1.0, 1e30, 1e30)},
         {"positions": tuple(np.linspace(0, 8, many)), "losses": tuple(np.linspace(2, 1, many))},
         {"train_accuracy": (0.0,), "validation_accuracy": (1.0,)},
+        {"reference": ("nothing", ())},
+        {"reference": ("longer than the axis", (0.0,) * 99)},
         {"epochs": 1},
         {"epochs": 1000},
         {"layer": layer(torch.zeros(1, 1, 1, 1))},
