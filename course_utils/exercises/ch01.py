@@ -20,9 +20,11 @@ def _check_parameters(answer: Answer) -> str:
     draw = random.Random(1)
     cases = [
         Case((1, 1, 3, False), "one kernel without bias", "a 3 × 3 kernel is 9 numbers"),
-        Case((3, 1, 3, False), "several input channels", "one kernel for each input channel"),
-        Case((3, 16, 3, False), "several output channels", "one filter for each output channel"),
-        Case((3, 16, 5, True), "with bias", "each of the 16 filters has one bias"),
+        Case(
+            (3, 1, 3, False), "several input channels", "a kernel has a grid for each input channel"
+        ),
+        Case((3, 16, 3, False), "several output channels", "one kernel for each output channel"),
+        Case((3, 16, 5, True), "with bias", "each of the 16 kernels has one bias"),
         Case((16, 32, 3, False), "bias=False", "then only the weights count"),
     ]
     cases += [
@@ -35,17 +37,17 @@ def _check_parameters(answer: Answer) -> str:
         lambda c_in, c_out, k, bias: _count(nn.Conv2d(c_in, c_out, k, bias=bias, device="meta")),
         "{} → {} channels, kernel {}, bias={}",
     )
-    return "The size of the picture does not matter: the same weights are used everywhere."
+    return "The size of the image does not matter: the same weights are used everywhere."
 
 
 @exercise(
     "01.parameters",
     check=_check_parameters,
     hints=(
-        "Start with one filter on a picture with one channel. What changes if the picture has "
+        "Start with one kernel on an image with one channel. What changes if the image has "
         "three channels?",
-        "Every filter has c_in × k × k numbers, and there are c_out filters.",
-        "Each filter also has one bias, if there are biases at all.",
+        "Every kernel has c_in × k × k numbers, and there are c_out kernels.",
+        "Each kernel also has one bias, if there are biases at all.",
     ),
 )
 def conv_parameters(c_in: int, c_out: int, k: int, bias: bool = True) -> int:
@@ -64,7 +66,7 @@ def _check_dense_parameters(answer: Answer) -> str:
     draw = random.Random(2)
     cases = [
         Case((4, 4, 1, 1), "smallest case", "16 inputs, 16 outputs: 16 · 16 weights and 16 biases"),
-        Case((4, 6, 1, 1), "a picture that is not square", "it has height · width pixels"),
+        Case((4, 6, 1, 1), "an image that is not square", "it has height · width pixels"),
         Case((5, 5, 3, 1), "several input channels", "each output depends on all channels"),
         Case((5, 5, 1, 8), "several output channels", "each has height · width numbers and biases"),
     ]
@@ -76,7 +78,7 @@ def _check_dense_parameters(answer: Answer) -> str:
         answer,
         cases,
         lambda h, w, c_in, c_out: _count(nn.Linear(h * w * c_in, h * w * c_out, device="meta")),
-        "a {} × {} picture, {} → {} channels",
+        "a {} × {} image, {} → {} channels",
     )
     dense, conv = _count(nn.Linear(28 * 28, 16 * 28 * 28, device="meta")), 160
     return (
@@ -91,16 +93,16 @@ def _check_dense_parameters(answer: Answer) -> str:
     hints=(
         "How many numbers does the flattened input have, and how many the flattened output?",
         "nn.Linear(n_in, n_out) has n_in · n_out weights and n_out biases. The output map is as "
-        "high and wide as the picture and has c_out channels.",
+        "high and wide as the image and has c_out channels.",
         "Multiply height, width and channels for both; then it is nn.Linear with these sizes.",
     ),
 )
 def dense_parameters_same_output(height: int, width: int, c_in: int, c_out: int) -> int:
     """Compute the number of parameters of a dense layer with as many outputs as a convolution.
 
-    The convolution turns a height × width picture with c_in channels into a map of the same height
+    The convolution turns a height × width image with c_in channels into a map of the same height
     and width with c_out channels. The dense layer (with biases) connects every number of the
-    flattened picture with every number of the flattened map.
+    flattened image with every number of the flattened map.
     """
     # Each of the n_out outputs has a weight for each of the n_in inputs, and one bias.
     n_in = height * width * c_in
@@ -167,26 +169,24 @@ class _Gain(nn.Module):
         super().__init__()
         self.gain = gain
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return picture * self.gain
+    def forward(self, image: Tensor) -> Tensor:
+        return image * self.gain
 
 
-def _difference(layer: nn.Module, picture: Tensor, shift: int, dims: int = -1) -> Tensor:
-    return layer(torch.roll(picture, shift, dims)) - torch.roll(layer(picture), shift, dims)
+def _difference(layer: nn.Module, image: Tensor, shift: int, dims: int = -1) -> Tensor:
+    return layer(torch.roll(image, shift, dims)) - torch.roll(layer(image), shift, dims)
 
 
 def _inner(maps: Tensor, margin: int) -> Tensor:
     return maps[..., margin:-margin, margin:-margin]
 
 
-def _mistakes(
-    layer: nn.Module, picture: Tensor, shift: int, margin: int
-) -> list[tuple[float, str]]:
+def _mistakes(layer: nn.Module, image: Tensor, shift: int, margin: int) -> list[tuple[float, str]]:
     """Return the result of each usual mistake, and the sentence for it."""
-    signed = _difference(layer, picture, shift)
+    signed = _difference(layer, image, shift)
     columns = signed[..., margin:-margin]
-    height = _inner(_difference(layer, picture, shift, -2), margin)
-    left = _inner(_difference(layer, picture, -shift), margin)
+    height = _inner(_difference(layer, image, shift, -2), margin)
+    left = _inner(_difference(layer, image, -shift), margin)
     values = (
         (signed.abs().max(), "cut off the margin on all four sides"),
         (columns.abs().max(), "cut off the margin on all four sides, also at top and bottom"),
@@ -200,7 +200,7 @@ def _mistakes(
 
 def _check_equivariance(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(4)
-    picture = torch.rand(1, 1, 20, 24, generator=generator)
+    image = torch.rand(1, 1, 20, 24, generator=generator)
     edge = torch.ones(20, 24)
     edge[:2] = torch.rand(2, 24, generator=generator)
     edge[-2:] = torch.rand(2, 24, generator=generator)
@@ -219,10 +219,10 @@ def _check_equivariance(answer: Answer) -> str:
     ]
     for layer, shift, margin, what in cases:
         where = f"{what}: for shift {shift}, margin {margin}"
-        got = answers.number(answer(layer, picture, shift, margin, where=where), where)
+        got = answers.number(answer(layer, image, shift, margin, where=where), where)
         with torch.no_grad():
-            want = _inner(_difference(layer, picture, shift), margin).abs().max().item()
-            because = answers.reason(_mistakes(layer, picture, shift, margin), got)
+            want = _inner(_difference(layer, image, shift), margin).abs().max().item()
+            because = answers.reason(_mistakes(layer, image, shift, margin), got)
         answers.compare_number(got, want, where, because)
     return "For the convolution it is zero up to rounding: the order does not matter."
 
@@ -231,24 +231,24 @@ def _check_equivariance(answer: Answer) -> str:
     "01.equivariance",
     check=_check_equivariance,
     hints=(
-        "Compute two results: shift the picture, then apply the layer; or first the layer, then "
+        "Compute two results: shift the image, then apply the layer; or first the layer, then "
         "shift.",
-        "torch.roll(picture, shift, dims=-1) shifts along the width. Then cut off the border: "
+        "torch.roll(image, shift, dims=-1) shifts along the width. Then cut off the border: "
         "[..., margin:-margin, margin:-margin].",
         "You have two cut results. Differences may be negative, and you need the largest without "
         "its sign, as a float (.item()).",
     ),
 )
-def equivariance(layer: nn.Module, picture: torch.Tensor, shift: int, margin: int) -> float:
-    """Measure the largest |layer(shifted picture) − shifted layer(picture)|, without the border.
+def equivariance(layer: nn.Module, image: torch.Tensor, shift: int, margin: int) -> float:
+    """Measure the largest |layer(shifted image) − shifted layer(image)|, without the border.
 
-    picture: (1, C, H, W). Shift by `shift` pixels to the right, along the width. Before comparing,
+    image: (1, C, H, W). Shift by `shift` pixels to the right, along the width. Before comparing,
     cut off `margin` pixels on all four sides. The layer keeps height and width.
     """
     # If the layer is equivariant, the order of the two does not matter: both results are equal.
     with torch.no_grad():
-        first = layer(torch.roll(picture, shift, dims=-1))
-        second = torch.roll(layer(picture), shift, dims=-1)
+        first = layer(torch.roll(image, shift, dims=-1))
+        second = torch.roll(layer(image), shift, dims=-1)
     # Near the border they differ for another reason: rolling brings in the other side.
     difference = (first - second)[..., margin:-margin, margin:-margin]
     return difference.abs().max().item()

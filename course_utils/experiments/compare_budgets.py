@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 ENTRIES = {
     "MLP, parameters of the CNN": Entry(lambda: DenseBaseline(hidden=(25,)), 4),
     "MLP, multiply-adds of the CNN": Entry(lambda: DenseBaseline(hidden=(1299,)), 4),
-    "MLP, 24 epochs": Entry(lambda: DenseBaseline(hidden=(1299,)), 24),
+    "MLP, multiply-adds of the CNN, 24 epochs": Entry(lambda: DenseBaseline(hidden=(1299,)), 24),
     "CNN": Entry(SimpleCNN, 4),
     "CNN, 24 epochs": Entry(SimpleCNN, 24),
     "averaging CNN": Entry(AveragingCNN, 4),

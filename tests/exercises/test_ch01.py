@@ -38,9 +38,9 @@ def test_dense_parameters(solved, rejected):
     solved(name, lambda h, w, i, o: (h * w * i + 1) * (h * w * o))
     rejected(
         name,
-        (lambda h, w, i, o: h * w * i * o + o, "4 × 4 picture"),
+        (lambda h, w, i, o: h * w * i * o + o, "4 × 4 image"),
         (lambda h, w, i, o: h * w * i * h * w * o, "is 256, it should be 272"),
-        (lambda h, w, i, o: h**4 * i * o + h**2 * o, "a picture that is not square: for a 4 × 6"),
+        (lambda h, w, i, o: h**4 * i * o + h**2 * o, "an image that is not square: for a 4 × 6"),
         (lambda h, w, i, o: (h * w) ** 2 * o + h * w * o, "several input channels"),
         (lambda h, w, i, o: (h * w) ** 2 * i * o + h * w, "several output channels"),
         (lambda h, w, i, o: i * o * 9 + o, "smallest case"),
@@ -79,9 +79,9 @@ def test_gradient_docstring_shows_the_function_that_is_checked():
 def measuring(measure, dims=-1, roll=torch.roll):
     """Answer with `measure` of the difference between both orders, and of the margin."""
 
-    def equivariance(layer, picture, shift, margin):
-        first = layer(roll(picture, shift, dims=dims))
-        return measure(first - roll(layer(picture), shift, dims=dims), margin)
+    def equivariance(layer, image, shift, margin):
+        first = layer(roll(image, shift, dims=dims))
+        return measure(first - roll(layer(image), shift, dims=dims), margin)
 
     return equivariance
 
