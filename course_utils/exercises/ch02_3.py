@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises import answers, weight_checks
+from course_utils.exercises import answers, flip_checks, weight_checks
 from course_utils.exercises.answers import (
     Answer,
     Unsolved,
@@ -45,8 +45,8 @@ def _check_he_std(answer: Answer) -> str:
         "How many input numbers are summed for one output number? That is n_in.",
         "For nn.Linear it is in_features. For nn.Conv2d it is kernel height · kernel width · "
         "the channels that one filter sees: in_channels / groups.",
-        "layer.weight[0] holds the weights of one output: n_in = layer.weight[0].numel(), and the "
-        "standard deviation is (2 / n_in) ** 0.5.",
+        "There is a shorter way for both kinds: the first dimension of layer.weight counts the "
+        "outputs. What is layer.weight[0], and how many numbers are in it?",
     ),
 )
 def he_std(layer: nn.Module) -> float:
@@ -55,23 +55,23 @@ def he_std(layer: nn.Module) -> float:
     n_in: how many input numbers one output number is computed from. Consider kernels that are not
     square, and groups.
     """
+    # The weight has one row (or one stack of grids) for each output, and every number of it is
+    # multiplied by one input: so groups and kernels that are not square need no case of their own.
     n_in = layer.weight[0].numel()
-    return (2 / n_in) ** 0.5
+    return (2 / n_in) ** 0.5  # the root: the formula with 2 / n_in is the variance
 
 
 def _check_initialise(answer: Answer) -> str:
     model = weight_checks.sample_model()
-    with torch.no_grad():
-        for _, layer in weight_checks.weighted_layers(model):
-            layer.weight.fill_(0.5)
-            if layer.bias is not None:
-                layer.bias.fill_(0.25)
+    marked = weight_checks.Marked(model)
     answer.run(model, where="for a network with convolutions, norms and a linear layer")
-    if all(bool((layer.weight == 0.5).all()) for _, layer in weight_checks.weighted_layers(model)):
+    weights = [layer.weight for layer in marked.layers.values()]
+    if all(bool((weight == weight_checks.MARK).all()) for weight in weights):
         raise Unsolved("initialise has not changed a weight so far")
-    for name, layer in weight_checks.weighted_layers(model):
+    marked.check_in_place()
+    for name, layer in marked.layers.items():
         weight = layer.weight.detach()
-        if bool((weight == 0.5).all()):
+        if bool((weight == weight_checks.MARK).all()):
             raise Wrong(
                 f"{name}: the weights did not change; model.modules() includes nested layers"
             )
@@ -80,14 +80,10 @@ def _check_initialise(answer: Answer) -> str:
             raise Wrong(
                 f"{name}: a bias is {shown(layer.bias.flatten()[0].item())}, it should be 0"
             )
-        if not layer.weight.requires_grad:
-            raise Wrong(f"{name}: the weights no longer require a gradient, so they cannot learn")
-    for name, layer in model.named_modules():
-        if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm)) and bool((layer.weight != 1).any()):
-            raise Wrong(
-                f"layer {name} ({type(layer).__name__}): its weight is "
-                f"{shown(layer.weight[0].item())}, it should stay 1"
-            )
+    marked.check_others()
+    narrow = nn.Conv2d(1, 2000, 3)  # n_in is 9: here 10 or 8 makes a difference that can be seen
+    answer.run(nn.Sequential(narrow), where="for a first layer of a grey image")
+    weight_checks.check_weights("a first layer of a grey image", narrow, narrow.weight.detach())
     if torch.equal(model[2][2][0].weight, model[3].weight):
         raise Wrong(
             "two layers of the same size got the same weights: draw new ones for each layer"
@@ -99,12 +95,12 @@ def _check_initialise(answer: Answer) -> str:
     "02_3.initialise",
     check=_check_initialise,
     hints=(
-        "model.modules() contains every layer, also nested ones. Use isinstance to find those that "
-        "are nn.Conv2d or nn.Linear.",
-        "nn.init.kaiming_normal_ and nn.init.zeros_ change a parameter in place. Some layers have "
-        "no bias (it is None).",
-        'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu"), and '
-        "nn.init.zeros_(layer.bias) if layer.bias is not None",
+        "The loop over model.modules() above finds every layer, also a nested one. Which two types "
+        "do you need, and how does isinstance test for both?",
+        "A method whose name ends in _ changes a tensor in place: weight.normal_(mean, std). Your "
+        "he_std says which std. PyTorch allows it only inside `with torch.no_grad():`.",
+        "Some layers were built with bias=False. What is layer.bias then, and what happens if you "
+        "call a method of it?",
     ),
 )
 def initialise(model: nn.Module) -> None:
@@ -113,11 +109,13 @@ def initialise(model: nn.Module) -> None:
     Weights of every nn.Conv2d and nn.Linear: normal with mean 0 and standard deviation √(2 / n_in).
     Their biases: 0. BatchNorm and other layers do not change.
     """
-    for layer in model.modules():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    with torch.no_grad():  # a new start is not a computation to differentiate
+        for layer in model.modules():  # also nested ones
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                n_in = layer.weight[0].numel()  # the weights of one output, whatever the groups
+                layer.weight.normal_(0, (2 / n_in) ** 0.5)  # in place: the optimizer knows it
+                if layer.bias is not None:  # before a norm there is often no bias
+                    layer.bias.zero_()
 
 
 def _check_l1_penalty(answer: Answer) -> str:
@@ -162,10 +160,9 @@ def _check_l1_penalty(answer: Answer) -> str:
     check=_check_l1_penalty,
     hints=(
         "Which layers have weights that multiply pixels? Only their weights count.",
-        "Loop over model.modules(), keep nn.Conv2d and nn.Linear, and add "
-        "layer.weight.abs().sum().",
-        "sum(layer.weight.abs().sum() for layer in model.modules() "
-        "if isinstance(layer, (nn.Conv2d, nn.Linear)))",
+        "It is the loop of `initialise` again: the same layers, and a number from each of them.",
+        "Stay with tensors until the end: .item(), float() and no_grad cut the result off from the "
+        "weights, so that no gradient flows back.",
     ),
 )
 def l1_penalty(model: nn.Module) -> torch.Tensor:
@@ -174,11 +171,10 @@ def l1_penalty(model: nn.Module) -> torch.Tensor:
     Biases and normalisation layers do not count. Gradients must flow back from the result, a
     tensor: loss + 1e-5 * l1_penalty(model) is what will be minimised.
     """
-    return sum(
-        layer.weight.abs().sum()
-        for layer in model.modules()
-        if isinstance(layer, (nn.Conv2d, nn.Linear))
-    )
+    # Layers are chosen by type and not by the name "weight", because BatchNorm has one, too.
+    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    # A sum of tensors is a tensor, so autograd knows how it depends on each weight.
+    return sum(layer.weight.abs().sum() for layer in layers)
 
 
 def _check_decay_groups(answer: Answer) -> str:
@@ -228,8 +224,8 @@ def _check_each_parameter(
         "convolution or linear layer and a bias or BatchNorm weight?",
         "The number of dimensions, parameter.dim(): weights of convolutions have 4 and those of "
         "linear layers 2, biases and norms 1.",
-        '[{"params": decayed, "weight_decay": weight_decay}, {"params": others, '
-        '"weight_decay": 0.0}]',
+        "Return both lists, each in a dict of its own with its weight_decay, as in the optimizer "
+        "with two groups above. Write the 0.0 down: without it AdamW uses its default, 0.01.",
     ),
 )
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -239,6 +235,8 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     nn.Linear get `weight_decay`; biases and all parameters of normalisation layers get 0.0. Every
     parameter belongs to exactly one group.
     """
+    # A weight that multiplies inputs is a matrix or a stack of grids; biases, and the scales and
+    # shifts of norms, are one number for each channel. The two tests leave no parameter out.
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     return [
@@ -250,11 +248,11 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 def _check_mean_std(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(35)
     for size, what in [
-        ((60, 1, 28, 28), "grey pictures"),
-        ((60, 3, 32, 32), "pictures in colour"),
-        ((50, 3, 20, 36), "pictures that are not square"),
+        ((60, 1, 28, 28), "grey images"),
+        ((60, 3, 32, 32), "images in colour"),
+        ((50, 3, 20, 36), "images that are not square"),
     ]:
-        # Pictures of different brightness, and a different range for each channel.
+        # Images of different brightness, and a different range for each channel.
         light = torch.rand(size[0], 1, 1, 1, generator=generator) * 0.8 + 0.2
         ranges = torch.linspace(255, 120, size[1]).view(1, -1, 1, 1)
         images = (torch.rand(size, generator=generator) * light * ranges).to(torch.uint8)
@@ -269,11 +267,11 @@ def _check_mean_std(answer: Answer) -> str:
         mistakes = [
             (255 * std, "scale 0 … 255 to 0 … 1"),
             (std**2, "that is the variance"),
-            (scaled.std(dim=(2, 3)).mean(dim=0), "that is the mean of the pictures' own stds"),
+            (scaled.std(dim=(2, 3)).mean(dim=0), "that is the mean of the images' own stds"),
         ]
         _check_statistic("mean", got[0], mean, [(255 * mean, "scale 0 … 255 to 0 … 1")], where)
         _check_statistic("std", got[1], std, mistakes, where)
-    return "Computed from your own pictures, not copied from ImageNet."
+    return "Computed from your own images, not copied from ImageNet."
 
 
 def _check_statistic(
@@ -296,18 +294,19 @@ def _check_statistic(
     check=_check_mean_std,
     hints=(
         "uint8 stores integers from 0 to 255: first convert them to floats between 0 and 1.",
-        "One number for each channel: take the mean over pictures, rows and columns at once.",
-        "scaled = images.float() / 255, then scaled.mean(dim=(0, 2, 3)) and "
-        "scaled.std(dim=(0, 2, 3))",
+        "One number for each channel: which three of the dimensions (N, C, H, W) must disappear?",
+        "mean and std take several dimensions at once, as a tuple: tensor.mean(dim=(…)).",
     ),
 )
 def mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute mean and standard deviation of each channel, of pixels scaled to 0 … 1.
 
     images: uint8 (N, C, H, W). Return two tensors of the shape (C,), over all pixels of all
-    pictures.
+    images.
     """
-    scaled = images.float() / 255
+    scaled = images.float() / 255  # uint8 has no mean
+    # All pixels of a channel at once: the mean of the images' own deviations would be smaller,
+    # because it leaves out how much the images differ from each other.
     return scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
 
 
@@ -319,20 +318,25 @@ def _check_random_flip(answer: Answer) -> str:
     mirrored = [_mirrored(answer, images, seed, where) for seed in (1, 1, 2, 3, 4, 5)]
     share = torch.stack(mirrored).double().mean().item()
     if share in (0, 1):
-        raise Wrong(f"{where} {'every' if share else 'no'} picture was flipped")
+        raise Wrong(f"{where} {'every' if share else 'no'} image was flipped")
     if all(len(each.unique()) == 1 for each in mirrored):
-        raise Wrong(f"{where} all pictures were treated alike: draw one number for each picture")
+        raise Wrong(f"{where} all images were treated alike: draw one number for each image")
     if not 0.35 < share < 0.65:
         raise Wrong(f"{where} {share:.0%} of them were flipped, it should be about half")
     if not torch.equal(mirrored[0], mirrored[1]):
-        raise Wrong(f"{where} the same seed flipped other pictures: draw with generator=generator")
+        raise Wrong(f"{where} the same seed flipped other images: draw with generator=generator")
     if torch.equal(mirrored[0], mirrored[2]):
-        raise Wrong(f"{where} seeds 1 and 2 flipped the same pictures: draw with the generator")
-    return "To the network, flipped pictures are new pictures, and their labels stay right."
+        raise Wrong(f"{where} seeds 1 and 2 flipped the same images: draw with the generator")
+    few = images[:100]
+    coins = [_mirrored(answer, few, seed, "for 100 images") for seed in range(60)]
+    flip_checks.check_independence(torch.stack(coins), "for 100 images and 60 seeds,")
+    flip_checks.check_generator(answer, images, where)
+    _mirrored(answer, images[:7, :1, :6, :6].contiguous(), 1, "for images of the shape (1, 6, 6)")
+    return "To the network, flipped images are new images, and their labels stay right."
 
 
 def _mirrored(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
-    """Return which pictures the answer mirrored (N,); check that nothing else changed."""
+    """Return which images the answer mirrored (N,); check that nothing else changed."""
     passed, generator = images.clone(), torch.Generator().manual_seed(seed)
     got = answer(passed, generator, where=where, copy=False)
     flat = answers.tensor(got, where, tuple(images.shape))
@@ -349,7 +353,7 @@ def _mirrored(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
         first = int((~(kept | mirrored)).nonzero()[0])
         upside = torch.equal(flat[first], images[first].flip(-2).double())
         because = "it is upside down: the width is the last axis" if upside else "left ↔ right"
-        raise Wrong(f"{where} picture {first} is neither itself nor its mirror image ({because})")
+        raise Wrong(f"{where} image {first} is neither itself nor its mirror image ({because})")
     return mirrored
 
 
@@ -358,16 +362,18 @@ def _mirrored(answer: Answer, images: Tensor, seed: int, where: str) -> Tensor:
     check=_check_random_flip,
     hints=(
         "Draw N random numbers at once: torch.rand(len(images), generator=generator).",
-        "coins < 0.5 says which pictures to mirror; images.flip(-1) mirrors all of "
+        "coins < 0.5 says which images to mirror; images.flip(-1) mirrors all of "
         "them, left ↔ right.",
-        "torch.where(coins[:, None, None, None], images.flip(-1), images) chooses for each "
-        "picture, and does not change `images`.",
+        "torch.where(condition, a, b) takes from a where the condition is true, else from b. The "
+        "condition must have four dimensions: coins[:, None, None, None].",
     ),
 )
 def random_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror each picture, left ↔ right, with probability one half, independently of the others.
+    """Mirror each image, left ↔ right, with probability one half, independently of the others.
 
     images: uint8 (N, C, H, W), must not change. All random numbers come from `generator`.
     """
-    coins = torch.rand(len(images), generator=generator) < 0.5
+    coins = torch.rand(len(images), generator=generator) < 0.5  # one for each image
+    # (N, 1, 1, 1) is stretched over channels and pixels, so a coin decides about a whole image.
+    # torch.where makes a new tensor: the data set itself stays as it is.
     return torch.where(coins[:, None, None, None], images.flip(-1), images)

@@ -1,6 +1,6 @@
 """Experiments that take minutes: one command each; notebooks show their stored results.
 
-Used by notebooks 01, 03.1, 03.3, 04.1, 04.2 and 05.1 to 05.3.
+Used by notebooks 01, 02.2, 02.3, 03.1, 03.3, 04.1, 04.2 and 05.1 to 05.3.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ def spreads(
     intervals: Mapping[str, tuple[float, float]] | None = None,
     *,
     percent: bool = False,
+    zero: bool = False,
     title: str = "",
 ) -> f.Figure:
     """Draw a dot for each number of each name, and a tick at the median; the first name on top.
@@ -28,6 +29,7 @@ def spreads(
         values: numbers by name, for example one for each seed; one that is not finite has no dot.
         intervals: (low, high) by name, drawn as a bar behind the dots.
         percent: whether the numbers are shares, written in per cent.
+        zero: whether to draw a line at 0, for differences: on it nothing is gained or lost.
 
     Raises:
         CourseError: no names, or a name without a number.
@@ -45,6 +47,8 @@ def spreads(
         axes.plot(numbers, places, "o", color=f.BLUE, ms=5, alpha=0.75, mew=0)
         if np.isfinite(numbers).any():
             axes.plot(np.nanmedian(numbers), row, "|", color=f.INK, ms=15, mew=2)
+    if zero:
+        axes.axvline(0, color=f.MUTED, linewidth=1, zorder=0.9)
     what = f"Single values{of_title(title)}, with their medians"
     bars = ", and intervals" if intervals else ""
     fig.alt = f"{what}{bars}: {listed(list(values))}."

@@ -29,12 +29,15 @@ class HistoryLike(Protocol):
     validation_accuracy: Sequence[float]
 
 
-def learning_curves(histories: HistoryLike | Mapping[str, HistoryLike]) -> f.Figure:
+def learning_curves(
+    histories: HistoryLike | Mapping[str, HistoryLike], *, marks: Mapping[str, int] | None = None
+) -> f.Figure:
     """Draw loss and accuracy by epoch: training solid, validation dashed, the gap shaded.
 
     Args:
         histories: one history, or several by name. The training may still run, and may have
             finished no epoch yet.
+        marks: epochs by name, for a vertical line at each, such as {"kept": 7, "stopped": 12}.
     """
     named = dict(histories) if isinstance(histories, Mapping) else {"": histories}
     fig = f.Figure(height=290)
@@ -68,10 +71,19 @@ def learning_curves(histories: HistoryLike | Mapping[str, HistoryLike]) -> f.Fig
         look = {"frameon": False, "fontsize": f.SMALL, "labelcolor": f.MUTED, "handlelength": 2.4}
         panels[0].legend(loc="upper right", **look)
 
+    for axes in panels:
+        for word, epoch in (marks or {}).items():
+            axes.axvline(epoch, color=f.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+            at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            # To the left, because the last epoch is at the right edge.
+            look = {"color": f.MUTED, "fontsize": f.SMALL, "ha": "right"}
+            axes.annotate(word, (epoch, 0), (-3, 4), **look, **at)
     done = max((len(history.epoch) for history in named.values()), default=0)
     names = f" of {listed(list(named))}" if "" not in named else ""
     span = f"over {done} epoch{'s' * (done != 1)}" if done else "before the first epoch is finished"
     fig.alt = f"Two charts: loss and accuracy{names} {span}, training solid, validation dashed."
+    if marks:
+        fig.alt += f" Marked: {listed(list(marks))}."
     return fig
 
 

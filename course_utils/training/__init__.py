@@ -15,6 +15,7 @@ __all__ = export_lazily(
         "best_epoch": "BestEpoch",
         "class_weights": "balanced_weights WeightedCrossEntropy",
         "distillation": "Distillation distillation_loss FeatureDistillation soften",
+        "early_stopping": "EarlyStopping MONITORED",
         "fit": "fit",
         "fit_detector": "fit_detector propose_all",
         "history": "Diverged History Step",

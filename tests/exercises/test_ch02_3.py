@@ -116,14 +116,14 @@ def test_mean_std(solved, rejected):
     rejected(
         "02_3.mean_std",
         (over((0, 2, 3), scale=1), "(scale 0 … 255 to 0 … 1)"),
-        (over((0, 2, 3), scale=256), "grey pictures"),
+        (over((0, 2, 3), scale=256), "grey images"),
         (over((0, 1, 2, 3)), "has the shape (), it should have (1,)"),
         (over((0, 2, 3), spread=torch.Tensor.var), "(that is the variance)"),
-        (per_picture, "the mean of the pictures' own stds"),
+        (per_picture, "the mean of the images' own stds"),
         (lambda images: over((0, 2, 3))(images)[0], "two tensors"),
         (lambda images: over((0, 2, 3))(images)[::-1], "the mean of channel 0"),
         (lambda images: images.mean(dim=(0, 2, 3)), "mean(): could not infer output dtype"),
-        (over_channels, "pictures in colour"),
+        (over_channels, "images in colour"),
     )
 
 
@@ -160,16 +160,68 @@ def test_random_flip(solved, rejected):
     )
     rejected(
         "02_3.random_flip",
-        (one_coin, "one number for each picture"),
-        (flipping(share=0.0), "no picture was flipped"),
-        (flipping(share=1.1), "every picture was flipped"),
+        (one_coin, "one number for each image"),
+        (flipping(share=0.0), "no image was flipped"),
+        (flipping(share=1.1), "every image was flipped"),
         (flipping(share=0.1), "10% of them"),
         (flipping(axis=-2), "upside down"),
         (flipping(axis=1), "is neither itself nor its mirror image"),
-        (flipping(seeded=False), "the same seed flipped other pictures"),
+        (flipping(seeded=False), "the same seed flipped other images"),
         (every_second, "seeds 1 and 2"),
         (by_indexing, "work on a copy"),
         (coin_for_each_row, "left ↔ right"),
         (lambda im, g: flipping()(im, g).float(), "should stay torch.uint8, like the images"),
         (lambda im, g: flipping()(im, g)[:-1], "(399, 3, 6, 9)"),
+        *[(by_coins(coins), text) for coins, text in WRONG_COINS.values()],
+        (lambda im, g: flipping()(im, g) * 0, "image 0 is neither itself"),
+        (lambda im, g: flipping()(im, g).transpose(2, 3), "(400, 3, 9, 6)"),
+        (three_channels, "for images of the shape (1, 6, 6)"),
     )
+
+
+def by_coins(coins):
+    """Flip the images for which coins(N, generator) are true."""
+    return lambda im, g: torch.where(coins(len(im), g)[:, None, None, None], im.flip(-1), im)
+
+
+def three_channels(images, generator):
+    coins = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(coins[:, None, None, None].expand(-1, 3, -1, -1), images.flip(-1), images)
+
+
+def first_never(count, generator):
+    return torch.cat([torch.tensor([False]), torch.rand(count - 1, generator=generator) < 0.5])
+
+
+def from_the_seed(count, generator):
+    return (
+        torch.rand(count, generator=torch.Generator().manual_seed(generator.initial_seed())) < 0.5
+    )
+
+
+def reseeded(count, generator):
+    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+    return torch.rand(count) < 0.5
+
+
+WRONG_COINS = {
+    "pairs": (
+        lambda n, g: (torch.rand(n // 2 + 1, generator=g) < 0.5).repeat_interleave(2)[:n],
+        "1 places before",
+    ),
+    "both halves alike": (
+        lambda n, g: (torch.rand(n // 2 + 1, generator=g) < 0.5).repeat(2)[:n],
+        "not independent",
+    ),
+    "every second one, from a random start": (
+        lambda n, g: (torch.arange(n) + torch.randint(2, (), generator=g)) % 2 == 0,
+        "not independent",
+    ),
+    "exactly half": (
+        lambda n, g: torch.randperm(n, generator=g) < n // 2,
+        "the same number of images",
+    ),
+    "off by one": (first_never, "image 0 was flipped in 0%"),
+    "from the seed": (from_the_seed, "two calls with the same generator"),
+    "global numbers": (reseeded, "torch's global random numbers"),
+}

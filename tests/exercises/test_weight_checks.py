@@ -75,7 +75,64 @@ def test_initialise(solved, rejected):
     def fan_out(layer):
         init.kaiming_normal_(layer.weight, mode="fan_out")
 
+    def uniform(layer):
+        init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+
+    def signs(layer):
+        std = (2 / layer.weight[0].numel()) ** 0.5
+        layer.weight.data = std * torch.randn_like(layer.weight).sign()
+
+    def one_kernel_for_all(layer):
+        he(layer)
+        layer.weight.data[:] = layer.weight.data[:1].clone()
+
+    def new_parameter(layer):
+        he(layer)
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+
+    def without_bias(layer):
+        he(layer)
+        layer.bias = None
+
+    def and_reset(*kinds):
+        def initialise(model):
+            every_layer()(model)
+            for layer in model.modules():
+                if isinstance(layer, kinds):
+                    layer.reset_parameters()
+
+        return initialise
+
+    def off_by_one(step):
+        return every_layer(
+            lambda layer: init.normal_(
+                layer.weight, 0, (2 / (layer.weight[0].numel() + step)) ** 0.5
+            )
+        )
+
+    def statistics_only(model):
+        every_layer()(model)
+        model[1].reset_running_stats()
+
+    def and_eval(model):
+        every_layer()(model)
+        model.eval()
+
     solved("02_3.initialise", by_formula, normal(math.sqrt))
+    rejected(
+        "02_3.initialise",
+        (every_layer(uniform), "distribution is uniform"),
+        (every_layer(signs), "distribution is not normal"),
+        (every_layer(one_kernel_for_all), "layer 0 (Conv2d)"),
+        (every_layer(new_parameter), "its weight is another tensor now"),
+        (every_layer(without_bias), "its bias is another tensor now"),
+        (and_reset(nn.BatchNorm2d), "layer 1 (BatchNorm2d): its weight has changed from 0.25 to 1"),
+        (and_reset(nn.GroupNorm), "layer 2.1 (GroupNorm): its weight"),
+        (statistics_only, "layer 1 (BatchNorm2d): its running_mean"),
+        (and_eval, "eval mode"),
+        (off_by_one(1), "a first layer of a grey image"),
+        (off_by_one(-1), "a first layer of a grey image"),
+    )
     rejected(
         "02_3.initialise",
         (every_layer(lambda layer: layer.reset_parameters()), "(that is PyTorch's default)"),

@@ -37,14 +37,11 @@ EXPLAINING = {
     "01_cnn_and_pytorch",
     "02_1_convolution",
     "02_2_first_cnn",
+    "02_3_initialisation_and_regularisation",
     "03_1_learning_rate",
     "03_2_one_click_convolution",
     "03_3_search",
     "04_2_feature_pyramids",
-}
-# Notebooks whose cells still have checks in them, which belong into tests/notebooks/checks.
-NOT_YET_MOVED = {
-    "02_3_initialisation_and_regularisation",
 }
 MAX_LINES = 15
 MAX_BYTES = 1_500_000
@@ -191,14 +188,14 @@ def test_has_short_code_cells(notebook):
     assert not wrong, f"code cells that are empty or have more than {MAX_LINES} lines: {wrong}"
 
 
-def test_leaves_its_checks_to_us(path, notebook):
+def test_leaves_its_checks_to_us(notebook):
     """A cell teaches; what we check about it is in tests/notebooks/checks."""
     found = [
         cell.source
         for cell in code_cells(notebook)
         if any(isinstance(node, ast.Assert) for node in ast.walk(parsed(cell.source)))
     ]
-    assert bool(found) == (path.stem in NOT_YET_MOVED), found
+    assert not found
 
 
 def test_keeps_the_answers_to_its_exercises(notebook):

@@ -28,6 +28,12 @@ def test_spreads_shows_equal_numbers_side_by_side():
     assert list(figure.axes[0].lines[0].get_xdata()) == [0.5, 0.25, 0.5, 0.5]
 
 
+def test_spreads_of_differences_have_a_line_at_zero():
+    with_line, without = (plots.spreads({"a": [1.0, 2.0]}, zero=zero) for zero in (True, False))
+    assert with_line.axes[0].lines[-1].get_xdata() == [0, 0]
+    assert with_line.axes[0].get_xlim()[0] <= 0 < without.axes[0].get_xlim()[0]
+
+
 def test_distributions_are_shares_of_each_set():
     figure = plots.distributions(
         {"few": torch.tensor([-0.9, 0.0, 0.0, 0.9]), "many": np.zeros((10, 10))},

@@ -22,6 +22,14 @@ def test_learning_curves_draws_what_is_there():
     assert "from epoch 4 on" in texts_in(plots.learning_curves(history(9, first_bad=4)), 0)[0]
 
 
+def test_learning_curves_mark_epochs():
+    figure = plots.learning_curves(history(6), marks={"kept": 2, "stopped": 5})
+    for axes in figure.axes:
+        assert [line.get_xdata()[0] for line in axes.lines[2:]] == [2, 5]
+    assert texts_in(figure, 0)[-2:] == ["kept", "stopped"]
+    assert figure.alt.endswith("Marked: kept and stopped.")
+
+
 def test_validation_may_lag_behind_training():
     late = history(4)
     del late.validation_loss[2:], late.validation_accuracy[2:]
