@@ -30,7 +30,7 @@ from course_utils.plots import front, places, tradeoffs
 from course_utils.widgets.controls import code_toggle, row_of
 from course_utils.widgets.overlay import Spot, overlay
 from course_utils.widgets.panel import Panel, choice
-from course_utils.widgets.saved_weights import how_to_load, new_file, save_weights
+from course_utils.widgets.saved_weights import new_file, save_weights
 
 _WIDTH, _HEIGHT, _SPOT = 700, 340, 24
 
@@ -245,7 +245,7 @@ class TradeoffPanel(Panel):
                 raise CourseError(f"{path} cannot be written ({error.strerror}).") from error
         else:
             path = save_weights(network, new_file(name, mark=""))
-        self._status.value = how_to_load(path)
+        self._status.value = f"Saved in the file {path}."
         return path
 
     def compute(self, *, network: str) -> Tradeoff:

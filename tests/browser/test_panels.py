@@ -114,6 +114,16 @@ def test_a_layer_is_pruned_by_its_slider_and_all_by_one_click(lab):
     says(found, "All channels are there")
 
 
+def test_a_click_on_a_point_takes_that_network_and_so_does_a_key(lab):
+    found = panel(lab, "tradeoff_panel")
+    for chart in (0, 1):
+        found.locator(".course-drawn button[title='first_cnn']").nth(chart).click()
+        says(found, "first_cnn: ")
+        assert lab.kernel("tradeoff_panel.network is tradeoff_panel.networks['first_cnn']")
+        found.get_by_label("network").press("Home")
+        says(found, "small_resnet: ")
+
+
 def test_uploaded_pictures_become_a_classifier(lab):
     found = panel(lab, "own_pictures_panel")
 
