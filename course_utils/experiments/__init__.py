@@ -10,6 +10,7 @@ from course_utils.core.lazy import export_lazily
 __all__ = export_lazily(
     __name__,
     {
+        "cost_summary": "course_tradeoffs",
         "first_cnn": "first_cnn_recipe",
         "five_trainings": "five_trainings",
         "ladder.climb": "climb Climbed Machine",

@@ -35,7 +35,9 @@ def tradeoffs(
     kinds = kinds or {}
     words = list(dict.fromkeys(kinds.values()))
     colours = dict(zip(words, f.colours(len(words)), strict=True)) if words else {}
-    fig = f.Figure(700, 340)
+    names = list(next(iter(charts.values())))
+    rows = -(-len(names) // 2)  # of the names below
+    fig = f.Figure(700, 260 + 20 * max(4, rows))
     for axes, (cost, points) in zip(
         fig.subplots(1, len(charts), sharey=True, squeeze=False).flat, charts.items(), strict=True
     ):
@@ -54,7 +56,6 @@ def tradeoffs(
             place = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": f.SMALL}
             axes.annotate(f"{number}", (x, middle), color=f.darker(colour), **place)
         axes.margins(x=0.12)
-    names = list(next(iter(charts.values())))
     for number, name in enumerate(names, start=1):
         colour = colours.get(kinds.get(name, ""), f.BLUE)
         fig.axes[0].plot([], [], "o", color=colour, ms=6, label=f"{number}  {name}")

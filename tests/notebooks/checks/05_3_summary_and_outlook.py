@@ -2,7 +2,25 @@
 
 
 def check(n):
-    scale = n.scale
+    scale, ladder = n.scale, n.ladder
+    gains = {b: ladder.gain(b, a) for a, b in zip(ladder.names, ladder.names[1:], strict=False)}
+    assert gains.pop("longer").low > 0.02 and max(abs(g.middle) for g in gains.values()) < 0.025
+    assert sum(g.low < 0 < g.high for g in gains.values()) > len(gains) / 2
+    top = max(ladder.accuracy(name).middle for name in ladder.names)
+    assert 0.05 < top - ladder.accuracy("article").middle < 0.065
+    work, size = n.charts.values()
+    assert min(size, key=lambda name: size[name][0]) == "half its channels, int8"
+    cheap = min(work, key=lambda name: work[name][0])
+    assert 0.88 < work[cheap][1][0] < 0.9
+    best = max(one[1][0] for name, one in work.items() if n.kinds[name] == "ladder")
+    assert best - work[cheap][1][0] > 0.015
+    more = [c for c, a in work.values() if a[0] > work[cheap][1][0] + 0.01]
+    assert min(more) > 10 * work[cheap][0]
+    others = [a[0] for c, a in size.values() if c < 1.5 * size["half its channels, int8"][0]]
+    assert max(others) == size["half its channels, int8"][1][0]
+    first, top = n.rungs.ladder_first, n.rungs.ladder_top
+    assert 5 < top["none"] - first["none"] < 8 and 25 < first["brightness"] - top["brightness"] < 40
+    assert (first > top)[["noise", "contrast"]].all() and (top > first)[["blur", "jpeg"]].all()
 
     accuracies = {}
     for name, model in n.networks.items():
