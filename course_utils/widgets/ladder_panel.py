@@ -23,6 +23,7 @@ from course_utils.experiments import (
 )
 from course_utils.widgets.background import BackgroundRun
 from course_utils.widgets.comparing import ComparesRuns
+from course_utils.widgets.controls import code_toggle
 from course_utils.widgets.panel import Panel, choice, int_slider
 
 WIDTH = 700
@@ -112,7 +113,9 @@ class LadderPanel(ComparesRuns, Panel):
         }
         shown = {"title": "Ladder panel", "width": WIDTH, "extra": self.build_buttons()}
         self._train_button.description = "Train this rung again"
+        self._train_button.layout.width = "auto"
         super().__init__(controls, **shown, initial=settings)
+        self.children[1].children[0].children += (code_toggle(self._code),)
 
     # What the panel shows
 

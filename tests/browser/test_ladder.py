@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.lab import says
+from tests.browser.lab import says, show_code
 
 _CELL = """from course_utils.widgets import ladder_panel
 
@@ -43,11 +43,17 @@ def test_a_training_becomes_a_mark(lab, panel):
     assert lab.picture() != before and lab.kernel("panel.error") == ""
     assert lab.kernel("len(panel.runs)") == 1
     panel.get_by_role("button", name="Train this rung again").click()
-    says(panel, "trained already")
+    panel.get_by_role("alert").filter(has_text="trained already").wait_for()
+    panel.get_by_role("combobox", name="rung").select_option(index=1)
+    says(panel, "points over article")
+
+
+def test_the_code_is_shown_on_request(panel):
+    show_code(panel, "climb(rung, plan, 3, folder)")
 
 
 def test_stop_ends_a_long_one(lab, panel):
-    panel.get_by_role("combobox", name="rung").select_option(label="13 larger")
+    panel.get_by_role("combobox", name="rung").select_option(index=12)
     panel.get_by_role("button", name="Train this rung again").click()
     panel.get_by_text("larger, seed 3: epoch 1 of").wait_for()
     panel.get_by_role("button", name="Stop").click()

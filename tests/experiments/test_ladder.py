@@ -368,7 +368,7 @@ def test_a_killed_process_goes_on_and_trains_no_rung_twice(tiny, tmp_path, capsy
 # What is committed
 
 
-@pytest.mark.parametrize("data", ["fashion_mnist_small"])
+@pytest.mark.parametrize("data", ladder_file.FILES)
 def test_the_committed_results_are_those_of_this_ladder(data):
     ladder = load_ladder(data)
     names = [rung.name for rung in rungs_of(PLANS[data])]

@@ -21,3 +21,4 @@ def check(notebook):
     assert notebook.panel.error == "" and notebook.panel.result.ladder == ladder
     photographs = notebook.photographs.frame().set_index("rung").accuracy
     assert 62 < photographs["article"] < 64
+    assert 26 < photographs["larger"] - photographs["article"] < 28
