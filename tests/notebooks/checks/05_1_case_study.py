@@ -21,4 +21,5 @@ def check(notebook):
     assert notebook.panel.error == "" and notebook.panel.result.ladder == ladder
     photographs = notebook.photographs.frame().set_index("rung").accuracy
     assert 62 < photographs["article"] < 64
-    assert 26 < photographs["larger"] - photographs["article"] < 28
+    assert 27.5 < photographs["views"] - photographs["article"] < 28.5
+    assert photographs["views"] - photographs["larger"] > 1
