@@ -247,7 +247,7 @@ def _check_slim(answer: Answer) -> str:
                 raise Wrong(f"{where}: the output has the shape {tuple(got(pictures).shape)}")
             if any(not torch.equal(v, before[k]) for k, v in model.state_dict().items()):
                 raise Wrong(f"{where}: the network that was passed in has changed")
-    return "One loop resizes any network."
+    return "One loop resizes a whole network."
 
 
 @exercise(
