@@ -93,9 +93,8 @@ def what_a_kernel_is_worth(n):
 
 
 def choosing_kernels(n):
-    active, smallest, chance, best, worst = (
-        dict(zip(n.removed, values, strict=True)) for values in (*n.curves.values(), n.best, n.worst)
-    )
+    found = (*n.curves.values(), n.best, n.worst)
+    active, smallest, chance, best, worst = (dict(zip(n.removed, v, strict=True)) for v in found)
     assert active[20] > smallest[20] + 0.02, "looking at what kernels do should help"
     assert max(smallest[k] - chance[k] for k in n.removed) < 0.03, "small weights should not help"
     assert min(active[k] - best[k] for k in n.removed) > -0.01, "as good as the best draw"
