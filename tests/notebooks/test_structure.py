@@ -49,6 +49,8 @@ MAX_BYTES = 1_500_000
 SKIPS = {"nbval-skip", "nbval-ignore-output"}
 SKIP_COMMENT = re.compile(r"^\s*#\s*(NBVAL_SKIP|NBVAL_IGNORE_OUTPUT)\b", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#|attachment:|mailto:)([^)\s#]+)")
+LABEL = re.compile(r"\*\*Exercise (\d+) · (?:easy|medium|hard) · \d+ minutes\.\*\*")
+HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 SHOWING = {"print", "display", "check", "hint", "solution"}
 
 PATHS = [path for path in refresh.find([]) if path.stem != GLOSSARY]
@@ -201,6 +203,24 @@ def test_leaves_its_checks_to_us(notebook):
 def test_keeps_the_answers_to_its_exercises(notebook):
     found = overwritten(cell.source for cell in code_cells(notebook))
     assert not found, f"cells that overwrite the function of an exercise: {found}; rename there"
+
+
+def test_labels_its_exercises_in_order(notebook):
+    """The cell before an exercise says its number, difficulty and minutes."""
+    number = 0
+    for before, cell in pairwise(notebook.cells):
+        if cell.cell_type == "code" and any(map(is_check, ast.walk(parsed(cell.source)))):
+            number += 1
+            found = LABEL.findall(before.source)
+            assert found == [str(number)], f"label exercise {number} before it: {before.source}"
+
+
+def test_has_its_headings_in_order(notebook):
+    """A heading is at most one level below the one before it, and there is one title."""
+    text = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+    levels = [len(m[1]) for source in text for m in HEADING.finditer(source)]
+    assert levels[0] == 1 and 1 not in levels[1:]
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels
 
 
 def test_works_when_a_panel_was_cleared(notebook):
