@@ -31,8 +31,8 @@ NOTEBOOKS = ROOT / "notebooks"
 RAISES = "raises-exception"
 
 _KEPT_CELL_METADATA = ("tags", "slideshow")
-# JupyterLab folds the output, which answers a question, until the reader clicks on it.
-_FOLDED = {"outputs_hidden": True}
+# What answers a question is folded by JupyterLab until the reader clicks on it: output or code.
+_FOLDS = ("outputs_hidden", "source_hidden")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The text of a progress bar before its first step; sanitize.cfg has the same pattern.
 _BAR = re.compile(r"( ) *\d+%\|[^|]*\| *\d+/(\d+) \[[^\]]*\?(\w+)/s\]")
@@ -105,8 +105,9 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     )
     for cell in notebook.cells:
         kept = {name: cell.metadata[name] for name in _KEPT_CELL_METADATA if name in cell.metadata}
-        if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
-            kept["jupyter"] = _FOLDED
+        jupyter = cell.metadata.get("jupyter", {})
+        if folds := {name: True for name in _FOLDS if jupyter.get(name)}:
+            kept["jupyter"] = folds
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = merge_streams([tidy_output(output) for output in cell.outputs])

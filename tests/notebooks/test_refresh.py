@@ -69,6 +69,13 @@ def test_tidy_drops_what_changes_and_keeps_what_is_meant():
     assert refresh.tidy(tidied) == tidied
 
 
+@pytest.mark.parametrize("name", ["outputs_hidden", "source_hidden"])
+def test_tidy_keeps_what_is_folded(name):
+    notebook = with_data(text="the answer")
+    notebook.cells[0].metadata["jupyter"] = {name: True}
+    assert refresh.tidy(notebook).cells[0].metadata["jupyter"] == {name: True}
+
+
 def test_tidy_keeps_the_picture_of_a_panel_and_drops_its_dead_widget():
     notebook = with_data(widget={"model_id": "a1"}, png="iVBO", text="Panel: 16 maps")
     cell = refresh.tidy(notebook).cells[0]
