@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import shutil
 import time
@@ -245,8 +246,11 @@ class TradeoffPanel(Panel):
                 raise CourseError(f"{path} cannot be written ({error.strerror}).") from error
         else:
             path = save_weights(network, new_file(name, mark=""))
-        self._status.value = f"Saved in the file {path}."
+        self._say(f"Saved in the file {path}.")
         return path
+
+    def _say(self, text: str) -> None:
+        self._status.value = html.escape(text)
 
     def compute(self, *, network: str) -> Tradeoff:
         return Tradeoff(self._measured, network, self._batch)

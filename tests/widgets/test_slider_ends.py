@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from unittest.mock import Mock, PropertyMock
 
@@ -44,6 +45,11 @@ def ends(control: widgets.Widget) -> list[Any]:
         return [np.zeros((1, 1)), np.full((5, 5), -1e5)]
     if isinstance(control, DrawingField):
         return [np.full_like(control.value, shade) for shade in (0, 255)]
+    if isinstance(control, widgets.Text):
+        return ["", "no such folder ☂ " * 20]
+    if isinstance(control, widgets.FileUpload):
+        file = {"name": "notes.txt", "type": "", "size": 3, "content": memoryview(b"abc")}
+        return [(), (file | {"last_modified": datetime.now()},)]
     if hasattr(control, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
         is_range = all(isinstance(value, (int, float)) for value in values)
