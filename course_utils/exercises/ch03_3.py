@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def _as_list(got: Any, where: str, wanted: str) -> list:
         "a number: so a candidate is also kept when the best accuracy is still None.",
     ),
 )
-def random_search(draw: object, score: object, trials: int) -> tuple[dict | None, float | None]:
+def random_search(draw: Callable, score: Callable, trials: int) -> tuple[dict | None, float | None]:
     """Try `trials` random candidates; return the best one and its accuracy, as a pair.
 
     draw() returns a new candidate. score(candidate) trains it and returns its accuracy, or None if
@@ -201,7 +202,7 @@ def log_uniform(low: float, high: float, count: int, generator: torch.Generator)
         "two questions must be asked first?",
     ),
 )
-def evolve(start: dict, mutate: object, score: object, trials: int) -> tuple[dict, float]:
+def evolve(start: dict, mutate: Callable, score: Callable, trials: int) -> tuple[dict, float]:
     """Improve a candidate by small random changes; return the best one and its accuracy.
 
     mutate(candidate) returns a copy with a small random change. The first trial is `start`, which
@@ -229,7 +230,7 @@ def evolve(start: dict, mutate: object, score: object, trials: int) -> tuple[dic
         "key may train it. A slice of the sorted list is what is left.",
     ),
 )
-def halving(candidates: list, score: object, epochs: int, factor: int) -> object:
+def halving(candidates: list, score: Callable, epochs: int, factor: int) -> object:
     """Find the winner of successive halving.
 
     score(candidate, epochs) trains a candidate for `epochs` epochs and returns its accuracy. Each

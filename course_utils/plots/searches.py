@@ -24,7 +24,7 @@ def best_so_far(
     reference: str | None = None,
     columns: int = 3,
 ) -> f.Figure:
-    """Draw each search's best accuracy so far, in a small chart each: median and interval.
+    """Draw each search's best validation accuracy so far, in a chart each: median and interval.
 
     Args:
         curves: (budget spent, best accuracy until then) by name. All charts share their axes, which
@@ -62,8 +62,9 @@ def best_so_far(
     every = [estimate for _, estimates in curves.values() for estimate in estimates]
     low, high = min(e.middle for e in every), max(e.high for e in every)
     fig.axes[0].set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    fig.supylabel("best validation\naccuracy so far", fontsize=f.TEXT, color=f.MUTED)
     fig.alt = (
-        f"Best accuracy so far against epochs spent, median and interval over the seeds:"
+        f"Best validation accuracy so far against epochs spent, median and interval over the seeds:"
         f" {listed(list(curves))}"
         + (f"; in grey, {reference} in every chart." if reference is not None else ".")
     )
@@ -75,18 +76,20 @@ def accuracy_and_cost(
     *,
     front: Points = (),
     floor: float = 0.0,
+    apart: bool = False,
     title: str = "Accuracy against multiply-adds of one picture",
 ) -> f.Figure:
     """Draw candidates by cost and accuracy, and the front as a line.
 
     Where kinds share a point, the larger marks of earlier kinds are seen behind those of later
-    ones.
+    ones, unless they are drawn `apart`.
 
     Args:
         candidates: points by the name of their kind.
         front: those that no other beats in both accuracy and cost, the cheapest first.
         floor: candidates and points of the front below this accuracy are left out; the chart says
             how many candidates.
+        apart: points of equal cost that would cover each other are drawn side by side.
 
     Raises:
         CourseError: nothing to draw.
@@ -102,7 +105,8 @@ def accuracy_and_cost(
     fig = f.Figure(height=340)
     axes = f.style(fig.subplots(), title, xlabel="multiply-adds", log="x", percent="y")
     marks = zip("osD^v", (6, 6, 4, 4, 3), strict=True)
-    kinds = zip(candidates.items(), f.colours(len(candidates)), marks, strict=False)
+    shown = _side_by_side(candidates) if apart else candidates
+    kinds = zip(shown.items(), f.colours(len(candidates)), marks, strict=False)
     for (name, points), colour, (mark, size) in kinds:
         if points:
             x, y = zip(*points, strict=True)
@@ -132,6 +136,7 @@ def search_maps(
     *,
     names: tuple[str, str] = ("learning rate", "kernels in conv1"),
     floor: float = 0.6,
+    white: str = "",
     first: int = 0,
 ) -> f.Figure:
     """Draw what searches tried, each on its own copy of a map of accuracies.
@@ -142,6 +147,7 @@ def search_maps(
         paths: (value on the x axis, value on the y axis) of each candidate, by the search's name.
         names: of the two axes.
         floor: accuracies up to this one are white.
+        white: what this means, written beside the colours.
         first: this many candidates of each search, its first ones, are drawn hollow.
 
     Raises:
@@ -178,12 +184,31 @@ def search_maps(
     bar.ax.tick_params(labelsize=f.SMALL, labelcolor=f.MUTED, color=f.RULE)
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     bar.outline.set_visible(False)
+    if white:
+        bar.set_label(f"white: {white}", fontsize=f.SMALL, color=f.MUTED)
     fig.alt = (
         f"Maps of the accuracy by {names[0]} and {names[1]}, with the candidates of: "
         f"{listed([f'{name} ({len(path)})' for name, path in paths.items()])}."
         + (f" The first {first} of each are hollow." if first else "")
+        + (f" White: {white}." if white else "")
     )
     return fig
+
+
+def _side_by_side(candidates: Mapping[str, Points]) -> dict[str, list[tuple[float, float]]]:
+    """Return the points, those of one cost that are nearly equally accurate a little apart."""
+    every = np.array([point for points in candidates.values() for point in points], dtype=float)
+    width = max(np.ptp(np.log(every[:, 0])), 1) / 50  # of a mark, in a chart of the usual size
+    height = np.ptp(every[:, 1]) / 20
+    drawn: list[tuple[float, float]] = []
+    shown: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
+    for name, points in candidates.items():
+        for x, y in points:
+            near = sum(x == cost and abs(y - other) <= height for cost, other in drawn)
+            drawn.append((x, y))
+            place = (near + 1) // 2 * (-1) ** near  # 0, -1, 1, -2, 2, ...
+            shown[name].append((float(x * np.exp(width * place)), y))
+    return shown
 
 
 def _edges(centres: Sequence[float]) -> np.ndarray:

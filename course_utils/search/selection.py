@@ -79,9 +79,10 @@ def winner(tried: Iterable[Tried], start: Tried, pictures: int) -> Tried:
     """Return the candidate to take; `start` if none is more accurate.
 
     The highest of many accuracies is partly luck, and most candidates have had a short training.
-    So the one-standard-error rule is used (Breiman et al. 1984, "Classification and regression
-    trees"): of the candidates within one standard error of the highest accuracy, those of the
-    latest round are preferred, because they were trained longest; of these the most accurate wins.
+    So a relative of the one-standard-error rule is used (Breiman et al. 1984, "Classification and
+    regression trees", take the simplest): of the candidates within one standard error of the
+    highest accuracy, those of the latest round are preferred, because they were trained longest; of
+    these the most accurate wins.
     The accuracies were measured on this number of `pictures`.
     """
     better = [one for one in tried if one.accuracy is not None and one.accuracy > start.accuracy]

@@ -157,7 +157,7 @@ def cost_of(trial: FrozenTrial) -> int:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Return how well each setting separates the best tenth of the candidates from the rest.
+    """Return how well each setting separates the best tenth of the candidates from all of them.
 
     The shares add up to 1, the largest first. They are not shares of a variance.
 

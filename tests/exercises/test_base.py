@@ -9,6 +9,7 @@ import math
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,8 @@ FUNCTIONS = [name for name in NAMES if not find(name).is_value]
 
 
 def in_notebook(text: str) -> dict:
-    """Return what the cell `text` defines in a notebook that has imported torch, nn and check."""
-    namespace = {"torch": torch, "nn": nn, "check": check}
+    """Return what the cell `text` defines in a notebook with the usual imports."""
+    namespace = {"torch": torch, "nn": nn, "check": check, "Callable": Callable}
     exec(compile(text, "<cell>", "exec", dont_inherit=True), namespace)
     return namespace
 

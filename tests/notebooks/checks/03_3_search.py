@@ -21,7 +21,10 @@ def the_first_searches(n):
     assert found.start.accuracy < 0.2, "a guess"
     assert len(first) == 6 and min(longer) > max(first)
     assert [one.epochs for one in found.tried] == 6 * [2] + 2 * [6]
+    first_params = [one.params for one in found.tried if one.round == 1]
+    assert all(one.params in first_params for one in found.tried if one.round == 2)
     costs = [one.multiply_adds / found.start.multiply_adds for one in found.tried[:6]]
+    assert 0.725 < n.of_article < 0.775, "about 75 %"
     assert costs[0] == 1 and 3.5 < costs[3] < 5 and 3.5 < costs[4] < 5
     assert all(one.params["conv1.kernel_size"] == 3 for one in found.tried[:6])
     assert len(n.choices) == 4 and 128**2 == 16384
@@ -38,6 +41,7 @@ def luck(n):
 def the_map(n):
     assert (n.stored.settings["epochs"], n.stored.settings["images"]) == (3, 3000)
     assert len(n.rates) == 10 and len(n.kernels) == 5
+    assert {value for value in n.table.to_numpy().ravel() if value < 0.6} == {0.1}, "a guess"
     safe = n.table.loc[:, :0.01]  # the rate decides nearly everything, the kernels nearly nothing
     assert safe.mean(axis=0).max() - safe.mean(axis=0).min() > 0.1
     assert safe.mean(axis=1).max() - safe.mean(axis=1).min() < 0.03
@@ -70,8 +74,14 @@ def a_fair_comparison(n):
     ends = {name: n.curves[name][1][-1] for name in n.shown}
     assert all(one.overlaps(other) for one in ends.values() for other in ends.values())
     early = {name: dict(zip(*n.curves[name], strict=True)) for name in n.curves}
-    assert early["grid, not shuffled"][24].high < early["random"][24].low
-    assert early["grid"][24].middle > early["random"][24].middle
+    ordered = early["grid, not shuffled"]
+    behind = {epoch for epoch in ordered if ordered[epoch].middle < early["random"][epoch].middle}
+    assert behind == set(range(3, 43, 3))
+    assert all(early["grid"][e].middle > early["random"][e].middle for e in early["random"])
+    grids = [record for record in n.results.records if record["search"] == "grid"]
+    varied = {name for name in n.settings if len({record[name] for record in grids}) > 1}
+    assert set(n.settings) - varied == {"conv1.kernel_size", "weight_decay"}
+    assert all((r["conv1.kernel_size"], r["weight_decay"]) == (3, 1e-4) for r in grids)
     assert max(early["grid, not shuffled"]) == max(early["grid"]) == 72
     records = n.results.records
     for seed in range(5):
@@ -97,9 +107,9 @@ def halving(n):
     counts = n.counts
     assert counts["TPE with halving"] == 1.5 * counts["Bayesian (TPE)"]
     whole, halved = (dict(zip(*n.pair[name], strict=True)) for name in n.names)
-    sooner = max(epochs for epochs in halved if epochs <= 24)
-    assert halved[sooner].middle > whole[24].middle
-    assert halved[max(halved)].overlaps(whole[72])
+    for epochs, mine in halved.items():
+        other = whole[max(end for end in whole if end <= epochs)]
+        assert mine.middle >= other.middle and mine.overlaps(other)
 
 
 def what_matters(n):
@@ -155,5 +165,11 @@ def what_it_gains(n):
     assert cheap.low < 0 < cheap.high and cheap.middle < 0
     share = n.cost["improve"] / n.cost["article"]
     assert share.between(2.5, 4.6).all()
+    epochs = n.gains.pivot(index="seed", columns="what", values="epochs")
+    assert (epochs["improve"].min(), epochs["improve"].max()) == (6, 29)
+    assert list(epochs["improve, cheap"]).count(6) == 4 and set(epochs["same layers"]) == {30}
     half = n.cost["improve, cheap"] / n.cost["article"] < 0.51
     assert sum(half) == 4
+    (fifth,) = half.index[~half]
+    assert n.cost["improve, cheap"][fifth] == n.cost["improve"][fifth]
+    assert n.accuracy["improve, cheap"][fifth] == n.accuracy["improve"][fifth]
