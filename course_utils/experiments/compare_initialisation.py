@@ -21,11 +21,13 @@ from course_utils.training import Precision, fit, initialise
 NAME = "initialisation"
 COMMAND = command_of(__file__)
 SEEDS = (0, 1, 2, 3, 4)
+RATE = 2e-3
 STARTS = (
-    *(("zeros", False), ("normal 0.01", False), ("default", False), ("xavier", False)),
-    *(("he", False), ("normal 1", False), ("normal 0.01", True)),
+    *(("zeros", False, RATE), ("normal 0.01", False, RATE), ("default", False, RATE)),
+    *(("xavier", False, RATE), ("he", False, RATE), ("he", False, RATE / 4)),
+    *(("normal 1", False, RATE), ("normal 0.01", True, RATE)),
 )
-"""Pairs of a scheme of `training.SCHEMES`, and whether there is BatchNorm."""
+"""A scheme of `training.SCHEMES`, whether there is BatchNorm, and the learning rate."""
 
 
 def deep_network(batch_norm: bool = False, depth: int = 20, width: int = 16) -> nn.Sequential:
@@ -44,30 +46,40 @@ def deep_network(batch_norm: bool = False, depth: int = 20, width: int = 16) -> 
 
 def compare(
     data: Dataset,
-    starts: Sequence[tuple[str, bool]] = STARTS,
+    starts: Sequence[tuple[str, bool, float]] = STARTS,
     seeds: tuple[int, ...] = SEEDS,
     *,
     images: int = 3000,
     epochs: int = 2,
 ) -> Iterator[Record]:
-    """Train from each start with each seed; yield the validation accuracy of each training."""
-    for scheme, batch_norm in starts:
+    """Train from each start with each seed, and yield how each training began and ended.
+
+    `logit_spread` is the standard deviation of a logit over 500 validation images, as the mean of
+    the ten logits: 0 if the trained network returns the same for every image.
+    """
+    seen = data.normalise(data.validation.images[:500])
+    for scheme, batch_norm, learning_rate in starts:
         for seed in seeds:
             small = replace(data, train=data.train.few(images, seed=seed))
             model = initialise(deep_network(batch_norm), scheme, seed=seed)
-            run = {"scheme": scheme, "batch_norm": batch_norm, "seed": seed}
+            run = {"scheme": scheme, "batch_norm": batch_norm, "learning_rate": learning_rate}
             history = fit(
                 model,
                 small,
                 epochs=epochs,
-                learning_rate=2e-3,
+                learning_rate=learning_rate,
                 precision=Precision(threads=1),
                 seed=seed,
                 progress=False,
             )
+            model.eval()
+            with torch.no_grad():
+                logit_spread = model(seen).std(dim=0).mean().item()
             yield run | {
+                "seed": seed,
                 "first_loss": history.step_loss[0],
                 "accuracy": history.validation_accuracy[-1],
+                "logit_spread": logit_spread,
             }
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from course_utils.core import MINUS, CourseError
 from course_utils.plots import figure as f
-from course_utils.plots.charts import finite, listed
+from course_utils.plots.charts import chosen_names, finite, listed
 
 if TYPE_CHECKING:
     from course_utils.training import SignalSpread
@@ -51,7 +51,9 @@ def learning_curves(
         ends = _draw_curves(axes, named, quantity)
         if quantity == "loss":
             _note_divergence(axes, named)
-        axes.set_xlim(first - 0.02 * last, max(last, first + 1))
+        right = max(last, first + 1)
+        # A mark at the last epoch must not lie on the edge of the picture.
+        axes.set_xlim(first - 0.02 * last, right + (0.03 * last if marks else 0))
         if any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
             low, high = axes.get_ylim()
             # The noise of a flat curve, or a single epoch, must not fill the picture.
@@ -181,6 +183,7 @@ def layer_statistics(
     spreads: SignalSpread | Sequence[SignalSpread] | Mapping[str, SignalSpread],
     *,
     highlight: str | None = None,
+    dashed: str | Sequence[str] = (),
     limits: tuple[float, float] | None = None,
     title: str = "",
     width: int = 640,
@@ -196,10 +199,12 @@ def layer_statistics(
     Args:
         spreads: one, several, or several by name.
         highlight: name of the one to draw in blue; the others are thin and grey.
+        dashed: names of lines to draw dashed, so that one does not hide another.
         limits: of the vertical axis, so that the axis of a live picture keeps its length. Default:
             what the numbers need.
     """
     named = _name_spreads(spreads)
+    dashed = chosen_names(named, dashed)
     fig = f.Figure(width, height)
     panels = fig.subplots(1, 2, sharey=True)
     if title:
@@ -225,6 +230,8 @@ def layer_statistics(
                 # Without neighbours there is no line, only a dot.
                 colour, dot = f.RULE, "o" if depth == 1 else None
                 look = {"linewidth": 1, "marker": dot, "ms": 3}
+            if name in dashed:  # without dots, which would hide those of the other line
+                look |= {"linestyle": "--", "marker": None}
             y = np.array(getattr(spread, attribute))
             shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
             axes.plot(np.arange(1, len(y) + 1), shown, color=colour, **look)

@@ -145,7 +145,7 @@ class SignalSpread:
             1. Numbers too large for float32 are `inf` or `nan`.
         gradient_std: the same for the gradient of the loss with respect to this output; the last
             layer has 1.
-        verdict: both in words, rounded to orders of magnitude.
+        verdict: both in words, rounded to one digit, or to a power of ten if far from 1.
     """
 
     scheme: str
@@ -254,6 +254,8 @@ def _change(value: float) -> str:
 def _about(value: float) -> str:
     if value < 1e-30:
         return "less than 10⁻³⁰"
+    if 1e-3 <= value < 1e3:
+        return f"about {float(f'{value:.1g}'):g}"
     return f"about {power_of_ten(round(math.log10(value)))}"
 
 

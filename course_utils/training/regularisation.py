@@ -99,7 +99,7 @@ class Regularisation:
         }
         used = [text for text, value in parts.items() if value]
         if not used:
-            return "none" if self.optimizer == "Adam" else f"none, {self.optimizer}"
+            return "no method" if self.optimizer == "Adam" else f"no method, {self.optimizer}"
         return " + ".join(used)
 
 

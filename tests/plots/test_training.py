@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from course_utils import plots
+from course_utils.core import CourseError
 from tests.plots.samples import INF, SAMPLES, history, run, spread, texts_in
 
 
@@ -27,6 +28,8 @@ def test_learning_curves_mark_epochs():
     for axes in figure.axes:
         assert [line.get_xdata()[0] for line in axes.lines[2:]] == [2, 5]
     assert texts_in(figure, 0)[-2:] == ["kept", "stopped"]
+    last = plots.learning_curves(history(6), marks={"stopped": 6}).axes[0]
+    assert last.get_xlim()[1] > 6, "a mark at the last epoch is not on the edge"
     assert figure.alt.endswith("Marked: kept and stopped.")
 
 
@@ -69,6 +72,15 @@ def test_spreads_are_named_by_what_tells_them_apart():
     assert {"no BatchNorm", "BatchNorm"} <= set(texts_in(plots.layer_statistics(pair), 0))
     twins = [spread("he"), spread("he")]
     assert {"he", "he (2)"} <= set(texts_in(plots.layer_statistics(twins), 0))
+
+
+def test_a_dashed_spread_has_no_dots():
+    figure = plots.layer_statistics([spread("he"), spread("xavier")], dashed="xavier")
+    for axes in figure.axes:
+        looks = [(line.get_linestyle(), line.get_marker()) for line in axes.lines]
+        assert looks == [("-", "o"), ("--", "None")]
+    with pytest.raises(CourseError, match="no line called 'zeros'"):
+        plots.layer_statistics(spread("he"), dashed="zeros")
 
 
 def test_only_the_highlighted_spread_is_blue():

@@ -145,12 +145,18 @@ def test_twenty_layers_of_relu(scheme, seed, pictures):
         ("he", "sigmoid", False, "Gradients vanish"),
         ("zeros", "relu", False, "Activations are dead.* Gradients are dead.*layer 19"),
         ("zeros", "tanh", True, "Activations are dead.* Gradients are dead"),
-        ("normal 0.01", "relu", True, "Activations hold.* Gradients grow.*about 10²"),
+        ("normal 0.01", "relu", True, "Activations hold.* Gradients grow.*about 40"),
     ],
 )
 def test_verdict(scheme, activation, batch_norm, verdict, pictures):
     spread = signal_spread(scheme, 20, activation, batch_norm, images=pictures)
     assert re.search(verdict, spread.verdict), spread.verdict
+
+
+def test_a_number_near_one_is_not_rounded_to_a_power_of_ten(pictures):
+    spread = signal_spread("default", 5, images=pictures)
+    digit = f"{spread.activation_std[-1]:.1g}"
+    assert f"Activations shrink: spread 1 at the input, about {digit} after" in spread.verdict
 
 
 def test_overflow_and_underflow_are_described_in_words(pictures):

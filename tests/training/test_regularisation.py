@@ -98,8 +98,8 @@ def test_settings_that_make_no_sense(settings: dict, text: str):
 def test_augmentation_and_labels_name_the_methods_in_use():
     assert Regularisation(dropout=0.5).augment is None
     assert Regularisation(flip=True).augment == Augment(flip=True)
-    assert Regularisation().label == "none"
-    assert Regularisation(optimizer="AdamW").label == "none, AdamW"
+    assert Regularisation().label == "no method"
+    assert Regularisation(optimizer="AdamW").label == "no method, AdamW"
     all_names = "dropout 0.5 + AdamW decay 0.01 + L1 1e-05 + crop 2 + flip + cutout 8"
     assert Regularisation(0.5, "AdamW", 0.01, 1e-5, 2, True, 8).label == all_names
 
@@ -118,7 +118,7 @@ def test_the_table_has_a_row_for_each_run():
     runs = [RegularisationRun(Regularisation(), 1.0, 0.75)]
     runs.append(RegularisationRun(Regularisation(dropout=0.5), 0.9, 0.8))
     frame = gaps_as_frame(runs)
-    assert list(frame["methods"]) == ["none", "dropout 0.5"]
+    assert list(frame["methods"]) == ["no method", "dropout 0.5"]
     assert list(frame["gap"]) == pytest.approx([0.25, 0.1])
     assert list(frame["dropout"]) == [0.0, 0.5]
     assert gaps_as_frame([]).empty

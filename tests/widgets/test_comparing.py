@@ -140,7 +140,7 @@ def kind(request):
         return (schedule, "train_with"), "SGD + momentum 0.03, cosine", panel
     data, model = toy_data(train=90), lambda dropout: toy_model(dropout=dropout)
     panel = regularisation.RegularisationPanel(data, model=model, pictures=90, epochs=2)
-    return (regularisation, "train_regularised"), "none", panel
+    return (regularisation, "train_regularised"), "no method", panel
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_each_train_adds_a_run(drawn):
     panel.set(dropout=0.5, optimizer="AdamW")
     panel.train(wait=True)
     assert panel.error == ""
-    assert [run.settings.label for run in panel.runs] == ["none", "dropout 0.5"]
+    assert [run.settings.label for run in panel.runs] == ["no method", "dropout 0.5"]
     assert [len(run.history.epoch) for run in panel.runs] == [2, 2]
     assert panel.result.runs == tuple(panel.runs) and panel.result.going is None
     assert panel.summary.startswith("2 runs. The last, dropout 0.5:")
