@@ -2,7 +2,7 @@
 
     python -m course_utils.experiments.compare_initialisation
 
-writes `assets/results/initialisation.json`; that takes about 2 minutes on one core.
+writes `assets/results/initialisation.json`; that takes about 3 minutes on one core.
 """
 
 from __future__ import annotations

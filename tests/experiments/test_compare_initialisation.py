@@ -19,11 +19,11 @@ def test_the_network_is_as_deep_as_asked():
 
 
 def test_zeros_stay_at_a_guess():
-    starts = (("zeros", False, 2e-3), ("normal 0.01", True, 5e-4))
+    starts = (("zeros", False, 2e-3), ("normal 0.01", True, 2e-3), ("he", False, 5e-4))
     runs = list(module.compare(load_dataset("fashion-mnist"), starts, (3,), images=40, epochs=1))
     asked = ("scheme", "batch_norm", "learning_rate", "seed")
     assert [tuple(run[name] for name in asked) for run in runs] == [(*s, 3) for s in starts]
-    assert runs[0]["logit_spread"] < 1e-6 < runs[1]["logit_spread"]
+    assert runs[0]["logit_spread"] < 1e-6 < runs[2]["logit_spread"]
     assert abs(runs[0]["first_loss"] - 2.302585) < 1e-5 and runs[0]["accuracy"] == 0.1
 
 
