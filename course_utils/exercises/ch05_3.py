@@ -191,7 +191,7 @@ def advantage(training: torch.Tensor, others: torch.Tensor) -> float:
     """Compute the advantage of the membership attack of Yeom et al. (2018).
 
     training, others: losses of training images and of other images, float (N,) and (M,). The
-    attack takes a image for a training image if its loss is at most the mean of `training`. The
+    attack takes an image for a training image if its loss is at most the mean of `training`. The
     advantage is the share of training images that it finds, minus its share of false alarms.
     """
     threshold = training.mean()

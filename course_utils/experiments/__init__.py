@@ -13,6 +13,7 @@ __all__ = export_lazily(
         "cost_summary": "course_tradeoffs",
         "first_cnn": "first_cnn_recipe",
         "five_trainings": "five_trainings",
+        "gains_summary": "technique_gains",
         "ladder.climb": "climb Climbed Machine",
         "ladder.ladder_file": "Ladder load_ladder Row",
         "ladder.rungs": "Plan PLANS Rung rung_named rungs_of",

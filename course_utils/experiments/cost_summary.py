@@ -12,6 +12,7 @@ _TECHNIQUES = {
     "small_resnet, int8": ("whole", "ONNX Runtime int8, 7 bits"),
     "half its channels": ("l1", "pruned, PyTorch"),
     "half its channels, int8": ("l1", "pruned, ONNX Runtime int8, 7 bits"),
+    "half its channels, distilled, int8": ("l1", "pruned, distilled, ONNX Runtime int8, 7 bits"),
 }
 _BYTES = 4  # of a weight in floats
 

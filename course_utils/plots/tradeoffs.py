@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from course_utils.core import CourseError
 from course_utils.plots import figure as f
 from course_utils.plots.charts import listed
@@ -47,21 +49,55 @@ def tradeoffs(
         f.plain_numbers(axes, "x")
         steps = front(points)
         axes.step(*zip(*steps, strict=True), where="post", color=f.INK, linewidth=1.2, zorder=1)
-        for number, (name, (x, (middle, low, high))) in enumerate(points.items(), start=1):
+        for name, (x, (middle, low, high)) in points.items():
             colour = colours.get(kinds.get(name, ""), f.BLUE)
             axes.plot((x, x), (low, high), color=colour, linewidth=1.4, alpha=0.6)
             axes.plot(x, middle, "o", color=colour, ms=6, gid=name)
             if name == chosen:
                 axes.plot(x, middle, "o", ms=13, mfc="none", mec=f.INK, mew=1.6)
-            place = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": f.SMALL}
-            axes.annotate(f"{number}", (x, middle), color=f.darker(colour), **place)
         axes.margins(x=0.12)
     for number, name in enumerate(names, start=1):
         colour = colours.get(kinds.get(name, ""), f.BLUE)
         fig.axes[0].plot([], [], "o", color=colour, ms=6, label=f"{number}  {name}")
     f.legend_below(fig, 2)
+    fig.draw_without_rendering()  # places the axes
+    for axes, points in zip(fig.axes, charts.values(), strict=True):
+        places = {name: (x, middle) for name, (x, (middle, _, _)) in points.items()}
+        offsets = _offsets(axes, list(places.values()))
+        for number, ((name, place), (dx, dy)) in enumerate(
+            zip(places.items(), offsets, strict=True), start=1
+        ):
+            look = {"color": f.darker(colours.get(kinds.get(name, ""), f.BLUE))}
+            look |= {"ha": "center", "va": "center", "fontsize": f.SMALL}
+            axes.annotate(f"{number}", place, (dx, dy), textcoords="offset points", **look)
     fig.alt = f"Accuracy, with intervals, against {listed(list(charts))}: {listed(names)}."
     return fig
+
+
+_SIDES = [(dx, dy) for radius in (9, 17, 25) for dy in (8, -8, 0) for dx in (radius, -radius)]
+
+
+def _offsets(axes: f.Axes, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return where the number of each point stands, in typographic points from it.
+
+    Each takes the first of a few places that is far from the other points and numbers; if there is
+    none, the one that is farthest from them.
+    """
+    dots = axes.transData.transform(points) * 72 / axes.figure.dpi
+    taken, chosen = list(dots), []
+
+    def room(dot: np.ndarray, side: tuple[float, float]) -> float:
+        # A number of two digits is about 14 points wide and 12 high.
+        return min(np.max(np.abs(dot + side - one) / (14, 12)) for one in taken)
+
+    for row, dot in enumerate(dots):
+        taken[row] = np.array((np.inf, np.inf))  # its own point may be near
+        free = (side for side in _SIDES if room(dot, side) >= 1)
+        side = next(free, None) or max(_SIDES, key=lambda side, dot=dot: room(dot, side))
+        taken[row] = dot
+        taken.append(dot + side)
+        chosen.append(side)
+    return chosen
 
 
 def places(figure: f.Figure) -> list[tuple[str, float, float]]:

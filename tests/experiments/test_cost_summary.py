@@ -22,7 +22,7 @@ def test_each_cost_has_its_best_rung_and_the_networks_of_chapter_4():
         mean, row = ladder.accuracy(name), ladder.of(name)[0]
         assert work[name] == (row.multiply_adds / 1e6, (mean.middle, mean.low, mean.high))
         assert size[name][0] == row.parameters / 250
-    assert kinds["half its channels, int8"] == "chapter 4" and len(kinds) == len(rungs) + 4
+    assert kinds["half its channels, int8"] == "chapter 4" and len(kinds) == len(rungs) + 5
     assert work["half its channels"][0] < work["small_resnet"][0] / 3
     assert size["small_resnet, int8"][0] < size["small_resnet"][0] / 3
     assert tradeoffs(charts, kinds=kinds).alt

@@ -50,3 +50,14 @@ def test_where_the_points_are(chosen):
         assert np.abs(dot - blue).max() < 40, name
     rings = [line for axes in figure.axes for line in axes.lines if line.get_mfc() == "none"]
     assert len(rings) == (2 if chosen else 0)
+
+
+def test_numbers_of_near_points_do_not_lie_on_each_other():
+    near = {f"{i}": (1 + 0.01 * i, (0.9 + 0.001 * (i % 3), 0.88, 0.92)) for i in range(5)}
+    figure = tradeoffs({"ms": POINTS | near, "kB": near | POINTS})
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 9
+        for row, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[row + 1 :])
