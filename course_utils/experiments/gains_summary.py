@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from course_utils.core import CourseError
 from course_utils.experiments.results import Value, load_results
 from course_utils.metrics import mean_interval
 
@@ -34,7 +35,8 @@ _TEST, _CORRECT, _TAUGHT = ("test", "test"), ("correct", "correct"), ("distilled
 _PAIRS = (
     _Pair(
         *("2.3 He's first weights", "PyTorch's", "initialisation"),
-        *({"scheme": "he"}, {"scheme": "default"}),
+        {"scheme": "he", "learning_rate": 0.002},
+        {"scheme": "default", "learning_rate": 0.002},
     ),
     _Pair(
         *("2.3 BatchNorm", "none, weights too small", "initialisation"),
@@ -116,9 +118,7 @@ def _row(pair: _Pair) -> dict[str, Value]:
     if "correct" in frame:
         frame["correct"] = frame.correct / frame.total
     with_it, without = (
-        frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
-        .groupby(pair.seed)[value]
-        .mean()
+        _by_seed(frame, chosen, value, pair.seed)
         for chosen, value in zip((pair.chosen, pair.other), pair.values, strict=True)
     )
     # A network that was not trained again has one record, for all seeds.
@@ -131,3 +131,13 @@ def _row(pair: _Pair) -> dict[str, Value]:
         "seeds": len(differences),
         "experiment": stored.command.rpartition(".")[2],
     }
+
+
+def _by_seed(frame: pandas.DataFrame, chosen: Chosen, value: str, seed: str) -> pandas.Series:
+    """Return the chosen value of each seed."""
+    rows = frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
+    # An experiment may have a record for each epoch, with the same value at its end.
+    values = rows.drop_duplicates([seed, value]).set_index(seed)[value]
+    if not values.index.is_unique:
+        raise CourseError(f"{chosen} has several values of {value!r} for a {seed}: choose further.")
+    return values

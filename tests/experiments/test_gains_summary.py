@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from course_utils.core import CourseError
 from course_utils.experiments import load_results, technique_gains
+from course_utils.experiments.gains_summary import _by_seed
 from course_utils.metrics import mean_interval
 
 
@@ -37,3 +39,18 @@ def test_a_network_with_one_record_is_compared_with_each_seed(gains):
     small = runs.query("method == 'ONNX Runtime' and setting == 7").correct
     (whole,) = runs.query("method == 'PyTorch'").correct
     assert gains.loc["4.1 int8", "gain"] == pytest.approx((small.mean() - whole) / 20)
+
+
+def test_first_weights_are_compared_at_one_learning_rate(gains):
+    runs = load_results("initialisation").frame().query("learning_rate == 0.002")
+    he, default = (runs.query(f"scheme == '{one}'").accuracy for one in ("he", "default"))
+    assert len(he) == len(default) == gains.loc["2.3 He's first weights", "seeds"]
+    assert gains.loc["2.3 He's first weights", "gain"] == pytest.approx(
+        100 * (he.mean() - default.mean())
+    )
+
+
+def test_a_choice_with_several_values_for_a_seed_is_refused():
+    runs = load_results("initialisation").frame()
+    with pytest.raises(CourseError, match="choose further"):
+        _by_seed(runs, {"scheme": "he"}, "accuracy", "seed")
