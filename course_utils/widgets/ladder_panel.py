@@ -112,8 +112,7 @@ class LadderPanel(ComparesRuns, Panel):
             "seed": int_slider("seed", 3, 0, 20),
         }
         shown = {"title": "Ladder panel", "width": WIDTH, "extra": self.build_buttons()}
-        self._train_button.description = "Train this rung again"
-        self._train_button.layout.width = "auto"
+        self._train_button.tooltip = "Train the chosen rung again, with this seed"
         super().__init__(controls, **shown, initial=settings)
         self.children[1].children[0].children += (code_toggle(self._code),)
 

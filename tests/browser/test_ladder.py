@@ -37,12 +37,12 @@ def test_the_keyboard_chooses_a_rung(lab, panel):
 
 def test_a_training_becomes_a_mark(lab, panel):
     before = lab.picture()
-    panel.get_by_role("button", name="Train this rung again").click()
+    panel.get_by_role("button", name="Train").click()
     panel.get_by_role("status").filter(has_text="Your own:").wait_for()
     lab.wait_idle()
     assert lab.picture() != before and lab.kernel("panel.error") == ""
     assert lab.kernel("len(panel.runs)") == 1
-    panel.get_by_role("button", name="Train this rung again").click()
+    panel.get_by_role("button", name="Train").click()
     panel.get_by_role("alert").filter(has_text="trained already").wait_for()
     panel.get_by_role("combobox", name="rung").select_option(index=1)
     says(panel, "points over article")
@@ -54,7 +54,7 @@ def test_the_code_is_shown_on_request(panel):
 
 def test_stop_ends_a_long_one(lab, panel):
     panel.get_by_role("combobox", name="rung").select_option(index=12)
-    panel.get_by_role("button", name="Train this rung again").click()
+    panel.get_by_role("button", name="Train").click()
     panel.get_by_text("larger, seed 3: epoch 1 of").wait_for()
     panel.get_by_role("button", name="Stop").click()
     panel.get_by_text("Stopped: no run to compare.").wait_for()
