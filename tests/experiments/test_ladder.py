@@ -26,7 +26,7 @@ from course_utils.experiments.ladder import ladder_file, rungs, shipped
 from course_utils.experiments.ladder.climb import Machine, climb, trained
 from course_utils.experiments.ladder.ladder_file import load_ladder, pack_right, unpack_right
 from course_utils.experiments.ladder.rungs import PLANS, Plan, build, rung_named, rungs_of
-from course_utils.metrics import evaluate
+from course_utils.metrics import evaluate, mean_interval
 from course_utils.models import load_pretrained, pretrained, pretrained_card
 from course_utils.training import AveragedWeights, Precision
 from tests.toys import same, toy_data, weights
@@ -245,9 +245,22 @@ def test_gains_are_paired_by_picture():
     assert ladder.gain("b", "a").middle == pytest.approx(0.5)
     assert ladder.accuracy("a").middle == pytest.approx(0.375)
     assert ladder.accuracy("c").middle == 0 < ladder.accuracy("c").high
+    two, per_picture = ladder.accuracy("a"), ladder.right("a").mean(axis=0)
+    assert (two.low, two.high) == pytest.approx(mean_interval(per_picture).ends)
+    assert ladder.seed_gains("b", "a") == {0: 0.25, 1: 0.75}
+    frame = ladder_file.Ladder(rows[:4], {}, {}).frame().set_index("rung").loc["b"]
+    assert frame[["seed 0", "seed 1"]].tolist() == [25, 75]
+    ends = frame[["seeds low", "seeds high"]].tolist()
+    assert ends == pytest.approx([100 * end for end in mean_interval([0.25, 0.75]).ends])
+    one = ladder_file.Ladder((rows[0], rows[2]), {}, {}).frame()
+    assert one["seed 0"].tolist()[1] == 25 and one["seeds low"].isna().all()
     test = ladder.compared("b", "a", 1)
     assert (test.only_a, test.only_b, test.both) == (3, 0, 1)
-    for wrong in (lambda: ladder.gain("c", "a"), lambda: ladder.compared("c", "a")):
+    for wrong in (
+        lambda: ladder.gain("c", "a"),
+        lambda: ladder.seed_gains("c", "a"),
+        lambda: ladder.compared("c", "a"),
+    ):
         with pytest.raises(CourseError, match="seed"):
             wrong()
 

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -145,12 +146,16 @@ class Ladder:
     def accuracy(self, name: str) -> Estimate:
         """Return the mean accuracy of a rung over its seeds, with a 95 % interval.
 
-        With two or more seeds it is Student's interval of the mean: how much seeds differ. With
-        one seed it is Wilson's: how much test sets of this size differ.
+        With three or more seeds it is Student's interval of the mean: how much seeds differ. Two
+        seeds say too little about that (the interval would be 12.7 standard errors to each side),
+        so with one or two it says how much test sets of this size differ: with one seed it is
+        Wilson's, with two that of the mean over the pictures.
         """
         rows = self.of(name)
-        if len(rows) > 1:
+        if len(rows) > 2:
             return mean_interval(row.accuracy for row in rows)
+        if len(rows) == 2:
+            return mean_interval(self.right(name).mean(axis=0))
         low, high = wilson_interval(rows[0].correct, rows[0].total)
         return Estimate(rows[0].accuracy, low, high, 0.95)
 
@@ -171,16 +176,27 @@ class Ladder:
         Both are compared on the same pictures, and a picture counts with the mean over the seeds
         that both have; the pictures are drawn again and again (paired bootstrap).
         """
+        pairs = self._pairs(name, over).values()
+        first, second = (
+            np.mean([unpack_right(row.right, row.total) for row in rows], axis=0)
+            for rows in zip(*pairs, strict=True)
+        )
+        return bootstrap_interval(np.mean, first - second, resamples=2000)
+
+    def seed_gains(self, name: str, over: str) -> dict[int, float]:
+        """Return, for each seed that both rungs have, how much better `name` is, in [-1, 1].
+
+        `metrics.mean_interval` of the values says how much seeds change the gain.
+        """
+        pairs = self._pairs(name, over).items()
+        return {seed: mine.accuracy - theirs.accuracy for seed, (mine, theirs) in pairs}
+
+    def _pairs(self, name: str, over: str) -> dict[int, tuple[Row, Row]]:
         mine, theirs = ({row.seed: row for row in self.of(one)} for one in (name, over))
         both = sorted(mine.keys() & theirs.keys())
         if not both:
             raise CourseError(f"{name!r} and {over!r} have no seed in common.")
-        pair = (
-            np.mean([unpack_right(rows[s].right, rows[s].total) for s in both], axis=0)
-            for rows in (mine, theirs)
-        )
-        first, second = pair
-        return bootstrap_interval(np.mean, first - second, resamples=2000)
+        return {seed: (mine[seed], theirs[seed]) for seed in both}
 
     def compared(self, name: str, over: str, seed: int = 0) -> McNemar:
         """Return McNemar's test of two rungs with one seed; A is `name`."""
@@ -195,17 +211,22 @@ class Ladder:
     def frame(self) -> pandas.DataFrame:
         """Return a table with one row for each rung; accuracies and gains in percent.
 
-        "gain" is over the rung before, "low" and "high" the ends of its interval. "seconds" is the
-        processor's time of one seed.
+        "gain" is over the rung before, "low" and "high" the ends of its interval over pictures.
+        "seed 0" and so on are the gains of single seeds; with two or more, "seeds low" and "seeds
+        high" are the ends of Student's interval of their mean. "seconds" is the processor's time
+        of one seed.
         """
         import pandas as pd
 
         found, before = [], None
         adds = {rung.name: rung.adds for plan in PLANS.values() for rung in rungs_of(plan)}
         for name in self.names:
-            rows, gain = self.of(name), None
+            rows, gain, spread = self.of(name), None, (nan, nan)
+            each = dict.fromkeys((row.seed for row in rows), nan)
             if before is not None:
-                gain = self.gain(name, before)
+                gain, each = self.gain(name, before), self.seed_gains(name, before)
+                if len(each) > 1:
+                    spread = mean_interval(each.values()).ends
             ends = (gain.middle, gain.low, gain.high) if gain else (None, None, None)
             found.append(
                 {
@@ -215,6 +236,11 @@ class Ladder:
                     **{
                         key: None if value is None else 100 * value
                         for key, value in zip(("gain", "low", "high"), ends, strict=True)
+                    },
+                    **{f"seed {seed}": 100 * value for seed, value in each.items()},
+                    **{
+                        f"seeds {end}": 100 * value
+                        for end, value in zip(("low", "high"), spread, strict=True)
                     },
                     "parameters": rows[0].parameters,
                     "multiply_adds": rows[0].multiply_adds,

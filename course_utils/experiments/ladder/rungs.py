@@ -1,4 +1,4 @@
-"""The rungs of the ladder: the article's network first, then one technique more in each (§5.1).
+"""The rungs of the ladder: the article's network first, then one idea more in each (§5.1).
 
 A rung is plain data: which network, which arguments of `fit`, and what is done with the result. It
 says all that `climb` needs, so a reader can add a rung of their own.
@@ -184,7 +184,7 @@ def rungs_of(plan: Plan) -> tuple[Rung, ...]:
     )
     add(
         "distilled",
-        "taught by the network of the rung before",
+        "taught by a trained twin (the rung 'larger'), tested with views",
         fit={"label_smoothing": 0.0},
         teacher="larger",
         lesson={"temperature": 2.0, "mix": 0.7},
