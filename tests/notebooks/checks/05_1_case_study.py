@@ -6,7 +6,7 @@ def check(notebook):
     assert abs(notebook.grey.mean()) > 0.3 and abs(notebook.grey.std() - 1) > 0.2
     assert abs(notebook.values.mean()) < 0.05  # of the test part, with the training part's numbers
     assert len(notebook.held.unique()) == 1
-    assert 0.2 < sum(notebook.lost) / len(notebook.lost) < 0.7
+    assert 0.5 < sum(notebook.lost) / len(notebook.lost) < 0.9
     assert 0.45 < (notebook.pixels == 0).double().mean() < 0.55
     assert notebook.again.step_loss == notebook.history.step_loss
     weights = [net.state_dict() for net in (notebook.resumed, notebook.unbroken)]
@@ -27,7 +27,7 @@ def check(notebook):
     ends = notebook.first_rung, notebook.second, notebook.top
     assert ends == ("article", "longer", "distilled")
     whole, rest = ladder.gain(notebook.top, "article"), ladder.gain(notebook.top, "longer")
-    assert whole.low > 0.04 and rest.low > 0.01
+    assert whole.low > 0.04 and rest.low > 0.01 and 0.02 < rest.middle < 0.03
     assert min(ladder.seed_gains(notebook.top, "longer").values()) > 0.01
     assert 0.4 < notebook.gains["longer"] / (100 * whole.middle) < 0.65
     assert ladder.compared(notebook.top, notebook.first_rung).p_value < 1e-6
@@ -39,4 +39,4 @@ def check(notebook):
     assert 27.5 < photographs["views"] - photographs["article"] < 28.5
     assert photographs["views"] - photographs["larger"] > 1
     assert list(photographs.index) == ["article", "larger", "views"]
-    assert notebook.photographs.seeds == [0] and 84 < table.accuracy["article"] < 87
+    assert notebook.photographs.seeds == [0] and 85.5 < table.accuracy["article"] < 86.5
