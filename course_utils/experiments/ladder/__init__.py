@@ -1,4 +1,4 @@
-"""The ladder: from the article's first network to the top, one technique at a time (§5.1).
+"""The ladder: from the article's first network to the top, one step at a time (§5.1).
 
     python -m course_utils.experiments.ladder --data fashion_mnist_small --seeds 0 1 2
 
